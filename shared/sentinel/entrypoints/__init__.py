@@ -1,0 +1,1 @@
+"""Where the outside world's shapes become ours: requests, events, errors to statuses."""
