@@ -1,0 +1,87 @@
+"""What can go wrong, named by what the caller must do about it.
+
+::
+
+    SentinelError
+    ├── Rejected                 fix the request; sending it again changes nothing
+    │   ├── Malformed            the bytes are not what the endpoint takes (400)
+    │   │   ├── Unsupported      well-formed, but a feature that is refused by name
+    │   │   └── TooLarge         over a stated limit (413)
+    │   ├── Unauthenticated      no valid identity (401)
+    │   ├── Forbidden            a valid identity without the right (403)
+    │   ├── Missing              no such thing (404)
+    │   └── Conflict             the thing is in a state that does not allow this (409)
+    ├── Unavailable              try again after `retry_after` seconds (503)
+    └── Tampered                 a stored chain does not verify: never retry, never swallow, page someone
+
+Messages are written for the caller and never hold entry bodies, secrets or tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+class SentinelError(Exception):
+    """The root; never raised itself."""
+
+
+class Rejected(SentinelError):
+    """The request cannot be carried out as it is.
+
+    `problems` holds structured details for the answer, for example one item a bad line.
+    """
+
+    def __init__(self, message: str, problems: Sequence[Mapping[str, object]] = ()) -> None:
+        super().__init__(message)
+        self.problems = list(problems)
+
+
+class Malformed(Rejected):
+    """The bytes are not what this endpoint, file or command takes."""
+
+
+class Unsupported(Malformed):
+    """Well-formed, but it uses a feature that Sentinel refuses by name rather than ignores."""
+
+
+class TooLarge(Malformed):
+    """Over a stated limit; the message names the limit."""
+
+
+class Unauthenticated(Rejected):
+    """No valid identity came with the request."""
+
+
+class Forbidden(Rejected):
+    """The identity is valid and may not do this."""
+
+
+class Missing(Rejected):
+    """There is no such thing."""
+
+
+class Conflict(Rejected):
+    """The thing is in a state that does not allow this, or somebody else was faster."""
+
+
+class Unavailable(SentinelError):
+    """Something behind us does not answer, or says that it is busy. `retry_after` is in seconds."""
+
+    def __init__(self, message: str, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+@dataclass
+class Tampered(SentinelError):
+    """A stored chain does not verify. Says where, and what kind of damage it is."""
+
+    chain: str
+    seq: int
+    kind: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"chain {self.chain} at entry {self.seq}: {self.kind}: {self.detail}"
