@@ -1,0 +1,85 @@
+"""Requests and responses as the use cases' callers see them, and the one table from error to status.
+
+Nothing here knows API Gateway, Lambda or a socket: `aws.py` turns events into a `Request`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import orjson
+
+from sentinel import errors
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who sends a request, as the door in front of us established it; never taken from the body.
+
+    `service` is the service id. `subject` and `certificate` are the token's subject and the certificate's
+    SHA-256 thumbprint where there were any. `address` is the sender's IP address.
+    """
+
+    service: str
+    subject: str = ""
+    certificate: str = ""
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request. Header names in lower case; `body` as it came, still encoded."""
+
+    method: str
+    path: str
+    identity: Identity
+    request_id: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One HTTP answer."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Endpoint = Callable[[Request], Response]
+
+STATUS: Mapping[type[errors.SentinelError], int] = {
+    errors.TooLarge: 413,
+    errors.Malformed: 400,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.Missing: 404,
+    errors.Conflict: 409,
+    errors.Unavailable: 503,
+    errors.Tampered: 500,
+}
+
+
+def json_response(status: int, value: object) -> Response:
+    """Answer with a JSON value."""
+    return Response(status, orjson.dumps(value))
+
+
+def error_response(error: errors.SentinelError) -> Response:
+    """Answer with an error: `{"error", "message"}`, `problems` where there are details."""
+    name = type(error).__name__
+    status = next((STATUS[cls] for cls in type(error).__mro__ if cls in STATUS), 400)
+    if isinstance(error, errors.Tampered):
+        return json_response(500, {"error": name, "message": "a stored chain does not verify"})
+    told: dict[str, object] = {"error": name, "message": str(error)}
+    if isinstance(error, errors.Rejected) and error.problems:
+        told["problems"] = error.problems
+    headers = {}
+    if isinstance(error, errors.Unavailable):
+        headers["Retry-After"] = str(max(1, round(error.retry_after)))
+    return Response(status, orjson.dumps(told), headers=headers)

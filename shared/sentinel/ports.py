@@ -1,0 +1,227 @@
+"""The ports: what the use cases need from the outside, written as contracts.
+
+Each adapter keeps the whole contract of its port; one contract suite runs on every adapter. Adapters raise
+`Unavailable` for whatever may pass by itself (time-outs, throttling, lost connections) and never retry a
+write by themselves beyond what their client library does with the very same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sentinel.core.segment import Segment
+from sentinel.core.tasks import Effect, Event, State, Task
+
+
+class SlotTaken(Exception):  # noqa: N818 - a fact of the protocol, not a fault
+    """Another segment has the slot. `segment` is the one that took it, whole."""
+
+    def __init__(self, segment: Segment) -> None:
+        super().__init__(f"{segment.chain} has a segment at {segment.first}")
+        self.segment = segment
+
+
+class Ledger(Protocol):
+    """Stores segments, once each and for good.
+
+    Durability: when `append` returns, the segment survives a crash of everything. Consistency: `head` and
+    `at` see every append that returned before they began. Concurrency: of any number of writers to one
+    slot exactly one succeeds. After `Unavailable` an append may or may not have happened: the caller sends
+    the same segment to the same slot again, or finds it there.
+    """
+
+    def append(self, segment: Segment) -> None:
+        """Store `segment` if `(chain, first)` is free: one write request, no read.
+
+        Raises `SlotTaken` with the segment that has the slot, also when it is this one.
+        """
+
+    def head(self, chain: str) -> Segment | None:
+        """Return the newest segment of a chain; None where the chain has none. Consistent."""
+
+    def at(self, chain: str, seq: int) -> Segment | None:
+        """Return the segment that holds entry `seq`, or None. Consistent."""
+
+    def read(self, chain: str, first: int = 0, limit: int | None = None) -> Iterator[Segment]:
+        """Yield segments in order from the first whose `first` is at least `first`; at most `limit`."""
+
+    def chains(self) -> Iterator[str]:
+        """Yield the id of every chain, in any order."""
+
+
+class Tasks(Protocol):
+    """Stores tasks, their lineage and their effects.
+
+    A task's state and the lineage event that tells of it are written together or not at all. Every write
+    is conditional, so that of any number of workers one wins; the others get `Conflict`.
+    """
+
+    def create(self, task: Task, event: Event) -> bool:
+        """Store a new task with its first event. Return False, changing nothing, where its id exists."""
+
+    def get(self, task_id: str) -> Task | None:
+        """Return a task as it is now. Consistent."""
+
+    def move(self, before: Task, after: Task, event: Event) -> None:
+        """Replace `before` by `after` and add `event`, if the stored version is still `before.version`.
+
+        Raises `Conflict` where it is not. After `Unavailable` it may have happened: read again.
+        """
+
+    def lineage(self, task_id: str) -> list[Event]:
+        """Return the events of a task, oldest first. Consistent."""
+
+    def record(self, effect: Effect) -> None:
+        """Store an effect's state under `(task, key)`, replacing what stands there. Idempotent."""
+
+    def effects(self, task_id: str) -> dict[str, Effect]:
+        """Return a task's effects by key. Consistent."""
+
+    def due(self, now: int, limit: int) -> list[Task]:
+        """Return unfinished tasks whose `due` has passed, earliest first. May lag by a second or two."""
+
+    def listing(self, state: State | None = None, limit: int = 100) -> list[Task]:
+        """Return tasks, newest change first, of one state or of all. May lag by a second or two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One version of a rule, recipe or sink as it was pushed. `digest` is SHA-256 of `body`, hex."""
+
+    kind: str
+    id: str
+    version: int
+    digest: str
+    body: bytes
+
+
+class Catalog(Protocol):
+    """Stores rules, recipes and sinks. Versions are immutable; one version of each id is active."""
+
+    def push(self, kind: str, doc_id: str, body: bytes) -> Document:
+        """Make `body` the active version of a document; the same body again changes nothing."""
+
+    def retire(self, kind: str, doc_id: str) -> None:
+        """Take a document out of the active set; its versions stay."""
+
+    def active(self, kind: str) -> list[Document]:
+        """Return the active version of every document of a kind, by id."""
+
+    def version(self, kind: str, doc_id: str, version: int) -> Document | None:
+        """Return one version of a document, active or not."""
+
+    def revision(self) -> str:
+        """Return a token that changes with every push or retire: one small read."""
+
+
+class Counters(Protocol):
+    """Stores the state of correlations: small byte strings under a key, replaced by compare and swap."""
+
+    def load(self, key: str) -> tuple[bytes, int]:
+        """Return (state, version); (b"", 0) where there is none. Consistent."""
+
+    def store(self, key: str, state: bytes, version: int, expires: int) -> bool:
+        """Replace the state if its version is still `version`; the version becomes one more.
+
+        `expires` is epoch seconds after which the state may be forgotten. Return False where somebody
+        else was faster.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A message of a queue: a task id, never the truth about the task."""
+
+    id: str
+    task_id: str
+    deliveries: int = 1
+
+
+class Queue(Protocol):
+    """Hints that a task waits, at least once each; losing all of them loses no task (the sweep adds again).
+
+    One consumer group; a stream is named by the worker that reads it.
+    """
+
+    def add(self, stream: str, task_ids: Iterable[str]) -> None:
+        """Add hints, in order."""
+
+    def take(self, stream: str, consumer: str, count: int, block_ms: int) -> list[Hint]:
+        """Return new hints for `consumer`; waits at most `block_ms` for the first (0: not at all)."""
+
+    def claim(self, stream: str, consumer: str, idle_ms: int, count: int) -> list[Hint]:
+        """Take over hints that other consumers have had for `idle_ms` without acknowledging.
+
+        Follows the cursor to the end of the pending list across calls.
+        """
+
+    def done(self, stream: str, hints: Sequence[Hint]) -> None:
+        """Acknowledge and delete hints."""
+
+    def bury(self, task_id: str, reason: str) -> None:
+        """Add a task to the dead-letter stream. Best effort: the task's state is the truth."""
+
+
+class Doorbell(Protocol):
+    """Wakes a worker that is not running. Losing a ring only delays: schedules ring too."""
+
+    def ring(self, worker: str) -> None:
+        """Wake the worker of a stream; returns at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One request, whole. Header names in any case; `timeout` in seconds for the whole exchange."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    timeout: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """An answer. Header names in lower case; the body is cut at the adapter's limit."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+class Http(Protocol):
+    """Sends HTTP requests: TLS verified, no redirects followed, time and size bounded."""
+
+    def send(self, request: HttpRequest) -> HttpResponse:
+        """Send one request once. Raises `Unavailable` where no answer came: it may have arrived.
+
+        Raises `Forbidden` for a target that the deployment does not allow.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class FileAppend:
+    """Whole lines to add to a file. `key` stands in every line, so that a line can be looked up."""
+
+    path: str
+    key: str
+    data: bytes
+
+
+class Files(Protocol):
+    """Appends to files below one folder."""
+
+    def append(self, request: FileAppend) -> None:
+        """Add the lines in one write and flush them to disk. Raises `Unavailable` where it cannot."""
+
+    def holds(self, request: FileAppend) -> bool:
+        """Say whether lines with this key are in the file already, whole."""
+
+
+class Secrets(Protocol):
+    """Looks secrets up by name."""
+
+    def get(self, name: str) -> str:
+        """Return the secret's current value. Raises `Missing` or `Unavailable`; never logs it."""

@@ -1,0 +1,77 @@
+"""Settings: every knob of a deployment, once. CDK writes them, `bootstrap` reads them.
+
+Each field is one environment variable: `SENTINEL_` and the field's name in capitals. Secrets never travel
+here; a field that ends in `_secret` holds the name (an ARN in AWS) under which the secret is looked up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from sentinel.errors import Malformed
+
+PREFIX = "SENTINEL_"
+
+
+def _setting(default: Any, doc: str) -> Any:
+    return field(default=default, metadata={"doc": doc})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of one deployment. An empty `ledger_table` means SQLite below `home`."""
+
+    home: str = _setting(".sentinel", "folder of all local data; unused where tables are set")
+    ledger_table: str = _setting("", "DynamoDB table of the ledger; empty: SQLite")
+    tasks_table: str = _setting("", "DynamoDB table of tasks, lineage and effects")
+    catalog_table: str = _setting("", "DynamoDB table of rules, recipes and sinks")
+    counters_table: str = _setting("", "DynamoDB table of the state of correlations")
+    redis_url: str = _setting("", "redis:// or rediss:// address of Redis or Valkey; empty: no queue")
+    redis_cluster: bool = _setting(False, "whether that address is a cluster (ElastiCache Serverless is)")
+    redis_user: str = _setting("", "user of IAM authentication at ElastiCache; empty: none")
+    redis_cache: str = _setting("", "name of the ElastiCache cache, for IAM authentication")
+    redis_secret: str = _setting("", "name of the secret with the password of an outside Redis")
+    secret_prefix: str = _setting("", "prefix of the names under which sinks' secrets are looked up")
+    lanes: int = _setting(1, "chains a service is spread over, 1 to 64")
+    http_hosts: str = _setting("", "hosts that steps may call, comma separated; *.example.com for all below")
+    http_private: bool = _setting(False, "whether steps may call loopback and private addresses")
+    worker_functions: str = _setting("", "stream=function pairs that dispatch wakes, comma separated")
+    catalog_seconds: int = _setting(30, "how long rules and recipes are used before asking for newer ones")
+    drain_block_ms: int = _setting(0, "how long a worker waits for its first hint, in milliseconds")
+    log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR")
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Settings:
+        """Read settings from environment variables. Raises `Malformed` with the name of a bad one."""
+        found: dict[str, object] = {}
+        for each in fields(cls):
+            text = environ.get(PREFIX + each.name.upper())
+            if text is not None:
+                found[each.name] = _parse(each.name, text, type(each.default))
+        settings = cls(**found)  # type: ignore[arg-type]
+        if not 1 <= settings.lanes <= 64:
+            raise Malformed(f"{PREFIX}LANES is {settings.lanes}; it may be 1 to 64")
+        return settings
+
+    def to_environ(self) -> dict[str, str]:
+        """Return the environment variables that give these settings; defaults are left out."""
+        return {
+            PREFIX + each.name.upper(): _text(getattr(self, each.name))
+            for each in fields(self)
+            if getattr(self, each.name) != each.default
+        }
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _parse(name: str, text: str, kind: type) -> object:
+    try:
+        if kind is bool:
+            return {"true": True, "false": False, "1": True, "0": False, "": False}[text.lower()]
+        return kind(text)
+    except (KeyError, ValueError):
+        raise Malformed(f"{PREFIX}{name.upper()} is not a valid {kind.__name__}") from None
