@@ -15,7 +15,7 @@ from sentinel.core.segment import Segment
 from sentinel.core.tasks import Effect, Event, State, Task
 
 
-class SlotTaken(Exception):  # noqa: N818 - a fact of the protocol, not a fault
+class SlotTaken(Exception):
     """Another segment has the slot. `segment` is the one that took it, whole."""
 
     def __init__(self, segment: Segment) -> None:
