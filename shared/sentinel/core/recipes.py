@@ -99,7 +99,7 @@ class Retry(_Strict):
 
     def ceiling(self, tries: int) -> int:
         """Return the longest wait in nanoseconds after `tries` failed tries; full jitter picks below it."""
-        return min(self.backoff.cap, self.backoff.base * 2 ** min(max(tries - 1, 0), 40))
+        return min(self.backoff.cap, self.backoff.base << min(max(tries - 1, 0), 40))
 
 
 class Recipe(_Strict):
