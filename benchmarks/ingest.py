@@ -54,7 +54,6 @@ def handler_with_stub() -> tuple[Callable[[dict[str, Any], Any], dict[str, Any]]
         AWS_LAMBDA_FUNCTION_NAME="ingest",  # so that logging and metrics count as in Lambda
     )
     from botocore.awsrequest import AWSResponse
-
     from sentinel.bootstrap import bootstrap
 
     sizes: list[int] = []
@@ -125,12 +124,10 @@ def main() -> None:
     lines, source = entries(BATCH * BATCHES)
     batches = [lines[i * BATCH : (i + 1) * BATCH] for i in range(BATCHES)]
     handler, sizes = handler_with_stub()
-    number = 0
     floors, handlers = [], []
     for turn in range(ROUNDS):
         batch = batches[turn % BATCHES]
-        number += 1
-        sent = event(batch, number)
+        sent = event(batch, turn + 1)
         floors.append(cpu(lambda batch=batch: floor(batch)))  # type: ignore[misc]
         answers: list[dict[str, Any]] = []
         with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):

@@ -31,10 +31,8 @@ def _real(files: list[Path]) -> Iterator[tuple[str, str]]:
 
 def _made() -> Iterator[tuple[str, str]]:
     for number in itertools.count():
-        yield (
-            "made",
-            f"081109 2036{number % 60:02d} dfs.DataNode: Served block blk_{number * 7919} to /10.0.{number % 256}.9",
-        )
+        block, host = number * 7919, number % 256
+        yield "made", f"081109 2036{number % 60:02d} DataNode: Served block blk_{block} to /10.0.{host}.9"
 
 
 def _entry(number: int, system: str, line: str) -> bytes:
