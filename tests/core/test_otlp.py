@@ -229,7 +229,7 @@ arrayValue kvlistValue values timeUnixNano traceId severityNumber"""
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=5),
     lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS.split()), inner, max_size=4)  # noqa: SIM905
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS.split()), inner, max_size=4)
     ),
     max_leaves=15,
 )

@@ -13,9 +13,11 @@ from typing import Any
 
 from botocore.exceptions import (
     ClientError,
-    ConnectionError as NotConnected,
     HTTPClientError,
     IncompleteReadError,
+)
+from botocore.exceptions import (
+    ConnectionError as NotConnected,
 )
 from botocore.parsers import ResponseParserError
 
@@ -82,7 +84,7 @@ def canceled_by(error: ClientError) -> list[str]:
 
 
 def _reasons(error: ClientError) -> list[tuple[str, str]]:
-    found: list[dict[str, Any]] = error.response.get("CancellationReasons") or []
+    found: Any = error.response.get("CancellationReasons") or []
     return [
         (
             "" if reason.get("Code") in (None, "None") else str(reason["Code"]),
