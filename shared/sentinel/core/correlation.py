@@ -80,7 +80,9 @@ class Correlation:
                 return rule_ids[reference]
             where = f"correlation {self.title!r} ({self.id})"
             if reference in correlations:
-                raise Unsupported(f"{where}: a correlation of a correlation ({reference!r}) is not supported yet")
+                raise Unsupported(
+                    f"{where}: a correlation of a correlation ({reference!r}) is not supported yet"
+                )
             raise Malformed(f"{where}: refers to rule {reference!r}, which was not loaded")
 
         ids = tuple(dict.fromkeys(resolved(reference) for reference in self.references))

@@ -75,11 +75,21 @@ class State:
 
     def dumps(self) -> bytes:
         """The state as bytes: JSON, with each chain's and value's name written once."""
-        names = list(dict.fromkeys(name for hit in self.hits for name in (hit.chain, hit.value) if name is not None))
+        names = list(
+            dict.fromkeys(name for hit in self.hits for name in (hit.chain, hit.value) if name is not None)
+        )
         at = {name: i for i, name in enumerate(names)}
         rows = [[h.t, at[h.chain], h.seq, None if h.value is None else at[h.value]] for h in self.hits]
         return orjson.dumps(
-            [_VERSION, self.digest, self.group, names, rows, self.floor and list(self.floor), list(self.fired)]
+            [
+                _VERSION,
+                self.digest,
+                self.group,
+                names,
+                rows,
+                self.floor and list(self.floor),
+                list(self.fired),
+            ]
         )
 
     @staticmethod

@@ -27,7 +27,8 @@ _ENVELOPES: tuple[tuple[str, ...], ...] = (
     ("resource",),
     ("detail",),  # an AWS event from EventBridge
 )
-_ENVELOPE_ROOTS = tuple(dict.fromkeys([path[0] for path in _ENVELOPES] + ["body"]))
+# "EventID" is not an envelope, but tells a flattened Windows event, whose names may need their spaces stripped.
+_ENVELOPE_ROOTS = tuple(dict.fromkeys([path[0] for path in _ENVELOPES] + ["body", "EventID"]))
 
 # Integers that JSON can carry have at most this many bits; longer ones are not worth converting to text.
 _MAX_INTEGER_BITS = 1024
@@ -104,7 +105,7 @@ def _enveloped(event: Event) -> Iterator[Event]:
             node = node.get(part) if isinstance(node, dict) else None
         if isinstance(node, dict):
             yield node
-    yield from _windows(event.get("Event"))
+    yield from _windows(event)
     body = event.get("body")
     if isinstance(body, dict):
         yield body
@@ -112,10 +113,12 @@ def _enveloped(event: Event) -> Iterator[Event]:
         yield {"message": body}  # the text of an OpenTelemetry record is what rules call the message
 
 
-def _windows(envelope: object) -> Iterator[Event]:
-    """What the Sigma specification asks for beyond the plain names: attributes of `System` as `Tag_Attribute`,
-    and the one map inside `UserData`."""
+def _windows(event: Event) -> Iterator[Event]:
+    """What the Sigma specification ("Field Usage") asks for beyond the plain names of a Windows event: attributes of
+    `System` as `Tag_Attribute`, names with their spaces stripped, and the one map inside `UserData`."""
+    envelope = event.get("Event")
     if not isinstance(envelope, dict):
+        yield from _without_spaces(event)
         return
     system = envelope.get("System")
     if isinstance(system, dict):
@@ -128,6 +131,12 @@ def _windows(envelope: object) -> Iterator[Event]:
     user_data = envelope.get("UserData")
     if isinstance(user_data, dict):
         yield from (node for node in user_data.values() if isinstance(node, dict))
+    yield from _without_spaces(envelope.get("EventData"))
+
+
+def _without_spaces(named: object) -> Iterator[Event]:
+    if isinstance(named, Mapping) and any(" " in name for name in named):
+        yield {name.replace(" ", ""): value for name, value in named.items()}
 
 
 def _flat(values: Iterable[object]) -> tuple[object, ...]:

@@ -145,7 +145,9 @@ def _claim(taken: dict[str, str], source: str, item: Rule | Correlation) -> None
     references = {item.id} | ({item.name} if item.name else set())
     for reference in sorted(references):
         if reference in taken:
-            raise Malformed(f"{source}: {item.title!r}: {reference!r} is already the id or name in {taken[reference]}")
+            raise Malformed(
+                f"{source}: {item.title!r}: {reference!r} is already the id or name in {taken[reference]}"
+            )
     taken.update(dict.fromkeys(references, source))
 
 

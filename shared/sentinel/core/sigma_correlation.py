@@ -140,6 +140,8 @@ def _aliases(
     for alias in parsed.aliases:
         fields = {str(reference.reference): str(name) for reference, name in alias.mapping.items()}
         if strangers := sorted(fields.keys() - set(references)):
-            raise malformed(f"alias '{alias.alias}' names rule '{strangers[0]}', which the correlation does not count")
+            raise malformed(
+                f"alias '{alias.alias}' names rule '{strangers[0]}', which the correlation does not count"
+            )
         aliases[alias.alias] = fields
     return aliases

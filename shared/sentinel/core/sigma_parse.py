@@ -56,9 +56,14 @@ _COMPARISONS = {
     types.CompareOperators.GTE: ">=",
     types.CompareOperators.NEQ: "!=",
 }
-_WILDCARDS = {types.SpecialChars.WILDCARD_MULTI: Wildcard.MANY, types.SpecialChars.WILDCARD_SINGLE: Wildcard.ONE}
+_WILDCARDS = {
+    types.SpecialChars.WILDCARD_MULTI: Wildcard.MANY,
+    types.SpecialChars.WILDCARD_SINGLE: Wildcard.ONE,
+}
 _FLAGS = types.SigmaRegularExpression.sigma_to_re_flag
-_ENCODERS = {modifier_mapping[name] for name in ("base64", "base64offset", "wide", "utf16", "utf16be", "windash")}
+_ENCODERS = {
+    modifier_mapping[name] for name in ("base64", "base64offset", "wide", "utf16", "utf16be", "windash")
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +124,9 @@ def parse(document: Document, placeholders: Placeholders) -> Rule | Correlation:
     _refuse_what_is_ignored(document)
     try:
         if "correlation" in document.content:
-            return parse_correlation(document.content, document.digest, document.malformed, document.unsupported)
+            return parse_correlation(
+                document.content, document.digest, document.malformed, document.unsupported
+            )
         return _Translation(document, placeholders).rule()
     except exceptions.SigmaModifierError as error:
         raise document.unsupported(_reason(error)) from None
@@ -282,7 +289,9 @@ def _date_part(value: Any) -> Compare:
 
 
 def _compare(value: Any) -> Compare:
-    part = value.number.timestamp_part.name.lower() if type(value.number) is types.SigmaTimestampPart else None
+    part = (
+        value.number.timestamp_part.name.lower() if type(value.number) is types.SigmaTimestampPart else None
+    )
     return Compare(_COMPARISONS[value.op], value.number.number, part)
 
 
@@ -297,5 +306,7 @@ _MATCHERS: dict[type, Callable[[Any], Matcher]] = {
     types.SigmaCIDRExpression: lambda value: Cidr(str(value.network)),
     types.SigmaCompareExpression: _compare,
     types.SigmaTimestampPart: _date_part,
-    types.SigmaFieldReference: lambda value: Reference(Field.of(value.field), value.starts_with, value.ends_with),
+    types.SigmaFieldReference: lambda value: Reference(
+        Field.of(value.field), value.starts_with, value.ends_with
+    ),
 }
