@@ -36,7 +36,9 @@ def report(
     verdict = all_met(figures, targets) if met is None else met
     width = max(map(len, figures), default=0)
     for name, value in figures.items():
-        bounds = " and ".join(f"{bound.replace('_', ' ')} {x:,}" for bound, x in targets.get(name, {}).items())
+        bounds = " and ".join(
+            f"{bound.replace('_', ' ')} {x:,}" for bound, x in targets.get(name, {}).items()
+        )
         print(f"{name:<{width}}  {value:>14,.6g}" + (f"   target: {bounds}" if bounds else ""))
     print("targets met" if verdict else "TARGETS NOT MET")
     if "--json" in sys.argv[1:] if as_json is None else as_json:

@@ -46,7 +46,9 @@ def main() -> int:
         matches, wrong = _compared(rules, events)
         figures[f"matches_{size}"] = matches
         figures[f"differences_from_brute_force_{size}"] = wrong
-        figures[f"events_per_second_{size}"] = _rate(lambda rules=rules: [rules.match(e) for e in events], len(events))  # type: ignore[misc]
+        figures[f"events_per_second_{size}"] = _rate(
+            lambda rules=rules: [rules.match(e) for e in events], len(events)
+        )  # type: ignore[misc]
         figures[f"events_per_second_{size}_with_loads"] = _rate(
             lambda rules=rules: [rules.match(orjson.loads(line)) for line in lines],  # type: ignore[misc]
             len(events),
@@ -70,7 +72,9 @@ def _cloudtrail() -> list[bytes]:
 
 
 def _real_rules() -> list[tuple[str, bytes]]:
-    paths = sorted((DATA / "sigma_rules").rglob("*.yml"), key=lambda path: ("aws" not in path.parts, str(path)))
+    paths = sorted(
+        (DATA / "sigma_rules").rglob("*.yml"), key=lambda path: ("aws" not in path.parts, str(path))
+    )
     return [(path.name, path.read_bytes()) for path in paths]
 
 
@@ -78,7 +82,11 @@ def _variants(documents: Sequence[tuple[str, bytes]], wanted: int) -> list[tuple
     """`wanted` rules that differ from the real CloudTrail rules in the actions they ask for, and in their ids."""
     real = [(name, yaml.safe_load(content)) for name, content in documents]
     real = [(name, rule) for name, rule in real if rule["logsource"].get("service") == "cloudtrail"]
-    real = [(name, rule) for name, rule in real if _renamed(rule["detection"], "") != _renamed(rule["detection"], "1")]
+    real = [
+        (name, rule)
+        for name, rule in real
+        if _renamed(rule["detection"], "") != _renamed(rule["detection"], "1")
+    ]
     made: list[tuple[str, bytes]] = []
     while len(made) < wanted:
         name, rule = real[len(made) % len(real)]

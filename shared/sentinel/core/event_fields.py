@@ -10,7 +10,7 @@ attribute names contain dots). Nothing here recurses, so nesting cannot exhaust 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -75,19 +75,20 @@ def text(value: object) -> str | None:
     return None
 
 
-def scalars(event: object) -> Iterator[str]:
-    """The text of every scalar in `event`, keys left out, in no particular but a deterministic order."""
-    stack: list[object] = [event]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, dict):
-            stack.extend(node.values())
-        elif isinstance(node, list):
-            stack.extend(node)
-        else:
-            found = text(node)
-            if found is not None:
-                yield found
+def scalars(event: object) -> list[str]:
+    """The texts of all scalars in `event`, keys left out, in no particular but a deterministic order."""
+    found: list[str] = []
+    containers: list[object] = [[event]]
+    for container in containers:  # grows while it is walked: that is the nesting, without recursion
+        for node in container.values() if isinstance(container, dict) else container:  # type: ignore[attr-defined]
+            kind = type(node)
+            if kind is str:
+                found.append(node)
+            elif kind is dict or kind is list:
+                containers.append(node)
+            elif (read := text(node)) is not None:
+                found.append(read)
+    return found
 
 
 def scopes(event: Event) -> tuple[Event, ...]:
@@ -139,8 +140,10 @@ def _without_spaces(named: object) -> Iterator[Event]:
         yield {name.replace(" ", ""): value for name, value in named.items()}
 
 
-def _flat(values: Iterable[object]) -> tuple[object, ...]:
+def _flat(values: Sequence[object]) -> tuple[object, ...]:
     """`values` with lists replaced by their elements, however deep."""
+    if len(values) == 1 and not isinstance(values[0], list):  # nearly always
+        return tuple(values)
     flat: list[object] = []
     stack = list(values)[::-1]
     while stack:
@@ -153,19 +156,30 @@ def _flat(values: Iterable[object]) -> tuple[object, ...]:
 
 
 def _walk(scope: Event, field: Field) -> tuple[object, ...] | None:
-    frontier: list[object] = [scope]
-    found: list[object] = []
-    last = len(field.parts) - 1
+    """The values at a dotted path; None when there is nothing."""
+    node: object = scope
     for i, part in enumerate(field.parts):
+        if not isinstance(node, dict):
+            return _fan_out(node, field, i) if isinstance(node, list) else None
+        if field.rests[i] in node:
+            return _flat((node[field.rests[i]],))
+        node = node.get(part)
+    return None
+
+
+def _fan_out(values: list[object], field: Field, start: int) -> tuple[object, ...] | None:
+    """The values at the parts of a path from `start` on, in any of the maps in `values`."""
+    frontier: Iterable[object] = _flat(values)
+    found: list[object] = []
+    for i in range(start, len(field.parts)):
         inner: list[object] = []
         for node in frontier:
-            if not isinstance(node, dict):
-                continue
-            if field.rests[i] in node:
-                found.append(node[field.rests[i]])
-            elif i < last and part in node:
-                inner.extend(_flat((node[part],)))
-        frontier = inner
+            if isinstance(node, dict):
+                if field.rests[i] in node:
+                    found.append(node[field.rests[i]])
+                else:
+                    inner.append(node.get(field.parts[i]))
+        frontier = _flat(inner)
     return _flat(found) if found else None
 
 
@@ -202,7 +216,9 @@ class View:
         values = self.values(field)
         if not values:
             return ()
-        return tuple(found for value in values if (found := text(value)) is not None)
+        if len(values) == 1 and type(values[0]) is str:  # nearly always
+            return values  # type: ignore[return-value]
+        return tuple([found for value in values if (found := text(value)) is not None])
 
     def texts(self, field: Field) -> tuple[str, ...]:
         """The case-folded texts of the scalar values of `field`; () when there are none."""

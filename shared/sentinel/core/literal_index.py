@@ -11,11 +11,12 @@ rules that cannot match: `tests/core/test_rules.py` compares it with evaluating 
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sentinel.core.detection import And, Exists, Expression, Not, Null, Or, Test, Text, Wildcard
+from sentinel.core.detection import And, Exists, Expression, Not, Null, Or, Regex, Test, Text, Wildcard
 from sentinel.core.event_fields import Field, View
 
 # What being indexed under a probe of a kind costs, relative to an exact value, before it is weighed by how many
@@ -31,6 +32,14 @@ _CUTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 
 # From this many literals on, one RE2 pass is cheaper than looking for each literal by itself.
 _SCAN_FROM = 12
+
+# What a regular expression is made of, as far as `regex_literal` needs to know: an escape, a class, a group
+# without groups in it, a repetition, or one character. A parenthesis that is left over belongs to nested groups.
+_REGEX_TOKEN = re.compile(
+    r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\((?:\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[^()\[\]\\])*\)|\{[0-9,]*\}|.",
+    re.DOTALL,
+)
+_CLASSES = "dDwWsSbBAz"
 
 # For the automata of one group of literals, in bytes. They are built lazily and start over when it is used up.
 _SCAN_MEMORY = 64 << 20
@@ -74,6 +83,8 @@ def _probe(test: Test) -> Probe | None:
             return _keyword_probe(parts) if field is None else _text_probe(field, parts)
         case Null() | Exists(wanted=False):
             return None
+        case Regex(pattern) if literal := regex_literal(pattern):
+            return _keyword_probe((literal,)) if field is None else Probe("contains", field, literal)
         case _:
             return None if field is None else Probe("present", field)
 
@@ -99,6 +110,37 @@ def _text_probe(field: Field, parts: Sequence[str | Wildcard]) -> Probe:
             else:
                 options.append(Probe("contains", field, literal))
     return min(options, key=_own_cost, default=Probe("present", field))
+
+
+def regex_literal(pattern: str) -> str:
+    """A folded literal that is in every folded text the pattern is found in; "" when none is evident.
+
+    Only plain characters outside of groups, classes and alternatives are read; anything unusual ends the attempt.
+
+    >>> regex_literal(r"^.+:assumed-role/aws:.+$"), regex_literal(r"(?i)\\s-k\\s"), regex_literal("ab|cd")
+    (':assumed-role/aws:', '-k', '')
+    """
+    if "[:" in pattern:  # a named class, whose brackets the tokens below would misread
+        return ""
+    runs = [""]
+    for token in _REGEX_TOKEN.findall(pattern):
+        if (
+            token in {"|", "(", ")", "\\"}
+            or token[:1] == "\\"
+            and token[1].isalnum()
+            and token[1] not in _CLASSES
+        ):
+            return ""
+        if token[0] in "*?{":  # the character before may be absent
+            runs[-1:] = [runs[-1][:-1], ""]
+        elif len(token) == 1 and token not in ".^$+":
+            runs[-1] += token
+        elif len(token) == 2 and token[0] == "\\" and not token[1].isalnum():
+            runs[-1] += token[1]
+        else:
+            runs.append("")
+    # RE2 and Python agree on how ASCII letters fold; beyond them nothing is promised.
+    return max((run.casefold() for run in runs if run.isascii()), key=len)
 
 
 def _cut(literal: str) -> str:
