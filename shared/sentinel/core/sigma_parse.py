@@ -68,8 +68,6 @@ def parse(document: Document, placeholders: Placeholders) -> Rule | Correlation:
                 document.content, document.digest, document.malformed, document.unsupported
             )
         return _Translation(document, placeholders).rule()
-    except exceptions.SigmaModifierError as error:
-        raise document.unsupported(_reason(error)) from None
     except exceptions.SigmaRegularExpressionError as error:
         raise document.unsupported(
             f"{_reason(error)} (patterns run on RE2, in linear time: no look-around, no back-references)"
@@ -77,8 +75,9 @@ def parse(document: Document, placeholders: Placeholders) -> Rule | Correlation:
     except re2.error as error:
         raise document.unsupported(f"a pattern that RE2 does not take: {error}") from None
     except exceptions.SigmaError as error:
-        refuse = document.unsupported if "pipe syntax" in str(error) else document.malformed
-        raise refuse(_reason(error)) from None
+        # Exactly this class is an unknown modifier; its subclasses are wrong uses of known ones.
+        unknown = type(error) is exceptions.SigmaModifierError or "pipe syntax" in str(error)
+        raise (document.unsupported if unknown else document.malformed)(_reason(error)) from None
     except RecursionError:
         raise document.malformed("the condition is nested too deeply") from None
     except (TypeError, ValueError, AttributeError, KeyError) as error:
