@@ -133,9 +133,8 @@ class Collector:
 
 
 def _flat(value: object) -> bool:
-    return isinstance(value, str) or (
-        isinstance(value, list) and all(isinstance(each, str) for each in value)
-    )
+    several = value if isinstance(value, list) else [value]
+    return all(isinstance(each, str) for each in several)
 
 
 def _objects(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -148,7 +147,7 @@ def _objects(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
             continue
         found, end = decoder.raw_decode(text, at)
         if not isinstance(found, dict):
-            raise ValueError("not an object")
+            raise ValueError("not an object")  # noqa: TRY004 - it is the input that is wrong
         yield text[at:end], found
         at = end
 
