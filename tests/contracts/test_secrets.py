@@ -11,7 +11,6 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from moto import mock_aws
 from mypy_boto3_secretsmanager import SecretsManagerClient
-
 from sentinel.adapters.secrets_aws import CACHE_SECONDS, AwsSecrets
 from sentinel.adapters.secrets_file import MAX_BYTES, FileSecrets
 from sentinel.errors import Forbidden, Missing, Unavailable
@@ -21,6 +20,7 @@ CANARY = "canary-5f0c"
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[SecretsManagerClient]:
+    """Give a client of moto's Secrets Manager."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "testing")
     with mock_aws():
@@ -28,6 +28,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[SecretsManagerClient]:
 
 
 def put(folder: Path, name: str, value: bytes, mode: int = 0o600) -> Path:
+    """Write a secret's file."""
     path = folder / name
     path.write_bytes(value)
     path.chmod(mode)
@@ -98,7 +99,7 @@ def test_what_is_no_plain_text_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_aws_secret_is_found_under_its_prefix(aws: SecretsManagerClient) -> None:
-    """The deployment's prefix stands before the name, so that deployments do not share secrets by accident."""
+    """The deployment's prefix stands before the name, so deployments do not share secrets by accident."""
     aws.create_secret(Name="prod/hec", SecretString="right\n")
     aws.create_secret(Name="hec", SecretString="wrong")
     assert AwsSecrets(aws, "prod/").get("hec") == "right"

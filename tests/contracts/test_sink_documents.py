@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from sentinel import siem
 from sentinel.errors import Malformed
 from sentinel.siem.file import FileConfig
@@ -16,13 +15,13 @@ def test_a_document_gives_configurations_by_name() -> None:
     """A good document gives each sink's configuration, with the collector's path where none is written."""
     found = siem.load(
         "sinks.yaml",
-        b"sinks:\n  splunk-prod: {kind: splunk, url: 'https://hec.example.com:8088/', token: splunk-prod-token}\n"
+        b"sinks:\n  splunk-prod: {kind: splunk, url: 'https://hec.example.com:8088/', token: prod-token}\n"
         b"  local-file: {kind: file, path: alerts.ndjson}\n",
     )
     splunk, file = found["splunk-prod"], found["local-file"]
     assert isinstance(splunk, SplunkConfig)
     assert splunk.url == "https://hec.example.com:8088/services/collector/event"
-    assert splunk.token == "splunk-prod-token"
+    assert splunk.token == "prod-token"
     assert isinstance(file, FileConfig)
     assert (file.path, file.token) == ("alerts.ndjson", "")
 

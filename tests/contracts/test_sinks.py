@@ -11,7 +11,6 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from sentinel import siem
 from sentinel.ports import FileAppend
 from sentinel.siem.sink import Batch, Item, Notice, Sink, batches
@@ -47,16 +46,18 @@ NOTICES = [
 
 
 def sink(kind: str) -> Sink:
+    """Return the sink of a kind's example document."""
     config = siem.load("example", DOCUMENTS[kind])["it"]
     return siem.make(config, "canary-token")
 
 
 def batch(it: Sink, notices: list[Notice]) -> Batch:
+    """Return all notices as one batch."""
     return next(batches(it, "step-key", [Item(each.id, it.encode(each)) for each in notices]))
 
 
 def rendered(it: Sink, notices: list[Notice]) -> bytes:
-    """The request as bytes that a person can read: gzip is undone, since its bytes differ between zlibs."""
+    """Write a request for people to read: gzip is undone, since its bytes differ between zlibs."""
     request = it.request(batch(it, notices))
     if isinstance(request, FileAppend):
         return b"APPEND %s\nkey: %s\n\n%s" % (request.path.encode(), request.key.encode(), request.data)
@@ -80,7 +81,7 @@ def test_a_sink_sends_the_bytes_of_its_golden(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", siem.SINKS)
 def test_a_sink_is_documented(kind: str) -> None:
-    """A sink has the heading `## kind` in docs/connectors.md, and every field of its configuration is there."""
+    """A sink has the heading `## kind` in docs/connectors.md, and all its fields there."""
     text = DOCS.read_text()
     section = text.partition(f"\n## {kind}\n")[2].partition("\n## ")[0]
     assert section
