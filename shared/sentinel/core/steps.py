@@ -52,7 +52,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Not now; it may work later. `after` is the target's own wish in nanoseconds, for example Retry-After."""
+    """Not now; it may work later. `after` is the wish of the target, in nanoseconds (Retry-After)."""
 
     reason: str
     after: int | None
