@@ -8,7 +8,7 @@ can recognise it. Actions are registered in `sentinel.actions`; the worker knows
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:  # pydantic and yaml are slow to import, and these are only named here
@@ -32,7 +32,9 @@ class StepRun:
 
     `key` is the effect key (`core.tasks.effect_key`): the same in every attempt. `entries` are the entries
     that set the task off, as far as the ledger still has them. `resumed` is true where an earlier attempt
-    began the step and its outcome is not recorded: the effect may have happened.
+    began the step and its outcome is not recorded: the effect may have happened. `done` is what the newest
+    recorded `Again` of this step said was finished, so that a step with several targets does not tell the
+    first again when the second fails.
     """
 
     task: Task
@@ -41,6 +43,7 @@ class StepRun:
     key: str
     entries: Sequence[Matched]
     resumed: bool
+    done: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +55,15 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Not now; it may work later. `after` is the wish of the target, in nanoseconds (Retry-After)."""
+    """Not now; it may work later. `after` is the wish of the target, in nanoseconds (Retry-After).
+
+    `done` is small JSON that the worker keeps and hands to the next try as `StepRun.done`: no bodies, no
+    secrets. It replaces what stood there.
+    """
 
     reason: str
     after: int | None
+    done: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
