@@ -55,7 +55,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Not now; it may work later. `after` is the target's own wish in nanoseconds, for example Retry-After.
+    """Not now; it may work later. `after` is the wish of the target, in nanoseconds (Retry-After).
 
     `done` is small JSON that the worker keeps and hands to the next try as `StepRun.done`: no bodies, no
     secrets. It replaces what stood there.
