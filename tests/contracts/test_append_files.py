@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
 from sentinel.adapters.append_files import AppendFiles
 from sentinel.errors import Forbidden, Unavailable
 from sentinel.ports import FileAppend

@@ -6,6 +6,7 @@ from base64 import b64encode
 from typing import Any
 
 import pytest
+
 from sentinel.core.rules import load
 
 HEAD = "title: T\nlogsource: {category: test}\n"

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 from sentinel.core.rules import LogSource, Rule, load, load_all
 from sentinel.errors import Malformed, Missing, Unsupported
 

@@ -9,6 +9,7 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sentinel.core import chain as hashing
 from sentinel.core.segment import (
     PLAIN_LIMIT,
@@ -22,7 +23,6 @@ from sentinel.core.segment import (
     numbered,
 )
 from sentinel.errors import Tampered
-
 from tests.chains import batch, grow
 
 CHAIN = "checkout/0"
