@@ -7,7 +7,8 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
-from sentinel.core.segment import Batch, Verifier
+from sentinel.core.segment import Batch
+from sentinel.core.verify import Verifier
 from sentinel.errors import Unavailable
 from sentinel.ports import Ledger
 from sentinel.usecases.append import SECOND, Appender

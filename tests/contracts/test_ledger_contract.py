@@ -14,7 +14,8 @@ from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
 from sentinel.adapters.dynamodb_ledger import DynamoLedger
 from sentinel.adapters.sqlite_ledger import SqliteLedger
-from sentinel.core.segment import Segment, Verifier
+from sentinel.core.segment import Segment
+from sentinel.core.verify import Verifier
 from sentinel.errors import Unavailable
 from sentinel.ports import Ledger, SlotTaken
 from sentinel.usecases.append import Appender

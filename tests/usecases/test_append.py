@@ -10,7 +10,8 @@ from collections.abc import Callable
 import pytest
 
 from sentinel.adapters.sqlite_ledger import SqliteLedger
-from sentinel.core.segment import WINDOW, Batch
+from sentinel.core.segment import Batch
+from sentinel.core.window import WINDOW
 from sentinel.errors import Conflict
 from sentinel.usecases.append import HEAD_FRESH, SECOND, Receipt, lane_of
 from tests.faults_ports import FaultyLedger
