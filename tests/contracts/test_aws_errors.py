@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -34,6 +35,7 @@ class Server(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
+        """Say where it listens."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
 
@@ -41,6 +43,7 @@ class Handler(BaseHTTPRequestHandler):
     """Reads a request whole and lets the server answer."""
 
     def do_POST(self) -> None:
+        """Answer one request."""
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         assert isinstance(self.server, Server)
         self.server.requests += 1
@@ -68,13 +71,15 @@ def says(status: int, code: str, message: str = "no", **more: object) -> Answer:
     return sends(status, json.dumps({"__type": kind, "message": message, **more}).encode())
 
 
-def sends(status: int, body: bytes, length: int | None = None) -> Answer:
+def sends(status: int, body: bytes, length: int | None = None, checksum: int | None = None) -> Answer:
     """Answer with any bytes; a `length` over theirs is a reply that is cut."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(status)
         handler.send_header("Content-Type", "application/x-amz-json-1.0")
         handler.send_header("Content-Length", str(len(body) if length is None else length))
+        if checksum is not None:
+            handler.send_header("x-amz-crc32", str(checksum))
         handler.end_headers()
         handler.wfile.write(body)
 
@@ -145,19 +150,34 @@ def test_faults_of_the_deployment_go_through(server: Server, code: str) -> None:
         closes,
         lambda handler: threading.Event().wait(0.5),
         sends(200, b"{}", length=1000),
+        sends(200, b'{"Item": {"body": {"S": "secret'),
+        sends(200, b"{}", checksum=1),
+        sends(200, b""),
         sends(200, b"<html>secret of a proxy</html>"),
         sends(500, b"<html>secret of a proxy</html>"),
         sends(503, b""),
     ],
-    ids=["hangs up", "never answers", "cut", "no JSON", "no JSON, 500", "empty"],
+    ids=[
+        "hangs up",
+        "never answers",
+        "cut",
+        "cut JSON",
+        "bad checksum",
+        "nothing",
+        "no JSON",
+        "no JSON, 500",
+        "503",
+    ],
 )
 def test_no_whole_answer_is_unavailable(server: Server, answer: Answer) -> None:
-    """A reply that does not come, is cut or is somebody else's leaves open whether it happened: Unavailable."""
+    """A reply that does not come, is cut or is not DynamoDB's leaves open whether it happened."""
     server.answer = answer
-    with pytest.raises(Unavailable) as caught:
-        tasks_of(server).create(*created("t1"))
-    assert "secret" not in str(caught.value)
-    assert server.requests == 1
+    tasks = tasks_of(server)
+    for operation in (lambda: tasks.create(*created("t1")), lambda: tasks.get("t1")):
+        with pytest.raises(Unavailable) as caught:
+            operation()
+        assert "secret" not in str(caught.value)
+    assert server.requests == 2
 
 
 def test_no_connection_is_unavailable() -> None:
@@ -220,13 +240,14 @@ def test_a_failed_condition_goes_through(server: Server) -> None:
     assert code_of(caught.value) == "ConditionalCheckFailedException"
     assert canceled_by(caught.value) == []
     server.answer = cancels("None", "ConditionalCheckFailed")
+    put: Any = {"TableName": "t", "Item": {"key": {"S": "k"}}}
     with pytest.raises(ClientError) as caught, translated():
-        client(endpoint_url=server.url).transact_write_items(TransactItems=[])
+        client(endpoint_url=server.url).transact_write_items(TransactItems=[{"Put": put}])
     assert canceled_by(caught.value) == ["", "ConditionalCheckFailed"]
 
 
 def test_the_sdk_tries_again_by_itself(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that may send three times does so before it says Unavailable; success in between is success."""
+    """A client that may send three times does so before it says Unavailable; one success is success."""
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
     counters = DynamoCounters(client(3, endpoint_url=server.url), "counters")
     server.answer = says(400, "ThrottlingException")

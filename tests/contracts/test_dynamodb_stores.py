@@ -222,7 +222,8 @@ def test_lineage_and_due_follow_the_pages(dynamo: DynamoDBClient) -> None:
             "t": {"N": "1"},
             "nonce": {"B": b"n"},
         }
-        dynamo.put_item(TableName="tasks", Item={**item, "entry": {"B": bytes(300_000)}, "head": {"B": b"h"}})
+        item |= {"entry": {"B": bytes(300_000)}, "head": {"B": b"h"}}
+        dynamo.put_item(TableName="tasks", Item=item)
     assert [event.seq for event in tasks.lineage("t1")] == [0, 1, 2, 3, 4]
     for number in range(20):
         big, event = created(f"big{number}", due=T + number, reason="x" * 300_000)
