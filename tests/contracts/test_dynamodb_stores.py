@@ -12,7 +12,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from sentinel.adapters import dynamodb_catalog
+from sentinel.adapters import dynamodb_catalog, dynamodb_tasks
 from sentinel.adapters.dynamodb_catalog import DynamoCatalog
 from sentinel.adapters.dynamodb_counters import DynamoCounters
 from sentinel.adapters.dynamodb_tables import DISPATCH_FILTER, TABLES
@@ -216,14 +216,8 @@ def test_lineage_and_due_follow_the_pages(dynamo: DynamoDBClient) -> None:
     task, event = created("t1", reason="x" * 1000)
     tasks.create(task, event)
     for seq in range(1, 5):
-        item = {
-            "task": {"S": "t1"},
-            "item": {"S": f"event#{seq:010d}"},
-            "t": {"N": "1"},
-            "nonce": {"B": b"n"},
-        }
-        item |= {"entry": {"B": bytes(300_000)}, "head": {"B": b"h"}}
-        dynamo.put_item(TableName="tasks", Item=item)
+        filler = replace(event, seq=seq, entry=bytes(300_000))
+        dynamo.put_item(TableName="tasks", Item=dynamodb_tasks._event_item(filler))
     assert [event.seq for event in tasks.lineage("t1")] == [0, 1, 2, 3, 4]
     for number in range(20):
         big, event = created(f"big{number}", due=T + number, reason="x" * 300_000)
