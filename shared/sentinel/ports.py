@@ -85,7 +85,7 @@ class Tasks(Protocol):
         """Return a task's effects by key. Consistent."""
 
     def due(self, now: int, limit: int) -> list[Task]:
-        """Return unfinished tasks whose `due` is at most `now`, earliest first. May lag by a second or two."""
+        """Return unfinished tasks with `due` at most `now`, earliest first. May lag by a second or two."""
 
     def listing(self, state: State | None = None, limit: int = 100) -> list[Task]:
         """Return tasks, newest change first, of one state or of all. May lag by a second or two."""
