@@ -41,8 +41,10 @@ class Valkey:
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [binary(), "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder)]
-                + ["--appendonly", "yes", "--appendfsync", "everysec", "--save", ""],
+                [
+                    *(binary(), "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder)),
+                    *("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
+                ],
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )

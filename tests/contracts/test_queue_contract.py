@@ -8,21 +8,23 @@ from typing import Any
 
 import pytest
 import redis
-
 from sentinel.adapters.redis_streams import GROUP, RedisQueue, connect
 from sentinel.errors import Unavailable
 from sentinel.ports import Hint
+
 from tests.valkey import Valkey, running
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """Run one server for all of these tests."""
     with running(tmp_path_factory.mktemp("valkey")) as found:
         yield found
 
 
 @pytest.fixture
 def client(server: Valkey) -> Iterator[redis.Redis]:
+    """Connect to the server, emptied."""
     made = connect(server.url)
     made.flushall()
     yield made
@@ -31,6 +33,7 @@ def client(server: Valkey) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def queue(client: redis.Redis) -> RedisQueue:
+    """Make a queue on the empty server."""
     return RedisQueue(client)
 
 
@@ -135,7 +138,7 @@ def test_a_stream_is_bounded(client: redis.Redis) -> None:
     queue = RedisQueue(client, max_hints=500)
     for start in range(0, 3000, 100):
         queue.add("siem", [f"t{n}" for n in range(start, start + 100)])
-    assert 500 <= client.xlen("sentinel:{siem}") < 1000  # type: ignore[operator]
+    assert 500 <= client.xlen("sentinel:{siem}") < 1000
     assert _ids(queue.take("siem", "w", 1000, 0))[-1] == "t2999"
 
 
@@ -199,7 +202,7 @@ def test_a_cursor_does_not_outlive_a_flush(queue: RedisQueue, client: redis.Redi
 
 
 def test_foreign_messages_are_hints_for_nothing(queue: RedisQueue, client: redis.Redis) -> None:
-    """A message that is not ours is handed out like any other, so that it can be acknowledged and forgotten."""
+    """A message that is not ours is handed out like any other, to be acknowledged and forgotten."""
     queue.take("siem", "w", 1, 0)
     client.xadd("sentinel:{siem}", {"other": "x"})
     client.xadd("sentinel:{siem}", {b"task": b"\xff\xfe"})
@@ -225,12 +228,12 @@ def test_a_server_that_is_away_is_unavailable(tmp_path: Any, name: str) -> None:
 
 def test_a_server_that_only_reads_is_unavailable(queue: RedisQueue, client: redis.Redis) -> None:
     """READONLY, as after a failover, and OOM are passing states, not faults of the caller."""
-    client.execute_command("REPLICAOF", "127.0.0.1", "1")
+    client.replicaof("127.0.0.1", 1)
     try:
         with pytest.raises(Unavailable):
             queue.add("siem", ["a"])
     finally:
-        client.execute_command("REPLICAOF", "NO", "ONE")
+        client.replicaof("NO", "ONE")
     client.config_set("maxmemory", "1")
     try:
         with pytest.raises(Unavailable):
