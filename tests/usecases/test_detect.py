@@ -22,6 +22,7 @@ class NoQueue:
 
 @pytest.fixture
 def world() -> Iterator[World]:
+    """Wire everything, with a rule in force and no recipe yet."""
     found = World(NoQueue(), [Target("tell", "siem"), Target("act", "action")])  # type: ignore[arg-type]
     found.push("rule", "errors", rule("errors", "boom"))
     yield found
@@ -191,6 +192,7 @@ def test_a_tampered_segment_is_said_after_the_others(world: World) -> None:
 
 @pytest.fixture
 def counted(world: World) -> World:
+    """Add a correlation: three matches for one user, and a recipe on it."""
     world.push("rule", "many", correlation("many", "errors", "user", 3))
     world.push("recipe", "r", recipe("r", "many", "tell"))
     return world

@@ -76,7 +76,7 @@ def test_a_task_runs_to_its_end(world: World) -> None:
 
 
 def test_steps_of_another_worker_are_passed_on(world: World) -> None:
-    """A step whose action is of another stream is queued there, in the same write that ends the step before."""
+    """A step of another worker is queued there, in the same write that ends the step before."""
     _begin(world, "tell", "tell", "act", "tell")
     world.dispatch()
     assert world.drain("siem").queued == 1
@@ -176,7 +176,7 @@ def test_a_refusal_is_not_tried_again(world: World, answer: Any, reason: str) ->
 
 
 def test_what_cannot_run_fails_with_what_to_do(world: World) -> None:
-    """An unknown action, wrong inputs and a recipe that is not in the catalog fail with a reason that helps."""
+    """An unknown action, wrong inputs and a recipe that is not there fail with a reason that helps."""
     world.push("recipe", "a", recipe("a", "errors", "no.such"))
     world.push("recipe", "b", recipe("b", "errors", "tell").replace(b"tell", b"tell, with: {wrong: 1}"))
     world.push("recipe", "c", recipe("c", "errors", "tell"))
