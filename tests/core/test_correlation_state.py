@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sentinel.core.correlation import Correlation, Hit
 from sentinel.core.correlation_state import RESERVE, Fired, State, advance
 from sentinel.core.rules import load

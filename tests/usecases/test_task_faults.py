@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 import redis
+
 from sentinel.adapters.redis_streams import RedisQueue, connect
 from sentinel.core.segment import Segment
 from sentinel.core.steps import Again
 from sentinel.core.tasks import SECOND, EffectState, State
 from sentinel.errors import Unavailable
-
 from tests.scenario import START, Target, World, correlation, recipe, rule
 from tests.valkey import running
 
