@@ -30,6 +30,7 @@ MAX_BURIED = 10_000
 CONNECT_SECONDS = 2.0
 SOCKET_SECONDS = 5.0
 _RETRIES = 2
+_GROUP_TRIES = 4  # it may be flushed again just after the group was made
 
 T = TypeVar("T")
 
@@ -152,14 +153,15 @@ class RedisQueue:
         from redis.exceptions import ResponseError
 
         def attempt() -> T:
-            try:
-                return command()
-            except ResponseError as error:
-                # NOGROUP: never made, or flushed. UNBLOCKED: flushed while we waited for the first hint.
-                if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
-                    raise
-            self._make_group(stream)
-            return command()
+            for _ in range(_GROUP_TRIES):
+                try:
+                    return command()
+                except ResponseError as error:
+                    # NOGROUP: never made, or flushed. UNBLOCKED: flushed while we waited for a hint.
+                    if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
+                        raise
+                self._make_group(stream)
+            raise Unavailable("the queue is emptied faster than it can be read")
 
         return _translated(attempt)
 
