@@ -41,7 +41,10 @@ def connect(
     credentials: CredentialProvider | None = None,
     password: str | None = None,
 ) -> redis.Redis:
-    """Return a client of the server at `url`; it connects on its first command.
+    """Return a client of the server at `url`.
+
+    It connects on its first command; a cluster's at once, since it asks for the slots, so that this raises
+    `Unavailable` where the cluster is away.
 
     `url` is redis://, rediss:// (TLS, certificate verified) or unix://. `cluster` speaks the cluster
     protocol, which ElastiCache Serverless always does. `credentials` are asked at each connection;
@@ -65,7 +68,7 @@ def connect(
         options["password"] = password
     if cluster:
         # What RedisCluster shares with Redis is all that is used here, but it is no subclass of it.
-        made: Any = redis.RedisCluster.from_url(url, **options)
+        made: Any = _translated(lambda: redis.RedisCluster.from_url(url, **options))
         return made  # type: ignore[no-any-return]
     return redis.Redis.from_url(url, **options)
 
