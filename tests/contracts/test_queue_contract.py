@@ -190,6 +190,24 @@ def test_a_flush_while_a_worker_waits(server: Valkey, client: redis.Redis) -> No
     assert _ids(found[0] + queue.take("siem", "w", 1, 0)) == ["new"]
 
 
+def test_a_flush_just_after_the_group_was_made(queue: RedisQueue, client: redis.Redis) -> None:
+    """A second flush, between making the group and reading, is as good as the first; a flood says so."""
+    make, flushes = queue._make_group, [1]
+
+    def make_in_vain(stream: str) -> None:
+        make(stream)
+        if flushes:
+            flushes.pop()
+            client.flushall()
+
+    queue._make_group = make_in_vain  # type: ignore[method-assign]
+    assert queue.take("siem", "w", 1, 0) == []
+    flushes.extend([1] * 50)
+    client.flushall()
+    with pytest.raises(Unavailable):
+        queue.take("siem", "w", 1, 0)
+
+
 def test_a_cursor_does_not_outlive_a_flush(queue: RedisQueue, client: redis.Redis) -> None:
     """A walk that was under way when the server was flushed begins anew."""
     queue.add("siem", [f"t{n}" for n in range(30)])

@@ -30,6 +30,7 @@ MAX_BURIED = 10_000
 CONNECT_SECONDS = 2.0
 SOCKET_SECONDS = 5.0
 _RETRIES = 2
+_GROUP_TRIES = 4  # it may be flushed again just after the group was made
 
 T = TypeVar("T")
 
@@ -40,7 +41,10 @@ def connect(
     credentials: CredentialProvider | None = None,
     password: str | None = None,
 ) -> redis.Redis:
-    """Return a client of the server at `url`; it connects on its first command.
+    """Return a client of the server at `url`.
+
+    It connects on its first command; a cluster's at once, since it asks for the slots, so that this raises
+    `Unavailable` where the cluster is away.
 
     `url` is redis://, rediss:// (TLS, certificate verified) or unix://. `cluster` speaks the cluster
     protocol, which ElastiCache Serverless always does. `credentials` are asked at each connection;
@@ -64,7 +68,7 @@ def connect(
         options["password"] = password
     if cluster:
         # What RedisCluster shares with Redis is all that is used here, but it is no subclass of it.
-        made: Any = redis.RedisCluster.from_url(url, **options)
+        made: Any = _translated(lambda: redis.RedisCluster.from_url(url, **options))
         return made  # type: ignore[no-any-return]
     return redis.Redis.from_url(url, **options)
 
@@ -152,14 +156,15 @@ class RedisQueue:
         from redis.exceptions import ResponseError
 
         def attempt() -> T:
-            try:
-                return command()
-            except ResponseError as error:
-                # NOGROUP: never made, or flushed. UNBLOCKED: flushed while we waited for the first hint.
-                if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
-                    raise
-            self._make_group(stream)
-            return command()
+            for _ in range(_GROUP_TRIES):
+                try:
+                    return command()
+                except ResponseError as error:
+                    # NOGROUP: never made, or flushed. UNBLOCKED: flushed while we waited for a hint.
+                    if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
+                        raise
+                self._make_group(stream)
+            raise Unavailable("the queue is emptied faster than it can be read")
 
         return _translated(attempt)
 
