@@ -27,9 +27,8 @@ DOCS = {path.name: path.read_text() for path in (ROOT / "docs").glob("*.md")}
 def test_settings_are_documented(setting: object) -> None:
     """Every setting has its row in docs/settings.md, with its own words."""
     name, doc = setting.name, setting.metadata["doc"]  # type: ignore[attr-defined]
-    assert re.search(
-        rf"^\| `{PREFIX}{name.upper()}` \| .* \| {re.escape(doc)} \|$", DOCS["settings.md"], re.MULTILINE
-    )
+    row = rf"^\| `{PREFIX}{name.upper()}` \| .* \| {re.escape(doc)} \|$"
+    assert re.search(row, DOCS["settings.md"], re.MULTILINE)
 
 
 def test_no_setting_is_documented_that_is_not_there() -> None:
