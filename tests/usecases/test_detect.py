@@ -106,6 +106,18 @@ def test_a_task_names_at_most_a_hundred_entries(world: World) -> None:
     assert len(world.only().cause["entries"]) == 100  # type: ignore[arg-type]
 
 
+def test_a_task_that_is_known_is_not_written_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flood of matches that are one task costs one write in a process, not one for each."""
+    world.push("recipe", "r", recipe("r", "errors", "tell", by=["k"]))
+    written: list[str] = []
+    real = world.tasks.create
+    monkeypatch.setattr(
+        world.tasks, "create", lambda task, event: written.append(task.id) or real(task, event)
+    )
+    assert len(world.detect(world.store("s/0", *[[BOOM]] * 50)).tasks) == 1
+    assert len(written) == 1
+
+
 def test_a_new_version_of_a_recipe_makes_tasks_of_its_own(world: World) -> None:
     """The version is part of a task's id, and a push is seen when the cache's time is over."""
     world.push("recipe", "r", recipe("r", "errors", "tell"))

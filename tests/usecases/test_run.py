@@ -112,7 +112,7 @@ def test_writes_of_a_task_with_one_step(world: World, monkeypatch: pytest.Monkey
 
 def test_a_waiting_step_is_tried_again_after_its_backoff(world: World) -> None:
     """`Again` makes the task wait below the backoff's ceiling; dispatch leaves it to the sweep."""
-    world.targets["tell"].answers = [Again("busy", None, {"done": "half"})]
+    world.targets["tell"].answers = [Again("busy", None, {"done": "half"}), Unavailable("no answer")]
     _begin(world, "tell")
     world.dispatch()
     assert world.drain("siem").waiting == 1
@@ -122,10 +122,14 @@ def test_a_waiting_step_is_tried_again_after_its_backoff(world: World) -> None:
     assert world.dispatch() == 0
     world.clock.sleep(2)
     assert world.sweep().woken == 1
-    assert world.drain("siem").succeeded == 1
-    assert world.targets["tell"].runs[1].resumed
-    assert world.targets["tell"].runs[1].done == {"done": "half"}
-    assert world.targets["tell"].runs[0].key == world.targets["tell"].runs[1].key
+    assert _again(world).due - world.clock.now > QUEUE_GRACE - SECOND
+    assert world.bodies(task)[-1]["reason"] == "its time to be tried again has come"
+    assert world.drain("siem").waiting == 1
+    world.settle()
+    runs = world.targets["tell"].runs
+    assert [run.resumed for run in runs] == [False, True, True]
+    assert [run.done for run in runs] == [{}, {"done": "half"}, {"done": "half"}]
+    assert len({run.key for run in runs}) == 1
 
 
 def test_a_target_may_ask_for_more_time(world: World) -> None:
@@ -209,14 +213,25 @@ def test_a_changed_recipe_is_not_run(world: World) -> None:
     assert not world.targets["act"].runs
 
 
-def test_hints_for_no_task_block_nothing(world: World, client: redis.Redis) -> None:
-    """Poison is counted and acknowledged, and the task behind it runs."""
+def test_hints_for_no_task_block_nothing(
+    world: World, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Poison is counted and acknowledged, and the task behind it runs; no store is asked for a wild id."""
+    asked: list[str] = []
+    real = world.tasks.get
+
+    def noted(task_id: str) -> Task | None:
+        asked.append(task_id)
+        return real(task_id)
+
+    monkeypatch.setattr(world.tasks, "get", noted)
     _begin(world, "tell")
     world.queue.add("siem", ["", "x" * 5000, "a" * 26, "../../etc", "\x00"])
     client.xadd("sentinel:{siem}", {"other": "x"})
     world.dispatch()
     found = world.drain("siem")
     assert (found.poison, found.succeeded) == (6, 1)
+    assert set(asked) == {"a" * 26, world.only().id}
     assert client.xlen("sentinel:{siem}") == 0
 
 
@@ -380,6 +395,7 @@ def test_no_step_is_begun_when_time_is_nearly_up(world: World) -> None:
     states = sorted((task.state, task.step) for task in world.tasks.listing())
     assert states == [("queued", 0), ("queued", 0), ("queued", 1)]
     assert world.drain("siem").succeeded == 2
+    assert world.queue.claim("siem", "w", 0, 10) == []
     world.dispatch()
     assert world.drain("siem").succeeded == 1
     assert sum(world.targets["tell"].effects.values()) == 6
@@ -425,6 +441,8 @@ def test_one_store_that_is_away_stops_the_drain_and_loses_nothing(
     with pytest.raises(Unavailable):
         world.drain("siem")
     assert sum(task.state is State.SUCCEEDED for task in world.tasks.listing()) == 2
+    (kept,) = world.queue.claim("siem", "w", 0, 10)
+    assert real(kept.task_id).state is State.QUEUED  # type: ignore[union-attr]
     world.settle()
     assert sorted(world.targets["tell"].effects.values()) == [1, 1, 1]
 
