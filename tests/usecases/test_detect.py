@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from sentinel.core.correlation_state import State as Counted
-from sentinel.core.tasks import SECOND, State
+from sentinel.core.tasks import SECOND, Event, State, Task
 from sentinel.errors import Tampered, Unavailable
 
 from tests.scenario import START, Target, World, correlation, recipe, rule
@@ -111,9 +111,12 @@ def test_a_task_that_is_known_is_not_written_again(world: World, monkeypatch: py
     world.push("recipe", "r", recipe("r", "errors", "tell", by=["k"]))
     written: list[str] = []
     real = world.tasks.create
-    monkeypatch.setattr(
-        world.tasks, "create", lambda task, event: written.append(task.id) or real(task, event)
-    )
+
+    def noted(task: Task, event: Event) -> bool:
+        written.append(task.id)
+        return real(task, event)
+
+    monkeypatch.setattr(world.tasks, "create", noted)
     assert len(world.detect(world.store("s/0", *[[BOOM]] * 50)).tasks) == 1
     assert len(written) == 1
 
