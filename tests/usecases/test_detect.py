@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sentinel.core.correlation_state import State as Counted
-from sentinel.core.tasks import SECOND, State
+from sentinel.core.tasks import SECOND, Event, State, Task
 from sentinel.errors import Tampered, Unavailable
 from tests.scenario import START, Target, World, correlation, recipe, rule
 
@@ -104,6 +104,21 @@ def test_a_task_names_at_most_a_hundred_entries(world: World) -> None:
     world.push("recipe", "r", recipe("r", "errors", "tell", by=["k"]))
     world.detect(world.store("s/0", [BOOM] * 250))
     assert len(world.only().cause["entries"]) == 100  # type: ignore[arg-type]
+
+
+def test_a_task_that_is_known_is_not_written_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flood of matches that are one task costs one write in a process, not one for each."""
+    world.push("recipe", "r", recipe("r", "errors", "tell", by=["k"]))
+    written: list[str] = []
+    real = world.tasks.create
+
+    def noted(task: Task, event: Event) -> bool:
+        written.append(task.id)
+        return real(task, event)
+
+    monkeypatch.setattr(world.tasks, "create", noted)
+    assert len(world.detect(world.store("s/0", *[[BOOM]] * 50)).tasks) == 1
+    assert len(written) == 1
 
 
 def test_a_new_version_of_a_recipe_makes_tasks_of_its_own(world: World) -> None:

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 import redis
-
 from sentinel.adapters.redis_streams import RedisQueue, connect
 from sentinel.core.steps import Again, Done, Failed
 from sentinel.core.tasks import LEASE, QUEUE_GRACE, SECOND, EffectState, State, Task
 from sentinel.errors import Conflict, Forbidden, Tampered, Unavailable
 from sentinel.usecases.dispatch import Change, dispatch
 from sentinel.usecases.run import drain
-from tests.scenario import Target, World, recipe, rule
+
+from tests.scenario import Target, World, correlation, recipe, rule
 from tests.valkey import Valkey, running
 
 BOOM = b'{"message": "boom"}'
@@ -112,7 +112,7 @@ def test_writes_of_a_task_with_one_step(world: World, monkeypatch: pytest.Monkey
 
 def test_a_waiting_step_is_tried_again_after_its_backoff(world: World) -> None:
     """`Again` makes the task wait below the backoff's ceiling; dispatch leaves it to the sweep."""
-    world.targets["tell"].answers = [Again("busy", None, {"done": "half"})]
+    world.targets["tell"].answers = [Again("busy", None, {"done": "half"}), Unavailable("no answer")]
     _begin(world, "tell")
     world.dispatch()
     assert world.drain("siem").waiting == 1
@@ -122,10 +122,14 @@ def test_a_waiting_step_is_tried_again_after_its_backoff(world: World) -> None:
     assert world.dispatch() == 0
     world.clock.sleep(2)
     assert world.sweep().woken == 1
-    assert world.drain("siem").succeeded == 1
-    assert world.targets["tell"].runs[1].resumed
-    assert world.targets["tell"].runs[1].done == {"done": "half"}
-    assert world.targets["tell"].runs[0].key == world.targets["tell"].runs[1].key
+    assert _again(world).due - world.clock.now > QUEUE_GRACE - SECOND
+    assert world.bodies(task)[-1]["reason"] == "its time to be tried again has come"
+    assert world.drain("siem").waiting == 1
+    world.settle()
+    runs = world.targets["tell"].runs
+    assert [run.resumed for run in runs] == [False, True, True]
+    assert [run.done for run in runs] == [{}, {"done": "half"}, {"done": "half"}]
+    assert len({run.key for run in runs}) == 1
 
 
 def test_a_target_may_ask_for_more_time(world: World) -> None:
@@ -142,6 +146,45 @@ def test_a_target_may_ask_for_more_time(world: World) -> None:
     world.sweep()
     world.drain("siem")
     assert 86_399 * SECOND < world.only().due - world.clock.now <= 86_400 * SECOND
+
+
+def test_the_backoff_grows_for_errors_too(world: World) -> None:
+    """An action that raises `Unavailable` waits by the recipe's backoff, and no less than the error asks."""
+    world.targets["tell"].answers = [Unavailable("away"), Unavailable("away"), Unavailable("away", 100)]
+    _begin(world, "tell")
+    executor = replace(world.executor("siem"), rng=lambda: 0.999)
+    waits = []
+    for _ in range(3):
+        world.queue.add("siem", [world.only().id])
+        assert drain(executor, world.clock.now + 300 * SECOND).waiting == 1
+        waits.append((world.only().due - world.clock.now + SECOND // 10) // SECOND)
+        world.clock.sleep(waits[-1] + 1)
+    assert waits == [2, 4, 100]
+
+
+def test_entries_of_several_chains_are_read_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A segment that holds many of a task's entries is read once, also when chains take turns."""
+    world.push("rule", "many", correlation("many", "errors", "user", 6))
+    world.push("recipe", "r", recipe("r", "many", "tell"))
+    entry = b'{"message": "boom", "user": "ann"}'
+    segments = world.store("s/0", [entry] * 3) + world.store("s/1", [entry] * 3)
+    world.detect(segments)
+    world.dispatch()
+    reads: list[tuple[str, int]] = []
+    real = world.ledger.at
+
+    def noted(chain: str, seq: int) -> Any:
+        reads.append((chain, seq))
+        return real(chain, seq)
+
+    monkeypatch.setattr(world.ledger, "at", noted)
+    places = [("s/0", 0), ("s/1", 0), ("s/0", 1), ("s/1", 1), ("s/0", 2), ("s/1", 2)]
+    task = replace(world.only(), cause={"entries": [{"chain": c, "seq": n} for c, n in places]})
+    monkeypatch.setattr(world.tasks, "get", lambda _: task)
+    assert world.drain("siem").succeeded == 1
+    (run,) = world.targets["tell"].runs
+    assert [(each.chain, each.seq) for each in run.entries] == places
+    assert reads == [("s/0", 0), ("s/1", 0)]
 
 
 @pytest.mark.parametrize(
@@ -209,14 +252,25 @@ def test_a_changed_recipe_is_not_run(world: World) -> None:
     assert not world.targets["act"].runs
 
 
-def test_hints_for_no_task_block_nothing(world: World, client: redis.Redis) -> None:
-    """Poison is counted and acknowledged, and the task behind it runs."""
+def test_hints_for_no_task_block_nothing(
+    world: World, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Poison is counted and acknowledged, and the task behind it runs; no store is asked for a wild id."""
+    asked: list[str] = []
+    real = world.tasks.get
+
+    def noted(task_id: str) -> Task | None:
+        asked.append(task_id)
+        return real(task_id)
+
+    monkeypatch.setattr(world.tasks, "get", noted)
     _begin(world, "tell")
     world.queue.add("siem", ["", "x" * 5000, "a" * 26, "../../etc", "\x00"])
     client.xadd("sentinel:{siem}", {"other": "x"})
     world.dispatch()
     found = world.drain("siem")
     assert (found.poison, found.succeeded) == (6, 1)
+    assert set(asked) == {"a" * 26, world.only().id}
     assert client.xlen("sentinel:{siem}") == 0
 
 
@@ -380,6 +434,7 @@ def test_no_step_is_begun_when_time_is_nearly_up(world: World) -> None:
     states = sorted((task.state, task.step) for task in world.tasks.listing())
     assert states == [("queued", 0), ("queued", 0), ("queued", 1)]
     assert world.drain("siem").succeeded == 2
+    assert world.queue.claim("siem", "w", 0, 10) == []
     world.dispatch()
     assert world.drain("siem").succeeded == 1
     assert sum(world.targets["tell"].effects.values()) == 6
@@ -425,6 +480,8 @@ def test_one_store_that_is_away_stops_the_drain_and_loses_nothing(
     with pytest.raises(Unavailable):
         world.drain("siem")
     assert sum(task.state is State.SUCCEEDED for task in world.tasks.listing()) == 2
+    (kept,) = world.queue.claim("siem", "w", 0, 10)
+    assert real(kept.task_id).state is State.QUEUED  # type: ignore[union-attr]
     world.settle()
     assert sorted(world.targets["tell"].effects.values()) == [1, 1, 1]
 

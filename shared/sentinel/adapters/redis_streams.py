@@ -124,8 +124,7 @@ class RedisQueue:
                 return self._client.xautoclaim(name, GROUP, consumer, idle_ms, start, count)
 
             answer = self._grouped(stream, walk)
-            # Entries trimmed or deleted meanwhile: left out by Redis 7, (None, None) before.
-            found = [_hint(row, deliveries=2) for row in answer[1] if row[1] is not None]
+            found = [_hint(row, deliveries=2) for row in answer[1]]
             self._cursors[stream] = answer[0]
             if found or answer[0] == b"0-0":
                 return found
@@ -160,7 +159,7 @@ class RedisQueue:
                 try:
                     return command()
                 except ResponseError as error:
-                    # NOGROUP: never made, or flushed. UNBLOCKED: flushed while we waited for a hint.
+                    # NOGROUP: never made, or flushed. UNBLOCKED: flushed while we waited, at Redis 7.
                     if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
                         raise
                 self._make_group(stream)
@@ -171,7 +170,6 @@ class RedisQueue:
     def _make_group(self, stream: str) -> None:
         from redis.exceptions import ResponseError
 
-        self._cursors.pop(stream, None)
         try:
             # From 0: hints that were added before the group was made are hints, too.
             self._client.xgroup_create(_name(stream), GROUP, id="0", mkstream=True)
