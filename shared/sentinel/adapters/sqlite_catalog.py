@@ -11,17 +11,17 @@ from sentinel.ports import Document
 
 VERSION = 1
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS versions (
+CREATE TABLE versions (
     kind TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, digest TEXT NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (kind, id, version)
 );
-CREATE TABLE IF NOT EXISTS active (
+CREATE TABLE active (
     kind TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, PRIMARY KEY (kind, id),
     FOREIGN KEY (kind, id, version) REFERENCES versions (kind, id, version)
 );
-CREATE TABLE IF NOT EXISTS revision (one INTEGER PRIMARY KEY CHECK (one = 1), n INTEGER NOT NULL);
-INSERT OR IGNORE INTO revision (one, n) VALUES (1, 0);
-CREATE TRIGGER IF NOT EXISTS versions_stay BEFORE UPDATE ON versions BEGIN
+CREATE TABLE revision (one INTEGER PRIMARY KEY CHECK (one = 1), n INTEGER NOT NULL);
+INSERT INTO revision (one, n) VALUES (1, 0);
+CREATE TRIGGER versions_stay BEFORE UPDATE ON versions BEGIN
     SELECT raise(ABORT, 'versions are immutable');
 END
 """

@@ -8,10 +8,10 @@ from sentinel.adapters.sqlite_open import Database
 
 VERSION = 1
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS counters (
+CREATE TABLE counters (
     key TEXT PRIMARY KEY NOT NULL, state BLOB NOT NULL, version INTEGER NOT NULL, expires INTEGER NOT NULL
 );
-CREATE INDEX IF NOT EXISTS counters_expires ON counters (expires)
+CREATE INDEX counters_expires ON counters (expires)
 """
 
 

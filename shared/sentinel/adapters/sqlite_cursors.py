@@ -7,7 +7,7 @@ from pathlib import Path
 from sentinel.adapters.sqlite_open import Database
 
 VERSION = 1
-SCHEMA = "CREATE TABLE IF NOT EXISTS cursors (name TEXT PRIMARY KEY NOT NULL, seq INTEGER NOT NULL)"
+SCHEMA = "CREATE TABLE cursors (name TEXT PRIMARY KEY NOT NULL, seq INTEGER NOT NULL)"
 
 
 class SqliteCursors:

@@ -53,8 +53,8 @@ def translated(place: str) -> Iterator[None]:
 class Database:
     """One SQLite file (or `:memory:`), opened and, where it is new, given its schema.
 
-    `schema` is a script that may run twice (`CREATE ... IF NOT EXISTS`); `version` is at least 1 and goes
-    up with every change of the schema. A `:memory:` database lives as long as this object, and all threads
+    `schema` is a script that runs once in the life of a file; `version` is at least 1 and goes up with
+    every change of the schema. A `:memory:` database lives as long as this object, and all threads
     of the process see the same one; its readers wait for a writer's transaction to end, which those of a
     file never do. Raises `Unsupported` for a file of another version or of something else.
     """
@@ -130,24 +130,22 @@ class Database:
         return connection
 
     def _prepare(self, connection: sqlite3.Connection, schema: str, version: int) -> None:
-        # One statement, so one snapshot: a file that another process is making has neither or both.
-        look = "SELECT user_version, (SELECT count(*) FROM sqlite_master) FROM pragma_user_version"
-        found, tables = connection.execute(look).fetchone()
-        if found == 0 and tables == 0:
+        if _look(connection) == (0, 0):
             if self.path != MEMORY:
                 self._use_wal(connection)
-            try:
-                connection.executescript(
-                    f"BEGIN IMMEDIATE; {schema}; PRAGMA user_version = {version:d}; COMMIT;"
-                )
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-            found, tables = connection.execute(look).fetchone()
+            with self.transaction():
+                if _look(connection) == (0, 0):  # else another process was faster
+                    for statement in _statements(schema):
+                        connection.execute(statement)
+                    connection.execute(f"PRAGMA user_version = {version:d}")
+        found, tables = _look(connection)
         if found != version:
-            raise Unsupported(
-                f"{self.path} is a database of schema version {found}; this program knows version {version}"
+            kind = (
+                f"a database of schema version {found}"
+                if found or not tables
+                else "another program's database"
             )
+            raise Unsupported(f"{self.path} is {kind}; this program knows version {version}")
 
     def _use_wal(self, connection: sqlite3.Connection) -> None:
         # Of several processes that switch a new file at once, the later ones get BUSY without waiting.
@@ -160,3 +158,20 @@ class Database:
                 self._sleep(_SWITCH_MS / 1000)
             else:
                 return
+
+
+def _look(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Return the schema's version and how many tables and indexes there are, as of one moment."""
+    look = "SELECT user_version, (SELECT count(*) FROM sqlite_master) FROM pragma_user_version"
+    found: tuple[int, int] = connection.execute(look).fetchone()
+    return found
+
+
+def _statements(script: str) -> Iterator[str]:
+    # `executescript` commits first, so it cannot run inside a transaction of ours.
+    statement = ""
+    for part in script.split(";"):
+        statement += part + ";"
+        if statement.strip() != ";" and sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

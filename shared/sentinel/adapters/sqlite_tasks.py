@@ -19,33 +19,33 @@ from sentinel.errors import Conflict, Tampered
 
 VERSION = 1
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS tasks (
+CREATE TABLE tasks (
     id TEXT PRIMARY KEY NOT NULL, state TEXT NOT NULL, stream TEXT NOT NULL, version INTEGER NOT NULL,
     due INTEGER, changed INTEGER NOT NULL, body BLOB NOT NULL
 );
-CREATE INDEX IF NOT EXISTS tasks_due ON tasks (due) WHERE due IS NOT NULL;
-CREATE INDEX IF NOT EXISTS tasks_changed ON tasks (changed);
-CREATE INDEX IF NOT EXISTS tasks_state ON tasks (state, changed);
-CREATE TABLE IF NOT EXISTS events (
+CREATE INDEX tasks_due ON tasks (due) WHERE due IS NOT NULL;
+CREATE INDEX tasks_changed ON tasks (changed);
+CREATE INDEX tasks_state ON tasks (state, changed);
+CREATE TABLE events (
     task TEXT NOT NULL, seq INTEGER NOT NULL, t INTEGER NOT NULL, nonce BLOB NOT NULL, entry BLOB NOT NULL,
     head BLOB NOT NULL, PRIMARY KEY (task, seq)
 );
-CREATE TABLE IF NOT EXISTS effects (
+CREATE TABLE effects (
     task TEXT NOT NULL, key TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (task, key)
 );
-CREATE TABLE IF NOT EXISTS changes (
+CREATE TABLE changes (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, task TEXT NOT NULL, state TEXT NOT NULL,
     stream TEXT NOT NULL, version INTEGER NOT NULL
 );
-CREATE TRIGGER IF NOT EXISTS task_inserted AFTER INSERT ON tasks BEGIN
+CREATE TRIGGER task_inserted AFTER INSERT ON tasks BEGIN
     INSERT INTO changes (kind, task, state, stream, version)
     VALUES ('INSERT', new.id, new.state, new.stream, new.version);
 END;
-CREATE TRIGGER IF NOT EXISTS task_modified AFTER UPDATE ON tasks BEGIN
+CREATE TRIGGER task_modified AFTER UPDATE ON tasks BEGIN
     INSERT INTO changes (kind, task, state, stream, version)
     VALUES ('MODIFY', new.id, new.state, new.stream, new.version);
 END;
-CREATE TRIGGER IF NOT EXISTS task_removed AFTER DELETE ON tasks BEGIN
+CREATE TRIGGER task_removed AFTER DELETE ON tasks BEGIN
     INSERT INTO changes (kind, task, state, stream, version)
     VALUES ('REMOVE', old.id, old.state, old.stream, old.version);
 END
