@@ -1,1 +1,1 @@
-"""Benchmarks, one a module: `python -m benchmarks.<name> [--json]` prints figures and the targets they must meet."""
+"""Benchmarks, one a module: `python -m benchmarks.<name> [--json]` prints figures and their targets."""

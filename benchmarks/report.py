@@ -1,4 +1,4 @@
-"""How every benchmark reports: a table for people, and one line of JSON, last, for the scripts that compare runs."""
+"""How every benchmark reports: a table for people and, last, a line of JSON for scripts."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def report(
 ) -> bool:
     """Print the figures; with `as_json` (default: `--json` on the command line) also the JSON line, last.
 
-    `met` is worked out from the figures when it is None; pass False to fail a run for a reason that is not a figure.
-    Returns whether the targets are met.
+    `met` is worked out from the figures when it is None; pass False to fail a run for a reason that is not a
+    figure. Returns whether the targets are met.
     """
     verdict = all_met(figures, targets) if met is None else met
     width = max(map(len, figures), default=0)

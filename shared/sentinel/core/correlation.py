@@ -1,9 +1,10 @@
 """Sigma correlations: what is counted, for whom, and when that is enough.
 
-A `Correlation` says which rules' matches are counted (`event_count`) or whose distinct values (`value_count`), how
-they are grouped, and the counts at which it fires. It is compiled from the Sigma correlation specification, version
-2, and is pure: `hit` turns one matching event into what `correlation_state.advance` counts. Time is the ledger's `t`
-in nanoseconds, so replaying the ledger counts the same again.
+A `Correlation` says which rules' matches are counted (`event_count`) or whose distinct values
+(`value_count`), how they are grouped, and the counts at which it fires. It is compiled from the Sigma
+correlation specification, version 2, and is pure: `hit` turns one matching event into what
+`correlation_state.advance` counts. Time is the ledger's `t` in nanoseconds, so replaying the ledger counts
+the same again.
 """
 
 from __future__ import annotations
@@ -48,9 +49,10 @@ class Correlation:
     """A compiled correlation rule.
 
     `id`, `title`, `name`, `level` and `digest` are as at `Rule`. `kind` is "event_count" or "value_count".
-    `references` are the ids and names as written, `rule_ids` the ids of the rules they mean. `group_by` are field
-    names or aliases; `aliases` maps an alias to (reference as written, field) pairs. `counted` are the fields whose
-    values are counted, () for event_count. `generate` says that the rules are matches of their own, too.
+    `references` are the ids and names as written, `rule_ids` the ids of the rules they mean. `group_by` are
+    field names or aliases; `aliases` maps an alias to (reference as written, field) pairs. `counted` are the
+    fields whose values are counted, () for event_count. `generate` says that the rules are matches of their
+    own, too.
     """
 
     id: str
@@ -69,10 +71,11 @@ class Correlation:
     rule_ids: tuple[str, ...] = ()
 
     def resolve(self, rule_ids: Mapping[str, str], correlations: Collection[str]) -> Correlation:
-        """The same correlation with its references turned into rule ids.
+        """Return the same correlation with its references turned into rule ids.
 
         `rule_ids` maps every id and name of a rule to its id; `correlations` are those of correlations, which
-        cannot be counted yet. Raises Unsupported for a chained correlation, Malformed for an unknown reference.
+        cannot be counted yet. Raises Unsupported for a chained correlation, Malformed for an unknown
+        reference.
         """
 
         def resolved(reference: str) -> str:
@@ -93,16 +96,17 @@ class Correlation:
         return replace(self, rule_ids=ids, aliases=aliases)
 
     def group_key(self, event: Event, rule: Rule) -> str | None:
-        """The group that a match of `rule` belongs to: the group-by values, in order, as a JSON array.
+        """Return the group that a match of `rule` belongs to: its group-by values as a JSON array.
 
-        A field with several values (a list) is an array of them. Values of different JSON types are different, and
-        so are strings that differ in case. None when the event lacks one of the fields, or has null or a map there:
-        such a match belongs to no group and is not counted. Without group-by all matches are one group, "[]".
+        A field with several values (a list) is an array of them. Values of different JSON types are
+        different, and so are strings that differ in case. None when the event lacks one of the fields, or has
+        null or a map there: such a match belongs to no group and is not counted. Without group-by all matches
+        are one group, "[]".
         """
         return self._encoded(self.group_by, View(event), rule)
 
     def hit(self, event: Event, rule: Rule, t: int, chain: str, seq: int) -> tuple[str, Hit] | None:
-        """What a match of `rule` on the entry (chain, seq) sealed at `t` counts as: (group, hit).
+        """Say what a match of `rule` on the entry (chain, seq), sealed at `t` ns, counts as: (group, hit).
 
         None when it counts for nothing: a group-by field is missing (see `group_key`), or a counted one is.
         Of a counted value only a digest is kept, so that a hit is small and repeats nothing of the entry.
@@ -130,7 +134,7 @@ class Correlation:
 
 
 def _scalar_or_scalars(values: tuple[object, ...] | None) -> object:
-    """What a field contributes to a key: its scalar, the list of them, or None when it has anything else."""
+    """Return what a field adds to a key: its scalar, its list of them, or None for anything else."""
     if not values or not all(isinstance(value, str | int | float) for value in values):
         return None
     return values[0] if len(values) == 1 else list(values)

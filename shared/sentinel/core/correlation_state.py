@@ -2,22 +2,23 @@
 
 `advance` is a pure function of the state, a small value that is stored as bytes between calls. Its rules:
 
-- *Window.* At a hit the count is the number of hits (or of distinct values) with times in (t - timespan, t] that
-  are not after it in the order of `Hit`. The correlation fires at the first hit whose count satisfies the
-  threshold.
-- *Once.* A firing at t silences the group for all hits less than a timespan away from t, so a lasting attack fires
-  once a timespan and no hit is part of two firings.
-- *Repeats.* A hit that is in the state already changes nothing and never fires again: feeds deliver at least once.
-- *Order.* Chains are fed separately, so times may go backwards between calls. A late hit is put in its place, and
-  the windows of later hits that contain it are looked at again. Hits more than two timespans older than the newest
-  are too late and ignored.
-- *Bound.* At most `threshold + RESERVE` hits are kept. When there are more, hits whose value occurs again later go
-  first, then the oldest. Lost then: the exact count and the full list of contributing entries of a burst (both are
-  lower bounds), and late hits older than what was let go. Whether the threshold was reached is not lost in
-  a stream that is in order.
+- *Window.* At a hit the count is the number of hits (or of distinct values) with times in (t - timespan, t]
+  that are not after it in the order of `Hit`. The correlation fires at the first hit whose count satisfies
+  the threshold.
+- *Once.* A firing at t silences the group for all hits less than a timespan away from t, so a lasting attack
+  fires once a timespan and no hit is part of two firings.
+- *Repeats.* A hit that is in the state already changes nothing and never fires again: feeds deliver at least
+  once.
+- *Order.* Chains are fed separately, so times may go backwards between calls. A late hit is put in its place,
+  and the windows of later hits that contain it are looked at again. Hits more than two timespans older than
+  the newest are too late and ignored.
+- *Bound.* At most `threshold + RESERVE` hits are kept. When there are more, hits whose value occurs again
+  later go first, then the oldest. Lost then: the exact count and the full list of contributing entries of a
+  burst (both are lower bounds), and late hits older than what was let go. Whether the threshold was reached
+  is not lost in a stream that is in order.
 
-A caller stores what a firing causes *before* it stores the new state. If it dies between the two, the same hit fires
-again with the same contents, and a task id that is derived from them makes it the same task.
+A caller stores what a firing causes *before* it stores the new state. If it dies between the two, the same
+hit fires again with the same contents, and a task id that is derived from them makes it the same task.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ class Fired:
     """A correlation fired: which, for which group (a `group_key`), when, and because of what.
 
     `t` is the time of the hit that completed the count, in nanoseconds. `count` is the number of events or of
-    distinct values in the window, and `refs` the (chain, seq) of the entries that contributed, oldest first; both
-    are lower bounds when the state was at its bound.
+    distinct values in the window, and `refs` the (chain, seq) of the entries that contributed, oldest first;
+    both are lower bounds when the state was at its bound.
     """
 
     correlation: str
@@ -70,11 +71,11 @@ class State:
 
     @staticmethod
     def new(correlation: Correlation, group: str) -> State:
-        """The state of a group that has had no hit yet."""
+        """Return the state of a group that has had no hit yet."""
         return State(correlation.digest, group)
 
     def dumps(self) -> bytes:
-        """The state as bytes: JSON, with each chain's and value's name written once."""
+        """Write the state as bytes: JSON, with each name of a chain and each value written once."""
         names = list(
             dict.fromkeys(name for hit in self.hits for name in (hit.chain, hit.value) if name is not None)
         )
@@ -94,7 +95,7 @@ class State:
 
     @staticmethod
     def loads(data: bytes) -> State:
-        """The state that `dumps` wrote. Raises Malformed."""
+        """Read the state that `dumps` wrote. Raises Malformed."""
         try:
             version, digest, group, names, rows, floor, fired = orjson.loads(data)
             hits = tuple(Hit(t, names[c], seq, None if v is None else names[v]) for t, c, seq, v in rows)
@@ -144,8 +145,10 @@ def _known(correlation: Correlation, state: State, hit: Hit) -> bool:
 def _crossing(
     correlation: Correlation, hits: Sequence[Hit], new: Hit, fired: Sequence[int]
 ) -> tuple[int, int] | None:
-    """(position, count) of the first hit from `new` on whose window has `new` in it, satisfies the threshold, and
-    is not silenced."""
+    """Find the first hit from `new` on that fires: (its position, its count).
+
+    Its window has `new` in it, satisfies the threshold, and is not silenced by an earlier firing.
+    """
     span = correlation.timespan_ns
     first = bisect_left(hits, _order(new), key=_order)
     start = _window_start(hits, first, span)
@@ -176,7 +179,7 @@ def _fired(correlation: Correlation, group: str, hits: Sequence[Hit], last: int,
 
 
 def _bounded(correlation: Correlation, state: State) -> State:
-    """The state without what can no longer matter, and within its bound."""
+    """Return the state without what can no longer matter, and within its bound."""
     horizon = state.hits[-1].t - 2 * correlation.timespan_ns
     hits = [hit for hit in state.hits if hit.t > horizon]
     fired = tuple(t for t in state.fired if t > horizon - correlation.timespan_ns)
@@ -191,7 +194,7 @@ def _bounded(correlation: Correlation, state: State) -> State:
 
 
 def _without_one_repeat(hits: list[Hit]) -> list[Hit]:
-    """Leave out the oldest hit whose value occurs again later, if there is one. Counts of events have no values."""
+    """Leave out the oldest hit whose value occurs again later, if there is one and hits have values."""
     if hits[0].value is None:
         return hits
     left: Counter[Any] = Counter(hit.value for hit in hits)

@@ -65,8 +65,8 @@ class Compare:
     """A value, or one part of the date in it, stands in relation `op` to `number`.
 
     Values are numbers or strings that are decimal numbers. `op` is one of "<", "<=", ">", ">=", "==", "!=".
-    `part` is one of minute, hour, day, week (ISO 8601), month, year, or None. Dates are ISO 8601 strings, taken
-    as written without any time zone conversion, as the specification says.
+    `part` is one of minute, hour, day, week (ISO 8601), month, year, or None. Dates are ISO 8601 strings,
+    taken as written without any time zone conversion, as the specification says.
     """
 
     op: str
@@ -127,7 +127,7 @@ class LogSource:
     service: str | None = None
 
     def contradicts(self, other: LogSource) -> bool:
-        """True when both name the same attribute and differ in it.
+        """Say whether both name the same attribute and differ in it.
 
         >>> LogSource(product="aws").contradicts(LogSource(product="okta", service="system"))
         True
@@ -170,7 +170,7 @@ class Rule:
 
 
 def identity(document: Mapping[str, object], digest: str) -> str:
-    """The id of a rule or correlation document, as described at `Rule`."""
+    """Return the id of a rule or correlation document, as described at `Rule`."""
     return str(document.get("id") or document.get("name") or digest[:32])
 
 

@@ -1,11 +1,11 @@
 """Where a rule's field name is looked for in an event, and what its values read as.
 
 An event is a JSON object as `orjson.loads` gives it. Sigma fields are flat names, logs are nested and often
-wrapped in an envelope, so resolution is one explicit step: the field is looked for in each *scope* of the event,
-in order, and the first scope that has it wins. The first scope is the event itself; the others are the maps
-inside the envelopes listed in `_ENVELOPES`. Inside a scope an exact key wins over a dotted path, a dotted path
-fans out through lists, and at every map the whole rest of the path is tried as one key first (OpenTelemetry
-attribute names contain dots). Nothing here recurses, so nesting cannot exhaust the stack.
+wrapped in an envelope, so resolution is one explicit step: the field is looked for in each *scope* of the
+event, in order, and the first scope that has it wins. The first scope is the event itself; the others are the
+maps inside the envelopes listed in `_ENVELOPES`. Inside a scope an exact key wins over a dotted path, a
+dotted path fans out through lists, and at every map the whole rest of the path is tried as one key first
+(OpenTelemetry attribute names contain dots). Nothing here recurses, so nesting cannot exhaust the stack.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ _ENVELOPES: tuple[tuple[str, ...], ...] = (
     ("resource",),
     ("detail",),  # an AWS event from EventBridge
 )
-# "EventID" is not an envelope, but tells a flattened Windows event, whose names may need their spaces stripped.
+# "EventID" is not an envelope, but tells a flattened Windows event, whose names may need their spaces
+# stripped.
 _ENVELOPE_ROOTS = tuple(dict.fromkeys([path[0] for path in _ENVELOPES] + ["body", "EventID"]))
 
 # Integers that JSON can carry have at most this many bits; longer ones are not worth converting to text.
@@ -56,7 +57,7 @@ class Field:
 
 
 def text(value: object) -> str | None:
-    """What a scalar reads as in a comparison; None for null, maps and lists.
+    """Return what a scalar reads as in a comparison; None for null, maps and lists.
 
     Sigma compares strings, so numbers and booleans are compared by their JSON text: `EventID: 1` matches both
     1 and "1". A float with an integral value reads as that integer.
@@ -76,7 +77,7 @@ def text(value: object) -> str | None:
 
 
 def scalars(event: object) -> list[str]:
-    """The texts of all scalars in `event`, keys left out, in no particular but a deterministic order."""
+    """List the texts of all scalars in `event`, keys left out, in a deterministic order."""
     found: list[str] = []
     containers: list[object] = [[event]]
     for container in containers:  # grows while it is walked: that is the nesting, without recursion
@@ -92,7 +93,7 @@ def scalars(event: object) -> list[str]:
 
 
 def scopes(event: Event) -> tuple[Event, ...]:
-    """The maps of `event` in which fields are looked for: the event, then its envelopes (see the module)."""
+    """List the maps of `event` in which fields are looked for: itself, then its envelopes."""
     for root in _ENVELOPE_ROOTS:
         if root in event:
             return (event, *_enveloped(event))
@@ -115,8 +116,11 @@ def _enveloped(event: Event) -> Iterator[Event]:
 
 
 def _windows(event: Event) -> Iterator[Event]:
-    """What the Sigma specification ("Field Usage") asks for beyond the plain names of a Windows event: attributes of
-    `System` as `Tag_Attribute`, names with their spaces stripped, and the one map inside `UserData`."""
+    """Yield what the Sigma specification ("Field Usage") asks for beyond a Windows event's plain names.
+
+    These are attributes of `System` as `Tag_Attribute`, names with their spaces stripped, and the maps inside
+    `UserData`.
+    """
     envelope = event.get("Event")
     if not isinstance(envelope, dict):
         yield from _without_spaces(event)
@@ -156,7 +160,7 @@ def _flat(values: Sequence[object]) -> tuple[object, ...]:
 
 
 def _walk(scope: Event, field: Field) -> tuple[object, ...] | None:
-    """The values at a dotted path; None when there is nothing."""
+    """Return the values at a dotted path; None when there is nothing."""
     node: object = scope
     for i, part in enumerate(field.parts):
         if not isinstance(node, dict):
@@ -168,7 +172,7 @@ def _walk(scope: Event, field: Field) -> tuple[object, ...] | None:
 
 
 def _fan_out(values: list[object], field: Field, start: int) -> tuple[object, ...] | None:
-    """The values at the parts of a path from `start` on, in any of the maps in `values`."""
+    """Return the values at the parts of a path from `start` on, in any of the maps in `values`."""
     frontier: Iterable[object] = _flat(values)
     found: list[object] = []
     for i in range(start, len(field.parts)):
@@ -212,7 +216,7 @@ class View:
         return found
 
     def raw_texts(self, field: Field) -> tuple[str, ...]:
-        """The texts of the scalar values of `field` as they are; () when there are none."""
+        """Return the texts of the scalar values of `field` as they are; () when there are none."""
         values = self.values(field)
         if not values:
             return ()
@@ -221,16 +225,20 @@ class View:
         return tuple([found for value in values if (found := text(value)) is not None])
 
     def texts(self, field: Field) -> tuple[str, ...]:
-        """The case-folded texts of the scalar values of `field`; () when there are none."""
+        """Return the case-folded texts of the scalar values of `field`; () when there are none."""
         key = field.key
         folded = self._texts.get(key)
         if folded is None:
-            folded = self._texts[key] = tuple([found.casefold() for found in self.raw_texts(field)])
+            raw = self.raw_texts(field)
+            folded = (raw[0].casefold(),) if len(raw) == 1 else tuple([found.casefold() for found in raw])
+            self._texts[key] = folded
         return folded
 
     def blob(self) -> str:
-        """All scalar texts of the event, case-folded and joined by NUL: a literal without NUL is in the blob
-        exactly when it is in one of the texts."""
+        """Return all scalar texts of the event, case-folded and joined by NUL.
+
+        A literal without NUL is in the blob exactly when it is in one of the texts.
+        """
         if self._blob is None:
             self._blob = "\0".join(scalars(self.event)).casefold()
         return self._blob

@@ -1,8 +1,8 @@
 """Turns a detection tree into a function of an event.
 
-Every predicate is total and takes time linear in the event: regular expressions and `?` patterns run on RE2, which
-does not backtrack (entries are written by strangers, and Python's `re` has no time-out), `*` patterns are matched
-greedily, and nothing recurses over the event. Predicates never raise.
+Every predicate is total and takes time linear in the event: regular expressions and `?` patterns run on RE2,
+which does not backtrack (entries are written by strangers, and Python's `re` has no time-out), `*` patterns
+are matched greedily, and nothing recurses over the event. Predicates never raise.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _LONGEST_DATE = 40
 
 
 def compile_expression(expression: Expression) -> Predicate:
-    """The predicate of a detection tree. Raises re2.error for a pattern that RE2 does not take."""
+    """Return the predicate of a detection tree. Raises re2.error for a pattern that RE2 does not take."""
     match expression:
         case Test(field, matcher):
             return _keyword(matcher) if field is None else _field_test(field, matcher)
@@ -65,7 +65,7 @@ def compile_expression(expression: Expression) -> Predicate:
 
 def _all(predicates: list[Predicate]) -> Predicate:
     def holds(view: View) -> bool:
-        for predicate in predicates:  # a plain loop: a generator would cost more than most predicates
+        for predicate in predicates:  # noqa: SIM110 - a generator would cost more than most predicates do
             if not predicate(view):
                 return False
         return True
@@ -75,7 +75,7 @@ def _all(predicates: list[Predicate]) -> Predicate:
 
 def _any(predicates: list[Predicate]) -> Predicate:
     def holds(view: View) -> bool:
-        for predicate in predicates:
+        for predicate in predicates:  # noqa: SIM110 - as above
             if predicate(view):
                 return True
         return False
@@ -120,18 +120,18 @@ def _field_test(field: Field, matcher: Matcher) -> Predicate:
             return lambda view: not (values := view.values(field)) or None in values
         case Exists(wanted):
             return lambda view: (view.values(field) is not None) is wanted
-        case Text((Wildcard.MANY,)):
-            return lambda view: any(value is not None for value in view.values(field) or ())
         case Text():
             return _text_test(field, matcher)
         case Reference():
             return _reference(field, matcher)
         case Compare():
             return partial(_any_value, field, _comparison(matcher))
-        case Cidr(network):
-            return partial(_any_raw_text, field, _address_in(network))
-        case Regex(pattern):
-            return partial(_any_raw_text, field, linear_search(pattern))
+        case Cidr() | Regex():
+            return partial(_any_raw_text, field, _raw_text_test(matcher))
+
+
+def _raw_text_test(matcher: Cidr | Regex) -> TextTest:
+    return _address_in(matcher.network) if isinstance(matcher, Cidr) else linear_search(matcher.pattern)
 
 
 def _any_value(field: Field, test: Callable[[object], bool], view: View) -> bool:
@@ -147,6 +147,8 @@ def _any_folded_text(field: Field, test: TextTest, view: View) -> bool:
 
 
 def _text_test(field: Field, pattern: Text) -> Predicate:
+    if pattern.parts == (Wildcard.MANY,):
+        return lambda view: any(value is not None for value in view.values(field) or ())
     literal = exact_literal(Test(field, pattern))
     if literal is not None:
         folded = literal[1]
@@ -155,7 +157,7 @@ def _text_test(field: Field, pattern: Text) -> Predicate:
 
 
 def text_pattern(pattern: Text) -> TextTest:
-    """A test of one text against the whole of `pattern`; the text must be folded unless the pattern is cased."""
+    """Return a test of one text against the whole of `pattern`; of a folded text unless it is cased."""
     parts = pattern.parts if pattern.cased else tuple(_folded(part) for part in pattern.parts)
     if Wildcard.ONE in parts:
         return _single_wildcards(parts)
@@ -205,7 +207,7 @@ def _single_wildcards(parts: Iterable[str | Wildcard]) -> TextTest:
 
 
 def linear_search(pattern: str) -> TextTest:
-    """A test whether RE2 finds `pattern` anywhere in a text, in time linear in the text. Raises re2.error."""
+    """Return a test whether RE2 finds `pattern` in a text, in time linear in it. Raises re2.error."""
     import re2
 
     search = re2.compile(pattern).search

@@ -1,13 +1,14 @@
 """Sigma rules and correlations as one immutable set: loading them, and asking which match an event.
 
-The detection language is Sigma, version 2 of the SigmaHQ specification, parsed by pySigma. Whatever of it is not
-supported is refused when it is loaded, by file, rule and feature; nothing is skipped silently. Matching is a pure
-function of the event: the same set and the same event give the same answer, in the order the rules were loaded.
+The detection language is Sigma, version 2 of the SigmaHQ specification, parsed by pySigma. Whatever of it is
+not supported is refused when it is loaded, by file, rule and feature; nothing is skipped silently. Matching
+is a pure function of the event: the same set and the same event give the same answer, in the order the rules
+were loaded.
 
-A rule's log source is not checked against events by default: the fields decide. What an event says about itself is
-written by whoever sent it, so letting events choose the rules that see them would let a stranger choose, too. A
-caller that knows from its own configuration what a service sends passes it as `logsource`, and rules that are
-written for something else are left out.
+A rule's log source is not checked against events by default: the fields decide. What an event says about
+itself is written by whoever sent it, so letting events choose the rules that see them would let a stranger
+choose, too. A caller that knows from its own configuration what a service sends passes it as `logsource`, and
+rules that are written for something else are left out.
 
 pySigma is imported when rules are loaded, never when this module is.
 """
@@ -25,7 +26,7 @@ from sentinel.core.event_fields import Event, View
 from sentinel.core.literal_index import LiteralIndex
 from sentinel.errors import Malformed, Missing, Rejected
 
-__all__ = ["Correlation", "LogSource", "Refusal", "Rule", "RuleSet", "load", "load_all"]
+__all__ = ["Correlation", "Event", "LogSource", "Refusal", "Rule", "RuleSet", "load", "load_all"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +63,11 @@ class RuleSet:
         return {rule_id: tuple(correlations) for rule_id, correlations in found.items()}
 
     def match(self, event: Event, logsource: LogSource | None = None) -> tuple[Rule, ...]:
-        """The rules that match `event` (a JSON object as `orjson.loads` gives it), in the order they were loaded.
+        """Return the rules that match `event`, in the order they were loaded.
 
-        Rules that only serve correlations are included: look at `Rule.generate`. With `logsource`, rules written
-        for a different category, product or service are left out. Never raises. Safe to call from threads.
+        An event is a JSON object as `orjson.loads` gives it. Rules that only serve correlations are included:
+        look at `Rule.generate`. With `logsource`, rules written for a different category, product or service
+        are left out. Never raises. Safe to call from threads.
         """
         view = View(event)
         rules = self.rules
@@ -75,11 +77,11 @@ class RuleSet:
         return tuple(found)
 
     def correlations_of(self, rule: Rule) -> tuple[Correlation, ...]:
-        """The correlations that count matches of `rule`."""
+        """Return the correlations that count matches of `rule`."""
         return self._correlations_of.get(rule.id, ())
 
     def find(self, reference: str) -> Rule | Correlation:
-        """The rule or correlation with this id or name. Raises Missing."""
+        """Return the rule or correlation with this id or name. Raises Missing."""
         try:
             return self._by_reference[reference]
         except KeyError:
@@ -91,9 +93,9 @@ def load(
 ) -> RuleSet:
     """Load all of `documents` or nothing.
 
-    Each is (a name for messages, YAML bytes holding one or more documents). `placeholders` are the values for the
-    `expand` modifier. Raises Unsupported for what Sigma allows and Sentinel refuses, Malformed for the rest; when
-    there are several problems, the first is raised and `problems` of the error lists all.
+    Each is (a name for messages, YAML bytes holding one or more documents). `placeholders` are the values for
+    the `expand` modifier. Raises Unsupported for what Sigma allows and Sentinel refuses, Malformed for the
+    rest; when there are several problems, the first is raised and `problems` of the error lists all.
     """
     rules, refusals, errors = _load(documents, placeholders or {})
     if errors:
@@ -114,14 +116,14 @@ def load_all(
 def _load(
     documents: Iterable[tuple[str, bytes]], placeholders: Mapping[str, Sequence[str]]
 ) -> tuple[RuleSet, list[Refusal], list[Rejected]]:
-    from sentinel.core import sigma_parse
+    from sentinel.core import sigma_documents, sigma_parse
 
     rules: dict[str, Rule] = {}
     correlations: dict[str, tuple[str, Correlation]] = {}
     taken: dict[str, str] = {}
     failures: list[tuple[str, Rejected]] = []
     for name, content in documents:
-        for document in sigma_parse.documents(name, content):
+        for document in sigma_documents.documents(name, content):
             try:
                 if isinstance(document, Malformed):
                     raise document
@@ -168,6 +170,6 @@ def _resolve(
 
 
 def _serving(rule: Rule, correlations: Sequence[Correlation]) -> Rule:
-    """A rule that correlations count is a match of its own only when one of them says `generate: true`."""
+    """Leave a counted rule a match of its own only when a correlation says `generate: true`."""
     users = [correlation for correlation in correlations if rule.id in correlation.rule_ids]
     return replace(rule, generate=False) if users and not any(c.generate for c in users) else rule

@@ -1,8 +1,8 @@
 """Reads the `correlation` document of Sigma YAML (sigma-correlation-rules-specification, version 2).
 
 pySigma validates the document; this module takes from it what `Correlation` needs, reads the condition itself
-(pySigma takes no ranges such as `gt: 100, lte: 200`, the specification does) and refuses by name what cannot be
-decided on a stream of matches.
+(pySigma takes no ranges such as `gt: 100, lte: 200`, the specification does) and refuses by name what cannot
+be decided on a stream of matches.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ RefuseFeature = Callable[[str], Unsupported]
 
 SECOND_NS = 1_000_000_000
 
-# A group's state holds up to this many hits and a reserve (see `correlation_state`): at about 30 bytes a hit, a
-# state then fits an item of 400 KB with room to spare.
+# A group's state holds up to this many hits and a reserve (see `correlation_state`): at about 30 bytes a hit,
+# a state then fits an item of 400 KB with room to spare.
 HIGHEST_COUNT = 5000
 
 _KINDS = {SigmaCorrelationType.EVENT_COUNT, SigmaCorrelationType.VALUE_COUNT}
@@ -75,14 +75,14 @@ def _refuse_features(section: Mapping[str, Any], unsupported: RefuseFeature) -> 
 
 
 def _for_pysigma(section: Mapping[str, Any], condition: Mapping[str, Any]) -> dict[str, Any]:
-    """The section as pySigma takes it: with the first of a range's two operators only."""
+    """Return the section as pySigma takes it: with the first of a range's two operators only."""
     first = next(key for key in condition if key in _OPERATORS)
     rest = {key: value for key, value in condition.items() if key not in _OPERATORS}
     return {**section, "condition": {first: condition[first], **rest}}
 
 
 def _threshold(operators: Mapping[str, Any], malformed: Refuse, unsupported: RefuseFeature) -> Threshold:
-    """The counts that satisfy all operators, as one interval.
+    """Return the counts that satisfy all operators, as one interval.
 
     A stream only shows what happened, so a condition that holds when nothing happened cannot be decided.
     """
@@ -97,8 +97,7 @@ def _threshold(operators: Mapping[str, Any], malformed: Refuse, unsupported: Ref
     written = ", ".join(f"{name}: {count}" for name, count in operators.items())
     if low <= 0 <= high or ("neq" in operators and low != 1):
         raise unsupported(
-            f"the condition '{written}' holds for counts below an upper bound, zero included: absence cannot be "
-            "decided from a stream of matches"
+            f"the condition '{written}' holds when nothing happens, and a stream of matches cannot show that"
         )
     if low > high:
         raise malformed(f"the condition '{written}' can never hold")
@@ -108,7 +107,7 @@ def _threshold(operators: Mapping[str, Any], malformed: Refuse, unsupported: Ref
 
 
 def _interval(name: str, count: int | float) -> tuple[int, float]:
-    """The whole numbers that satisfy one operator. `neq: 0` is "at least one"; any other `neq` includes zero."""
+    """Return the whole numbers that satisfy one operator. Of `neq` only `neq: 0` leaves out zero."""
     up, down = math.ceil(count), math.floor(count)
     intervals: dict[str, tuple[int, float]] = {
         "gte": (up, math.inf),

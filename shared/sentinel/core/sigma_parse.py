@@ -1,22 +1,18 @@
 """Reads Sigma YAML with pySigma and translates it to `detection` trees and correlations.
 
-This is the only module that imports pySigma (150 ms): everything else works on its results. Whatever the
+The three `sigma_` modules alone import pySigma (150 ms): everything else works on their results. Whatever the
 translation does not carry over is refused by name, with the file, the rule and the feature in the message;
 nothing is dropped silently. The meaning of each construct is the Sigma specification's, version 2.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import yaml
 from sigma import conditions, exceptions, types
-from sigma.modifiers import SigmaExpandModifier, SigmaValueModifier, modifier_mapping
+from sigma.modifiers import SigmaExpandModifier, modifier_mapping
 from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaRule
-from sigma.rule.base import SigmaYAMLLoader, check_alias_expansion
 
 from sentinel.core.correlation import Correlation
 from sentinel.core.detection import (
@@ -36,18 +32,14 @@ from sentinel.core.detection import (
     Test,
     Text,
     Wildcard,
-    document_digest,
     identity,
 )
 from sentinel.core.event_fields import Field
 from sentinel.core.predicates import compile_expression
 from sentinel.core.sigma_correlation import parse_correlation
-from sentinel.errors import Malformed, Unsupported
+from sentinel.core.sigma_documents import Document
 
 Placeholders = Mapping[str, Sequence[str]]
-
-# A line of three dashes at its very beginning separates documents and can be nothing else (YAML 1.2, 9.1.2).
-_DOCUMENT = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 
 _COMPARISONS = {
     types.CompareOperators.LT: "<",
@@ -64,59 +56,6 @@ _FLAGS = types.SigmaRegularExpression.sigma_to_re_flag
 _ENCODERS = {
     modifier_mapping[name] for name in ("base64", "base64offset", "wide", "utf16", "utf16be", "windash")
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """One YAML document: where it is from, what to call it in messages, its text, and what it says."""
-
-    source: str
-    label: str
-    digest: str
-    content: dict[str, Any]
-
-    def malformed(self, reason: str) -> Malformed:
-        """The error for something that Sigma does not allow."""
-        return Malformed(f"{self.source}: {self.label}: {reason}")
-
-    def unsupported(self, reason: str) -> Unsupported:
-        """The error for something that Sigma allows, or once allowed, and that is refused here."""
-        return Unsupported(f"{self.source}: {self.label}: {reason}")
-
-
-def documents(source: str, content: bytes) -> Iterator[Document | Malformed]:
-    """The YAML documents of one file, empty ones left out; a `Malformed` in the place of an unreadable one."""
-    try:
-        whole = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        yield Malformed(f"{source}: not UTF-8: {error.reason} at byte {error.start}")
-        return
-    for number, part in enumerate(_DOCUMENT.split(whole), start=1):
-        try:
-            document = _document(source, number, part)
-        except Malformed as error:
-            yield error
-        else:
-            if document is not None:
-                yield document
-
-
-def _document(source: str, number: int, part: str) -> Document | None:
-    where = f"{source}: document {number}"
-    try:
-        content = yaml.load(part, SigmaYAMLLoader)  # noqa: S506 - a safe loader that also refuses duplicate keys
-        check_alias_expansion(content)
-    except (yaml.YAMLError, exceptions.SigmaError) as error:
-        raise Malformed(f"{where}: not readable as YAML: {' '.join(str(error).split())}") from None
-    except (RecursionError, ValueError, TypeError) as error:
-        raise Malformed(f"{where}: not readable as YAML: {type(error).__name__}: {error}") from None
-    if content is None:
-        return None
-    if not isinstance(content, dict):
-        raise Malformed(f"{where}: a rule must be a map")
-    label = f"rule {str(content.get('title', 'without title'))!r}"
-    label += f" ({content['id']})" if "id" in content else ""
-    return Document(source, label, document_digest(part), content)
 
 
 def parse(document: Document, placeholders: Placeholders) -> Rule | Correlation:
