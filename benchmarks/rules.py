@@ -30,9 +30,6 @@ TARGETS: dict[str, dict[str, float]] = {
     "events_per_second_100": {"at_least": 50_000},
     "ratio_1000_to_100": {"at_least": 0.5},
 }
-    "events_per_second_100": {"at_least": 50_000},
-    "ratio_1000_to_100": {"at_least": 0.5},
-}
 
 
 def main() -> int:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from sentinel.settings import Settings
 
 if TYPE_CHECKING:
-    from sentinel.ports import Catalog, Counters, Ledger, Queue, Tasks
+    from sentinel.ports import Ledger
     from sentinel.usecases.append import Appender
     from sentinel.usecases.ingest import Ingest
     from sentinel.usecases.inspect import Inspect
@@ -56,6 +56,7 @@ class App:
             retries={"mode": "standard", "total_max_attempts": 3},
             tcp_keepalive=True,
             max_pool_connections=32,
+            parameter_validation=False,  # our own typed code makes the parameters; DynamoDB checks them too
         )
         return botocore.session.get_session().create_client(service, config=config)
 

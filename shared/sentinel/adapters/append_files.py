@@ -11,7 +11,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from sentinel.errors import Forbidden, Unavailable
@@ -56,9 +56,9 @@ class AppendFiles:
                 return False
 
     def _found(self, fd: int, request: FileAppend) -> bool:
-        missing = set(request.data.splitlines(keepends=True))
+        missing = {line + b"\n" for line in request.data.split(b"\n") if line}
         key = request.key.encode()
-        with open(fd, "rb", buffering=_CHUNK, closefd=False) as file:  # noqa: PTH123 - a descriptor
+        with open(fd, "rb", buffering=_CHUNK, closefd=False) as file:
             for line in file:
                 if key in line:
                     missing.discard(line)
@@ -72,31 +72,23 @@ class AppendFiles:
         if "\0" in path or any(part in {"", ".", ".."} for part in parts):
             raise Forbidden("a file's path must stay below the deployment's folder")
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
+        with ExitStack() as stack:
+            folder = _open(stack, str(self._folder), os.O_RDONLY | os.O_DIRECTORY)
             for part in parts[:-1]:
-                folder = _enter(folder, part, make=bool(flags & os.O_CREAT))
-            fd = os.open(parts[-1], flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
+                if flags & os.O_CREAT:
+                    with suppress(FileExistsError):
+                        os.mkdir(part, 0o700, dir_fd=folder)
+                folder = _open(stack, part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, folder)
+            fd = _open(stack, parts[-1], flags | os.O_NOFOLLOW, folder)
             if flags & os.O_CREAT:
                 os.fsync(folder)  # the name of a new file is data too
-        finally:
-            os.close(folder)
-        try:
             yield fd
-        finally:
-            os.close(fd)
 
 
-def _enter(folder: int, part: str, *, make: bool) -> int:
-    try:
-        if make:
-            try:
-                os.mkdir(part, 0o700, dir_fd=folder)
-            except FileExistsError:
-                pass
-        return os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-    finally:
-        os.close(folder)
+def _open(stack: ExitStack, name: str, flags: int, folder: int | None = None) -> int:
+    fd = os.open(name, flags | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    stack.callback(os.close, fd)
+    return fd
 
 
 def _write_all(fd: int, data: bytes) -> None:

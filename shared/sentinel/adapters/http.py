@@ -1,8 +1,8 @@
 """HTTP for steps and sinks: the one place that opens a connection to somebody else's server.
 
 It keeps `ports.Http`: TLS verified, no redirects, no proxies from the environment, one deadline over the
-whole exchange however slowly it drips, answers cut at a limit, and only hosts and addresses that `hosts.Hosts`
-allows. It is built on `http.client`: what is special here, connecting to an address that was checked while
+whole exchange however slowly it drips, answers cut at a limit, and only hosts and addresses that
+`hosts.Hosts` allows. It is built on `http.client`: connecting to an address that was checked while
 TLS and `Host` name the host, and a deadline over the body too, has to be done below urllib3's pool, which
 would then add its import to a cold start and nothing else. A name's resolution is not bounded by the
 deadline but by the system resolver's own time-outs.
@@ -21,8 +21,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
+from sentinel.core import urls
 from sentinel.errors import Malformed, Unavailable
 from sentinel.ports import HttpRequest, HttpResponse
 
@@ -169,7 +170,9 @@ class _Wire:
 
     def quiet(self) -> bool:
         """Say whether the server has neither closed the connection nor said anything unasked."""
-        return not select.select([self.sock], [], [], 0)[0]
+        waiting = select.poll()
+        waiting.register(self.sock, select.POLLIN)
+        return not waiting.poll(0)
 
     def close(self) -> None:
         self.sock.close()
@@ -230,19 +233,13 @@ def _target(request: HttpRequest) -> _Target:
     """Take a URL apart. Raises `Malformed` without quoting it: a URL may hold a secret."""
     if request.method not in _METHODS:
         raise Malformed(f"the method is one of {', '.join(sorted(_METHODS))}")
-    if not request.url.isascii() or not request.url.isprintable() or " " in request.url:
-        raise Malformed("the URL holds blanks, line breaks or other characters that must be percent-encoded")
     try:
-        parts = urlsplit(request.url)
-        port = parts.port
-    except ValueError:
-        raise Malformed("the URL cannot be read") from None
-    host = parts.hostname or ""
-    if parts.scheme not in {"http", "https"} or not host or "%" in host:
-        raise Malformed("the URL begins with https:// or http:// and names a host")
-    if "@" in parts.netloc:
-        raise Malformed("the URL holds a user or a password; send credentials in a header, from a secret")
-    return _Target(parts.scheme, host, port or _default(parts), _path(parts), parts.netloc)
+        parts = urls.parse(request.url)
+    except ValueError as error:
+        raise Malformed(str(error)) from None
+    return _Target(
+        parts.scheme, parts.hostname or "", parts.port or _default(parts), _path(parts), parts.netloc
+    )
 
 
 def _default(parts: SplitResult) -> int:

@@ -6,6 +6,7 @@ import sqlite3
 from hashlib import sha256
 from pathlib import Path
 
+from sentinel.adapters.catalog_kind import check_kind
 from sentinel.adapters.sqlite_open import Database
 from sentinel.ports import Document
 
@@ -38,6 +39,7 @@ class SqliteCatalog:
 
         The body of the newest version gets no new number: after `retire` it becomes active again as it was.
         """
+        check_kind(kind)
         digest = sha256(body).hexdigest()
         with self._database.transaction() as connection:
             newest = _newest(connection, kind, doc_id)
@@ -58,6 +60,7 @@ class SqliteCatalog:
 
     def retire(self, kind: str, doc_id: str) -> None:
         """Take a document out of the active set; its versions stay. Nothing where it is not active."""
+        check_kind(kind)
         with self._database.transaction() as connection:
             delete = "DELETE FROM active WHERE kind = ? AND id = ?"
             if connection.execute(delete, (kind, doc_id)).rowcount:
@@ -65,6 +68,7 @@ class SqliteCatalog:
 
     def active(self, kind: str) -> list[Document]:
         """Return the active version of every document of a kind, by id."""
+        check_kind(kind)
         select = (
             "SELECT kind, id, version, digest, body FROM active JOIN versions USING (kind, id, version)"
             " WHERE kind = ? ORDER BY id"
@@ -74,6 +78,7 @@ class SqliteCatalog:
 
     def version(self, kind: str, doc_id: str, version: int) -> Document | None:
         """Return one version of a document, active or not."""
+        check_kind(kind)
         select = "SELECT kind, id, version, digest, body FROM versions WHERE (kind, id, version) = (?, ?, ?)"
         with self._database.reading() as connection:
             row = connection.execute(select, (kind, doc_id, version)).fetchone()

@@ -16,23 +16,23 @@ from sentinel.core.segment import Segment
 from sentinel.ports import SlotTaken
 
 SCHEMA = """
-CREATE TABLE segments (
+CREATE TABLE IF NOT EXISTS segments (
     chain TEXT NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL,
     prev BLOB NOT NULL, head BLOB NOT NULL, t INTEGER NOT NULL,
     payload BLOB NOT NULL, codec INTEGER NOT NULL, recent BLOB NOT NULL,
     PRIMARY KEY (chain, first)
 );
-CREATE TABLE changes (
+CREATE TABLE IF NOT EXISTS changes (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     kind TEXT NOT NULL, chain TEXT NOT NULL, first INTEGER NOT NULL
 );
-CREATE TRIGGER segments_insert AFTER INSERT ON segments BEGIN
+CREATE TRIGGER IF NOT EXISTS segments_insert AFTER INSERT ON segments BEGIN
     INSERT INTO changes (kind, chain, first) VALUES ('INSERT', new.chain, new.first);
 END;
-CREATE TRIGGER segments_update AFTER UPDATE ON segments BEGIN
+CREATE TRIGGER IF NOT EXISTS segments_update AFTER UPDATE ON segments BEGIN
     INSERT INTO changes (kind, chain, first) VALUES ('MODIFY', old.chain, old.first);
 END;
-CREATE TRIGGER segments_delete AFTER DELETE ON segments BEGIN
+CREATE TRIGGER IF NOT EXISTS segments_delete AFTER DELETE ON segments BEGIN
     INSERT INTO changes (kind, chain, first) VALUES ('REMOVE', old.chain, old.first);
 END;
 """

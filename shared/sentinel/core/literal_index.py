@@ -20,9 +20,9 @@ from sentinel.core.probes import Probe, Probes, leaves, own_cost, required
 # From this many literals on, one RE2 pass is cheaper than looking for each literal by itself.
 _SCAN_FROM = 12
 
-# For the automata of one group of literals, in bytes. They are built lazily and start over when it is used
-# up.
-_SCAN_MEMORY = 64 << 20
+# For the automaton of one group of literals, in bytes: it grows with the texts it sees and starts over when
+# this is used up, so hostile texts cost speed, not memory.
+_SCAN_MEMORY = 16 << 20
 
 
 class LiteralIndex:
@@ -138,8 +138,7 @@ class _Scan:
         options.log_errors = False
         options.never_capture = True
         options.max_mem = _SCAN_MEMORY
-        # Bytes against bytes: a part of a text is a part of its UTF-8 form, also where that form is not
-        # valid.
+        # Bytes against bytes: what is part of a text is part of its UTF-8 form, valid or not.
         options.encoding = re2.Options.Encoding.LATIN1
         escaped = [re2.escape(_encoded(literal)) for literal in self._literals]
         which = re2.Set.SearchSet(options)

@@ -69,9 +69,8 @@ def _from_protobuf(body: bytes) -> Records:
         raise Malformed("the body is not an ExportLogsServiceRequest in protobuf") from None
     found = Records()
     for resource_logs in request.resource_logs:
-        resource = _guarded(
-            found, len(resource_logs.scope_logs), _proto_map, resource_logs.resource.attributes
-        )
+        held = sum(len(each.log_records) for each in resource_logs.scope_logs)
+        resource = _guarded(found, held, _proto_map, resource_logs.resource.attributes)
         for scope_logs in resource_logs.scope_logs if resource is not None else ():
             scope = {"name": scope_logs.scope.name, "version": scope_logs.scope.version}
             for record in scope_logs.log_records:
@@ -87,7 +86,8 @@ def _from_json(body: bytes) -> Records:
         found = Records()
         for resource_logs in _list(request, "resourceLogs"):
             attributes = _list(resource_logs.get("resource") or {}, "attributes")
-            resource = _guarded(found, 1, _json_map, attributes)
+            held = sum(len(_list(each, "logRecords")) for each in _list(resource_logs, "scopeLogs"))
+            resource = _guarded(found, held, _json_map, attributes)
             for scope_logs in _list(resource_logs, "scopeLogs") if resource is not None else ():
                 scope = scope_logs.get("scope") or {}
                 named = {"name": str(scope.get("name", "")), "version": str(scope.get("version", ""))}

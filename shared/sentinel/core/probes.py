@@ -138,7 +138,7 @@ def regex_literal(pattern: str) -> str:
         else:
             runs.append("")
     # RE2 and Python agree on how ASCII letters fold; beyond them nothing is promised.
-    return max((run.casefold() for run in runs if run.isascii()), key=len)
+    return max((run.casefold() for run in runs if run.isascii()), key=len, default="")
 
 
 def _plain_characters(piece: str) -> str | None:

@@ -300,7 +300,7 @@ class Verifier:
             raise self._tampered(segment, "count", f"says {segment.count} entries, holds {held}")
         salt = hashing.salt(opened.nonce, opened.context)
         service = hashing.service_of(self.chain)
-        head = hashing.head(self.hash, hashing.leaves(salt, opened.entries), segment.t, service)
+        head = hashing.follow(self.hash, salt, opened.entries, segment.t, service)
         if head != segment.head:
             raise self._tampered(
                 segment, "hash", "its entries, context or time are not those its head commits to"

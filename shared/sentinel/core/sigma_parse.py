@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import re2
 from sigma import conditions, exceptions, types
 from sigma.modifiers import SigmaExpandModifier, modifier_mapping
 from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaRule
@@ -67,15 +68,16 @@ def parse(document: Document, placeholders: Placeholders) -> Rule | Correlation:
                 document.content, document.digest, document.malformed, document.unsupported
             )
         return _Translation(document, placeholders).rule()
-    except exceptions.SigmaModifierError as error:
-        raise document.unsupported(_reason(error)) from None
     except exceptions.SigmaRegularExpressionError as error:
         raise document.unsupported(
             f"{_reason(error)} (patterns run on RE2, in linear time: no look-around, no back-references)"
         ) from None
+    except re2.error as error:
+        raise document.unsupported(f"a pattern that RE2 does not take: {error}") from None
     except exceptions.SigmaError as error:
-        refuse = document.unsupported if "pipe syntax" in str(error) else document.malformed
-        raise refuse(_reason(error)) from None
+        # Exactly this class is an unknown modifier; its subclasses are wrong uses of known ones.
+        unknown = type(error) is exceptions.SigmaModifierError or "pipe syntax" in str(error)
+        raise (document.unsupported if unknown else document.malformed)(_reason(error)) from None
     except RecursionError:
         raise document.malformed("the condition is nested too deeply") from None
     except (TypeError, ValueError, AttributeError, KeyError) as error:

@@ -12,6 +12,8 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import pybase64
+
 from sentinel.entrypoints import observe
 from sentinel.entrypoints.web import Identity, Request, Response, error_response, json_response
 from sentinel.errors import Malformed, SentinelError, Tampered, Unauthenticated
@@ -55,7 +57,7 @@ def request_from(event: dict[str, Any]) -> Request:
     """Turn an API Gateway proxy event into a `Request`. Raises `Malformed` or `Unauthenticated`."""
     body = event.get("body") or ""
     try:
-        raw = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
+        raw = pybase64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body.encode()
     except (binascii.Error, UnicodeEncodeError):
         raise Malformed("the body is not what its encoding says") from None
     about = event["requestContext"]

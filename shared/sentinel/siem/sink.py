@@ -101,7 +101,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """The sink is set up wrongly: nothing will be accepted until a person changes something. Keep the data."""
+    """The sink is set up wrongly: nothing will be accepted until a person changes that. Keep the data."""
 
     reason: str
 
