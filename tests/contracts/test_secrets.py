@@ -87,8 +87,9 @@ def test_what_is_no_plain_text_file_is_refused(tmp_path: Path) -> None:
     put(tmp_path, "long", b"x" * (MAX_BYTES + 1))
     put(tmp_path, "limit", b"x" * MAX_BYTES)
     secrets = FileSecrets(tmp_path)
-    for name in ("folder", "binary", "long", "link"):
-        with pytest.raises((Forbidden, Unavailable), match=name) as refused:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    for name in ("folder", "binary", "long", "link", "pipe"):
+        with pytest.raises(Forbidden, match=name) as refused:
             secrets.get(name)
         assert CANARY not in str(refused.value)
     with pytest.raises(Missing, match="empty"):

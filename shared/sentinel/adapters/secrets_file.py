@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -25,7 +26,7 @@ class FileSecrets:
             raise Missing("a secret's name is 1 to 100 letters, digits and ._-")
         path = self._folder / name
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
             raise Missing(
                 f"there is no secret {name}: put its value into {path} and run chmod 600 on it"
@@ -33,10 +34,16 @@ class FileSecrets:
         except PermissionError:
             raise Forbidden(f"the secret {name} may not be read by this user") from None
         except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise Forbidden(f"the secret {name} is a link; put a plain file there") from None
             raise Unavailable(f"the secret {name} cannot be read: {error.strerror}") from None
-        with os.fdopen(fd, "rb") as file:
+        try:
             self._check(name, path, os.fstat(fd))
-            return _text(name, file.read(MAX_BYTES + 1))
+            return _text(name, os.read(fd, MAX_BYTES + 1))
+        except OSError as error:
+            raise Unavailable(f"the secret {name} cannot be read: {error.strerror}") from None
+        finally:
+            os.close(fd)
 
     def _check(self, name: str, path: Path, found: os.stat_result) -> None:
         if not stat.S_ISREG(found.st_mode):
