@@ -11,14 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from botocore.exceptions import (
-    ClientError,
-    HTTPClientError,
-    IncompleteReadError,
-)
-from botocore.exceptions import (
-    ConnectionError as NotConnected,
-)
+from botocore import exceptions as botocore
+from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 
 from sentinel.errors import TooLarge, Unavailable
@@ -49,6 +43,12 @@ _PASSING: Mapping[str, float] = {
 }
 # Of an expired session or a clock that is off: the next request signs with newer credentials.
 _SIGNING = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
+_NO_ANSWER = (
+    botocore.ConnectionError,
+    botocore.HTTPClientError,
+    botocore.IncompleteReadError,
+    ResponseParserError,
+)
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def translated() -> Iterator[None]:
     except ClientError as error:
         _explain(error)
         raise
-    except (NotConnected, HTTPClientError, IncompleteReadError, ResponseParserError) as error:
+    except _NO_ANSWER as error:
         # No whole answer came. The request may have been carried out. The cause may quote the body: cut it.
         raise Unavailable(f"AWS does not answer: {type(error).__name__}", 1.0) from None
 

@@ -166,7 +166,7 @@ class DynamoTasks:
 
 
 def state_item(task: Task, event: Event) -> dict[str, Any]:
-    """Return the item of a task's state, in low-level form. Dispatch reads `state`, `stream` and `version`."""
+    """Return the item of a task's state, low-level form. Dispatch reads `state`, `stream` and `version`."""
     item = {
         "task": {"S": task.id},
         "item": {"S": STATE_ITEM},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 
 import orjson
 
@@ -12,7 +11,7 @@ from sentinel.core.tasks import Effect, EffectState, State, Task
 
 def task_to_json(task: Task) -> bytes:
     """Return a task as one JSON object."""
-    return orjson.dumps(asdict(task), default=_plain)
+    return orjson.dumps(task, default=_plain)
 
 
 def task_from_json(body: bytes | str) -> Task:
@@ -23,7 +22,7 @@ def task_from_json(body: bytes | str) -> Task:
 
 def effect_to_json(effect: Effect) -> bytes:
     """Return an effect as one JSON object."""
-    return orjson.dumps(asdict(effect), default=_plain)
+    return orjson.dumps(effect, default=_plain)
 
 
 def effect_from_json(body: bytes | str) -> Effect:
