@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sentinel.adapters.dynamodb_ledger import to_item
+from sentinel.adapters.dynamodb_tasks import STATE_ITEM
 from sentinel.adapters.sqlite_cursors import SqliteCursors
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.adapters.sqlite_tasks import SqliteTasks
@@ -87,7 +88,8 @@ def ledger_changes(ledger: SqliteLedger) -> Source:
     """Return the source of the ledger's changes, each with the whole segment as its image."""
 
     def read(after: int, limit: int) -> list[Change]:
-        return list(_bounded(_segment(each.seq, each.kind, each.chain, each.first) for each in ledger.changes(after, limit)))
+        changes = ledger.changes(after, limit)
+        return list(_bounded(_segment(each.seq, each.kind, each.chain, each.first) for each in changes))
 
     def _segment(seq: int, kind: str, chain: str, first: int) -> Change:
         keys = {"chain": {"S": chain}, "first": {"N": str(first)}}
@@ -175,7 +177,7 @@ def task_changes(tasks: SqliteTasks) -> Source:
     def read(after: int, limit: int) -> list[Change]:
         found = []
         for each in tasks.changes(after, limit):
-            keys = {"id": {"S": each.task_id}}
+            keys = {"task": {"S": each.task_id}, "item": {"S": STATE_ITEM}}
             image = {
                 **keys,
                 "state": {"S": each.state.value},

@@ -40,11 +40,6 @@ DEFAULT_SERVICE = "local"
 log = logging.getLogger("sentinel.gateway")
 
 
-def listen(port: int) -> socket.socket:
-    """Open the gateway's socket on 127.0.0.1; port 0 takes a free one. Raises `OSError`."""
-    return socket.create_server(("127.0.0.1", port), backlog=512)
-
-
 class _Answer(Exception):
     """A refusal of the gateway's own, in the shape of the API's errors."""
 
