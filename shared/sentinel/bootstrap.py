@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import platform
 import random
 import secrets
 import time
@@ -15,13 +16,29 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sentinel.errors import Malformed
 from sentinel.settings import Settings
 
 if TYPE_CHECKING:
-    from sentinel.ports import Ledger
+    from sentinel.actions.sinkbook import SinkBook
+    from sentinel.core.steps import Action
+    from sentinel.ports import (
+        Catalog,
+        Counters,
+        Doorbell,
+        Files,
+        Http,
+        Ledger,
+        Queue,
+        Secrets,
+        Tasks,
+    )
     from sentinel.usecases.append import Appender
+    from sentinel.usecases.detect import Detector
+    from sentinel.usecases.execute import Executor
     from sentinel.usecases.ingest import Ingest
     from sentinel.usecases.inspect import Inspect
+    from sentinel.usecases.playbook import Playbook
 
 
 class App:
@@ -91,6 +108,143 @@ class App:
         from sentinel.usecases.inspect import Inspect
 
         return Inspect(self.ledger, self.tasks)
+
+    @cached_property
+    def tasks(self) -> Tasks:
+        """Tasks, lineage, effects."""
+        if self.local:
+            from sentinel.adapters.sqlite_tasks import SqliteTasks
+
+            return SqliteTasks(self.home / "tasks.db")
+        from sentinel.adapters.dynamodb_tasks import DynamoTasks
+
+        return DynamoTasks(self.dynamodb, self.settings.tasks_table)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """Rules, recipes, sinks."""
+        if self.local:
+            from sentinel.adapters.sqlite_catalog import SqliteCatalog
+
+            return SqliteCatalog(self.home / "catalog.db")
+        from sentinel.adapters.dynamodb_catalog import DynamoCatalog
+
+        return DynamoCatalog(self.dynamodb, self.settings.catalog_table)
+
+    @cached_property
+    def counters(self) -> Counters:
+        """The state of correlations."""
+        if self.local:
+            from sentinel.adapters.sqlite_counters import SqliteCounters
+
+            return SqliteCounters(self.home / "counters.db")
+        from sentinel.adapters.dynamodb_counters import DynamoCounters
+
+        return DynamoCounters(self.dynamodb, self.settings.counters_table)
+
+    @cached_property
+    def queue(self) -> Queue:
+        """The streams of hints. Raises `Malformed` where no Redis is set."""
+        from sentinel.adapters.redis_streams import RedisQueue, connect
+
+        to = self.settings
+        if not to.redis_url:
+            raise Malformed("SENTINEL_REDIS_URL is not set: workers need a Redis or Valkey")
+        password = self.secrets.get(to.redis_secret) if to.redis_secret else None
+        credentials = None
+        if to.redis_user:
+            from sentinel.adapters.elasticache_iam import IamCredentials
+
+            credentials = IamCredentials(to.redis_user, to.redis_cache, time.time_ns)
+        return RedisQueue(connect(to.redis_url, to.redis_cluster, credentials, password))
+
+    @cached_property
+    def doorbell(self) -> Doorbell:
+        """Wakes workers where they are functions; elsewhere they wait on their streams."""
+        from sentinel.adapters.lambda_doorbell import LambdaDoorbell, NoDoorbell, parse_functions
+
+        functions = parse_functions(self.settings.worker_functions)
+        return LambdaDoorbell(self._aws("lambda"), functions) if functions else NoDoorbell()
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """Looks secrets up by name."""
+        if self.local:
+            from sentinel.adapters.secrets_file import FileSecrets
+
+            return FileSecrets(self.home / "secrets")
+        from sentinel.adapters.secrets_aws import AwsSecrets
+
+        return AwsSecrets(self._aws("secretsmanager"), self.settings.secret_prefix)
+
+    @cached_property
+    def http(self) -> Http:
+        """Sends requests to the hosts that the deployment allows."""
+        from sentinel.adapters.hosts import Hosts
+        from sentinel.adapters.http import HttpClient
+
+        to = self.settings
+        return HttpClient(Hosts(to.http_hosts.split(","), private=to.http_private))
+
+    @cached_property
+    def files(self) -> Files:
+        """The folder of file sinks: below `home`, or none in AWS."""
+        from sentinel.adapters.append_files import AppendFiles, NoFiles
+
+        if not self.local:
+            return NoFiles()
+        folder = self.home / "files"
+        folder.mkdir(parents=True, exist_ok=True)
+        return AppendFiles(folder)
+
+    @cached_property
+    def sinks(self) -> SinkBook:
+        """The sinks in force."""
+        from sentinel.actions.sinkbook import SinkBook
+
+        return SinkBook(self.catalog, time.time_ns, self.settings.catalog_seconds)
+
+    @cached_property
+    def actions(self) -> dict[str, Action]:
+        """What steps may do, by name."""
+        from sentinel.actions import build
+
+        return build(self.http, self.files, self.secrets, self.sinks.current)
+
+    @cached_property
+    def playbook(self) -> Playbook:
+        """The rules and recipes in force."""
+        from sentinel.usecases.playbook import Playbook
+
+        return Playbook(self.catalog, time.time_ns, self.settings.catalog_seconds)
+
+    @cached_property
+    def detector(self) -> Detector:
+        """Makes tasks of segments."""
+        from sentinel.usecases.detect import Detector
+
+        return Detector(self.playbook, self.tasks, self.counters, self.actions, time.time_ns, _nonce)
+
+    def executor(self, stream: str) -> Executor:
+        """Return what executes the tasks of one stream."""
+        from sentinel.usecases.execute import Executor
+
+        return Executor(
+            worker=f"{platform.node()}:{os.getpid()}",
+            stream=stream,
+            tasks=self.tasks,
+            ledger=self.ledger,
+            queue=self.queue,
+            playbook=self.playbook,
+            actions=self.actions,
+            clock=time.time_ns,
+            nonce=_nonce,
+            rng=random.random,
+        )
+
+
+def _nonce() -> bytes:
+    return secrets.token_bytes(32)
 
 
 @functools.cache

@@ -105,3 +105,16 @@ def _translated(path: str) -> Iterator[None]:
         if error.errno in _LINK:
             raise Forbidden(f"{path} leads through a link or a file; it must stay below the folder") from None
         raise Unavailable(f"{path} cannot be written or read: {error.strerror}", 30.0) from None
+
+
+class NoFiles:
+    """`ports.Files` of a deployment that has no folder: it refuses, and says what to use instead."""
+
+    def append(self, request: FileAppend) -> None:
+        """Raise `Forbidden`."""
+        raise Forbidden(f"this deployment has no folder for {request.path}: use a sink of another kind")
+
+    def holds(self, request: FileAppend) -> bool:
+        """Return False: nothing was ever added."""
+        del request
+        return False
