@@ -18,7 +18,7 @@ WORKERS = ("work_siem", "work_action")
 
 def main(role: str, *rest: str) -> int:
     """Run one role until SIGTERM, or until the supervisor is gone."""
-    stop = lifeline.stop_event()
+    stop = lifeline.stop_of_child()
     _log_to_stderr()
     if role == "gateway":
         _gateway(int(rest[0]), stop)
@@ -39,7 +39,7 @@ def _log_to_stderr() -> None:
     )
 
 
-def _gateway(fd: int, stop: threading.Event) -> None:
+def _gateway(fd: int, stop: lifeline.Stop) -> None:
     import asyncio
     import socket
 
@@ -47,19 +47,13 @@ def _gateway(fd: int, stop: threading.Event) -> None:
 
     async def run() -> None:
         stopped = asyncio.Event()
-        loop = asyncio.get_running_loop()
-
-        def wait() -> None:
-            stop.wait()
-            loop.call_soon_threadsafe(stopped.set)
-
-        threading.Thread(target=wait, daemon=True).start()
+        asyncio.get_running_loop().add_reader(stop.fd, stopped.set)
         await gateway.serve(socket.socket(fileno=fd), stopped)
 
     asyncio.run(run())
 
 
-def _feeds(stop: threading.Event) -> None:
+def _feeds(stop: lifeline.Stop) -> None:
     from sentinel.bootstrap import bootstrap
     from sentinel.local import feeds, functions, home, loops
 
@@ -78,7 +72,7 @@ def _feeds(stop: threading.Event) -> None:
         thread.join()
 
 
-def _work(role: str, stop: threading.Event) -> None:
+def _work(role: str, stop: lifeline.Stop) -> None:
     from sentinel.local import functions, loops
 
     loops.work(role, functions.load(role), stop)

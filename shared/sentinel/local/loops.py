@@ -35,11 +35,12 @@ def work(function: str, handler: Handler, stop: Stop) -> None:
 
 
 def _call(function: str, handler: Handler, event: dict[str, object], cut: Callable[[], bool]) -> bool:
+    """Call a handler; return whether it went well. One that found a store or the queue away says so."""
     try:
-        handler(event, Context(function, uuid.uuid4().hex, CALL_SECONDS, cut))
+        answer = handler(event, Context(function, uuid.uuid4().hex, CALL_SECONDS, cut))
     except Exception as error:
         # The entrypoint of everything below. Tasks are durable: the next call goes on where this one ended.
         log.warning("%s: %s: %s", function, type(error).__name__, error)
         log.debug("%s failed", function, exc_info=True)
         return False
-    return True
+    return "unavailable" not in answer

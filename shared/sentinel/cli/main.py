@@ -1,0 +1,71 @@
+"""The `sentinel` command: its subcommands, and how each way of going wrong ends.
+
+Exit codes: 0 all is well; 1 what was asked about is not so (a chain is damaged, lines were refused, a recipe
+is bad); 2 the command line is wrong; 3 what the command needs does not answer; 130 interrupted. An expected
+error is two lines on standard error, what is wrong and what to do, or with `--json` one JSON object.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from collections.abc import Sequence
+
+import click
+
+from sentinel.cli import chains, ingest, recipes, rules, tasks, up
+from sentinel.cli.output import Failure, failure_of, report
+from sentinel.errors import SentinelError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="sentinel-service", message="sentinel %(version)s")
+def cli() -> None:
+    """Seal logs into a tamper-evident chain, act on them by rules, and prove it afterwards.
+
+    Exit codes: 0 all is well, 1 what was asked about is not so, 2 wrong usage, 3 something does not answer.
+    """
+
+
+cli.add_command(up.up)
+cli.add_command(ingest.ingest)
+cli.add_command(chains.chains)
+cli.add_command(chains.verify)
+cli.add_command(chains.export)
+cli.add_command(tasks.tasks)
+cli.add_command(recipes.recipes)
+cli.add_command(rules.rules)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code."""
+    as_json = "--json" in arguments
+    try:
+        with click.Context(cli).scope():
+            code = cli.main(list(arguments), prog_name="sentinel", standalone_mode=False)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has enough. Nothing more is written, not even by the interpreter's exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except click.ClickException as error:
+        hint = f"see `{error.ctx.command_path} --help`" if isinstance(error, click.UsageError) and error.ctx else ""
+        return report(Failure("Usage", error.format_message(), hint, 2), as_json)
+    except Failure as failure:
+        return report(failure, as_json)
+    except (SentinelError, sqlite3.DatabaseError) as error:
+        return report(failure_of(error), as_json)
+    return code if isinstance(code, int) else 0
+
+
+def main() -> None:
+    """Be the console script."""
+    raise SystemExit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()
