@@ -1,4 +1,4 @@
-"""`sentinel chains`, `verify` and `export`: what anybody needs who wants to check, and nothing that writes."""
+"""`sentinel chains`, `verify` and `export`: what anybody needs who wants to check. Nothing here writes."""
 
 from __future__ import annotations
 

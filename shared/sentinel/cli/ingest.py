@@ -86,6 +86,7 @@ def store(producer: Producer, source: str, form: str, home: Path, *, progress: b
     from sentinel.cli import lines
     from sentinel.cli.bookmarks import Bookmarks, Mark, hashed
     from sentinel.errors import Unavailable
+    from sentinel.local.home import endpoint
 
     if source == "-":
         beginning, read = _standard_input()
@@ -97,7 +98,9 @@ def store(producer: Producer, source: str, form: str, home: Path, *, progress: b
     with path.open("rb") as file:
         beginning = file.read(_BEGINNING)
         chosen = lines.looks_like(beginning, len(beginning) < _BEGINNING) if form == "auto" else form
-        key = (producer.url, producer.service, str(path.absolute()), chosen)
+        # A gateway on the folder itself may come back on another port; its ledger is the same one.
+        gateway = "home" if producer.url == endpoint(home) else producer.url
+        key = (gateway, producer.service, str(path.absolute()), chosen)
         mark = marks.load(*key)
         file.seek(0)
         prefix = hashed(file, mark) if mark.offset else None
@@ -162,7 +165,9 @@ def _send(producer: Producer, batch: Batch, stored: Stored) -> None:
 
 def _stuck(error: Exception, stored: Stored) -> Failure:
     so_far = f"{stored.mark.line:,} lines are dealt with, {stored.mark.entries:,} entries stored"
-    return Failure("Unavailable", f"{error} ({so_far})", "run the same command again: it goes on from there", 3)
+    return Failure(
+        "Unavailable", f"{error} ({so_far})", "run the same command again: it goes on from there", 3
+    )
 
 
 def _standard_input() -> tuple[bytes, Read]:
@@ -244,7 +249,7 @@ def _tell(told: dict[str, Any]) -> None:
     earlier = told["entries"] - told["sent"]
     parts = [f"{told['entries']:,} entries"]
     if told["segments"] is not None:
-        parts.append(f"{told['segments']:,} segments")
+        parts.append(f"{told['segments']:,} {'segment' if told['segments'] == 1 else 'segments'}")
     if earlier:
         parts.append(f"{earlier:,} of them stored earlier")
     if told["chain"]:

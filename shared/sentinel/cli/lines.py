@@ -30,8 +30,11 @@ Read = Callable[[], bytes | None]
 
 @dataclass(slots=True)
 class Batch:
-    """Entries that travel together. `numbers` are their lines; `begin` and `end` are hex SHA-256 of all bytes
-    of the log before and up to the end of the batch, `offset` the number of those bytes, `line` of lines."""
+    """Entries that travel together; `numbers` are their lines.
+
+    `begin` and `end` are hex SHA-256 of all bytes of the log before the batch and up to its end; `offset` is
+    the number of bytes up to its end, `line` of lines.
+    """
 
     begin: str
     entries: list[bytes] = field(default_factory=list)
@@ -70,31 +73,14 @@ class Cutter:
 
     def batches(self, read: Read) -> Iterator[Batch]:
         """Yield batches as they become full, and at a silence or the end what there is."""
-        held = b""
         batch = Batch(self._hash.hexdigest())
-        while (chunk := read()) != b"":
-            if chunk is None:
-                if batch.line:
-                    yield self._closed(batch)
-                    batch = Batch(self._hash.hexdigest())
-                continue
-            *lines, held = (held + chunk).split(b"\n")
-            for line in lines:
-                self._take(batch, line, b"\n")
-                if batch.full:
-                    yield self._closed(batch)
-                    batch = Batch(self._hash.hexdigest())
-            while len(held) >= MAX_LINE:
-                self._take(batch, held[:MAX_LINE], b"")
-                held = held[MAX_LINE:]
-        if held:
-            self._take(batch, held, b"")
-        if batch.line:
-            yield self._closed(batch)
-
-    def _closed(self, batch: Batch) -> Batch:
-        batch.end = self._hash.hexdigest()
-        return batch
+        for line, end in _lines(read):
+            if line is not None:
+                self._take(batch, line, end)
+            if batch.full or (line is None and batch.line):
+                batch.end = self._hash.hexdigest()
+                yield batch
+                batch = Batch(batch.end)
 
     def _take(self, batch: Batch, line: bytes, end: bytes) -> None:
         self._hash.update(line)
@@ -110,6 +96,23 @@ class Cutter:
             batch.refused.append({"line": self._line, "reason": f"over {MAX_ENTRY_BYTES} bytes"})
         else:
             batch.add(self._line, [line])
+
+
+def _lines(read: Read) -> Iterator[tuple[bytes | None, bytes]]:
+    """Yield lines with what ended them; None in the place of a line where it is time to send, and at the end."""
+    held = b""
+    while (chunk := read()) != b"":
+        if chunk is None:
+            yield None, b""
+            continue
+        *lines, held = (held + chunk).split(b"\n")
+        yield from ((line, b"\n") for line in lines)
+        while len(held) >= MAX_LINE:
+            yield held[:MAX_LINE], b""
+            held = held[MAX_LINE:]
+    if held:
+        yield held, b""
+    yield None, b""
 
 
 def text_entries(line: bytes, source: str, number: int) -> list[bytes]:

@@ -42,10 +42,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code."""
     as_json = "--json" in arguments
     try:
-        with click.Context(cli).scope():
-            code = cli.main(list(arguments), prog_name="sentinel", standalone_mode=False)
-    except click.exceptions.Exit as error:
-        return error.exit_code
+        code = cli.main(list(arguments), prog_name="sentinel", standalone_mode=False)
     except (KeyboardInterrupt, click.Abort):
         return 130
     except BrokenPipeError:
@@ -53,13 +50,16 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except click.ClickException as error:
-        hint = f"see `{error.ctx.command_path} --help`" if isinstance(error, click.UsageError) and error.ctx else ""
-        return report(Failure("Usage", error.format_message(), hint, 2), as_json)
-    except Failure as failure:
-        return report(failure, as_json)
-    except (SentinelError, sqlite3.DatabaseError) as error:
-        return report(failure_of(error), as_json)
+        return report(_usage(error), as_json)
+    except (Failure, SentinelError, sqlite3.DatabaseError) as error:
+        return report(error if isinstance(error, Failure) else failure_of(error), as_json)
     return code if isinstance(code, int) else 0
+
+
+def _usage(error: click.ClickException) -> Failure:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    hint = f"see `{context.command_path} --help`" if context else ""
+    return Failure("Usage", error.format_message(), hint, 2)
 
 
 def main() -> None:

@@ -19,7 +19,10 @@ from sentinel import errors
 
 HINTS: dict[type[Exception], tuple[str, int]] = {
     errors.Unavailable: ("wait a little and run the command again", 3),
-    errors.Tampered: ("keep the data as it is, and compare it with an earlier export or written-down heads", 1),
+    errors.Tampered: (
+        "keep the data as it is, and compare it with an earlier export or written-down heads",
+        1,
+    ),
     errors.Missing: ("`sentinel chains` and `sentinel tasks` list what there is", 1),
     errors.Conflict: ("see what holds it, then run the command again", 1),
     errors.Rejected: ("mend what it names and run the command again", 1),

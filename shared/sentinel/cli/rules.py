@@ -20,7 +20,9 @@ def rules() -> None:
 
 
 @rules.command("test")
-@click.argument("paths", metavar="RULES...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.argument(
+    "paths", metavar="RULES...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)
+)
 @click.option(
     "--input",
     "source",
@@ -52,8 +54,9 @@ def test(paths: tuple[Path, ...], source: Path, as_json: bool) -> int:
     if as_json:
         emit({"lines": tally.lines, "matched": tally.matched, "rules": found, "untried": list(tally.untried)})
         return 0
+    found.sort(key=lambda each: -each["matched"])
     rows = [(each["matched"], each["title"], _places(each["lines"], each["matched"])) for each in found]
-    table(sorted(rows, key=lambda row: -row[0]), ("MATCHED", "RULE", "LINES"))
+    table(rows, ("MATCHED", "RULE", "LINES"))
     echo(f"{tally.matched:,} of {tally.lines:,} lines match")
     if tally.untried:
         echo(f"not tried, since a file has no times of arrival: {plain(', '.join(tally.untried))}")

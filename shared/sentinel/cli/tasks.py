@@ -49,7 +49,9 @@ def show(task_id: str, home: Path, as_json: bool) -> int:
         echo(f"{'entry':<9}{plain(place['chain'])} {place['seq']}")
     lineage: Any = found["lineage"]
     for event in lineage:
-        facts = {key: value for key, value in event.items() if key not in {"event", "t", "seq", "head", "entries"}}
+        facts = {
+            key: value for key, value in event.items() if key not in {"event", "t", "seq", "head", "entries"}
+        }
         told = " ".join(f"{key}={plain(value)}" for key, value in facts.items())
         echo(f"{_when(event['t'])}  {event['event']:<10} {told}")
     return 0

@@ -1,4 +1,4 @@
-"""The local gateway: HTTP on loopback in the place of API Gateway, calling the very handlers that are deployed.
+"""The local gateway: HTTP on loopback in the place of API Gateway, calling the handlers that are deployed.
 
 It builds its paths from `sentinel.routes`, turns each request into a REST proxy event (payload 1.0) and each
 reply back, as AWS's "Set up Lambda proxy integrations" says. It plays the door, too: who calls is what the
@@ -200,8 +200,10 @@ class Gateway:
         try:
             return await asyncio.wait_for(call, self.handler_seconds)
         except TimeoutError:
-            log.error("%s took over %s s", function, self.handler_seconds)
-            raise _Answer(504, "TimedOut", "the answer took too long; sending the batch again is safe") from None
+            log.warning("%s took over %s s", function, self.handler_seconds)
+            raise _Answer(
+                504, "TimedOut", "the answer took too long; sending the batch again is safe"
+            ) from None
         except Exception:
             log.exception("%s failed outside of its own handling of errors", function)
             raise _Answer(502, "Internal", "the function failed; it was logged") from None

@@ -17,13 +17,14 @@ from collections.abc import Callable
 _PR_SET_PDEATHSIG = 1
 
 
-def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent dies; it survives exec. Nothing outside Linux."""
+def die_with_parent() -> bool:
+    """Ask the kernel to kill this process when its parent dies, also after an exec. False outside Linux."""
     if not sys.platform.startswith("linux"):
-        return
+        return False
     import ctypes
 
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    return True
 
 
 def on_parent_gone(act: Callable[[], None]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 from sentinel.local.feeds import Stop
 from sentinel.local.functions import Context, Handler
@@ -18,7 +19,7 @@ log = logging.getLogger("sentinel.loops")
 
 def every(seconds: float, function: str, handler: Handler, stop: Stop) -> None:
     """Call a scheduled function every `seconds` until `stop` is set."""
-    event = {"source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": {}}
+    event: dict[str, Any] = {"source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": {}}
     while not stop.wait(seconds):
         _call(function, handler, event, lambda: False)
 
@@ -34,7 +35,7 @@ def work(function: str, handler: Handler, stop: Stop) -> None:
             failures += 1
 
 
-def _call(function: str, handler: Handler, event: dict[str, object], cut: Callable[[], bool]) -> bool:
+def _call(function: str, handler: Handler, event: dict[str, Any], cut: Callable[[], bool]) -> bool:
     """Call a handler; return whether it went well. One that found a store or the queue away says so."""
     try:
         answer = handler(event, Context(function, uuid.uuid4().hex, CALL_SECONDS, cut))

@@ -53,7 +53,7 @@ def settings_for(home: Path, settings: Settings) -> Settings:
 
 @dataclass(slots=True)
 class _Child:
-    """A program that is to run. `pass_fds` are inherited; `started` is when it last was, monotonic seconds."""
+    """A program that is to run. `pass_fds` are inherited; `started` and `again` are monotonic seconds."""
 
     name: str
     command: list[str]
@@ -72,9 +72,9 @@ class _Child:
 class Supervisor:
     """Runs a tree. Use it as a context: leaving it drains. `tell` gets lines about what goes wrong.
 
-    `settings` are those of `settings_for`; `port` 0 takes a free one; `stop` ends `watch`. Raises `Conflict` where somebody runs
-    on the folder already, `Unavailable` where the tree does not come up or the port is taken, and `Missing`
-    where there is no Valkey or no functions.
+    `settings` are those of `settings_for`; `port` 0 takes a free one; `stop` ends `watch`. Raises `Conflict`
+    where somebody runs on the folder already, `Unavailable` where the tree does not come up or the port is
+    taken, and `Missing` where there is no Valkey or no functions.
     """
 
     settings: Settings
@@ -98,8 +98,13 @@ class Supervisor:
         assert self._listener is not None  # noqa: S101 - for the type checker
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
+    def claim(self) -> None:
+        """Take the folder, for a caller that prepares something in it first."""
+        if self._lock is None:
+            self._lock = homes.lock(self.home)
+
     def __enter__(self) -> Supervisor:
-        self._lock = homes.lock(self.home)
+        self.claim()
         try:
             self._start()
         except BaseException:
