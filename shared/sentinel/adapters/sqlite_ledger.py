@@ -113,7 +113,7 @@ class SqliteLedger:
             left = None if left is None else left - len(rows)
 
     def chains(self) -> Iterator[str]:
-        """See `ports.Ledger`. Not by segments at 0: a chain whose beginning was removed is one to be found."""
+        """See `ports.Ledger`. Not by segments at 0, so that a chain whose beginning was removed is found."""
         with self._db.reading() as connection:
             rows = connection.execute(_CHAINS).fetchall()
         yield from (row[0] for row in rows)

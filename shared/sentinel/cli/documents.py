@@ -2,7 +2,7 @@
 
 A file is one document of the catalog. It is told by its keys: `sinks` makes it a sink document, `steps` a
 recipe, `detection` or `correlation` rules. Its id there is the recipe's id, the id of the file's first rule,
-or for sinks the file's name without its ending. Checks go over what is given together with what the catalog has.
+or for sinks the file's name without its ending. Checks go over the given together with what the catalog has.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ class Cutter:
 
 
 def _lines(read: Read) -> Iterator[tuple[bytes | None, bytes]]:
-    """Yield lines with what ended them; None in the place of a line where it is time to send, and at the end."""
+    """Yield lines with what ended them; None in the place of a line where it is time to send."""
     held = b""
     while (chunk := read()) != b"":
         if chunk is None:
