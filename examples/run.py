@@ -67,17 +67,25 @@ class Run:
     ranges: Ranges
 
     def feed(self) -> None:
-        """Send the input, or drive the shop."""
-        if self.options.input is not None:
-            service = service_of(self.options.input)
-            producer = Producer(self.tree.url, service)
-            stored = store(producer, str(self.options.input), "auto", self.app.home)
-            self.ranges = stored.mark.ranges
-            for problem in stored.problems:
-                say("refused", f"line {problem['line']}: {problem['reason']}")
-            if stored.mark.entries and not stored.sent:
-                say("stored", f"{service}  all {stored.mark.entries:,} entries earlier")
-            return
+        """Send the input, or let the shop run."""
+        if self.options.input:
+            for path in self.options.input:
+                self.feed_log(path)
+        else:
+            self.feed_shop()
+
+    def feed_log(self, path: Path) -> None:
+        """Send a log as a service with the log's name, through the gateway."""
+        service = service_of(path)
+        stored = store(Producer(self.tree.url, service), str(path), "auto", self.app.home)
+        self.ranges += stored.mark.ranges
+        for problem in stored.problems:
+            say("refused", f"line {problem['line']}: {problem['reason']}")
+        if stored.mark.entries and not stored.sent:
+            say("stored", f"{service}  all {stored.mark.entries:,} entries earlier")
+
+    def feed_shop(self) -> None:
+        """Send customers to the shop, which logs to Sentinel as it sells and fails."""
         before = {head.chain: head.entries for head in self.app.inspect.heads()}
         handler = SentinelHandler(self.tree.url, "checkout")
         logger = logging.getLogger("checkout")
@@ -168,8 +176,8 @@ def check_input(path: Path) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the example."""
     began = time.monotonic()
-    if options.input is not None:
-        check_input(options.input)
+    for path in options.input:
+        check_input(path)
     app = application(str(options.home))
     settings = replace(
         settings_for(options.home, app.settings),
@@ -242,7 +250,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m examples.run", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--once", action="store_true", help="end when everything is carried out")
-    parser.add_argument("--input", type=Path, help="a log to feed in the place of the shop")
+    parser.add_argument(
+        "--input",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a log to feed in the place of the shop; may be given several times",
+    )
     parser.add_argument("--port", type=int, default=8787, help="the gateway's port; 0 takes a free one")
     parser.add_argument("--home", type=Path, default=Path(".sentinel"), help="folder of all data")
     options = parser.parse_args(arguments)

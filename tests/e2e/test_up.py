@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from examples.loopback_hec import Collector, Server
-
 from tests.e2e.trees import LOOPBACK, Tree, alerts, environment, gone, push, sentinel, until, up
 
 RULE = """
@@ -64,7 +63,9 @@ def test_an_entry_leads_to_its_effects_and_a_second_up_goes_on(tmp_path: Path) -
             [told] = alerts(home)
             assert (told["chain"], told["seq"], told["entry"]) == ("test/0", 1, {"kind": "boom", "n": 1})
             assert hec.collector.events[0]["event"] == {"kind": "boom", "n": 1}
-            task = until(lambda: [each for each in _tasks(home) if each["state"] == "succeeded"], "not ended")[0]
+            task = until(
+                lambda: [each for each in _tasks(home) if each["state"] == "succeeded"], "not ended"
+            )[0]
             shown = json.loads(sentinel("tasks", "show", task["id"], "--json", home=home).stdout)
             assert shown["cause"]["entries"] == [{"chain": "test/0", "seq": 1}]
             assert sentinel("verify", home=home).returncode == 0
@@ -75,7 +76,9 @@ def test_an_entry_leads_to_its_effects_and_a_second_up_goes_on(tmp_path: Path) -
             assert not (home / "endpoint.json").exists()
         with up(home, **LOOPBACK) as tree:
             assert tree.post([{"kind": "boom", "n": 2}])["first"] == receipt["first"] + 2
-            until(lambda: len(alerts(home)) == 2 and len(hec.collector.events) == 2, "the second was not told")
+            until(
+                lambda: len(alerts(home)) == 2 and len(hec.collector.events) == 2, "the second was not told"
+            )
             assert [each["entry"]["n"] for each in alerts(home)] == [1, 2]
             assert tree.stop() == 0
     finally:
@@ -103,7 +106,9 @@ def test_a_step_starts_well_within_a_second_of_the_acknowledgement(tmp_path: Pat
 
 
 def _segments(home: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in sentinel("export", "--chain", "test/0", home=home).stdout.splitlines()]
+    return [
+        json.loads(line) for line in sentinel("export", "--chain", "test/0", home=home).stdout.splitlines()
+    ]
 
 
 def test_two_on_one_home_are_refused(tmp_path: Path) -> None:

@@ -29,7 +29,9 @@ def environment(**more: str) -> dict[str, str]:
 def sentinel(*arguments: str, home: Path, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
     """Run the command in a process of its own."""
     command = [sys.executable, "-m", "sentinel.cli.main", *arguments, "--home", str(home)]
-    return subprocess.run(command, input=stdin, capture_output=True, timeout=60, env=environment(), check=False)
+    return subprocess.run(
+        command, input=stdin, capture_output=True, timeout=60, env=environment(), check=False
+    )
 
 
 @dataclass

@@ -19,7 +19,19 @@ from sentinel.cli.output import Failure, failure_of, report
 from sentinel.errors import SentinelError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # Whoever read our output has enough. Nothing more is written, not even by the interpreter's exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
+
+
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(package_name="sentinel-service", message="sentinel %(version)s")
 def cli() -> None:
     """Seal logs into a tamper-evident chain, act on them by rules, and prove it afterwards.
@@ -45,10 +57,6 @@ def run(arguments: Sequence[str]) -> int:
         code = cli.main(list(arguments), prog_name="sentinel", standalone_mode=False)
     except (KeyboardInterrupt, click.Abort):
         return 130
-    except BrokenPipeError:
-        # Whoever read our output has enough. Nothing more is written, not even by the interpreter's exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
     except click.ClickException as error:
         return report(_usage(error), as_json)
     except (Failure, SentinelError, sqlite3.DatabaseError) as error:
