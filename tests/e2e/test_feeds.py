@@ -63,13 +63,13 @@ class Handler:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> SqliteLedger:
-    """A ledger."""
+    """Make a ledger."""
     return SqliteLedger(tmp_path / "ledger.db")
 
 
 @pytest.fixture
 def cursors(tmp_path: Path) -> SqliteCursors:
-    """Cursors."""
+    """Make cursors."""
     return SqliteCursors(tmp_path / "feeds.db")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -54,7 +55,7 @@ def test_an_entry_leads_to_its_effects_and_a_second_up_goes_on(tmp_path: Path) -
     (home / "secrets").mkdir(parents=True, mode=0o700)
     (home / "secrets" / "hec").touch(mode=0o600)
     (home / "secrets" / "hec").write_text("token-of-the-test")
-    sinks = f"sinks: {{file: {{kind: file, path: alerts.ndjson}}, hec: {{kind: splunk, url: '{hec.url}', token: hec}}}}"
+    sinks = SINKS.removesuffix("}") + f", hec: {{kind: splunk, url: '{hec.url}', token: hec}}}}"
     push(home, tmp_path / "docs", rule=RULE, sinks=sinks, recipe=RECIPE.replace("[file]", "[file, hec]"))
     try:
         with up(home, **LOOPBACK) as tree:
@@ -94,7 +95,7 @@ def test_a_step_starts_well_within_a_second_of_the_acknowledgement(tmp_path: Pat
         waits = []
         for number in range(11):
             acknowledged = tree.post([{"kind": "boom", "n": number}])
-            until(lambda count=number: len(alerts(home)) > count, "not delivered")
+            _told(home, number + 1)
             assert acknowledged["count"] == 1
         for task in _tasks(home):
             shown = json.loads(sentinel("tasks", "show", task["id"], "--json", home=home).stdout)
@@ -103,6 +104,10 @@ def test_a_step_starts_well_within_a_second_of_the_acknowledgement(tmp_path: Pat
             started = next(each["t"] for each in shown["lineage"] if each["event"] == "running")
             waits.append((started - sealed) / 1e6)
         assert sorted(waits)[5] < 150, waits
+
+
+def _told(home: Path, count: int) -> None:
+    until(lambda: len(alerts(home)) == count, f"there are {len(alerts(home))} alerts, not {count}")
 
 
 def _segments(home: Path) -> list[dict[str, Any]]:
@@ -151,9 +156,9 @@ def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
         for count, word in enumerate(("gateway", "valkey-server", "feeds", "work_siem"), 1):
             victim = tree.child(word)
             os.kill(victim, signal.SIGKILL)
-            until(lambda pid=victim: gone([pid]), "it lives")
             tree.post([{"kind": "boom", "n": count}])
-            until(lambda many=count: len(alerts(home)) == many, f"it was not told without {word}")
+            _told(home, count)
+            assert gone([victim])
         assert tree.stop() == 0
 
 
@@ -179,6 +184,10 @@ class Load:
         self.ended = threading.Event()
         self.threads = [threading.Thread(target=self._run, args=(each,)) for each in range(producers)]
 
+    def reach(self, count: int) -> None:
+        """Wait until so many batches are acknowledged."""
+        until(lambda: len(self.acknowledged) > count, "no load")
+
     def _run(self, producer: int) -> None:
         number = 0
         while not self.ended.is_set():
@@ -193,17 +202,15 @@ class Load:
                     assert tree is not None
                     self.acknowledged[batch_id] = tree.post(entries, Sentinel_Batch_Id=batch_id)
                     break
-                except (OSError, AssertionError, ValueError):
+                except (OSError, AssertionError, ValueError, http.client.HTTPException):
                     if self.ended.is_set():
                         return
                     time.sleep(0.02)
-                except Exception as error:  # noqa: BLE001 - http.client has many ways to say "cut off"
-                    assert "http" in type(error).__module__, error
             number += 1
 
 
 def test_killing_everything_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
-    """After kill -9 of the whole tree under load: every acknowledged entry once, every task ends, told once."""
+    """After kill -9 of all under load: every acknowledged entry is there once, every task ends, told once."""
     home = tmp_path / "home"
     push(home, tmp_path / "docs", rule=RULE, sinks=SINKS, recipe=RECIPE)
     load = Load()
@@ -214,12 +221,12 @@ def test_killing_everything_loses_nothing_that_was_acknowledged(tmp_path: Path) 
         with up(home) as tree:
             load.tree = tree
             before = len(load.acknowledged)
-            until(lambda start=before: len(load.acknowledged) > start + 40, "no load")
+            load.reach(before + 40)
             tree.kill()
     with up(home) as tree:
         load.tree = tree
         before = len(load.acknowledged)
-        until(lambda: len(load.acknowledged) > before + 20, "no load")
+        load.reach(before + 20)
         load.ended.set()
         for thread in load.threads:
             thread.join(timeout=30)
