@@ -1,0 +1,59 @@
+# `make run` sets up and starts everything; `make test` is what CI runs. Pass options with ARGS="...".
+
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: help setup run test check bench synth lock clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make run     set up, run the example from end to end, and stay up until Ctrl-C'
+	@echo '             ARGS="--once --input FILE" feeds a log in its place and ends; see ARGS=--help'
+	@echo 'make test    set up, then lint, types and every test'
+	@echo 'make check   lint, types and the quick tests'
+	@echo 'make bench   every benchmark, with its targets'
+	@echo 'make synth   the CDK templates, by app.py and by the CDK command'
+	@echo 'make lock    lock the requirements anew (needs uv)'
+	@echo 'make clean   remove what was built; data in .sentinel stays'
+
+# Quick when nothing has changed: it compares the lock with the one that was installed.
+setup:
+	@.ci/setup
+
+run: setup
+	@$(BIN)/python -m examples.run $(ARGS)
+
+test: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+check: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q -m 'not slow' shared/sentinel/core tests/core tests/usecases $(ARGS)
+
+bench: setup
+	@failed=; for path in benchmarks/[a-z]*.py; do \
+		name=$$(basename $$path .py); \
+		if [ $$name = report ]; then continue; fi; \
+		echo "== $$name"; $(BIN)/python -m benchmarks.$$name $(ARGS) || failed="$$failed $$name"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "targets missed:$$failed"; exit 1; fi
+
+synth: setup
+	@$(BIN)/python app.py
+	@npx --yes aws-cdk@2 synth --quiet --app '$(BIN)/python app.py'
+
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--custom-compile-command 'make lock' requirements.in -o requirements.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--custom-compile-command 'make lock' shared/pyproject.toml --extra local requirements-dev.in \
+		-o requirements-dev.txt
+
+clean:
+	rm -rf .venv cdk.out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
