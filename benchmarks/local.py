@@ -28,14 +28,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from benchmarks.report import report
 from sentinel.adapters.sqlite_cursors import SqliteCursors
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.bootstrap import App
 from sentinel.local.home import FEEDS_DB
 from sentinel.local.supervisor import Supervisor, settings_for
 from sentinel.settings import Settings
-
-from benchmarks.report import report
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data" / "loghub"

@@ -11,12 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from sentinel.bootstrap import App
-from sentinel.cli import documents
-
 from examples.checkout.server import PORT as SHOP_PORT
 from examples.checkout.server import ShopServer
 from examples.loopback_hec import Collector, Server
+from sentinel.bootstrap import App
+from sentinel.cli import documents
 
 HERE = Path(__file__).resolve().parent
 HEC_PORT = 8088

@@ -28,6 +28,11 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+
+from examples import check_export, traffic
+from examples.checkout.shipping import SentinelHandler
+from examples.desk import Desk
+from examples.narrator import Narrator, sinks_of
 from sentinel.bootstrap import App, application
 from sentinel.cli.ingest import segments, store
 from sentinel.cli.output import Failure, failure_of, report, style
@@ -35,11 +40,6 @@ from sentinel.cli.producer import Producer
 from sentinel.core.tasks import State, Task
 from sentinel.errors import SentinelError, Tampered
 from sentinel.local.supervisor import Supervisor, settings_for
-
-from examples import check_export, traffic
-from examples.checkout.shipping import SentinelHandler
-from examples.desk import Desk
-from examples.narrator import Narrator, sinks_of
 
 PATIENCE = 60.0  # seconds without any progress before a run that should end is given up
 _GREEN = frozenset({"delivered", "verified", "checked"})

@@ -17,10 +17,10 @@ from typing import Any, ClassVar
 from uuid import uuid4
 
 import pytest
+
 from sentinel.bootstrap import application
 from sentinel.cli.main import run
 from sentinel.usecases.ingest import Origin
-
 from tests.e2e.trees import ROOT, Tree, environment, sentinel, up
 
 

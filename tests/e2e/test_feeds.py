@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from sentinel.adapters.sqlite_cursors import SqliteCursors
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.core.segment import Batch, Head

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import redis
+
 from sentinel.adapters.redis_streams import RedisQueue, connect
 from sentinel.core.steps import Again, Done, Failed
 from sentinel.core.tasks import LEASE, QUEUE_GRACE, SECOND, EffectState, State, Task
 from sentinel.errors import Conflict, Forbidden, Tampered, Unavailable
 from sentinel.usecases.dispatch import Change, dispatch
 from sentinel.usecases.run import drain
-
 from tests.scenario import Target, World, correlation, recipe, rule
 from tests.valkey import Valkey, running
 
