@@ -1,8 +1,9 @@
 """Builds what the functions run on, without Docker: the dependency layer and the `sentinel` layer.
 
-A build is a folder named by everything that went into it (sources, pins, target, this file), so that a second
-build of the same is a look-up and two synthesized templates of the same tree are the same. It knows nothing of
-CDK: `layers.py` hands the folders over, and tests and benchmarks build the same folders for their own host.
+A build is a folder named by everything that went into it (sources, pins, target, this file), so that a
+second build of the same is a look-up and two synthesized templates of the same tree are the same. It knows
+nothing of CDK: `layers.py` hands the folders over, and tests and benchmarks build the same folders for
+their own host.
 """
 
 from __future__ import annotations
@@ -46,12 +47,12 @@ class Target:
 
     @classmethod
     def aws(cls, python: str) -> Target:
-        """The target of functions on arm64 with this Python, such as "3.13"."""
+        """Return the target of functions on arm64 with this Python, such as "3.13"."""
         return cls(python, LAMBDA_PLATFORMS)
 
     @classmethod
     def host(cls) -> Target:
-        """The machine and the Python that run this."""
+        """Return the machine and the Python that run this."""
         return cls(building_python())
 
     @property
@@ -61,24 +62,24 @@ class Target:
 
     @property
     def label(self) -> str:
-        """What sets builds for different targets apart."""
+        """Say what sets builds for different targets apart."""
         where = ",".join(self.platforms) or f"{sys.platform}-{platform.machine()}"
         magic = importlib.util.MAGIC_NUMBER.hex() if self.compiles else "source"
         return f"{self.python} {where} {magic}"
 
 
 def building_python() -> str:
-    """The Python that runs this, as "3.13"."""
+    """Return the Python that runs this, as "3.13"."""
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def dependencies_hash(target: Target) -> str:
-    """The hash that names the dependency layer for a target."""
+    """Return the hash that names the dependency layer for a target."""
     return _hash("dependencies", target, [REQUIREMENTS])
 
 
 def package_hash(target: Target) -> str:
-    """The hash that names the `sentinel` layer for a target."""
+    """Return the hash that names the `sentinel` layer for a target."""
     return _hash("package", target, package_files())
 
 
@@ -93,7 +94,7 @@ def build_package(target: Target) -> Path:
 
 
 def package_files() -> list[Path]:
-    """The files of the `sentinel` layer, sorted."""
+    """Return the files of the `sentinel` layer, sorted."""
     return sorted(
         path
         for path in PACKAGE.rglob("*.py")

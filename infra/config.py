@@ -1,7 +1,8 @@
-"""What a deployment may choose, once, typed and documented; `cdk.json` or `-c sentinel:<name>=...` fill it.
+"""What a deployment may choose, once, typed and documented; `cdk.json` or `-c sentinel:<name>=...` fill
+it.
 
-Everything has a default, so that synthesis needs no file, no account and no question to AWS. An option that
-does not exist is refused by name: a misspelt one would otherwise deploy its default in silence.
+Everything has a default, so that synthesis needs no file, no account and no question to AWS. An option
+that does not exist is refused by name: a misspelt one would otherwise deploy its default in silence.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Deployment:
     region: str = _option("eu-central-1", "AWS region")
     availability_zones: tuple[str, ...] = _option((), "zones of the network; empty: a and b of the region")
     keep: bool = _option(True, "whether the tables survive `cdk destroy` and refuse deletion")
-    customer_key: bool = _option(False, "whether tables, queues and logs use a KMS key of this deployment")
+    customer_key: bool = _option(False, "whether tables and logs use a KMS key of this deployment")
     log_retention_days: int = _option(30, "how long logs are kept, in days")
     log_level: str = _option("INFO", "DEBUG, INFO, WARNING or ERROR")
     python: str = _option("3.13", "Python of the functions: 3.12, 3.13 or 3.14")
@@ -99,7 +100,10 @@ class Deployment:
                 bool(self.redis_url) and not self.redis_url.startswith(("redis://", "rediss://")),
                 "redis_url begins with redis:// or rediss://",
             ),
-            (any(place) and not self.redis_url, "vpc_id, subnet_ids and security_group_ids go with redis_url"),
+            (
+                any(place) and not self.redis_url,
+                "vpc_id, subnet_ids and security_group_ids go with redis_url",
+            ),
             (any(place) and not all(place), "vpc_id, subnet_ids and security_group_ids go together"),
             (
                 bool(self.subnet_ids) and len(self.subnet_ids) != len(self.zones),
