@@ -24,6 +24,8 @@ from infra.stacks import make_stacks  # noqa: E402
 def make_app(context: dict[str, object] | None = None, outdir: str | None = None) -> App:
     """Make the app with the context of `cdk.json`, then `context`, then what the command line gives."""
     defaults = json.loads((ROOT / "cdk.json").read_text())["context"]
+    # The command line sets this by itself; with it every resource says which construct made it.
+    defaults["aws:cdk:enable-path-metadata"] = True
     # No reporting: the templates would name this app's library versions to AWS.
     app = App(context={**defaults, **(context or {})}, outdir=outdir, analytics_reporting=False)
     nag.check(app)

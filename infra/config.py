@@ -1,5 +1,4 @@
-"""What a deployment may choose, once, typed and documented; `cdk.json` or `-c sentinel:<name>=...` fill
-it.
+"""What a deployment may choose, typed and documented; `-c sentinel:<name>=...` or `cdk.json` sets it.
 
 Everything has a default, so that synthesis needs no file, no account and no question to AWS. An option
 that does not exist is refused by name: a misspelt one would otherwise deploy its default in silence.

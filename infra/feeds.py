@@ -17,7 +17,6 @@ from aws_cdk.aws_lambda_event_sources import SqsDlq
 from constructs import Construct
 from sentinel.adapters.dynamodb_tables import DISPATCH_FILTER
 
-from infra import access
 from infra.function import Function
 from infra.functions import Functions
 from infra.ledger import Ledger
@@ -67,7 +66,6 @@ class Feeds(Construct):
         pattern: Mapping[str, object] | None,
     ) -> None:
         queue = self._queue(name)
-        reader.allow(access.allow(["sqs:SendMessage"], [queue.queue_arn]))
         mapping = aws_lambda.EventSourceMapping(
             self,
             name,

@@ -1,5 +1,4 @@
-"""One Lambda function from its folder: role, log group, layers, environment, tracing; nothing it was not
-given.
+"""One Lambda function from its folder: role, log group, layers, environment, tracing.
 
 The role begins with what every function needs: its own log group and X-Ray. Everything else is a statement
 that its user adds by `allow`, so that the policy of a function can be read in one place (`functions.py`).

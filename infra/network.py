@@ -1,5 +1,4 @@
-"""Where functions meet Redis: the cache and VPC of this deployment, or an outside Redis and whatever leads
-there.
+"""Where functions meet Redis: the cache and VPC of this deployment, or an outside Redis.
 
 What an own cache needs is a stack of its own, since its resource types are the ones that other deployment
 targets lack and that cost money when idle. The cache knows one user, which logs in by IAM: no password

@@ -1,6 +1,4 @@
-"""The tables beside the ledger: tasks with their lineage and effects, the catalog, the correlations'
-counters.
-"""
+"""The tables beside the ledger: tasks with lineage and effects, catalog, counters of correlations."""
 
 from __future__ import annotations
 
