@@ -135,7 +135,8 @@ def _parse(key: str, value: Any, default: Any) -> Any:
         if isinstance(default, tuple):
             return _parse_list(value, int if default and isinstance(default[0], int) else str)
     except (KeyError, ValueError):
-        raise BadOption(f"{key} is {value!r}, which is not a {type(default).__name__}") from None
+        kind = {bool: "true or false", int: "a whole number", tuple: "a list of whole numbers"}[type(default)]
+        raise BadOption(f"{key} is {value!r}, which is not {kind}") from None
     return str(value)
 
 

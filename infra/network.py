@@ -13,6 +13,7 @@ from aws_cdk import RemovalPolicy, aws_ec2, aws_elasticache, aws_logs
 from constructs import Construct
 
 from infra.config import Deployment
+from infra.nag import acknowledge
 
 CACHE_PORTS = aws_ec2.Port.tcp_range(6379, 6380)  # the second reads from replicas
 # What the queue does: streams, on its own keys, and what a cluster client asks to find its way.
@@ -62,6 +63,11 @@ def outside_placement(scope: Construct, deployment: Deployment) -> Placement | N
         vpc_id=deployment.vpc_id,
         availability_zones=list(deployment.zones),
         private_subnet_ids=list(deployment.subnet_ids),
+    )
+    acknowledge(
+        vpc,
+        "Annotation::@aws-cdk/aws-ec2:noSubnetRouteTableId",
+        "Functions are placed in the subnets; their routes are the business of whoever made them.",
     )
     groups = [
         aws_ec2.SecurityGroup.from_security_group_id(scope, f"OutsideGroup{n}", group, mutable=False)
