@@ -173,12 +173,15 @@ class Doorbell(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One request, whole. Header names in any case; `timeout` in seconds for the whole exchange."""
+    """One request, whole. Header names in any case; `timeout` in seconds for the whole exchange.
+
+    Headers and body hold tokens and entries, so neither is part of its `repr`.
+    """
 
     method: str
     url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
     timeout: float = 10.0
 
 
@@ -187,8 +190,8 @@ class HttpResponse:
     """An answer. Header names in lower case; the body is cut at the adapter's limit."""
 
     status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
 
 
 class Http(Protocol):
@@ -197,7 +200,8 @@ class Http(Protocol):
     def send(self, request: HttpRequest) -> HttpResponse:
         """Send one request once. Raises `Unavailable` where no answer came: it may have arrived.
 
-        Raises `Forbidden` for a target that the deployment does not allow.
+        Raises `Forbidden` for a target that the deployment does not allow, `Malformed` for a request that
+        cannot be sent as it is.
         """
 
 
@@ -207,14 +211,17 @@ class FileAppend:
 
     path: str
     key: str
-    data: bytes
+    data: bytes = field(repr=False)
 
 
 class Files(Protocol):
     """Appends to files below one folder."""
 
     def append(self, request: FileAppend) -> None:
-        """Add the lines in one write and flush them to disk. Raises `Unavailable` where it cannot."""
+        """Add the lines in one write and flush them to disk, all of them or none.
+
+        Raises `Unavailable` where it cannot, `Forbidden` for a path that leaves the folder.
+        """
 
     def holds(self, request: FileAppend) -> bool:
         """Say whether lines with this key are in the file already, whole."""
@@ -224,4 +231,7 @@ class Secrets(Protocol):
     """Looks secrets up by name."""
 
     def get(self, name: str) -> str:
-        """Return the secret's current value. Raises `Missing` or `Unavailable`; never logs it."""
+        """Return the secret's current value, without a line break at its end. Never logs it.
+
+        Raises `Missing`, `Unavailable`, or `Forbidden` where it may not be read or others could read it too.
+        """

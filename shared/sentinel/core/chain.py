@@ -97,3 +97,13 @@ def head(prev: bytes, leaf_hashes: Iterable[bytes], t: int, service: str) -> byt
     for leaf in leaf_hashes:
         prev = sha256(b"SC1" + leaf + prev + tail).digest()
     return prev
+
+
+def follow(prev: bytes, segment_salt: bytes, entries: Iterable[bytes], t: int, service: str) -> bytes:
+    """Return H of the last entry, from the entries themselves: leaves and links in one pass."""
+    prefix = b"SL1" + segment_salt
+    tail = t.to_bytes(8, "big") + service.encode()
+    hashed = sha256
+    for entry in entries:
+        prev = hashed(b"SC1" + hashed(prefix + entry).digest() + prev + tail).digest()
+    return prev

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Annotated, Any
 
+import orjson
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -161,4 +162,8 @@ def load(name: str, body: bytes, version: int = 0) -> Recipe:
         if step.id in seen:
             raise Malformed(f"{name}: steps: the id {step.id} is used twice")
         seen.add(step.id)
+        try:
+            orjson.dumps(step.with_)
+        except TypeError:  # YAML has more types than JSON, and inputs are hashed as JSON
+            raise Malformed(f"{name}: steps: {step.id}: with: holds what JSON cannot hold") from None
     return recipe

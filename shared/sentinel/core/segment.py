@@ -212,21 +212,27 @@ class Draft:
     leaves: list[bytes]
     payload: bytes
 
-    def place(self, chain: str, at: Head, now: int) -> Segment:
-        """Link this draft to the head `at`. `now` is the clock in nanoseconds; time never runs backwards."""
+    def place(self, chain: str, at: Head, now: int) -> tuple[Segment, Head]:
+        """Link this draft to the head `at`; return the segment and the head after it.
+
+        `now` is the clock in nanoseconds; time never runs backwards in a chain.
+        """
         t = max(now, at.t)
+        count = len(self.leaves)
         window = (*at.window[1 - WINDOW :], self.part.encode())
-        return Segment(
+        head = hashing.head(at.hash, self.leaves, t, hashing.service_of(chain))
+        segment = Segment(
             chain=chain,
             first=at.next,
-            count=len(self.leaves),
+            count=count,
             prev=at.hash,
-            head=hashing.head(at.hash, self.leaves, t, hashing.service_of(chain)),
+            head=head,
             t=t,
             payload=self.payload,
             codec=CODEC_ZSTD,
             recent=b"".join(window),
         )
+        return segment, Head(at.next + count, head, t, window)
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +300,7 @@ class Verifier:
             raise self._tampered(segment, "count", f"says {segment.count} entries, holds {held}")
         salt = hashing.salt(opened.nonce, opened.context)
         service = hashing.service_of(self.chain)
-        head = hashing.head(self.hash, hashing.leaves(salt, opened.entries), segment.t, service)
+        head = hashing.follow(self.hash, salt, opened.entries, segment.t, service)
         if head != segment.head:
             raise self._tampered(
                 segment, "hash", "its entries, context or time are not those its head commits to"
@@ -325,15 +331,19 @@ class Verifier:
             raise self._tampered(segment, "time", "is older than the segment before it")
 
     def _check_window(self, segment: Segment) -> None:
-        parts = segment.parts
-        own, raw = parts[-1] if parts else (None, b"")
-        window = (*self.window[1 - WINDOW :], raw)
-        if own is None or own.count != segment.count or segment.recent != b"".join(window):
+        before = self.window[1 - WINDOW :]
+        known = b"".join(before)
+        raw = segment.recent[len(known) :]
+        try:
+            parts = decode_window(raw)
+        except ValueError:
+            parts = []
+        if len(parts) != 1 or not segment.recent.startswith(known) or parts[0][0].count != segment.count:
             raise self._tampered(segment, "window", "its dedup window does not follow from the one before")
         context = _object(segment.opened.context)
-        if any(context.get(name) != value for name, value in _part_context(own).items()):
+        if any(context.get(name) != value for name, value in _part_context(parts[0][0]).items()):
             raise self._tampered(segment, "window", "its dedup window names another batch than its context")
-        self.window = window
+        self.window = (*before, raw)
 
     def _tampered(self, segment: Segment, kind: str, detail: str) -> Tampered:
         return Tampered(self.chain, segment.first, kind, detail)

@@ -21,6 +21,7 @@ from sentinel.errors import Conflict, Tampered
 SECOND = 1_000_000_000  # nanoseconds
 LEASE = 60 * SECOND
 QUEUE_GRACE = 15 * SECOND  # a queued task that nobody took for so long is hinted again
+LEASE_OVER = "the lease ran out: its worker died or was too slow"
 
 
 class State(StrEnum):
@@ -39,9 +40,10 @@ class State(StrEnum):
 
 
 TRANSITIONS: Mapping[State, frozenset[State]] = {
-    State.QUEUED: frozenset({State.RUNNING}),
-    State.RUNNING: frozenset({State.QUEUED, State.WAITING, State.SUCCEEDED, State.FAILED}),
-    State.WAITING: frozenset({State.RUNNING}),
+    # Queued to queued: hinted again. Running to running: the next step, with a new lease.
+    State.QUEUED: frozenset({State.QUEUED, State.RUNNING}),
+    State.RUNNING: frozenset({State.RUNNING, State.QUEUED, State.WAITING, State.SUCCEEDED, State.FAILED}),
+    State.WAITING: frozenset({State.QUEUED, State.RUNNING}),
     State.SUCCEEDED: frozenset(),
     State.FAILED: frozenset(),
 }
@@ -161,6 +163,31 @@ def moved(
     event = event_after(task, to, now, nonce, told)
     after = replace(task, state=to, version=task.version + 1, head=event.head.hex(), **changes)  # type: ignore[arg-type]
     return after, event
+
+
+def born(task: Task, nonce: bytes, facts: Mapping[str, object]) -> tuple[Task, Event]:
+    """Return a new task with its first event; `task` is it as built, with version 0 and no head."""
+    event = event_after(task, task.state, task.created, nonce, facts)
+    return replace(task, version=1, head=event.head.hex()), event
+
+
+def abandoned(task: Task, now: int, nonce: bytes) -> tuple[Task, Event]:
+    """Return a running task whose lease ran out as it waits for another worker, and the event.
+
+    It counts as a failed try, since a step that kills its worker would otherwise be tried for ever.
+    """
+    facts = {"step": task.step, "worker": task.worker, "reason": LEASE_OVER}
+    return moved(
+        task,
+        State.WAITING,
+        now,
+        nonce,
+        facts,
+        due=now,
+        tries=task.tries + 1,
+        worker="",
+        reason=LEASE_OVER,
+    )
 
 
 def verify_lineage(task: str, events: Iterable[Event], head: str) -> int:

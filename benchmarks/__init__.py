@@ -1,0 +1,1 @@
+"""Benchmarks, one a module: `python -m benchmarks.<name> [--json]` prints figures and their targets."""

@@ -1,0 +1,152 @@
+"""CPU of the ingest handler on batches of 500 entries, over the floor of what it must do.
+
+The handler is `functions/ingest/handler.py` with an API Gateway event; the DynamoDB client is real, and the
+network is stubbed below botocore, so that building, signing and parsing the request count. The floor is
+orjson.loads of each line, the two hashes of each line, and zstd of the batch, in the same process. Both are
+measured in turns; the ratio is that of their medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import contextlib
+import hashlib
+import importlib.util
+import os
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import zstandard
+
+from benchmarks.lines import entries
+from benchmarks.report import report
+
+BATCH = 500
+ROUNDS = 60
+BATCHES = 8
+FUNCTION = Path(__file__).resolve().parents[1] / "functions" / "ingest" / "handler.py"
+
+
+def floor(lines: list[bytes]) -> bytes:
+    """Do what no implementation of the design can leave out."""
+    prev = bytes(32)
+    sha256 = hashlib.sha256
+    prefix, tail = b"SL1" + bytes(32), bytes(8) + b"checkout"
+    for line in lines:
+        orjson.loads(line)
+    for line in lines:
+        prev = sha256(b"SC1" + sha256(prefix + line).digest() + prev + tail).digest()
+    return prev + zstandard.ZstdCompressor(level=1).compress(b"\n".join(lines))
+
+
+def handler_with_stub() -> tuple[Callable[[dict[str, Any], Any], dict[str, Any]], list[int]]:
+    """Return the handler, its DynamoDB answering at once below botocore, and the sizes it was sent."""
+    os.environ.update(
+        SENTINEL_LEDGER_TABLE="ledger",
+        AWS_ACCESS_KEY_ID="benchmark",
+        AWS_SECRET_ACCESS_KEY="benchmark",
+        AWS_DEFAULT_REGION="eu-central-1",
+        AWS_LAMBDA_FUNCTION_NAME="ingest",  # so that logging and metrics count as in Lambda
+    )
+    from botocore.awsrequest import AWSResponse
+    from sentinel.bootstrap import bootstrap
+
+    sizes: list[int] = []
+
+    def answer(request: Any, **_: Any) -> AWSResponse:
+        sizes.append(len(request.body))
+        response = AWSResponse(request.url, 200, {}, None)
+        response._content = b"{}"  # type: ignore[attr-defined]
+        return response
+
+    app = bootstrap()
+    app.dynamodb.meta.events.register("before-send.dynamodb.PutItem", answer)
+    app.dynamodb.meta.events.register("before-send.dynamodb.Query", answer_query)
+    spec = importlib.util.spec_from_file_location("ingest_handler", FUNCTION)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.handler, sizes
+
+
+def answer_query(request: Any, **_: Any) -> Any:
+    """Answer the cold read of a chain's head: an empty chain."""
+    from botocore.awsrequest import AWSResponse
+
+    response = AWSResponse(request.url, 200, {}, None)
+    response._content = b'{"Items":[],"Count":0}'  # type: ignore[attr-defined]
+    return response
+
+
+def event(lines: list[bytes], number: int) -> dict[str, Any]:
+    """Return the API Gateway event of one batch."""
+    return {
+        "resource": "/v1/entries",
+        "path": "/v1/entries",
+        "httpMethod": "POST",
+        "headers": {"Content-Type": "application/x-ndjson", "Sentinel-Batch-Id": f"{number:032x}"},
+        "queryStringParameters": None,
+        "pathParameters": None,
+        "requestContext": {
+            "requestId": f"{number:08x}-0000-4000-8000-000000000000",
+            "identity": {"sourceIp": "10.0.0.1"},
+            "authorizer": {"service": "checkout"},
+        },
+        "body": base64.b64encode(b"\n".join(lines)).decode(),
+        "isBase64Encoded": True,
+    }
+
+
+class Context:
+    """What Lambda tells a handler of its invocation."""
+
+    aws_request_id = "8f0c2ad4-0000-4000-8000-000000000000"
+
+
+def cpu(work: Callable[[], object]) -> float:
+    """Return the CPU seconds of one call."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print the result as the last line")
+    as_json = parser.parse_args().json
+    lines, source = entries(BATCH * BATCHES)
+    batches = [lines[i * BATCH : (i + 1) * BATCH] for i in range(BATCHES)]
+    handler, sizes = handler_with_stub()
+    floors, handlers = [], []
+    for turn in range(ROUNDS):
+        batch = batches[turn % BATCHES]
+        sent = event(batch, turn + 1)
+        floors.append(cpu(lambda batch=batch: floor(batch)))  # type: ignore[misc]
+        answers: list[dict[str, Any]] = []
+        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+            handlers.append(cpu(lambda sent=sent, answers=answers: answers.append(handler(sent, Context()))))  # type: ignore[misc]
+        assert answers[0]["statusCode"] == 200, answers[0]["body"]
+        assert orjson.loads(answers[0]["body"])["first"] == turn * BATCH
+    warm = slice(BATCHES, None)
+    per_floor = statistics.median(floors[warm]) / BATCH * 1e6
+    per_handler = statistics.median(handlers[warm]) / BATCH * 1e6
+    figures = {
+        "floor_us_per_entry": round(per_floor, 3),
+        "handler_us_per_entry": round(per_handler, 3),
+        "ratio": round(per_handler / per_floor, 3),
+        "entry_bytes": round(sum(map(len, lines)) / len(lines), 1),
+        "request_bytes_per_entry": round(statistics.median(sizes) / BATCH, 1),
+    }
+    print(f"entries: {source}")
+    report("ingest", figures, {"ratio": {"at_most": 2.0}}, as_json=as_json)
+
+
+if __name__ == "__main__":
+    main()

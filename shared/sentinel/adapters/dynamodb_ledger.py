@@ -1,0 +1,133 @@
+"""The ledger on DynamoDB: one item a segment, one conditional PutItem an append.
+
+Table `ledger` (`dynamodb_tables`): partition key `chain`, sort key `first`. The item of a chain's first
+segment also has `genesis`, the key of a sparse index that lists the chains. No code here can update or
+delete an item, and no role may.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from sentinel.adapters.aws_errors import translated
+from sentinel.core.segment import Segment
+from sentinel.ports import SlotTaken
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+GENESIS = "1"
+
+
+def to_item(segment: Segment) -> dict[str, Any]:
+    """Return a segment as a DynamoDB item in low-level form."""
+    item: dict[str, Any] = {
+        "chain": {"S": segment.chain},
+        "first": {"N": str(segment.first)},
+        "count": {"N": str(segment.count)},
+        "prev": {"B": segment.prev},
+        "head": {"B": segment.head},
+        "t": {"N": str(segment.t)},
+        "payload": {"B": segment.payload},
+        "codec": {"N": str(segment.codec)},
+        "recent": {"B": segment.recent},
+    }
+    if segment.first == 0:
+        item["genesis"] = {"S": GENESIS}
+    return item
+
+
+def from_item(item: dict[str, Any]) -> Segment:
+    """Return the segment of a DynamoDB item in low-level form, bytes already decoded."""
+    return Segment(
+        chain=item["chain"]["S"],
+        first=int(item["first"]["N"]),
+        count=int(item["count"]["N"]),
+        prev=bytes(item["prev"]["B"]),
+        head=bytes(item["head"]["B"]),
+        t=int(item["t"]["N"]),
+        payload=bytes(item["payload"]["B"]),
+        codec=int(item["codec"]["N"]),
+        recent=bytes(item["recent"]["B"]),
+    )
+
+
+class DynamoLedger:
+    """`ports.Ledger` on one table. `client` is a low-level DynamoDB client."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def append(self, segment: Segment) -> None:
+        """See `ports.Ledger`. The SDK's own retries send the same bytes to the same slot: they are safe."""
+        try:
+            with translated():
+                self._client.put_item(
+                    TableName=self._table,
+                    Item=to_item(segment),
+                    ConditionExpression="attribute_not_exists(chain)",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+            taken: Any = error.response
+            raise SlotTaken(from_item(taken["Item"])) from None
+
+    def head(self, chain: str) -> Segment | None:
+        """See `ports.Ledger`: one consistent Query, newest first, limit 1."""
+        return self._newest(
+            KeyConditionExpression="chain = :c", ExpressionAttributeValues={":c": {"S": chain}}
+        )
+
+    def at(self, chain: str, seq: int) -> Segment | None:
+        """See `ports.Ledger`: one consistent Query for the newest segment that begins at or before `seq`."""
+        found = self._newest(
+            KeyConditionExpression="chain = :c AND #f <= :s",
+            ExpressionAttributeNames={"#f": "first"},
+            ExpressionAttributeValues={":c": {"S": chain}, ":s": {"N": str(seq)}},
+        )
+        return found if found and found.first <= seq < found.first + found.count else None
+
+    def read(self, chain: str, first: int = 0, limit: int | None = None) -> Iterator[Segment]:
+        """See `ports.Ledger`: consistent Queries, 1 MB a page."""
+        items = self._pages(
+            KeyConditionExpression="chain = :c AND #f >= :s",
+            ExpressionAttributeNames={"#f": "first"},
+            ExpressionAttributeValues={":c": {"S": chain}, ":s": {"N": str(first)}},
+            ConsistentRead=True,
+            **({"Limit": limit} if limit else {}),
+        )
+        return map(from_item, itertools.islice(items, limit))
+
+    def chains(self) -> Iterator[str]:
+        """See `ports.Ledger`: the sparse index has one item a chain; it may lag by a second or two."""
+        items = self._pages(
+            IndexName="chains",
+            KeyConditionExpression="genesis = :g",
+            ExpressionAttributeValues={":g": {"S": GENESIS}},
+        )
+        return (item["chain"]["S"] for item in items)
+
+    def _pages(self, **query: Any) -> Iterator[dict[str, Any]]:
+        while True:
+            with translated():
+                page: dict[str, Any] = dict(self._client.query(TableName=self._table, **query))
+            yield from page["Items"]
+            if "LastEvaluatedKey" not in page:
+                return
+            query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+    def _newest(self, **query: Any) -> Segment | None:
+        with translated():
+            page: dict[str, Any] = dict(
+                self._client.query(
+                    TableName=self._table, ConsistentRead=True, ScanIndexForward=False, Limit=1, **query
+                )
+            )
+        return from_item(page["Items"][0]) if page["Items"] else None

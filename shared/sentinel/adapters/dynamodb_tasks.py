@@ -1,0 +1,213 @@
+"""The port `Tasks` on DynamoDB: one item for a task's state, one for each event, one for each effect.
+
+Table `tasks` (`dynamodb_tables`): partition key `task`; sort key `item`, which is `state`,
+`event#0000000001` or `effect#<key>`. The state item's `bucket` is `<state>#<shard>`, so that one state of
+many tasks is spread over four partitions of each index; it has `due` only while the task has not ended.
+State and event are written by one transaction. Each call of one has a ClientRequestToken of its own (the
+SDK makes it), so what the SDK sends again after a lost reply is carried out once and answered alike, while
+a second call is judged anew: `create` says False and `move` says `Conflict`, as on SQLite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from sentinel.adapters.aws_errors import CONDITION, canceled_by, translated
+from sentinel.adapters.dynamodb_tables import BY_CHANGE, BY_STATE
+from sentinel.adapters.task_json import effect_from_json, effect_to_json, task_from_json, task_to_json
+from sentinel.core.tasks import Effect, Event, State, Task, lineage_chain
+from sentinel.errors import Conflict, Tampered
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+SHARDS = 4
+STATE_ITEM = "state"
+_EVENT = "event#"
+_EFFECT = "effect#"
+
+
+class DynamoTasks:
+    """Tasks in one table. `client` is a low-level DynamoDB client. See `sentinel.ports.Tasks`."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def create(self, task: Task, event: Event) -> bool:
+        """Store a new task with its first event. Return False, changing nothing, where its id exists."""
+        put = {"Item": state_item(task, event), "ConditionExpression": "attribute_not_exists(task)"}
+        return self._write(put, event)
+
+    def get(self, task_id: str) -> Task | None:
+        """Return a task as it is now: one consistent read."""
+        with translated():
+            found = self._client.get_item(
+                TableName=self._table,
+                Key={"task": {"S": task_id}, "item": {"S": STATE_ITEM}},
+                ConsistentRead=True,
+            )
+        return task_of(found["Item"]) if "Item" in found else None
+
+    def move(self, before: Task, after: Task, event: Event) -> None:
+        """Replace `before` by `after` and add `event`; `Conflict` where the stored version is another."""
+        put = {
+            "Item": state_item(after, event),
+            "ConditionExpression": "#v = :v",
+            "ExpressionAttributeNames": {"#v": "version"},
+            "ExpressionAttributeValues": {":v": {"N": str(before.version)}},
+        }
+        if not self._write(put, event):
+            raise Conflict(f"task {before.id} is not at version {before.version} any more")
+
+    def lineage(self, task_id: str) -> list[Event]:
+        """Return the events of a task, oldest first: a consistent Query."""
+        return [_event_of(item) for item in self._items(task_id, _EVENT)]
+
+    def record(self, effect: Effect) -> None:
+        """Store an effect's state under `(task, key)`, replacing what stands there."""
+        with translated():
+            self._client.put_item(
+                TableName=self._table,
+                Item={
+                    "task": {"S": effect.task_id},
+                    "item": {"S": _EFFECT + effect.key},
+                    "body": {"S": effect_to_json(effect).decode()},
+                },
+            )
+
+    def effects(self, task_id: str) -> dict[str, Effect]:
+        """Return a task's effects by key: a consistent Query."""
+        found = (effect_from_json(item["body"]["S"]) for item in self._items(task_id, _EFFECT))
+        return {effect.key: effect for effect in found}
+
+    def due(self, now: int, limit: int) -> list[Task]:
+        """Return unfinished tasks whose `due` is at or before `now`, earliest first."""
+        states = [state for state in State if not state.ended]
+        query = {
+            "IndexName": BY_STATE,
+            "KeyConditionExpression": "#b = :b AND due <= :now",
+            "ExpressionAttributeValues": {":now": {"N": str(now)}},
+        }
+        found = self._buckets(states, limit, query)
+        found.sort(key=lambda item: (int(item["due"]["N"]), item["task"]["S"]))
+        return [task_of(item) for item in found[:limit]]
+
+    def listing(self, state: State | None = None, limit: int = 100) -> list[Task]:
+        """Return tasks, newest change first, of one state or of all."""
+        query = {
+            "IndexName": BY_CHANGE,
+            "KeyConditionExpression": "#b = :b",
+            "ExpressionAttributeValues": {},
+            "ScanIndexForward": False,
+        }
+        found = self._buckets(list(State) if state is None else [state], limit, query)
+        found.sort(key=lambda item: (-int(item["changed"]["N"]), item["task"]["S"]))
+        return [task_of(item) for item in found[:limit]]
+
+    def _write(self, put_state: dict[str, Any], event: Event) -> bool:
+        """Write state and event together; False where the state's condition does not hold."""
+        put_event = {"Item": _event_item(event), "ConditionExpression": "attribute_not_exists(task)"}
+        puts: Any = [{"Put": {"TableName": self._table, **put}} for put in (put_state, put_event)]
+        try:
+            with translated():
+                self._client.transact_write_items(TransactItems=puts)
+        except ClientError as error:
+            reasons = canceled_by(error)
+            if reasons[:1] == [CONDITION]:
+                return False
+            if reasons[:2] == ["", CONDITION]:
+                # The task says that this event is still to come: it was put back, or its lineage added to.
+                chain = lineage_chain(event.task_id)
+                raise Tampered(chain, event.seq, "fork", "an event stands where the task has none") from None
+            raise
+        return True
+
+    def _items(self, task_id: str, prefix: str) -> Iterator[dict[str, Any]]:
+        return self._pages(
+            KeyConditionExpression="task = :t AND begins_with(#i, :p)",
+            ExpressionAttributeNames={"#i": "item"},
+            ExpressionAttributeValues={":t": {"S": task_id}, ":p": {"S": prefix}},
+            ConsistentRead=True,
+        )
+
+    def _buckets(self, states: Iterable[State], limit: int, query: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the first `limit` items of every bucket, each task once: as it is at its newest version.
+
+        Between two queries a task may move from a bucket to another, and so be in both answers.
+        """
+        newest: dict[str, dict[str, Any]] = {}
+        for bucket in (_bucket(state, shard) for state in states for shard in range(SHARDS)):
+            values = {**query["ExpressionAttributeValues"], ":b": {"S": bucket}}
+            names = {"#b": "bucket"}
+            asked = {**query, "ExpressionAttributeValues": values, "ExpressionAttributeNames": names}
+            for item in self._pages(limit, **asked):
+                seen = newest.setdefault(item["task"]["S"], item)
+                if int(seen["version"]["N"]) < int(item["version"]["N"]):
+                    newest[item["task"]["S"]] = item
+        return list(newest.values())
+
+    def _pages(self, limit: int | None = None, **query: Any) -> Iterator[dict[str, Any]]:
+        """Yield a query's items, 1 MB a page, at most `limit`."""
+        left = limit
+        while left is None or left > 0:
+            asked = query if left is None else {**query, "Limit": left}
+            with translated():
+                page: Any = self._client.query(TableName=self._table, **asked)
+            yield from page["Items"]
+            if "LastEvaluatedKey" not in page:
+                return
+            query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+            left = None if left is None else left - len(page["Items"])
+
+
+def state_item(task: Task, event: Event) -> dict[str, Any]:
+    """Return the item of a task's state, low-level form. Dispatch reads `state`, `stream` and `version`."""
+    item = {
+        "task": {"S": task.id},
+        "item": {"S": STATE_ITEM},
+        "bucket": {"S": _bucket(task.state, sha256(task.id.encode()).digest()[0] % SHARDS)},
+        "changed": {"N": str(event.t)},
+        "state": {"S": task.state.value},
+        "stream": {"S": task.stream},
+        "version": {"N": str(task.version)},
+        "body": {"S": task_to_json(task).decode()},
+    }
+    if not task.state.ended:
+        item["due"] = {"N": str(task.due)}
+    return item
+
+
+def task_of(item: dict[str, Any]) -> Task:
+    """Return the task of a state item in low-level form, also from an image of the table's stream."""
+    return task_from_json(item["body"]["S"])
+
+
+def _bucket(state: State, shard: int) -> str:
+    return f"{state.value}#{shard}"
+
+
+def _event_item(event: Event) -> dict[str, Any]:
+    return {
+        "task": {"S": event.task_id},
+        "item": {"S": f"{_EVENT}{event.seq:010d}"},
+        "t": {"N": str(event.t)},
+        "nonce": {"B": event.nonce},
+        "entry": {"B": event.entry},
+        "head": {"B": event.head},
+    }
+
+
+def _event_of(item: dict[str, Any]) -> Event:
+    return Event(
+        task_id=item["task"]["S"],
+        seq=int(item["item"]["S"].removeprefix(_EVENT)),
+        t=int(item["t"]["N"]),
+        nonce=bytes(item["nonce"]["B"]),
+        entry=bytes(item["entry"]["B"]),
+        head=bytes(item["head"]["B"]),
+    )

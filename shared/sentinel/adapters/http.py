@@ -1,0 +1,277 @@
+"""HTTP for steps and sinks: the one place that opens a connection to somebody else's server.
+
+It keeps `ports.Http`: TLS verified, no redirects, no proxies from the environment, one deadline over the
+whole exchange however slowly it drips, answers cut at a limit, and only hosts and addresses that
+`hosts.Hosts` allows. It is built on `http.client`: connecting to an address that was checked while
+TLS and `Host` name the host, and a deadline over the body too, has to be done below urllib3's pool, which
+would then add its import to a cold start and nothing else. A name's resolution is not bounded by the
+deadline but by the system resolver's own time-outs.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import re
+import select
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult
+
+from sentinel.core import urls
+from sentinel.errors import Malformed, Unavailable
+from sentinel.ports import HttpRequest, HttpResponse
+
+if TYPE_CHECKING:
+    from sentinel.adapters.hosts import Hosts
+
+MAX_ANSWER = 1_000_000
+CONNECT_SECONDS = 5.0
+IDLE_SECONDS = 15.0
+MAX_IDLE = 4
+_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # RFC 9110, 5.5
+_OURS = frozenset(
+    {"host", "content-length", "transfer-encoding", "connection", "expect", "te", "trailer", "upgrade"}
+)
+_CHUNK = 65_536
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    scheme: str
+    host: str
+    port: int
+    path: str
+    authority: str
+
+
+class HttpClient:
+    """Sends requests for one deployment; safe to share between threads.
+
+    Connections are kept for `IDLE_SECONDS` and used again. A kept connection that the server closes at the
+    very moment it is used gives `Unavailable`: nothing is ever sent twice here. `context` replaces the
+    system's trust, for a server with a certificate of a private authority.
+    """
+
+    def __init__(
+        self, hosts: Hosts, *, context: ssl.SSLContext | None = None, clock: Clock = time.monotonic
+    ) -> None:
+        self._hosts = hosts
+        self._context = context
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._idle: dict[tuple[str, str, int], list[tuple[float, _Connection]]] = {}
+
+    def send(self, request: HttpRequest) -> HttpResponse:
+        """Send one request once; see `ports.Http`."""
+        target = _target(request)
+        headers = _headers(request.headers)
+        deadline = self._clock() + request.timeout
+        connection = self._take(target, deadline) or self._connect(target, deadline)
+        try:
+            answer, reusable = connection.exchange(request.method, target, headers, request.body)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            connection.close()
+            raise Unavailable(f"{target.host} gave no answer: {_why(error)}") from None
+        except BaseException:
+            connection.close()
+            raise
+        self._keep(target, connection, reusable)
+        return answer
+
+    def close(self) -> None:
+        """Close all kept connections."""
+        with self._lock:
+            kept = [connection for idle in self._idle.values() for _, connection in idle]
+            self._idle.clear()
+        for connection in kept:
+            connection.close()
+
+    def _take(self, target: _Target, deadline: float) -> _Connection | None:
+        while True:
+            with self._lock:
+                idle = self._idle.get((target.scheme, target.host, target.port))
+                if not idle:
+                    return None
+                since, connection = idle.pop()
+            if self._clock() - since < IDLE_SECONDS and connection.renew(deadline):
+                return connection
+            connection.close()
+
+    def _keep(self, target: _Target, connection: _Connection, reusable: bool) -> None:
+        with self._lock:
+            idle = self._idle.setdefault((target.scheme, target.host, target.port), [])
+            if reusable and len(idle) < MAX_IDLE:
+                idle.append((self._clock(), connection))
+                return
+        connection.close()
+
+    def _connect(self, target: _Target, deadline: float) -> _Connection:
+        addresses = self._hosts.addresses(target.host, target.port)
+        why = "no time left"
+        for address in addresses:
+            left = min(CONNECT_SECONDS, deadline - self._clock())
+            if left <= 0:
+                break
+            try:
+                wire = _Wire(socket.create_connection((address, target.port), left), deadline, self._clock)
+            except OSError as error:
+                why = _why(error)
+                continue
+            try:
+                return _Connection(target, wire if target.scheme == "http" else self._secured(wire, target))
+            except (OSError, ValueError) as error:
+                wire.close()
+                raise Unavailable(f"{target.host} cannot be trusted or reached: {_why(error)}") from None
+        raise Unavailable(f"{target.host} cannot be reached: {why}")
+
+    def _secured(self, wire: _Wire, target: _Target) -> _Wire:
+        if self._context is None:
+            self._context = ssl.create_default_context()
+        return wire.secured(self._context, target.host)
+
+
+class _Wire:
+    """A socket with one deadline: as much of `socket.socket` as `http.client` uses."""
+
+    def __init__(self, sock: socket.socket, deadline: float, clock: Clock) -> None:
+        self.sock = sock
+        self.deadline = deadline
+        self._clock = clock
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def arm(self) -> None:
+        left = self.deadline - self._clock()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self.sock.settimeout(left)
+
+    def secured(self, context: ssl.SSLContext, host: str) -> _Wire:
+        self.arm()
+        self.sock = context.wrap_socket(self.sock, server_hostname=host)
+        return self
+
+    def sendall(self, data: bytes) -> None:
+        for start in range(0, len(data), _CHUNK):
+            self.arm()
+            self.sock.sendall(data[start : start + _CHUNK])
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_Reader(self), _CHUNK)
+
+    def quiet(self) -> bool:
+        """Say whether the server has neither closed the connection nor said anything unasked."""
+        waiting = select.poll()
+        waiting.register(self.sock, select.POLLIN)
+        return not waiting.poll(0)
+
+    def close(self) -> None:
+        self.sock.close()
+
+
+class _Reader(io.RawIOBase):
+    def __init__(self, wire: _Wire) -> None:
+        super().__init__()
+        self._wire = wire
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._wire.arm()
+        return self._wire.sock.recv_into(buffer)
+
+
+class _Connection:
+    """One connection to one target, made already; it never connects by itself."""
+
+    def __init__(self, target: _Target, wire: _Wire) -> None:
+        self._wire = wire
+        self._http = http.client.HTTPConnection(target.host, target.port)
+        self._http.auto_open = 0
+        self._http.sock = wire
+
+    def renew(self, deadline: float) -> bool:
+        """Take a new deadline; False where the connection is of no more use."""
+        self._wire.deadline = deadline
+        return self._wire.quiet()
+
+    def exchange(
+        self, method: str, target: _Target, headers: Mapping[str, str], body: bytes
+    ) -> tuple[HttpResponse, bool]:
+        self._http.putrequest(method, target.path, skip_host=True)
+        self._http.putheader("Host", target.authority)
+        for name, value in headers.items():
+            self._http.putheader(name, value.encode("latin-1"))
+        if body or method in {"PATCH", "POST", "PUT"}:
+            self._http.putheader("Content-Length", str(len(body)))
+        self._http.endheaders(body or None)
+        answer = self._http.getresponse()
+        found = answer.read(MAX_ANSWER)
+        whole = answer.isclosed() or not answer.read(1)
+        if answer.status < 200:
+            raise http.client.HTTPException("an interim answer only")
+        named = {name.lower(): value for name, value in answer.getheaders()}
+        reusable = whole and not answer.will_close
+        answer.close()
+        return HttpResponse(answer.status, named, found), reusable
+
+    def close(self) -> None:
+        self._http.close()
+
+
+def _target(request: HttpRequest) -> _Target:
+    """Take a URL apart. Raises `Malformed` without quoting it: a URL may hold a secret."""
+    if request.method not in _METHODS:
+        raise Malformed(f"the method is one of {', '.join(sorted(_METHODS))}")
+    try:
+        parts = urls.parse(request.url)
+    except ValueError as error:
+        raise Malformed(str(error)) from None
+    return _Target(
+        parts.scheme, parts.hostname or "", parts.port or _default(parts), _path(parts), parts.netloc
+    )
+
+
+def _default(parts: SplitResult) -> int:
+    return 443 if parts.scheme == "https" else 80
+
+
+def _path(parts: SplitResult) -> str:
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
+def _headers(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Check headers. Raises `Malformed` naming a header, never quoting its value."""
+    for name, value in headers.items():
+        if not _NAME.fullmatch(name):
+            raise Malformed("a header's name has characters that no header may have")
+        if name.lower() in _OURS:
+            raise Malformed(f"the header {name} is set by the connection and cannot be given")
+        if not _VALUE.fullmatch(value):
+            raise Malformed(
+                f"the header {name} has a line break or another character that no header may have"
+            )
+    return headers
+
+
+def _why(error: Exception) -> str:
+    """Say what happened without quoting what a server sent."""
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate does not verify ({error.verify_message})"
+    if isinstance(error, ssl.SSLError):
+        return "TLS failed"
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return type(error).__name__

@@ -1,0 +1,125 @@
+"""The ledger on SQLite: one row a segment in WAL mode with synchronous FULL, so a commit is durable.
+
+The primary key `(chain, first)` is the slot. Triggers note every change of the table in `changes`, also one
+that is made behind our back; the local feed reads them in order. Rows are never updated or deleted here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sentinel.adapters.sqlite_open import Database
+from sentinel.core.segment import Segment
+from sentinel.ports import SlotTaken
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS segments (
+    chain TEXT NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL,
+    prev BLOB NOT NULL, head BLOB NOT NULL, t INTEGER NOT NULL,
+    payload BLOB NOT NULL, codec INTEGER NOT NULL, recent BLOB NOT NULL,
+    PRIMARY KEY (chain, first)
+);
+CREATE TABLE IF NOT EXISTS changes (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL, chain TEXT NOT NULL, first INTEGER NOT NULL
+);
+CREATE TRIGGER IF NOT EXISTS segments_insert AFTER INSERT ON segments BEGIN
+    INSERT INTO changes (kind, chain, first) VALUES ('INSERT', new.chain, new.first);
+END;
+CREATE TRIGGER IF NOT EXISTS segments_update AFTER UPDATE ON segments BEGIN
+    INSERT INTO changes (kind, chain, first) VALUES ('MODIFY', old.chain, old.first);
+END;
+CREATE TRIGGER IF NOT EXISTS segments_delete AFTER DELETE ON segments BEGIN
+    INSERT INTO changes (kind, chain, first) VALUES ('REMOVE', old.chain, old.first);
+END;
+"""
+VERSION = 1
+_COLUMNS = "chain, first, count, prev, head, t, payload, codec, recent"
+_PAGE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of the segments' table, in the order of commits. `kind` as in DynamoDB Streams."""
+
+    seq: int
+    kind: str
+    chain: str
+    first: int
+
+
+class SqliteLedger:
+    """`ports.Ledger` on one SQLite file; usable by any number of threads and processes at once."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._db = Database(path, SCHEMA, VERSION)
+
+    def append(self, segment: Segment) -> None:
+        """See `ports.Ledger`. The insert itself is the check; the row that won is read only on a clash."""
+        row = (
+            segment.chain,
+            segment.first,
+            segment.count,
+            segment.prev,
+            segment.head,
+            segment.t,
+            segment.payload,
+            segment.codec,
+            segment.recent,
+        )
+        try:
+            with self._db.transaction() as connection:
+                connection.execute(f"INSERT INTO segments ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)", row)  # noqa: S608
+        except sqlite3.IntegrityError:
+            taken = self._one("WHERE chain = ? AND first = ?", (segment.chain, segment.first))
+            if taken is None:
+                raise
+            raise SlotTaken(taken) from None
+
+    def head(self, chain: str) -> Segment | None:
+        """See `ports.Ledger`."""
+        return self._one("WHERE chain = ? ORDER BY first DESC LIMIT 1", (chain,))
+
+    def at(self, chain: str, seq: int) -> Segment | None:
+        """See `ports.Ledger`."""
+        found = self._one("WHERE chain = ? AND first <= ? ORDER BY first DESC LIMIT 1", (chain, seq))
+        return found if found and found.first <= seq < found.first + found.count else None
+
+    def read(self, chain: str, first: int = 0, limit: int | None = None) -> Iterator[Segment]:
+        """See `ports.Ledger`. Reads in pages, so that a long export holds no snapshot open."""
+        left = limit
+        while left is None or left > 0:
+            size = _PAGE if left is None else min(left, _PAGE)
+            with self._db.reading() as connection:
+                rows = connection.execute(
+                    f"SELECT {_COLUMNS} FROM segments WHERE chain = ? AND first >= ? ORDER BY first LIMIT ?",  # noqa: S608
+                    (chain, first, size),
+                ).fetchall()
+            yield from (Segment(*row) for row in rows)
+            if len(rows) < size:
+                return
+            first = rows[-1][1] + 1
+            left = None if left is None else left - len(rows)
+
+    def chains(self) -> Iterator[str]:
+        """See `ports.Ledger`."""
+        with self._db.reading() as connection:
+            rows = connection.execute("SELECT chain FROM segments WHERE first = 0 ORDER BY chain").fetchall()
+        yield from (row[0] for row in rows)
+
+    def changes(self, after: int, limit: int) -> list[Change]:
+        """Return the changes after sequence number `after`, in order."""
+        with self._db.reading() as connection:
+            rows = connection.execute(
+                "SELECT seq, kind, chain, first FROM changes WHERE seq > ? ORDER BY seq LIMIT ?",
+                (after, limit),
+            ).fetchall()
+        return [Change(*row) for row in rows]
+
+    def _one(self, where: str, values: tuple[object, ...]) -> Segment | None:
+        with self._db.reading() as connection:
+            row = connection.execute(f"SELECT {_COLUMNS} FROM segments {where}", values).fetchone()  # noqa: S608
+        return Segment(*row) if row else None

@@ -1,0 +1,177 @@
+"""SQLite databases as every store here opens them, and SQLite's errors as ours.
+
+One file a store, in WAL mode with synchronous FULL: what a transaction wrote when it returned survives a
+power cut. Any number of threads and processes may have the same file open; each thread has a connection of
+its own, and writers queue on SQLite's lock for up to `BUSY_MS`. The schema's version stands in the file
+(`PRAGMA user_version`), and a file of another version is refused rather than guessed at.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from sentinel.errors import Unavailable, Unsupported
+
+BUSY_MS = 10_000
+MEMORY = ":memory:"
+_SWITCH_MS = 10
+
+# Primary result codes (sqlite.org/rescode.html) of what may pass by itself: somebody has the lock, the disk
+# is full, failing or read-only for now. The others are faults of ours or of the file, and stay as they are.
+_PASSING = {
+    sqlite3.SQLITE_BUSY: 0.2,
+    sqlite3.SQLITE_LOCKED: 0.2,
+    sqlite3.SQLITE_PROTOCOL: 0.2,
+    sqlite3.SQLITE_INTERRUPT: 0.2,
+    sqlite3.SQLITE_NOMEM: 5.0,
+    sqlite3.SQLITE_READONLY: 5.0,
+    sqlite3.SQLITE_IOERR: 5.0,
+    sqlite3.SQLITE_FULL: 30.0,
+    sqlite3.SQLITE_CANTOPEN: 5.0,
+}
+
+
+@contextmanager
+def translated(place: str) -> Iterator[None]:
+    """Raise `Unavailable` for SQLite's errors that may pass by themselves; `place` is for its message."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        wait = _PASSING.get((getattr(error, "sqlite_errorcode", None) or 0) & 0xFF)
+        if wait is None:
+            raise
+        raise Unavailable(f"{place}: {error}", wait) from error
+
+
+class Database:
+    """One SQLite file (or `:memory:`), opened and, where it is new, given its schema.
+
+    `schema` is a script that runs once in the life of a file; `version` is at least 1 and goes up with
+    every change of the schema. A `:memory:` database lives as long as this object, and all threads
+    of the process see the same one; its readers wait for a writer's transaction to end, which those of a
+    file never do. Raises `Unsupported` for a file of another version or of something else.
+    """
+
+    def __init__(
+        self, path: Path | str, schema: str, version: int, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self.path = str(path)
+        self._sleep = sleep
+        self._local = threading.local()
+        self._all: list[tuple[int, sqlite3.Connection]] = []
+        # SQLite's memdb locks like a file does; a shared cache would answer LOCKED without waiting.
+        self._uri = (
+            f"file:/{uuid4().hex}?vfs=memdb" if self.path == MEMORY else Path(path).absolute().as_uri()
+        )
+        self._keeper = self._open() if self.path == MEMORY else None
+        if self._keeper is None:
+            Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
+        with translated(self.path):
+            self._prepare(self.connection(), schema, version)
+
+    def connection(self) -> sqlite3.Connection:
+        """Return this thread's connection, in autocommit. Errors are SQLite's own: see `reading`."""
+        # A connection must not cross a fork (sqlite.org/howtocorrupt.html, 2.6).
+        if getattr(self._local, "pid", None) != os.getpid():
+            with translated(self.path):
+                self._local.connection = self._open()
+            self._local.pid = os.getpid()
+        found: sqlite3.Connection = self._local.connection
+        return found
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Give this thread's connection for reads; each statement sees every transaction that returned."""
+        connection = self.connection()
+        with translated(self.path):
+            yield connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Give this thread's connection inside a write transaction: all of the block, or nothing of it.
+
+        It is durable when the block has ended without an error. `Unavailable` out of it means that it was
+        undone, but for an error of the disk at the commit itself, after which it may have happened.
+        """
+        connection = self.connection()
+        with translated(self.path):
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:  # SQLite undoes some failures by itself
+                    connection.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Close every connection that this process opened. The object is of no use afterwards."""
+        self._local = threading.local()
+        opened, self._all = self._all, []
+        for pid, connection in opened:
+            if pid == os.getpid():
+                connection.close()
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._uri, uri=True, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False
+        )
+        self._all.append((os.getpid(), connection))
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA trusted_schema = OFF")
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection, schema: str, version: int) -> None:
+        if _look(connection) == (0, 0):
+            if self.path != MEMORY:
+                self._use_wal(connection)
+            with self.transaction():
+                if _look(connection) == (0, 0):  # else another process was faster
+                    for statement in _statements(schema):
+                        connection.execute(statement)
+                    connection.execute(f"PRAGMA user_version = {version:d}")
+        found, tables = _look(connection)
+        if found != version:
+            kind = (
+                f"a database of schema version {found}"
+                if found or not tables
+                else "another program's database"
+            )
+            raise Unsupported(f"{self.path} is {kind}; this program knows version {version}")
+
+    def _use_wal(self, connection: sqlite3.Connection) -> None:
+        # Of several processes that switch a new file at once, the later ones get BUSY without waiting.
+        for tries_left in range(BUSY_MS // _SWITCH_MS, -1, -1):
+            try:
+                connection.execute("PRAGMA journal_mode = WAL").fetchall()
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or not tries_left:
+                    raise
+                self._sleep(_SWITCH_MS / 1000)
+            else:
+                return
+
+
+def _look(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Return the schema's version and how many tables and indexes there are, as of one moment."""
+    look = "SELECT user_version, (SELECT count(*) FROM sqlite_master) FROM pragma_user_version"
+    found: tuple[int, int] = connection.execute(look).fetchone()
+    return found
+
+
+def _statements(script: str) -> Iterator[str]:
+    # `executescript` commits first, so it cannot run inside a transaction of ours.
+    statement = ""
+    for part in script.split(";"):
+        statement += part + ";"
+        if statement.strip() != ";" and sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -1,0 +1,173 @@
+"""The port `Tasks` on SQLite, and the feed of what changed, which dispatch reads.
+
+Every change of a task's row adds a row to `changes` by trigger, in the same transaction. Writers are
+serialised, so the order of `seq` is the order of the commits: a reader that has seen `seq` n will never
+find a smaller one that it has not seen, and numbers are not used again after pruning.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sentinel.adapters.sqlite_open import Database
+from sentinel.adapters.task_json import effect_from_json, effect_to_json, task_from_json, task_to_json
+from sentinel.core.tasks import Effect, Event, State, Task, lineage_chain
+from sentinel.errors import Conflict, Tampered
+
+VERSION = 1
+SCHEMA = """
+CREATE TABLE tasks (
+    id TEXT PRIMARY KEY NOT NULL, state TEXT NOT NULL, stream TEXT NOT NULL, version INTEGER NOT NULL,
+    due INTEGER, changed INTEGER NOT NULL, body BLOB NOT NULL
+);
+CREATE INDEX tasks_due ON tasks (due) WHERE due IS NOT NULL;
+CREATE INDEX tasks_changed ON tasks (changed);
+CREATE INDEX tasks_state ON tasks (state, changed);
+CREATE TABLE events (
+    task TEXT NOT NULL, seq INTEGER NOT NULL, t INTEGER NOT NULL, nonce BLOB NOT NULL, entry BLOB NOT NULL,
+    head BLOB NOT NULL, PRIMARY KEY (task, seq)
+);
+CREATE TABLE effects (
+    task TEXT NOT NULL, key TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (task, key)
+);
+CREATE TABLE changes (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, task TEXT NOT NULL, state TEXT NOT NULL,
+    stream TEXT NOT NULL, version INTEGER NOT NULL
+);
+CREATE TRIGGER task_inserted AFTER INSERT ON tasks BEGIN
+    INSERT INTO changes (kind, task, state, stream, version)
+    VALUES ('INSERT', new.id, new.state, new.stream, new.version);
+END;
+CREATE TRIGGER task_modified AFTER UPDATE ON tasks BEGIN
+    INSERT INTO changes (kind, task, state, stream, version)
+    VALUES ('MODIFY', new.id, new.state, new.stream, new.version);
+END;
+CREATE TRIGGER task_removed AFTER DELETE ON tasks BEGIN
+    INSERT INTO changes (kind, task, state, stream, version)
+    VALUES ('REMOVE', old.id, old.state, old.stream, old.version);
+END
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of one task: what DynamoDB's stream would tell. For `REMOVE`, the values it had."""
+
+    seq: int
+    kind: Literal["INSERT", "MODIFY", "REMOVE"]
+    task_id: str
+    state: State
+    stream: str
+    version: int
+
+
+class SqliteTasks:
+    """Tasks in one SQLite file. See `sentinel.ports.Tasks` for the contract."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._database = Database(path, SCHEMA, VERSION)
+
+    def create(self, task: Task, event: Event) -> bool:
+        """Store a new task with its first event. Return False, changing nothing, where its id exists."""
+        with self._database.transaction() as connection:
+            insert = (
+                "INSERT INTO tasks (id, state, stream, version, due, changed, body)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+            )
+            if not connection.execute(insert, (task.id, *_row(task, event))).rowcount:
+                return False
+            _add(connection, event)
+        return True
+
+    def get(self, task_id: str) -> Task | None:
+        """Return a task as it is now."""
+        with self._database.reading() as connection:
+            row = connection.execute("SELECT body FROM tasks WHERE id = ?", (task_id,)).fetchone()
+        return task_from_json(row[0]) if row else None
+
+    def move(self, before: Task, after: Task, event: Event) -> None:
+        """Replace `before` by `after` and add `event`; `Conflict` where the stored version is another."""
+        with self._database.transaction() as connection:
+            update = (
+                "UPDATE tasks SET state = ?, stream = ?, version = ?, due = ?, changed = ?, body = ?"
+                " WHERE id = ? AND version = ?"
+            )
+            moved = connection.execute(update, (*_row(after, event), before.id, before.version))
+            if not moved.rowcount:
+                raise Conflict(f"task {before.id} is not at version {before.version} any more")
+            _add(connection, event)
+
+    def lineage(self, task_id: str) -> list[Event]:
+        """Return the events of a task, oldest first."""
+        select = "SELECT task, seq, t, nonce, entry, head FROM events WHERE task = ? ORDER BY seq"
+        with self._database.reading() as connection:
+            rows = connection.execute(select, (task_id,)).fetchall()
+        return [Event(*row) for row in rows]
+
+    def record(self, effect: Effect) -> None:
+        """Store an effect's state under `(task, key)`, replacing what stands there."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO effects (task, key, body) VALUES (?, ?, ?)",
+                (effect.task_id, effect.key, effect_to_json(effect)),
+            )
+
+    def effects(self, task_id: str) -> dict[str, Effect]:
+        """Return a task's effects by key."""
+        with self._database.reading() as connection:
+            rows = connection.execute("SELECT key, body FROM effects WHERE task = ?", (task_id,)).fetchall()
+        return {key: effect_from_json(body) for key, body in rows}
+
+    def due(self, now: int, limit: int) -> list[Task]:
+        """Return unfinished tasks whose `due` is at or before `now`, earliest first."""
+        select = "SELECT body FROM tasks WHERE due <= ? ORDER BY due, id LIMIT ?"
+        return self._tasks(select, now, limit)
+
+    def listing(self, state: State | None = None, limit: int = 100) -> list[Task]:
+        """Return tasks, newest change first, of one state or of all."""
+        if state is None:
+            return self._tasks("SELECT body FROM tasks ORDER BY changed DESC, id LIMIT ?", limit)
+        select = "SELECT body FROM tasks WHERE state = ? ORDER BY changed DESC, id LIMIT ?"
+        return self._tasks(select, state.value, limit)
+
+    def changes(self, after: int, limit: int) -> list[Change]:
+        """Return at most `limit` changes with a `seq` above `after`, in order."""
+        select = (
+            "SELECT seq, kind, task, state, stream, version FROM changes WHERE seq > ? ORDER BY seq LIMIT ?"
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(select, (after, limit)).fetchall()
+        return [Change(seq, kind, task, State(state), *rest) for seq, kind, task, state, *rest in rows]
+
+    def prune(self, below: int) -> int:
+        """Forget changes with a `seq` below `below`, when every reader has passed them; return how many."""
+        with self._database.transaction() as connection:
+            return connection.execute("DELETE FROM changes WHERE seq < ?", (below,)).rowcount
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def _tasks(self, select: str, *values: str | int) -> list[Task]:
+        with self._database.reading() as connection:
+            return [task_from_json(body) for (body,) in connection.execute(select, values).fetchall()]
+
+
+def _row(task: Task, event: Event) -> tuple[object, ...]:
+    due = None if task.state.ended else task.due  # so that the index of `due` holds unfinished tasks only
+    return (task.state.value, task.stream, task.version, due, event.t, task_to_json(task))
+
+
+def _add(connection: sqlite3.Connection, event: Event) -> None:
+    try:
+        connection.execute(
+            "INSERT INTO events (task, seq, t, nonce, entry, head) VALUES (?, ?, ?, ?, ?, ?)",
+            (event.task_id, event.seq, event.t, event.nonce, event.entry, event.head),
+        )
+    except sqlite3.IntegrityError:
+        # The task says that this event is still to come: its row was put back, or its lineage was added to.
+        chain = lineage_chain(event.task_id)
+        raise Tampered(chain, event.seq, "fork", "an event stands where the task has none") from None

@@ -1,0 +1,253 @@
+"""The only wiring: settings become adapters, adapters become use cases. Nothing is made before it is used.
+
+`bootstrap()` is what every entrypoint calls; it builds one `App` a process, so there is one client of each
+kind a process. Only this module reads the environment.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import random
+import secrets
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sentinel.errors import Malformed
+from sentinel.settings import Settings
+
+if TYPE_CHECKING:
+    from sentinel.actions.sinkbook import SinkBook
+    from sentinel.core.steps import Action
+    from sentinel.ports import (
+        Catalog,
+        Counters,
+        Doorbell,
+        Files,
+        Http,
+        Ledger,
+        Queue,
+        Secrets,
+        Tasks,
+    )
+    from sentinel.usecases.append import Appender
+    from sentinel.usecases.detect import Detector
+    from sentinel.usecases.execute import Executor
+    from sentinel.usecases.ingest import Ingest
+    from sentinel.usecases.inspect import Inspect
+    from sentinel.usecases.playbook import Playbook
+
+
+class App:
+    """One process's adapters and use cases, each made on first use."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @property
+    def local(self) -> bool:
+        """Whether data is on this machine."""
+        return not self.settings.ledger_table
+
+    @property
+    def home(self) -> Path:
+        """The folder of local data."""
+        return Path(self.settings.home)
+
+    @cached_property
+    def dynamodb(self) -> Any:
+        """The DynamoDB client. Few retries: each is a slot tried again, and the caller retries too."""
+        return self._aws("dynamodb")
+
+    def _aws(self, service: str) -> Any:
+        # botocore's own session: importing boto3 itself costs a cold start some 60 ms and adds nothing here.
+        import botocore.session
+        from botocore.config import Config
+
+        config = Config(
+            connect_timeout=2,
+            read_timeout=5,
+            retries={"mode": "standard", "total_max_attempts": 3},
+            tcp_keepalive=True,
+            max_pool_connections=32,
+            parameter_validation=False,  # our own typed code makes the parameters; DynamoDB checks them too
+        )
+        return botocore.session.get_session().create_client(service, config=config)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger."""
+        if self.local:
+            from sentinel.adapters.sqlite_ledger import SqliteLedger
+
+            return SqliteLedger(self.home / "ledger.db")
+        from sentinel.adapters.dynamodb_ledger import DynamoLedger
+
+        return DynamoLedger(self.dynamodb, self.settings.ledger_table)
+
+    @cached_property
+    def appender(self) -> Appender:
+        """The appender, which holds the heads of warm chains."""
+        from sentinel.usecases.append import Appender
+
+        return Appender(self.ledger, time.time_ns, secrets.token_bytes, random.random, time.sleep)
+
+    @cached_property
+    def ingest(self) -> Ingest:
+        """Takes batches in."""
+        from sentinel.usecases.ingest import Ingest
+
+        return Ingest(self.appender, self.settings.lanes)
+
+    @cached_property
+    def inspect(self) -> Inspect:
+        """Shows chains and tasks."""
+        from sentinel.usecases.inspect import Inspect
+
+        return Inspect(self.ledger, self.tasks)
+
+    @cached_property
+    def tasks(self) -> Tasks:
+        """Tasks, lineage, effects."""
+        if self.local:
+            from sentinel.adapters.sqlite_tasks import SqliteTasks
+
+            return SqliteTasks(self.home / "tasks.db")
+        from sentinel.adapters.dynamodb_tasks import DynamoTasks
+
+        return DynamoTasks(self.dynamodb, self.settings.tasks_table)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """Rules, recipes, sinks."""
+        if self.local:
+            from sentinel.adapters.sqlite_catalog import SqliteCatalog
+
+            return SqliteCatalog(self.home / "catalog.db")
+        from sentinel.adapters.dynamodb_catalog import DynamoCatalog
+
+        return DynamoCatalog(self.dynamodb, self.settings.catalog_table)
+
+    @cached_property
+    def counters(self) -> Counters:
+        """The state of correlations."""
+        if self.local:
+            from sentinel.adapters.sqlite_counters import SqliteCounters
+
+            return SqliteCounters(self.home / "counters.db")
+        from sentinel.adapters.dynamodb_counters import DynamoCounters
+
+        return DynamoCounters(self.dynamodb, self.settings.counters_table)
+
+    @cached_property
+    def queue(self) -> Queue:
+        """The streams of hints. Raises `Malformed` where no Redis is set."""
+        from sentinel.adapters.redis_streams import RedisQueue, connect
+
+        to = self.settings
+        if not to.redis_url:
+            raise Malformed("SENTINEL_REDIS_URL is not set: workers need a Redis or Valkey")
+        password = self.secrets.get(to.redis_secret) if to.redis_secret else None
+        credentials = None
+        if to.redis_user:
+            from sentinel.adapters.elasticache_iam import IamCredentials
+
+            credentials = IamCredentials(to.redis_user, to.redis_cache, time.time_ns)
+        return RedisQueue(connect(to.redis_url, to.redis_cluster, credentials, password))
+
+    @cached_property
+    def doorbell(self) -> Doorbell:
+        """Wakes workers where they are functions; elsewhere they wait on their streams."""
+        from sentinel.adapters.lambda_doorbell import LambdaDoorbell, NoDoorbell, parse_functions
+
+        functions = parse_functions(self.settings.worker_functions)
+        return LambdaDoorbell(self._aws("lambda"), functions) if functions else NoDoorbell()
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """Looks secrets up by name."""
+        if self.local:
+            from sentinel.adapters.secrets_file import FileSecrets
+
+            return FileSecrets(self.home / "secrets")
+        from sentinel.adapters.secrets_aws import AwsSecrets
+
+        return AwsSecrets(self._aws("secretsmanager"), self.settings.secret_prefix)
+
+    @cached_property
+    def http(self) -> Http:
+        """Sends requests to the hosts that the deployment allows."""
+        from sentinel.adapters.hosts import Hosts
+        from sentinel.adapters.http import HttpClient
+
+        to = self.settings
+        return HttpClient(Hosts(to.http_hosts.split(","), private=to.http_private))
+
+    @cached_property
+    def files(self) -> Files:
+        """The folder of file sinks: below `home`, or none in AWS."""
+        from sentinel.adapters.append_files import AppendFiles, NoFiles
+
+        if not self.local:
+            return NoFiles()
+        folder = self.home / "files"
+        folder.mkdir(parents=True, exist_ok=True)
+        return AppendFiles(folder)
+
+    @cached_property
+    def sinks(self) -> SinkBook:
+        """The sinks in force."""
+        from sentinel.actions.sinkbook import SinkBook
+
+        return SinkBook(self.catalog, time.time_ns, self.settings.catalog_seconds)
+
+    @cached_property
+    def actions(self) -> dict[str, Action]:
+        """What steps may do, by name."""
+        from sentinel.actions import build
+
+        return build(self.http, self.files, self.secrets, self.sinks.current)
+
+    @cached_property
+    def playbook(self) -> Playbook:
+        """The rules and recipes in force."""
+        from sentinel.usecases.playbook import Playbook
+
+        return Playbook(self.catalog, time.time_ns, self.settings.catalog_seconds)
+
+    @cached_property
+    def detector(self) -> Detector:
+        """Makes tasks of segments."""
+        from sentinel.usecases.detect import Detector
+
+        return Detector(self.playbook, self.tasks, self.counters, self.actions, time.time_ns, _nonce)
+
+    def executor(self, stream: str) -> Executor:
+        """Return what executes the tasks of one stream."""
+        from sentinel.usecases.execute import Executor
+
+        return Executor(
+            worker=f"{platform.node()}:{os.getpid()}",
+            stream=stream,
+            tasks=self.tasks,
+            ledger=self.ledger,
+            queue=self.queue,
+            playbook=self.playbook,
+            actions=self.actions,
+            clock=time.time_ns,
+            nonce=_nonce,
+            rng=random.random,
+        )
+
+
+def _nonce() -> bytes:
+    return secrets.token_bytes(32)
+
+
+@functools.cache
+def bootstrap() -> App:
+    """Return the process's application, built from its environment on the first call."""
+    return App(Settings.from_environ(os.environ))

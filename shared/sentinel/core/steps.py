@@ -1,0 +1,98 @@
+"""Steps: what an action is given, what it may answer, and what every action promises.
+
+An action is handed one step of one task and does it once. It keeps no state of its own: whether an effect
+may have happened before is told by `StepRun.resumed`, and `StepRun.key` is the name under which its target
+can recognise it. Actions are registered in `sentinel.actions`; the worker knows them by this contract only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:  # pydantic and yaml are slow to import, and these are only named here
+    from sentinel.core.recipes import Recipe, Step
+    from sentinel.core.tasks import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """One entry that set the task off: its place, the ledger's time in nanoseconds, its bytes as stored."""
+
+    chain: str
+    seq: int
+    t: int
+    entry: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StepRun:
+    """One step to carry out.
+
+    `key` is the effect key (`core.tasks.effect_key`): the same in every attempt. `entries` are the entries
+    that set the task off, as far as the ledger still has them. `resumed` is true where an earlier attempt
+    began the step and its outcome is not recorded: the effect may have happened. `done` is what the newest
+    recorded `Again` of this step said was finished, so that a step with several targets does not tell the
+    first again when the second fails.
+    """
+
+    task: Task
+    recipe: Recipe
+    step: Step
+    key: str
+    entries: Sequence[Matched]
+    resumed: bool
+    done: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The effect happened. `result` is JSON, small, kept in the task's lineage: no bodies, no secrets."""
+
+    result: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Not now; it may work later. `after` is the wish of the target, in nanoseconds (Retry-After).
+
+    `done` is small JSON that the worker keeps and hands to the next try as `StepRun.done`: no bodies, no
+    secrets. It replaces what stood there.
+    """
+
+    reason: str
+    after: int | None
+    done: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """It will not work however often it is tried; `reason` says what to change."""
+
+    reason: str
+
+
+Outcome = Done | Again | Failed
+
+
+class Action(Protocol):
+    """Something a step may do. `name` is what `uses` says; `stream` names the worker that runs it."""
+
+    @property
+    def name(self) -> str:
+        """The name that a recipe's `uses` gives, for example `siem.send`."""
+
+    @property
+    def stream(self) -> str:
+        """The stream of the worker that runs it: `siem` or `action`."""
+
+    def check(self, inputs: Mapping[str, Any]) -> None:
+        """Check a step's `with`. Raises `Malformed` that says what to change."""
+
+    def perform(self, run: StepRun) -> Outcome:
+        """Do the step. May raise `Unavailable`, which means the same as `Again`.
+
+        It may be called again for the same `run.key`, also at the same time by a worker whose lease ran
+        out, and has to see to it that its target takes the effect once where the target makes that possible.
+        """

@@ -1,0 +1,85 @@
+"""The endpoints of the service API: a request in, one use case, a response out. `ENDPOINTS` has them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from sentinel.entrypoints import observe
+from sentinel.entrypoints.web import Endpoint, Request, Response, json_response
+from sentinel.errors import Malformed, Missing
+from sentinel.usecases.ingest import Origin
+
+if TYPE_CHECKING:
+    from sentinel.bootstrap import App
+
+PROTOBUF = "application/x-protobuf"
+JSON = "application/json"
+
+
+def endpoint(app: App, path: str, method: str) -> Endpoint:
+    """Return what answers `method` on `path`, a key of `ENDPOINTS`. Raises `Missing`."""
+    found = ENDPOINTS.get((method, path))
+    if found is None:
+        raise Missing("there is nothing at this path; see docs/wire.md for the routes")
+    return lambda request: found(app, request)
+
+
+def _origin(request: Request) -> Origin:
+    return Origin(
+        service=request.identity.service,
+        endpoint=request.path,
+        request_id=request.request_id,
+        subject=request.identity.subject,
+        certificate=request.identity.certificate,
+        address=request.identity.address,
+        agent=request.headers.get("user-agent", ""),
+        instance=request.headers.get("sentinel-instance", ""),
+    )
+
+
+def entries(app: App, request: Request) -> Response:
+    """`POST /v1/entries`: NDJSON in, the receipt out."""
+    partial = _flag(request, "partial")
+    receipt = app.ingest.entries(_origin(request), request.body, request.headers, partial)
+    observe.count("ingest", "entries", float(str(receipt["count"])))
+    return json_response(200, receipt)
+
+
+def _flag(request: Request, name: str) -> bool:
+    text = request.query.get(name, "false").lower()
+    if text not in {"true", "false", "1", "0"}:
+        raise Malformed(f"{name} is true or false")
+    return text in {"true", "1"}
+
+
+def logs(app: App, request: Request) -> Response:
+    """`POST /v1/logs`: OTLP/HTTP logs, protobuf or JSON, answered in kind."""
+    from sentinel.entrypoints import otlp_http
+
+    return otlp_http.logs(app.ingest, _origin(request), request)
+
+
+def chains(app: App, request: Request) -> Response:
+    """`GET /v1/chains`: the caller's own chains with their sizes and heads."""
+    return json_response(200, {"chains": app.inspect.chains(request.identity.service)})
+
+
+def tasks(app: App, request: Request) -> Response:
+    """`GET /v1/tasks`: tasks that the caller's entries set off, newest change first."""
+    state = request.query.get("state")
+    return json_response(200, {"tasks": app.inspect.tasks(request.identity.service, state)})
+
+
+def task(app: App, request: Request) -> Response:
+    """`GET /v1/tasks/{task}`: one task with its lineage."""
+    return json_response(200, app.inspect.task(request.identity.service, request.params["task"]))
+
+
+ENDPOINTS: Mapping[tuple[str, str], Callable[[App, Request], Response]] = {
+    ("POST", "/v1/entries"): entries,
+    ("POST", "/v1/logs"): logs,
+    ("GET", "/v1/chains"): chains,
+    ("GET", "/v1/tasks"): tasks,
+    ("GET", "/v1/tasks/{task}"): task,
+}

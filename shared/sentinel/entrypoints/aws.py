@@ -1,0 +1,148 @@
+"""Lambda's event shapes. Each function here makes a handler: event in, one use case, reply out.
+
+Formats: API Gateway REST proxy integration (payload 1.0), DynamoDB Streams records, EventBridge schedules.
+Nothing is done at import; the application is built on the first call and kept for the process.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pybase64
+
+from sentinel.entrypoints import observe
+from sentinel.entrypoints.web import Identity, Request, Response, error_response, json_response
+from sentinel.errors import Malformed, SentinelError, Tampered, Unauthenticated
+
+if TYPE_CHECKING:
+    from sentinel.bootstrap import App
+
+Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
+Bootstrap = Callable[[], "App"]
+
+log = logging.getLogger("sentinel")
+
+
+def api_gateway(function: str, bootstrap: Bootstrap) -> Handler:
+    """Make the handler of a function that answers HTTP requests (`sentinel.routes`)."""
+
+    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        with observe.call(function, context):
+            return reply(_answer(bootstrap, event))
+
+    return handler
+
+
+def _answer(bootstrap: Bootstrap, event: dict[str, Any]) -> Response:
+    from sentinel.entrypoints.api import endpoint
+
+    try:
+        request = request_from(event)
+        return endpoint(bootstrap(), event["resource"], request.method)(request)
+    except SentinelError as error:
+        if isinstance(error, Tampered):
+            log.critical("tampered: %s", error)
+        return error_response(error)
+    except Exception:
+        # The last line of defence: the caller learns nothing of our insides, the log says where it broke.
+        log.exception("unexpected failure")
+        return json_response(500, {"error": "Internal", "message": "unexpected failure; it was logged"})
+
+
+def request_from(event: dict[str, Any]) -> Request:
+    """Turn an API Gateway proxy event into a `Request`. Raises `Malformed` or `Unauthenticated`."""
+    body = event.get("body") or ""
+    try:
+        raw = pybase64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body.encode()
+    except (binascii.Error, UnicodeEncodeError):
+        raise Malformed("the body is not what its encoding says") from None
+    about = event["requestContext"]
+    return Request(
+        method=event["httpMethod"],
+        path=event["path"],
+        identity=identity_from(about),
+        request_id=about["requestId"],
+        headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
+        query=event.get("queryStringParameters") or {},
+        params=event.get("pathParameters") or {},
+        body=raw,
+    )
+
+
+def identity_from(about: Mapping[str, Any]) -> Identity:
+    """Establish who calls from what the door in front of us says; never from a header.
+
+    An authorizer names the service in its context. Under IAM authorization the service is the name of
+    the role or user that signed the request: `arn:aws:sts::1:assumed-role/checkout/x` is `checkout`.
+    """
+    caller = about.get("identity") or {}
+    door = about.get("authorizer") or {}
+    address = caller.get("sourceIp") or ""
+    if door.get("service"):
+        return Identity(door["service"], door.get("subject", ""), door.get("certificate", ""), address)
+    kind, _, rest = (caller.get("userArn") or "").rpartition(":")[2].partition("/")
+    if kind == "assumed-role":
+        return Identity(rest.partition("/")[0], caller["userArn"], "", address)
+    if kind == "user":
+        return Identity(rest.rpartition("/")[2], caller["userArn"], "", address)
+    raise Unauthenticated(
+        "the request names no service: sign it as an IAM role or user that may call this API"
+    )
+
+
+def reply(response: Response) -> dict[str, Any]:
+    """Turn a `Response` into what API Gateway takes."""
+    headers = {"Content-Type": response.content_type, "X-Content-Type-Options": "nosniff", **response.headers}
+    if response.content_type == "application/json":
+        return {
+            "statusCode": response.status,
+            "headers": headers,
+            "body": response.body.decode(),
+            "isBase64Encoded": False,
+        }
+    encoded = base64.b64encode(response.body).decode()
+    return {"statusCode": response.status, "headers": headers, "body": encoded, "isBase64Encoded": True}
+
+
+def stream(function: str, bootstrap: Bootstrap, take: Callable[[App, list[dict[str, Any]]], int]) -> Handler:
+    """Make the handler of a change feed. `take` handles records in order and returns how many it finished.
+
+    The answer names the first unfinished record (`ReportBatchItemFailures`), from which Lambda retries.
+    """
+
+    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        records = event["Records"]
+        with observe.call(function, context):
+            finished = take(bootstrap(), records)
+        failed = [
+            {"itemIdentifier": record["dynamodb"]["SequenceNumber"]}
+            for record in records[finished : finished + 1]
+        ]
+        return {"batchItemFailures": failed}
+
+    return handler
+
+
+def invoked(
+    function: str, bootstrap: Bootstrap, run: Callable[[App, Callable[[], float]], dict[str, Any]]
+) -> Handler:
+    """Make the handler of a schedule or doorbell. `run` is given a function that tells the seconds left."""
+
+    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        del event  # a ring says nothing but "look"
+        with observe.call(function, context):
+            return run(bootstrap(), lambda: context.get_remaining_time_in_millis() / 1000)
+
+    return handler
+
+
+def image(values: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a stream record's image in the low-level form that the client gives: binary decoded."""
+    return {
+        name: {"B": base64.b64decode(value["B"])} if "B" in value else dict(value)
+        for name, value in values.items()
+    }

@@ -1,0 +1,62 @@
+"""The workers and the sweep, as a schedule or a doorbell runs them."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from sentinel.entrypoints import observe
+from sentinel.errors import Unavailable
+
+if TYPE_CHECKING:
+    from sentinel.bootstrap import App
+
+log = logging.getLogger("sentinel.workers")
+
+SECOND = 1_000_000_000
+
+
+def worker(stream: str) -> Callable[[App, Callable[[], float]], dict[str, Any]]:
+    """Return what drains one stream; `left` tells the seconds that remain. A dead store ends the drain.
+
+    Nothing is lost by ending: what was taken is claimed by the next drain, and the schedule starts that.
+    """
+
+    def run(app: App, left: Callable[[], float]) -> dict[str, Any]:
+        from sentinel.usecases.run import drain
+
+        deadline = time.time_ns() + int(left() * SECOND)
+        try:
+            drained = drain(app.executor(stream), deadline, block_ms=app.settings.drain_block_ms)
+        except Unavailable as error:
+            log.warning("the worker of %s stops until it is rung again: %s", stream, error)
+            return {"unavailable": str(error)}
+        found = dataclasses.asdict(drained)
+        for name, value in found.items():
+            if value:
+                observe.count(f"work_{stream}", name, value)
+        return found
+
+    return run
+
+
+def sweep(app: App, left: Callable[[], float]) -> dict[str, Any]:
+    """Sweep until nothing is due or a quarter of the time is left."""
+    from sentinel.usecases.sweep import sweep as look
+
+    enough = left() / 4
+    total = {"again": 0, "woken": 0, "abandoned": 0, "conflicts": 0}
+    while True:
+        try:
+            swept = look(app.tasks, app.queue, app.doorbell, time.time_ns, lambda: secrets.token_bytes(32))
+        except Unavailable as error:
+            log.warning("the sweep stops until its next schedule: %s", error)
+            return {**total, "unavailable": str(error)}
+        for name in total:
+            total[name] += getattr(swept, name)
+        if not swept.more or left() < enough:
+            return total

@@ -1,0 +1,88 @@
+"""The child processes of `sentinel up`: `python -m sentinel.local.child ROLE`, started by the supervisor alone.
+
+Roles: `gateway` (its socket is inherited; the file descriptor's number is the second argument), `feeds`
+(ledger to detect, tasks to dispatch, the sweep's schedule), `work_siem` and `work_action`. Settings come by
+the environment, as in Lambda.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+
+from sentinel.local import lifeline
+
+WORKERS = ("work_siem", "work_action")
+
+
+def main(role: str, *rest: str) -> int:
+    """Run one role until SIGTERM, or until the supervisor is gone."""
+    stop = lifeline.stop_event()
+    _log_to_stderr()
+    if role == "gateway":
+        _gateway(int(rest[0]), stop)
+    elif role == "feeds":
+        _feeds(stop)
+    elif role in WORKERS:
+        _work(role, stop)
+    else:
+        raise SystemExit(f"there is no role {role}")
+    return 0
+
+
+def _log_to_stderr() -> None:
+    from sentinel.bootstrap import bootstrap
+
+    logging.basicConfig(
+        level=bootstrap().settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+
+
+def _gateway(fd: int, stop: threading.Event) -> None:
+    import asyncio
+    import socket
+
+    from sentinel.local import gateway
+
+    async def run() -> None:
+        stopped = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def wait() -> None:
+            stop.wait()
+            loop.call_soon_threadsafe(stopped.set)
+
+        threading.Thread(target=wait, daemon=True).start()
+        await gateway.serve(socket.socket(fileno=fd), stopped)
+
+    asyncio.run(run())
+
+
+def _feeds(stop: threading.Event) -> None:
+    from sentinel.bootstrap import bootstrap
+    from sentinel.local import feeds, functions, home, loops
+
+    app = bootstrap()
+    cursors = feeds.SqliteCursors(app.home / home.FEEDS_DB)
+    both = (
+        feeds.Feed("detect", feeds.ledger_changes(app.ledger), functions.load("detect"), cursors, stop),
+        feeds.Feed("dispatch", feeds.task_changes(app.tasks), functions.load("dispatch"), cursors, stop),
+    )
+    threads = [threading.Thread(target=feed.run, name=feed.name) for feed in both]
+    sweep = (loops.SWEEP_SECONDS, "sweep", functions.load("sweep"), stop)
+    threads.append(threading.Thread(target=loops.every, args=sweep, name="sweep"))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _work(role: str, stop: threading.Event) -> None:
+    from sentinel.local import functions, loops
+
+    loops.work(role, functions.load(role), stop)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(*sys.argv[1:]))

@@ -1,0 +1,24 @@
+"""The gateway's listening socket. The supervisor holds it, so that it outlives a gateway that dies.
+
+Connections that come while a gateway starts wait in the socket's queue in the place of being refused.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from sentinel.errors import Unavailable
+
+
+def listen(port: int) -> socket.socket:
+    """Open the socket on 127.0.0.1; port 0 takes a free one. Raises `Unavailable` where it is taken."""
+    try:
+        return socket.create_server(("127.0.0.1", port), backlog=512)
+    except OSError as error:
+        if error.errno in {errno.EADDRINUSE, errno.EACCES}:
+            raise Unavailable(
+                f"port {port} of 127.0.0.1 cannot be had ({error.strerror}); "
+                "choose another one with --port, or 0 for a free one"
+            ) from None
+        raise

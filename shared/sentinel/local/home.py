@@ -1,0 +1,69 @@
+"""The home folder: who runs on it, where the gateway is, and where the local stores keep what."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from sentinel.errors import Conflict
+
+FEEDS_DB = "feeds.db"
+_ENDPOINT = "endpoint.json"
+
+
+@dataclass(slots=True)
+class Lock:
+    """The right to run on a home folder. It ends with the process that holds it, however that ends."""
+
+    fd: int
+
+    def release(self) -> None:
+        """Let go."""
+        os.close(self.fd)
+
+
+def make(home: Path) -> None:
+    """Make the folder, for its owner only."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def lock(home: Path) -> Lock:
+    """Take the folder's lock. Raises `Conflict` where another process has it."""
+    make(home)
+    fd = os.open(home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = os.pread(fd, 32, 0).decode(errors="replace").strip()
+        os.close(fd)
+        raise Conflict(
+            f"another `sentinel up` (process {holder or 'unknown'}) runs on {home}; stop it, or name another "
+            "folder with --home"
+        ) from None
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    return Lock(fd)
+
+
+def publish(home: Path, url: str) -> None:
+    """Write down where the gateway is; whole or not at all."""
+    fresh = home / f"{_ENDPOINT}.new"
+    fresh.write_text(json.dumps({"url": url, "pid": os.getpid()}) + "\n")
+    fresh.replace(home / _ENDPOINT)
+
+
+def withdraw(home: Path) -> None:
+    """Take the gateway's address away again."""
+    (home / _ENDPOINT).unlink(missing_ok=True)
+
+
+def endpoint(home: Path) -> str | None:
+    """Return the gateway's address, if one is written down."""
+    try:
+        found = json.loads((home / _ENDPOINT).read_text())
+    except (OSError, ValueError):
+        return None
+    return str(found["url"]) if isinstance(found, dict) and "url" in found else None

@@ -1,0 +1,45 @@
+"""The loops of the child processes: the schedule and the workers, each calling its function's handler."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable
+
+from sentinel.local.feeds import Stop
+from sentinel.local.functions import Context, Handler
+
+SWEEP_SECONDS = 1.0
+CALL_SECONDS = 60.0
+_PAUSES = (0.1, 0.5, 2.0, 5.0)
+
+log = logging.getLogger("sentinel.loops")
+
+
+def every(seconds: float, function: str, handler: Handler, stop: Stop) -> None:
+    """Call a scheduled function every `seconds` until `stop` is set."""
+    event = {"source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": {}}
+    while not stop.wait(seconds):
+        _call(function, handler, event, lambda: False)
+
+
+def work(function: str, handler: Handler, stop: Stop) -> None:
+    """Call a worker's function over and over; it waits for hints itself. Ends after the step in hand."""
+    failures = 0
+    while not stop.is_set():
+        if _call(function, handler, {}, stop.is_set):
+            failures = 0
+        else:
+            stop.wait(_PAUSES[min(failures, len(_PAUSES) - 1)])
+            failures += 1
+
+
+def _call(function: str, handler: Handler, event: dict[str, object], cut: Callable[[], bool]) -> bool:
+    try:
+        handler(event, Context(function, uuid.uuid4().hex, CALL_SECONDS, cut))
+    except Exception as error:
+        # The entrypoint of everything below. Tasks are durable: the next call goes on where this one ended.
+        log.warning("%s: %s: %s", function, type(error).__name__, error)
+        log.debug("%s failed", function, exc_info=True)
+        return False
+    return True

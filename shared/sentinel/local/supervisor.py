@@ -1,0 +1,233 @@
+"""The supervisor: one process tree on one machine, from its start to its drained end.
+
+Valkey, the gateway, the feeds and the workers are processes of their own, started with the settings in their
+environment, restarted with growing pauses when they die, and stopped in the order in which work flows: the
+gateway answers what it has begun, the feeds finish their batch, the workers their step, then Valkey goes. A
+child never outlives the supervisor (`lifeline`). Everything is crash-safe, so hurrying loses nothing.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+
+from sentinel.errors import Malformed, Unavailable
+from sentinel.local import home as homes
+from sentinel.local import valkey
+from sentinel.settings import Settings
+
+BLOCK_MS = 300  # how long a worker waits for a hint; also about how long it takes to notice SIGTERM
+CATALOG_SECONDS = 1
+READY_SECONDS = 30.0
+GRACE_SECONDS = 15.0  # for each stage of the drain, before it is killed
+HEALTHY_SECONDS = 10.0
+_PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0)
+_TICK = 0.2
+_STAGES = (("gateway",), ("feeds",), ("work_siem", "work_action"), ("valkey",))
+
+
+def settings_for(home: Path, settings: Settings) -> Settings:
+    """Return the settings of the children: local data below `home`, the queue in the embedded Valkey.
+
+    An outside `redis_url` stays. Raises `Malformed` for settings that name tables in AWS.
+    """
+    if settings.ledger_table:
+        raise Malformed("`sentinel up` keeps its data on this machine: unset SENTINEL_LEDGER_TABLE")
+    return replace(
+        settings,
+        home=str(home.absolute()),
+        redis_url=settings.redis_url or valkey.url(home),
+        catalog_seconds=min(settings.catalog_seconds, CATALOG_SECONDS),
+        drain_block_ms=settings.drain_block_ms or BLOCK_MS,
+    )
+
+
+@dataclass(slots=True)
+class _Child:
+    """A program that is to run. `pass_fds` are inherited; `started` is when it last was, monotonic seconds."""
+
+    name: str
+    command: list[str]
+    pass_fds: tuple[int, ...] = ()
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    failures: int = 0
+    again: float = 0.0
+
+    @property
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """Runs a tree. Use it as a context: leaving it drains. `tell` gets lines about what goes wrong.
+
+    `settings` are those of `settings_for`; `port` 0 takes a free one. Raises `Conflict` where somebody runs
+    on the folder already, `Unavailable` where the tree does not come up or the port is taken, and `Missing`
+    where there is no Valkey or no functions.
+    """
+
+    settings: Settings
+    port: int = 8787
+    tell: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    _children: list[_Child] = field(default_factory=list)
+    _lock: homes.Lock | None = None
+    _listener: socket.socket | None = None
+    _hurried: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def home(self) -> Path:
+        """The folder of all data."""
+        return Path(self.settings.home)
+
+    @property
+    def url(self) -> str:
+        """Where the gateway is."""
+        assert self._listener is not None  # noqa: S101 - for the type checker
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Supervisor:
+        self._lock = homes.lock(self.home)
+        try:
+            self._start()
+        except BaseException:
+            self.hurry()
+            self.drain()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.drain()
+
+    def _start(self) -> None:
+        from sentinel.local import functions, gateway_socket, recovery
+
+        functions.folder()
+        self._listener = gateway_socket.listen(self.port)
+        if self.settings.redis_url == valkey.url(self.home):
+            valkey.shut_down(valkey.socket_path(self.home))
+            config = str(valkey.configure(self.home))
+            self._children.append(_Child("valkey", [*_python("sentinel.local.valkey"), config]))
+        fd = self._listener.fileno()
+        child = _python("sentinel.local.child")
+        self._children.append(_Child("gateway", [*child, "gateway", str(fd)], (fd,)))
+        self._children.append(_Child("feeds", [*child, "feeds"]))
+        self._children += [_Child(name, [*child, name]) for name in ("work_siem", "work_action")]
+        for each in self._children[:3]:
+            self._spawn(each)
+        recovery.take_up(self.settings)
+        for each in self._children[3:]:
+            self._spawn(each)
+        self._wait_ready()
+        homes.publish(self.home, self.url)
+
+    def _spawn(self, child: _Child) -> None:
+        # The pipe at its standard input is held open by this process alone: see `lifeline`.
+        child.process = subprocess.Popen(  # noqa: S603 - our own modules
+            child.command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            env={**self.environ, **self.settings.to_environ()},
+            pass_fds=child.pass_fds,
+            start_new_session=True,
+        )
+        child.started = time.monotonic()
+
+    def _wait_ready(self) -> None:
+        end = time.monotonic() + READY_SECONDS
+        while not self._ready():
+            if time.monotonic() > end:
+                raise Unavailable(f"the gateway or Valkey did not come up in {READY_SECONDS:.0f} s")
+            self.tend()
+            if any(child.failures >= len(_PAUSES) for child in self._children):
+                name = next(child.name for child in self._children if child.failures >= len(_PAUSES))
+                raise Unavailable(f"{name} dies at each start; its last lines are above")
+            time.sleep(0.02)
+
+    def _ready(self) -> bool:
+        if self._children[0].name == "valkey" and not valkey.answers(valkey.socket_path(self.home)):
+            return False
+        connection = http.client.HTTPConnection("127.0.0.1", int(self.url.rpartition(":")[2]), timeout=0.5)
+        try:
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+    def watch(self, stop: threading.Event) -> None:
+        """Keep every child running until `stop` is set."""
+        while not stop.wait(_TICK):
+            self.tend()
+
+    def tend(self) -> None:
+        """Look after the children once: start again what died, after a pause that grows."""
+        now = time.monotonic()
+        for child in self._children:
+            if child.process is None or child.alive:
+                continue
+            if not child.again:
+                child.failures = 1 if now - child.started > HEALTHY_SECONDS else child.failures + 1
+                child.again = now + _PAUSES[min(child.failures, len(_PAUSES)) - 1]
+                self.tell(f"{child.name} ended ({_how(child.process.returncode)}); starting it again")
+            if now >= child.again:
+                _close(child.process)
+                child.again = 0.0
+                self._spawn(child)
+
+    def hurry(self) -> None:
+        """Make the drain kill what is left instead of waiting for it."""
+        self._hurried.set()
+
+    def drain(self) -> None:
+        """Stop the tree in order and let go of the folder. Safe to call twice."""
+        homes.withdraw(self.home)
+        if self._listener is not None:
+            self._listener.close()
+        for stage in _STAGES:
+            self._stop([child for child in self._children if child.name in stage and child.process])
+        self._children.clear()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _stop(self, children: list[_Child]) -> None:
+        end = time.monotonic() + GRACE_SECONDS
+        for child in children:
+            if child.alive and child.process is not None:
+                child.process.terminate()
+        for child in children:
+            while child.alive and child.process is not None:
+                if self._hurried.is_set() or time.monotonic() > end:
+                    child.process.kill()
+                    child.process.wait()
+                time.sleep(0.01)
+            if child.process is not None:
+                _close(child.process)
+
+
+def _python(module: str) -> list[str]:
+    return [sys.executable, "-m", module]
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
+
+
+def _how(code: int | None) -> str:
+    return f"killed by signal {-code}" if code is not None and code < 0 else f"exit code {code}"

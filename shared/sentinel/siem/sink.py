@@ -1,0 +1,172 @@
+"""What a SIEM is told, what a sink is, and what may become of a batch: values and one contract, no I/O.
+
+A sink turns notices into the bytes of one product's protocol and reads that product's answers. It sends
+nothing: `actions.siem_send` does, through the ports. What a sink cannot make exactly-once it makes
+recognisable: every event carries an id that is the same however often it is sent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from hashlib import sha256
+from typing import Annotated, Protocol
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from sentinel.core.recipes import Name
+from sentinel.ports import FileAppend, HttpRequest, HttpResponse
+
+_GUID = re.compile(r"(?i)[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One matched entry as it is told to a SIEM.
+
+    `t` is the ledger's time in epoch nanoseconds. `rule`, `title` and `level` are the Sigma rule's. `key`
+    is the effect key of the step that tells. `entry` holds the bytes as stored; empty where only the
+    entry's place is to be told.
+    """
+
+    t: int
+    service: str
+    chain: str
+    seq: int
+    rule: str
+    title: str
+    level: str
+    task: str
+    recipe: str
+    key: str
+    entry: bytes = field(default=b"", repr=False)
+
+    @property
+    def id(self) -> str:
+        """The event's id: SHA256(effect key ‖ chain ‖ seq), 64 hex digits; the same in every attempt."""
+        return sha256(f"{self.key}\n{self.chain}\n{self.seq}".encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One event in a sink's encoding, with the event's id."""
+
+    id: str
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one request carries. `key` names the batch; the same items of a step have the same key."""
+
+    key: str
+    items: tuple[Item, ...]
+
+
+class Fate(StrEnum):
+    """What became of one item of a batch: `OPEN` items were not looked at and have to be sent again."""
+
+    DELIVERED = "delivered"
+    REFUSED = "refused"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """All of the batch was accepted. `slow_down`: the target asks for a pause before the next one."""
+
+    slow_down: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAfter:
+    """None of the batch counts as accepted; send all of it again. `after` is the target's wish, seconds."""
+
+    reason: str
+    after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Something in the batch will never be accepted. `fates` has one item for each of the batch's.
+
+    Where every fate is `OPEN`, the target did not say which item it minds: send smaller batches.
+    """
+
+    reason: str
+    fates: tuple[Fate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """The sink is set up wrongly: nothing will be accepted until a person changes that. Keep the data."""
+
+    reason: str
+
+
+Outcome = Delivered | RetryAfter | Refused | Parked
+
+
+class Sink(Protocol):
+    """One product's protocol: pure, so that a test can compare bytes.
+
+    `max_events` and `max_bytes` bound a batch (bytes of the encoded items, each with one byte between).
+    """
+
+    max_events: int
+    max_bytes: int
+
+    def encode(self, notice: Notice) -> bytes:
+        """Encode one event."""
+
+    def request(self, batch: Batch) -> HttpRequest | FileAppend:
+        """Return what carries the batch to its target."""
+
+    def outcome(self, response: HttpResponse, batch: Batch) -> Outcome:
+        """Say what an answer means for the batch. Reasons never quote the answer's body."""
+
+
+def batches(
+    sink: Sink, step_key: str, items: Iterable[Item], max_events: int | None = None
+) -> Iterator[Batch]:
+    """Cut items into batches within the sink's limits, in order; `max_events` may lower the sink's own.
+
+    An item that is over `max_bytes` by itself travels alone, for the target to refuse.
+    """
+    limit = min(sink.max_events, max_events or sink.max_events)
+    held: list[Item] = []
+    size = 0
+    for item in items:
+        more = len(item.data) + 1
+        if held and (len(held) >= limit or size + more > sink.max_bytes):
+            yield _batch(step_key, held)
+            held, size = [], 0
+        held.append(item)
+        size += more
+    if held:
+        yield _batch(step_key, held)
+
+
+def _batch(step_key: str, items: list[Item]) -> Batch:
+    named = "\n".join([step_key, *(item.id for item in items)])
+    return Batch(sha256(named.encode()).hexdigest(), tuple(items))
+
+
+def _secret_name(text: str) -> str:
+    if _GUID.fullmatch(text.strip().removeprefix("Splunk ").strip()):
+        raise ValueError("this looks like a token; store it as a secret and write the secret's name here")
+    return text
+
+
+SecretName = Annotated[Name, AfterValidator(_secret_name)]
+
+
+class SinkConfig(BaseModel):
+    """What every sink's configuration has: which kind it is, and the name of the secret it needs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: str
+    token: str = ""

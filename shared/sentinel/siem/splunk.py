@@ -1,0 +1,210 @@
+"""The `splunk` sink: Splunk's HTTP Event Collector (HEC), JSON endpoint.
+
+Format and codes are those of Splunk's "HTTP Event Collector REST API endpoints" and "Troubleshoot HTTP
+Event Collector" pages: concatenated JSON objects (no array), gzip, `Authorization: Splunk <token>`, and an
+answer `{"text", "code", "invalid-event-number"?}` whose code says more than the status. HEC cannot be asked
+whether it has an event, so delivery is at least once, and the indexed field `sentinel_event_id` is the same
+in every attempt: `| dedup sentinel_event_id`. Indexer acknowledgement is not used.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Mapping
+from typing import Literal
+
+import orjson
+from pydantic import Field, field_validator
+
+from sentinel.core import urls
+from sentinel.ports import HttpRequest, HttpResponse
+from sentinel.siem.file import embedded
+from sentinel.siem.sink import (
+    Batch,
+    Delivered,
+    Fate,
+    Notice,
+    Outcome,
+    Parked,
+    Refused,
+    RetryAfter,
+    SecretName,
+    SinkConfig,
+)
+
+PATH = "/services/collector/event"
+_MILLISECOND = 1_000_000
+_BLANK = frozenset({b"", b"{}", b"[]", b"null", b'""'})  # HEC answers a blank event with code 13
+
+CODES: Mapping[int, str] = {
+    0: "success",
+    1: "token disabled",
+    2: "token is required",
+    3: "invalid authorization",
+    4: "invalid token",
+    5: "no data",
+    6: "invalid data format",
+    7: "incorrect index",
+    8: "internal server error",
+    9: "server is busy",
+    10: "data channel is missing",
+    11: "invalid data channel",
+    12: "event field is required",
+    13: "event field cannot be blank",
+    14: "acknowledgement is disabled",
+    15: "error in handling indexed fields",
+    16: "query string authorization is not enabled",
+    18: "queues are full",
+    19: "acknowledgement service is down",
+    20: "queues are full and acknowledgement service is down",
+    21: "invalid token",
+    22: "token disabled",
+    23: "server is shutting down",
+    24: "accepted; queue is approaching its capacity",
+    25: "accepted; acknowledgement queue is approaching its capacity",
+    26: "queue is at capacity",
+    27: "acknowledgement queue is at capacity",
+}
+_ACCEPTED = frozenset({0, 24, 25})
+_SLOW_DOWN = frozenset({24, 25})
+_BUSY = frozenset({8, 9, 18, 19, 20, 23, 26, 27})
+_SETUP = frozenset({1, 2, 3, 4, 7, 10, 11, 14, 16, 21, 22})
+_ITEM = frozenset({5, 6, 12, 13, 15})
+
+
+class SplunkConfig(SinkConfig):
+    """`token` is the name of the secret that holds the HEC token. Empty fields are left to the token's own.
+
+    `url` without a path gets HEC's; plain http is taken for loopback addresses only, since the token
+    travels with each request. `host` is by default the entry's service.
+    """
+
+    kind: Literal["splunk"]
+    url: str
+    token: SecretName
+    index: str = Field(default="", max_length=100)
+    source: str = Field(default="sentinel", max_length=200)
+    sourcetype: str = Field(default="_json", max_length=200)
+    host: str = Field(default="", max_length=200)
+    timeout: float = Field(default=10.0, ge=1, le=20)
+
+    @field_validator("url")
+    @classmethod
+    def _collector(cls, url: str) -> str:
+        parts = urls.parse(url)
+        if parts.query or parts.fragment:
+            raise ValueError("the URL has no query and no fragment")
+        if not urls.safe_for_secrets(parts):
+            raise ValueError("the URL begins with https://, since the token travels with each request")
+        return url if parts.path not in {"", "/"} else f"{parts.scheme}://{parts.netloc}{PATH}"
+
+
+class SplunkSink:
+    """Encodes notices for HEC and reads its answers. Splunk Cloud recommends requests below 1 MB."""
+
+    max_events = 500
+    max_bytes = 900_000
+
+    def __init__(self, config: SplunkConfig, token: str) -> None:
+        self._config = config
+        self._token = token
+
+    def encode(self, notice: Notice) -> bytes:
+        """Encode one event: the entry itself as `event`, what Sentinel knows about it as indexed `fields`.
+
+        `time` is epoch seconds with milliseconds, written from integers: Splunk 10 answers a number in
+        exponent form with code 15. All `fields` are flat strings, since others get code 15 too.
+        """
+        config = self._config
+        millis = notice.t // _MILLISECOND
+        told: dict[str, object] = {
+            "time": orjson.Fragment(b"%d.%03d" % divmod(millis, 1000)),
+            "host": config.host or notice.service,
+            "source": config.source,
+            "sourcetype": config.sourcetype,
+            "index": config.index,
+            "event": _event(notice),
+            "fields": {**_facts(notice), "sentinel_event_id": notice.id},
+        }
+        return orjson.dumps({name: value for name, value in told.items() if value != ""})
+
+    def request(self, batch: Batch) -> HttpRequest:
+        """Return the POST that carries a batch."""
+        headers = {
+            "Authorization": f"Splunk {self._token}",
+            "Content-Type": "application/json",
+            "Content-Encoding": "gzip",
+        }
+        body = gzip.compress(b"\n".join(item.data for item in batch.items), compresslevel=6, mtime=0)
+        return HttpRequest("POST", self._config.url, headers, body, self._config.timeout)
+
+    def outcome(self, response: HttpResponse, batch: Batch) -> Outcome:
+        """Say what an answer means: by its code, else by its status."""
+        told = _answer(response)
+        code = told.get("code")
+        if not isinstance(code, int) or code not in CODES:
+            return _by_status(response, batch)
+        reason = f"{CODES[code]} ({response.status}/{code})"
+        if code in _ACCEPTED and response.status < 300:
+            return Delivered(slow_down=code in _SLOW_DOWN)
+        if code in _ITEM:
+            return Refused(reason, _fates(told.get("invalid-event-number"), len(batch.items)))
+        if code in _SETUP:
+            return Parked(reason)
+        if code in _BUSY:
+            return RetryAfter(reason, retry_after(response))
+        return _by_status(response, batch)
+
+
+def _event(notice: Notice) -> object:
+    if not notice.entry:
+        return _facts(notice)
+    if notice.entry.strip() in _BLANK:
+        return f"(empty entry) {notice.entry.decode().strip()}"
+    return embedded(notice.entry)
+
+
+def _facts(notice: Notice) -> dict[str, str]:
+    facts = {
+        "sentinel_service": notice.service,
+        "sentinel_chain": notice.chain,
+        "sentinel_seq": str(notice.seq),
+        "sentinel_rule": notice.rule,
+        "sentinel_title": notice.title,
+        "sentinel_level": notice.level,
+        "sentinel_task": notice.task,
+        "sentinel_recipe": notice.recipe,
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def _answer(response: HttpResponse) -> dict[str, object]:
+    try:
+        told = orjson.loads(response.body)
+    except orjson.JSONDecodeError:
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _fates(number: object, count: int) -> tuple[Fate, ...]:
+    """Read `invalid-event-number` (from 0): HEC took the events before it and looked at none after it."""
+    if isinstance(number, int) and 0 <= number < count:
+        rest = count - number - 1
+        return (Fate.DELIVERED,) * number + (Fate.REFUSED,) + (Fate.OPEN,) * rest
+    return (Fate.REFUSED,) if count == 1 else (Fate.OPEN,) * count
+
+
+def _by_status(response: HttpResponse, batch: Batch) -> Outcome:
+    """Judge an answer that is not HEC's own: a load balancer's, a proxy's, a web page's."""
+    status = response.status
+    if status in {408, 425, 429} or status >= 500:
+        return RetryAfter(f"status {status}", retry_after(response))
+    if status == 413:
+        return Refused("the request is too large (413)", _fates(None, len(batch.items)))
+    return Parked(f"status {status} with no answer of an event collector; is the URL right?")
+
+
+def retry_after(response: HttpResponse) -> float | None:
+    """Return `Retry-After` in seconds where it is a number; HEC and load balancers send no dates."""
+    text = response.headers.get("retry-after", "").strip()
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 7 else None

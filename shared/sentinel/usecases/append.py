@@ -1,0 +1,204 @@
+"""Append: the one place where batches become segments of a chain, exactly once each.
+
+An `Appender` keeps the heads of its chains in memory, so that a warm, uncontended append is one write and
+no read. Losing a race costs one more write: the answer brings the segment that won. After a time-out the
+same segment goes to the same slot again, and is recognised there by its batch id if it had landed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from sentinel.core.chain import NONCE_BYTES
+from sentinel.core.segment import Batch, Draft, Head, Part, Segment
+from sentinel.errors import Conflict, Unavailable
+from sentinel.ports import Ledger, SlotTaken
+
+SECOND = 1_000_000_000
+HEAD_FRESH = 300 * SECOND  # a head held for longer is read again: old slots leave the table
+WALK = 2  # slots found taken one after the other before the head is read
+TRIES = 4  # sends of one segment to one slot before the caller is told to come back
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a producer gets for a batch: where its entries stand. `head` is H of the batch's last entry.
+
+    `first` is the sequence number of its first entry; `t` the time of its last segment, epoch nanoseconds.
+    """
+
+    chain: str
+    first: int
+    count: int
+    head: bytes
+    t: int
+    batch_id: bytes
+
+    def json(self) -> dict[str, object]:
+        """Return the receipt as it is sent: bytes in hex."""
+        return {
+            "chain": self.chain,
+            "first": self.first,
+            "count": self.count,
+            "head": self.head.hex(),
+            "t": self.t,
+            "batch_id": self.batch_id.hex(),
+        }
+
+
+def lane_of(instance: str, lanes: int) -> int:
+    """Choose the lane of a producer: always the same one, so that its own order is kept."""
+    return 0 if lanes == 1 else int.from_bytes(sha256(instance.encode()).digest()[:8], "big") % lanes
+
+
+@dataclass(slots=True)
+class _Warm:
+    """The head of a chain as this process knows it, and when it learnt it. `lock` orders its writers."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    head: Head | None = None
+    seen: int = 0
+
+
+@dataclass(slots=True)
+class Appender:
+    """Appends batches to chains. One a process; safe for any number of threads.
+
+    `clock` gives epoch nanoseconds, `entropy(n)` n random bytes, `jitter()` a number in [0, 1), `sleep`
+    takes seconds.
+    """
+
+    ledger: Ledger
+    clock: Callable[[], int]
+    entropy: Callable[[int], bytes]
+    jitter: Callable[[], float]
+    sleep: Callable[[float], None]
+    _warm: dict[str, _Warm] = field(default_factory=dict)
+
+    def append(self, chain: str, batch: Batch, within: int | None = None) -> Receipt:
+        """Store a batch once and return its receipt; the same receipt where it is stored already.
+
+        `within` limits recognition to batches stored at most so many nanoseconds ago; None means as far
+        back as the dedup window goes. Raises `Conflict` where the batch id stands for a batch of another
+        size, and `Unavailable` where the ledger does not answer: then it may be stored, whole or in part,
+        and sending the same batch again completes it.
+        """
+        warm = self._warm.get(chain) or self._warm.setdefault(chain, _Warm())
+        with warm.lock:
+            return _Append(self, warm, chain, batch, within).run()
+
+
+class _Append:
+    """One batch on its way into one chain."""
+
+    def __init__(self, appender: Appender, warm: _Warm, chain: str, batch: Batch, within: int | None) -> None:
+        self._by = appender
+        self._warm = warm
+        self._chain = chain
+        self._batch = batch
+        self._within = within
+        self._taken = 0
+        self._draft: Draft | None = None
+        self._first: int | None = None
+
+    def run(self) -> Receipt:
+        while True:
+            head = self._head()
+            found = self._recognise(head)
+            if found and found[0].end == found[0].total:
+                return self._stored_earlier(head, found)
+            offset = found[0].end if found else 0
+            placed = self._place(head, offset)
+            if placed is None:
+                continue
+            segment, after = placed
+            if offset == 0:
+                self._first = segment.first
+            if after.next - segment.first + offset == len(self._batch.entries):
+                return self._receipt(segment.first, segment.head, segment.t)
+
+    def _head(self) -> Head:
+        now = self._by.clock()
+        if self._warm.head is None or self._taken >= WALK or not 0 <= now - self._warm.seen < HEAD_FRESH:
+            newest = self._by.ledger.head(self._chain)
+            self._learn(Head.after(newest) if newest else Head.genesis(self._chain))
+            self._taken = 0
+        assert self._warm.head is not None  # noqa: S101 - for the type checker
+        return self._warm.head
+
+    def _learn(self, head: Head) -> None:
+        self._warm.head = head
+        self._warm.seen = self._by.clock()
+
+    def _recognise(self, head: Head) -> tuple[Part, int] | None:
+        """Find the newest stored part of this batch in the dedup window."""
+        found = head.find(self._batch.batch_id)
+        if found is None:
+            return None
+        part, first = found
+        ours = self._draft is not None and self._draft.part.offset <= part.offset
+        if self._within is not None and not ours and self._by.clock() - self._at(first).t > self._within:
+            return None
+        if part.total != len(self._batch.entries):
+            raise Conflict(
+                f"this batch id was used for a batch of {part.total} entries; "
+                f"a batch of {len(self._batch.entries)} needs an id of its own"
+            )
+        return found
+
+    def _place(self, head: Head, offset: int) -> tuple[Segment, Head] | None:
+        """Try the next slot with the part of the batch from `offset`; None where another segment has it."""
+        if self._draft is None or self._draft.part.offset != offset:
+            self._draft = self._batch.draft(offset, self._by.entropy(NONCE_BYTES))
+        segment, after = self._draft.place(self._chain, head, self._by.clock())
+        try:
+            self._send(segment)
+        except SlotTaken as taken:
+            self._learn(Head.after(taken.segment))
+            if taken.segment.head == segment.head:
+                return segment, after  # it had landed, and only the answer was lost
+            self._taken += 1
+            self._by.sleep(self._by.jitter() * 0.01 * 2 ** min(self._taken, 5))
+            return None
+        self._learn(after)
+        return segment, after
+
+    def _send(self, segment: Segment) -> None:
+        for attempt in range(1, TRIES + 1):
+            try:
+                return self._by.ledger.append(segment)
+            except Unavailable as error:
+                if attempt == TRIES:
+                    # The slot may be ours or anybody's: whoever comes next asks.
+                    self._warm.head = None
+                    raise
+                self._by.sleep(self._by.jitter() * min(error.retry_after, 0.05 * 2**attempt))
+        return None
+
+    def _stored_earlier(self, head: Head, found: tuple[Part, int]) -> Receipt:
+        """Tell where a batch stands that was complete before. Reads where it is not the newest."""
+        part, last = found
+        if last + part.count == head.next:
+            return self._receipt(last, head.hash, head.t)
+        stored = self._at(last)
+        return self._receipt(last, stored.head, stored.t)
+
+    def _receipt(self, last: int, head: bytes, t: int) -> Receipt:
+        """Make the receipt; `last` is where the batch's last part begins."""
+        total = len(self._batch.entries)
+        while self._first is None:  # stored earlier: look back for its first part
+            mine = self._at(last).parts[-1][0]
+            if mine.batch_id == self._batch.batch_id and mine.offset == 0:
+                self._first = last
+            else:
+                last = self._at(last - 1).first
+        return Receipt(self._chain, self._first, total, head, t, self._batch.batch_id)
+
+    def _at(self, seq: int) -> Segment:
+        found = self._by.ledger.at(self._chain, seq)
+        if found is None:
+            raise Unavailable("the ledger does not show a batch that its dedup window names")
+        return found

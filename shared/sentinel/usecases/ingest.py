@@ -1,0 +1,190 @@
+"""Ingest: a request's body becomes a batch, the batch is appended, the producer gets its receipt.
+
+`entries` takes NDJSON, `logs` takes OTLP. Both answer only once the entries are durable.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Literal
+
+from sentinel.core import entry as ndjson
+from sentinel.core.chain import chain_id, check_service
+from sentinel.core.segment import BATCH_ID_BYTES, Batch
+from sentinel.errors import Malformed, TooLarge
+from sentinel.usecases.append import SECOND, Appender, Receipt, lane_of
+
+SAME_CONTENT = 300 * SECOND  # how long equal OTLP content counts as the same batch
+MAX_BATCH_ID = 128
+MAX_CONTEXT = 256
+
+_HEX_ID = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who sent a batch and how: what its context commits to. Empty values are left out."""
+
+    service: str
+    endpoint: str
+    request_id: str
+    subject: str = ""
+    certificate: str = ""
+    address: str = ""
+    agent: str = ""
+    instance: str = ""
+
+    def context(self) -> dict[str, object]:
+        """Return the context of the batch's segments; values are cut at 256 characters."""
+        told = {
+            "service": self.service,
+            "endpoint": self.endpoint,
+            "request": self.request_id,
+            "subject": self.subject,
+            "certificate": self.certificate,
+            "address": self.address,
+            "agent": self.agent,
+            "instance": self.instance,
+        }
+        return {name: _plain(value[:MAX_CONTEXT]) for name, value in told.items() if value}
+
+
+def _plain(text: str) -> str:
+    """Replace what UTF-8 cannot carry: header values are not always text."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def decompress(body: bytes, encoding: str) -> bytes:
+    """Undo `Content-Encoding` (RFC 9110 8.4): identity, gzip (RFC 1952) or zstd (RFC 8878).
+
+    Never makes more than one byte over the largest batch. Raises `Malformed` for other encodings and
+    broken data, `TooLarge` beyond the limit.
+    """
+    name = encoding.strip().lower()
+    if name in {"", "identity"}:
+        return body
+    if name in {"gzip", "x-gzip"}:
+        plain = _gunzip(body)
+    elif name == "zstd":
+        plain = _unzstd(body)
+    else:
+        raise Malformed("this Content-Encoding is not known; use gzip, zstd or identity")
+    if len(plain) > ndjson.MAX_BATCH_BYTES:
+        raise TooLarge(f"the batch unpacks to over {ndjson.MAX_BATCH_BYTES} bytes; send it in parts")
+    return plain
+
+
+def _gunzip(body: bytes) -> bytes:
+    room = ndjson.MAX_BATCH_BYTES + 1
+    found = []
+    try:
+        while body and room > 0:
+            member = zlib.decompressobj(wbits=31)
+            found.append(member.decompress(body, room))
+            room -= len(found[-1])
+            if not member.eof and room > 0:
+                raise Malformed("the gzip body is cut off")
+            body = member.unused_data
+    except zlib.error:
+        raise Malformed("the body is not gzip") from None
+    return b"".join(found)
+
+
+def _unzstd(body: bytes) -> bytes:
+    import zstandard
+
+    # A stranger's frame may ask for a window of gigabytes; RFC 8878 asks decoders to support 8 MiB.
+    decoder = zstandard.ZstdDecompressor(max_window_size=1 << 23)
+    try:
+        # The reader bounds what comes out but takes a cut-off frame for a whole one, so it only measures.
+        measured = decoder.stream_reader(body, read_across_frames=True).read(ndjson.MAX_BATCH_BYTES + 1)
+        found = []
+        while body and len(measured) <= ndjson.MAX_BATCH_BYTES:
+            frame = decoder.decompressobj()
+            found.append(frame.decompress(body))
+            if not frame.eof:
+                raise Malformed("the zstd body is cut off")
+            body = frame.unused_data
+    except zstandard.ZstdError:
+        raise Malformed("the body is not zstd") from None
+    return b"".join(found) or measured
+
+
+def batch_id(text: str) -> bytes:
+    """Read a client's batch id: a UUID or 32 hex digits are its 16 bytes; other text is hashed to 16."""
+    if _HEX_ID.fullmatch(text):
+        return bytes.fromhex(text.replace("-", ""))
+    if not 1 <= len(text) <= MAX_BATCH_ID or not text.isprintable():
+        raise Malformed(
+            f"Sentinel-Batch-Id is a UUID, 32 hex digits or 1 to {MAX_BATCH_ID} printable characters"
+        )
+    return sha256(b"SB1" + text.encode()).digest()[:BATCH_ID_BYTES]
+
+
+@dataclass(frozen=True, slots=True)
+class Ingest:
+    """The use case. `lanes` is how many chains a service is spread over."""
+
+    appender: Appender
+    lanes: int = 1
+
+    def entries(
+        self, origin: Origin, body: bytes, headers: Mapping[str, str], partial: bool = False
+    ) -> dict[str, object]:
+        """Store an NDJSON body (`core.entry`) and return the receipt.
+
+        Headers in lower case: `content-encoding`, `sentinel-batch-id`. Without a batch id each request
+        is a batch of its own. A bad line rejects the batch with the first 20 bad lines; with `partial`
+        the good lines are stored, and the receipt says `rejected` and `problems`.
+        """
+        lines = ndjson.parse(decompress(body, headers.get("content-encoding", "")))
+        if lines.bad and not (partial and lines.entries):
+            raise Malformed(
+                f"{lines.bad} of the lines are not entries; nothing was stored. Mend them, or send "
+                "?partial=true to store the others",
+                lines.problems,
+            )
+        given = headers.get("sentinel-batch-id")
+        name = batch_id(given) if given else _digest("request", origin.service, origin.request_id.encode())
+        receipt = self._append(origin, name, lines.entries, None).json()
+        if lines.bad:
+            receipt |= {"rejected": lines.bad, "problems": lines.problems}
+        return receipt
+
+    def logs(
+        self, origin: Origin, body: bytes, headers: Mapping[str, str], form: Literal["json", "protobuf"]
+    ) -> tuple[int, int, str]:
+        """Store the records of an OTLP ExportLogsServiceRequest; return (stored, rejected, why).
+
+        The exporter has no batch id and retries the same content, so equal content within five minutes
+        is the same batch.
+        """
+        from sentinel.core import otlp
+
+        plain = decompress(body, headers.get("content-encoding", ""))
+        if len(plain) > ndjson.MAX_BATCH_BYTES:
+            raise TooLarge(f"the request is over {ndjson.MAX_BATCH_BYTES} bytes; export smaller batches")
+        found = otlp.records(plain, form)
+        good = [each for each in found.entries if len(each) <= ndjson.MAX_ENTRY_BYTES]
+        if len(good) > ndjson.MAX_ENTRIES:
+            raise TooLarge(f"the request has over {ndjson.MAX_ENTRIES} records; export smaller batches")
+        if good:
+            name = _digest("content", origin.service, b"\n".join(good))
+            self._append(origin, name, good, SAME_CONTENT)
+        long = len(found.entries) - len(good)
+        why = found.why or (f"a record is over {ndjson.MAX_ENTRY_BYTES} bytes" if long else "")
+        return len(good), found.rejected + long, why
+
+    def _append(self, origin: Origin, name: bytes, entries: list[bytes], within: int | None) -> Receipt:
+        service = check_service(origin.service)
+        lane = lane_of(origin.instance or origin.address, self.lanes)
+        batch = Batch(name, entries, origin.context())
+        return self.appender.append(chain_id(service, lane), batch, within)
+
+
+def _digest(kind: str, service: str, data: bytes) -> bytes:
+    return sha256(b"SB1" + kind.encode() + b"\0" + service.encode() + b"\0" + data).digest()[:BATCH_ID_BYTES]

@@ -1,0 +1,111 @@
+"""Running a worker: drains its stream of hints until it is empty or time is nearly up.
+
+First it takes over what dead workers left, to the end of the pending list, then it takes new hints. A hint is
+acknowledged when its task needs nothing more from it: it was run, or somebody else has it, or the sweep will
+hint it again. A hint for no task at all is acknowledged and counted, so that it blocks nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sentinel.core.tasks import SECOND
+from sentinel.errors import Conflict, Tampered, Unavailable
+from sentinel.ports import Hint
+from sentinel.usecases.execute import Executor
+
+# One name for all consumers: Redis keeps every name it has heard for good, and a function has a new one at
+# each cold start. Who took a hint shows in the task; when it was taken is all that `claim` asks for.
+CONSUMER = "worker"
+MARGIN = 12 * SECOND  # no new step is begun so shortly before the end: http.call may take 10 s
+BATCH = 8
+
+_TASK_ID = re.compile(r"[a-z2-7]{26}")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What one drain did, in tasks: by the state they were left in, and why others were not run.
+
+    `skipped` had ended, were leased or not due; `lost` were moved by somebody else meanwhile; `poison` are
+    hints for no task.
+    """
+
+    succeeded: int = 0
+    failed: int = 0
+    waiting: int = 0
+    queued: int = 0
+    skipped: int = 0
+    lost: int = 0
+    poison: int = 0
+
+
+def drain(
+    executor: Executor, deadline: int, margin: int = MARGIN, batch: int = BATCH, block_ms: int = 0
+) -> Drained:
+    """Run what is hinted on the executor's stream until there is none, or until `margin` before `deadline`.
+
+    `deadline` is in epoch nanoseconds; a step that was begun goes on past the margin. Waits at most
+    `block_ms` for the first hint. Raises `Unavailable` where a store or the queue does not answer, once the
+    batch at hand is through, and `Tampered` at the end where an entry could not be read.
+    """
+    until = deadline - margin
+    counts: Counter[str] = Counter()
+    tampered: Tampered | None = None
+    for hints in _hints(executor, until, batch, block_ms):
+        finished, left = [], []
+        unavailable: Unavailable | None = None
+        for hint in hints:
+            if executor.clock() >= until:
+                left.append(hint)
+                continue
+            try:
+                counts[_run(executor, hint, until)] += 1
+            except Unavailable as error:
+                unavailable = error
+                continue
+            except Tampered as error:
+                tampered = tampered or error
+                counts["failed"] += 1
+            finished.append(hint)
+        # What there is no time for goes to the end of the stream, not to whoever claims it a lease later.
+        executor.queue.add(executor.stream, [hint.task_id for hint in left])
+        executor.queue.done(executor.stream, finished + left)
+        if unavailable is not None:
+            raise unavailable
+    if tampered is not None:
+        raise tampered
+    return Drained(**counts)
+
+
+def _hints(executor: Executor, until: int, batch: int, block_ms: int) -> Iterator[list[Hint]]:
+    queue, stream = executor.queue, executor.stream
+    idle_ms = executor.lease * 1000 // SECOND
+    while executor.clock() < until:
+        hints = queue.claim(stream, CONSUMER, idle_ms, batch)
+        if not hints:
+            break
+        yield hints
+    while executor.clock() < until:
+        hints = queue.take(stream, CONSUMER, batch, block_ms)
+        if not hints:
+            return
+        yield hints
+
+
+def _run(executor: Executor, hint: Hint, until: int) -> str:
+    task = executor.tasks.get(hint.task_id) if _TASK_ID.fullmatch(hint.task_id) else None
+    if task is None:
+        log.error("a hint on stream %s names no task; it is dropped", executor.stream)
+        return "poison"
+    try:
+        after = executor.execute(task, until)
+    except Conflict:
+        return "lost"
+    return "skipped" if after is None else after.state.value

@@ -1,0 +1,85 @@
+"""The sweep: looks after every task whose time has come, so that no lost hint or worker loses a task.
+
+Each task that it finds is moved by one conditional write before it is hinted. The write puts the task's `due`
+on, so that tasks behind it are reached, and of several sweeps at once one acts; the lineage tells of it. A
+queued task that nobody takes is hinted at growing intervals, so that a stopped worker does not make the
+stream grow with every sweep.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sentinel.core.tasks import QUEUE_GRACE, SECOND, Event, State, Task, abandoned, moved
+from sentinel.errors import Conflict
+from sentinel.ports import Doorbell, Queue, Tasks
+from sentinel.usecases.dispatch import hint
+
+MAX_SWEPT = 500
+_LONGEST = 300 * SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one sweep did: tasks hinted again, waits that ended, leases that ran out, lost races.
+
+    `more` says that the bound was reached and another sweep would find more.
+    """
+
+    again: int
+    woken: int
+    abandoned: int
+    conflicts: int
+    more: bool
+
+
+def sweep(
+    tasks: Tasks,
+    queue: Queue,
+    doorbell: Doorbell,
+    clock: Callable[[], int],
+    nonce: Callable[[], bytes],
+    limit: int = MAX_SWEPT,
+    grace: int = QUEUE_GRACE,
+) -> Swept:
+    """Look after at most `limit` tasks that are due, earliest first.
+
+    Raises `Unavailable` where a store or the queue does not answer; the tasks are found again by then.
+    """
+    now = clock()
+    due = tasks.due(now, limit)
+    hints: defaultdict[str, list[str]] = defaultdict(list)
+    counts = dict.fromkeys((State.QUEUED, State.WAITING, State.RUNNING), 0)
+    conflicts = 0
+    for task in due:
+        if task.state.ended or task.due > now:  # a store's index may lag behind
+            continue
+        after, event = _next(task, now, grace, nonce())
+        try:
+            tasks.move(task, after, event)
+        except Conflict:
+            conflicts += 1
+            continue
+        counts[task.state] += 1
+        hints[after.stream].append(task.id)
+    hint(hints, queue, doorbell)
+    return Swept(
+        again=counts[State.QUEUED],
+        woken=counts[State.WAITING],
+        abandoned=counts[State.RUNNING],
+        conflicts=conflicts,
+        more=len(due) >= limit,
+    )
+
+
+def _next(task: Task, now: int, grace: int, nonce: bytes) -> tuple[Task, Event]:
+    if task.state is State.RUNNING:
+        return abandoned(task, now, nonce)
+    if task.state is State.WAITING:
+        facts = {"step": task.step, "reason": "its time to be tried again has come"}
+        return moved(task, State.QUEUED, now, nonce, facts, due=now + grace)
+    pause = min(max(grace, now - task.created), max(grace, _LONGEST))
+    facts = {"step": task.step, "reason": "no worker took it; hinted again"}
+    return moved(task, State.QUEUED, now, nonce, facts, due=now + pause)

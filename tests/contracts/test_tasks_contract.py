@@ -1,0 +1,262 @@
+"""The contract of `ports.Tasks`, on SQLite and on DynamoDB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+from sentinel.adapters.dynamodb_tasks import DynamoTasks, state_item
+from sentinel.adapters.sqlite_tasks import SqliteTasks
+from sentinel.adapters.task_json import task_to_json
+from sentinel.core.tasks import SECOND, Effect, EffectState, State, Task, verify_lineage
+from sentinel.errors import Conflict, Tampered, Unavailable
+from sentinel.ports import Tasks
+
+from tests.contracts.lost_requests import BrokenDisk, BrokenWire, Fault
+from tests.contracts.made_tasks import T, created, step
+from tests.contracts.tables import dynamodb
+
+STORES = ["sqlite", "dynamodb"]
+
+
+@pytest.fixture(params=STORES)
+def broken(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Tasks, BrokenDisk | BrokenWire]]:
+    """Give a store, and what breaks it on demand."""
+    if request.param == "sqlite":
+        store = SqliteTasks(tmp_path / "tasks.db")
+        yield store, BrokenDisk(store._database)
+        store.close()
+        return
+    with dynamodb("tasks") as client:
+        yield DynamoTasks(client, "tasks"), BrokenWire(client)
+
+
+@pytest.fixture
+def tasks(broken: tuple[Tasks, BrokenDisk | BrokenWire]) -> Tasks:
+    """Give a store that works."""
+    return broken[0]
+
+
+def begun(tasks: Tasks, name: str, due: int = T, now: int = T) -> Task:
+    """Create a task and return it."""
+    task, event = created(name, due, now)
+    assert tasks.create(task, event)
+    return task
+
+
+def verified(tasks: Tasks, name: str) -> int:
+    """Check a task's lineage against its head; return how many events it has."""
+    task = tasks.get(name)
+    assert task is not None
+    return verify_lineage(name, tasks.lineage(name), task.head)
+
+
+def test_task_comes_back_as_it_was(tasks: Tasks) -> None:
+    """What was created is read back equal, every field, text of any language, its event byte for byte."""
+    task, event = created("t1", results={"a": {"b": [1, 2.5, None, "ß\u0000𝄞"]}}, reason="名", worker="w")
+    assert tasks.create(task, event)
+    assert tasks.get("t1") == task
+    assert tasks.lineage("t1") == [event]
+    assert verified(tasks, "t1") == 1
+
+
+def test_mappings_that_are_not_dicts_are_stored(tasks: Tasks) -> None:
+    """A task's mappings may be read-only views; they come back equal as values."""
+    task, event = created("t1", results=MappingProxyType({"a": MappingProxyType({"b": 1})}))
+    assert tasks.create(task, event)
+    found = tasks.get("t1")
+    assert found is not None
+    assert found.results == {"a": {"b": 1}}
+
+
+def test_creating_twice_is_creating_once(tasks: Tasks) -> None:
+    """An id that exists is refused by False, also with the very same task, and nothing changes."""
+    task = begun(tasks, "t1")
+    other, event = created("t1", by="b", reason="another")
+    assert tasks.create(other, event) is False
+    assert tasks.create(*created("t1")) is False
+    assert tasks.get("t1") == task
+    assert verified(tasks, "t1") == 1
+    assert [found.id for found in tasks.listing()] == ["t1"]
+
+
+def test_unknown_ids_are_nothing(tasks: Tasks) -> None:
+    """A task that was never created has no state, no lineage and no effects, and cannot be moved."""
+    assert tasks.get("nope") is None
+    assert tasks.lineage("nope") == []
+    assert tasks.effects("nope") == {}
+    assert tasks.due(T, 10) == []
+    assert tasks.listing() == []
+    task, _ = created("nope")
+    with pytest.raises(Conflict):
+        tasks.move(task, *step(task, State.RUNNING))
+    assert tasks.get("nope") is None
+    assert tasks.lineage("nope") == []
+
+
+def test_move_writes_state_and_event(tasks: Tasks) -> None:
+    """A move replaces the state and adds its event; the lineage ends where the task says."""
+    task = begun(tasks, "t1")
+    for to in (State.RUNNING, State.WAITING, State.RUNNING, State.QUEUED, State.RUNNING, State.SUCCEEDED):
+        after, event = step(task, to, due=task.due + SECOND, attempt=task.attempt + 1)
+        tasks.move(task, after, event)
+        task = after
+    assert tasks.get("t1") == task
+    assert [event.seq for event in tasks.lineage("t1")] == list(range(7))
+    assert verified(tasks, "t1") == 7
+
+
+def test_lineage_is_in_order_beyond_ten_events(tasks: Tasks) -> None:
+    """Events come oldest first by number, not by text."""
+    task = begun(tasks, "t1")
+    for number in range(11):
+        after, event = step(task, State.WAITING if number % 2 else State.RUNNING)
+        tasks.move(task, after, event)
+        task = after
+    assert verified(tasks, "t1") == 12
+
+
+def test_of_two_movers_one_wins(tasks: Tasks) -> None:
+    """Who moves from a version that is not stored any more gets Conflict, and leaves no trace."""
+    task = begun(tasks, "t1")
+    first, event = step(task, State.RUNNING, by="a")
+    tasks.move(task, first, event)
+    with pytest.raises(Conflict, match="t1"):
+        tasks.move(task, *step(task, State.RUNNING, by="b"))
+    with pytest.raises(Conflict):
+        tasks.move(task, first, event)
+    assert tasks.get("t1") == first
+    assert verified(tasks, "t1") == 2
+
+
+def test_a_fork_of_the_lineage_is_tampering(broken: tuple[Tasks, BrokenDisk | BrokenWire]) -> None:
+    """A state that was put back behind our back shows at the next move, which changes nothing."""
+    tasks, _ = broken
+    task = begun(tasks, "t1")
+    running, event = step(task, State.RUNNING)
+    tasks.move(task, running, event)
+    put_back(tasks, task)
+    with pytest.raises(Tampered) as caught:
+        tasks.move(task, *step(task, State.RUNNING, by="b"))
+    assert (caught.value.chain, caught.value.seq, caught.value.kind) == ("task/t1", 1, "fork")
+    assert tasks.lineage("t1")[1] == event
+    assert tasks.get("t1") == task
+
+
+def put_back(tasks: Tasks, task: Task) -> None:
+    """Do what no code of ours does: write an old state over a newer one."""
+    if isinstance(tasks, SqliteTasks):
+        with tasks._database.transaction() as connection:
+            values = (task.version, task_to_json(task))
+            connection.execute("UPDATE tasks SET version = ?, body = ?", values)
+        return
+    assert isinstance(tasks, DynamoTasks)
+    _, event = created(task.id)
+    tasks._client.put_item(TableName="tasks", Item=state_item(task, event))
+
+
+def test_effects_are_replaced_by_key(tasks: Tasks) -> None:
+    """An effect's newest state stands under its key; recording it again changes nothing; tasks are apart."""
+    begin = Effect("t1", "k1", EffectState.INTENT, "tell", T)
+    done = Effect("t1", "k1", EffectState.DONE, "tell", T + 1, {"status": 200, "名": ["é"]})
+    other = Effect("t1", "k2", EffectState.INTENT, "pr", T)
+    for effect in (begin, other, Effect("t2", "k1", EffectState.INTENT, "tell", T), done, done):
+        tasks.record(effect)
+    assert tasks.effects("t1") == {"k1": done, "k2": other}
+    assert set(tasks.effects("t2")) == {"k1"}
+
+
+def test_effects_do_not_show_as_lineage(tasks: Tasks) -> None:
+    """Effects and events of a task are apart."""
+    begun(tasks, "t1")
+    tasks.record(Effect("t1", "k", EffectState.INTENT, "tell", T))
+    assert verified(tasks, "t1") == 1
+    assert set(tasks.effects("t1")) == {"k"}
+
+
+def test_due_is_unfinished_passed_and_earliest_first(tasks: Tasks) -> None:
+    """`due` gives queued, running and waiting tasks whose time has come, by it; the limit cuts the latest."""
+    for number in (5, 1, 3, 9):
+        begun(tasks, f"t{number}", due=T + number)
+    running = begun(tasks, "running")
+    taken, event = step(running, State.RUNNING, due=T + 2)
+    tasks.move(running, taken, event)
+    tasks.move(taken, *step(taken, State.WAITING, due=T + 4))
+    held = begun(tasks, "held")
+    tasks.move(held, *step(held, State.RUNNING, due=T + 2))
+    ended = begun(tasks, "ended")
+    last, event = step(ended, State.RUNNING)
+    tasks.move(ended, last, event)
+    tasks.move(last, *step(last, State.FAILED, due=T))
+    assert [task.id for task in tasks.due(T + 5, 10)] == ["t1", "held", "t3", "running", "t5"]
+    assert [task.id for task in tasks.due(T + 5, 2)] == ["t1", "held"]
+    assert tasks.due(T, 10) == []
+    assert tasks.due(T + 5, 0) == []
+    assert tasks.due(T + 1, 10)[0] == tasks.get("t1")
+
+
+def test_listing_is_newest_change_first(tasks: Tasks) -> None:
+    """`listing` orders by the last change, whatever `due` is; a state filters; the limit cuts the oldest."""
+    found = [begun(tasks, f"t{number}", due=T - number, now=T + number) for number in range(6)]
+    tasks.move(found[1], *step(found[1], State.RUNNING, now=T + 10, due=T))
+    tasks.move(found[4], *step(found[4], State.RUNNING, now=T + 9, due=T + 10**15))
+    assert [task.id for task in tasks.listing()] == ["t1", "t4", "t5", "t3", "t2", "t0"]
+    assert [task.id for task in tasks.listing(limit=3)] == ["t1", "t4", "t5"]
+    assert [task.id for task in tasks.listing(State.QUEUED)] == ["t5", "t3", "t2", "t0"]
+    assert [task.id for task in tasks.listing(State.RUNNING, limit=1)] == ["t1"]
+    assert tasks.listing(State.FAILED) == []
+    assert tasks.listing(limit=0) == []
+    assert tasks.listing(State.RUNNING)[0] == tasks.get("t1")
+
+
+@pytest.mark.parametrize("fault", ["unsent", "lost"])
+def test_after_unavailable_a_create_can_be_repeated(
+    broken: tuple[Tasks, BrokenDisk | BrokenWire], fault: Fault
+) -> None:
+    """A create whose answer did not come is sent again; afterwards the task is there once, with one event."""
+    tasks, wire = broken
+    task, event = created("t1")
+    wire.fault, wire.left = fault, 1
+    with pytest.raises(Unavailable) as caught:
+        tasks.create(task, event)
+    assert caught.value.retry_after > 0
+    assert tasks.create(task, event) is (fault == "unsent")
+    assert tasks.get("t1") == task
+    assert verified(tasks, "t1") == 1
+
+
+@pytest.mark.parametrize("fault", ["unsent", "lost"])
+def test_after_unavailable_a_move_is_read_again(
+    broken: tuple[Tasks, BrokenDisk | BrokenWire], fault: Fault
+) -> None:
+    """A move whose answer did not come is decided by reading: the head says whether it happened."""
+    tasks, wire = broken
+    task = begun(tasks, "t1")
+    after, event = step(task, State.RUNNING)
+    wire.fault, wire.left = fault, 1
+    with pytest.raises(Unavailable):
+        tasks.move(task, after, event)
+    found = tasks.get("t1")
+    assert found == (after if fault == "lost" else task)
+    assert found is not None
+    if found.head != event.head.hex():
+        tasks.move(found, after, event)
+    assert tasks.get("t1") == after
+    assert verified(tasks, "t1") == 2
+
+
+@pytest.mark.parametrize("fault", ["unsent", "lost"])
+def test_after_unavailable_an_effect_is_recorded_again(
+    broken: tuple[Tasks, BrokenDisk | BrokenWire], fault: Fault
+) -> None:
+    """Recording is idempotent: after Unavailable the same effect is recorded again."""
+    tasks, wire = broken
+    effect = Effect("t1", "k", EffectState.DONE, "tell", T, {"status": 200})
+    wire.fault, wire.left = fault, 1
+    with pytest.raises(Unavailable):
+        tasks.record(effect)
+    assert tasks.effects("t1") == ({"k": effect} if fault == "lost" else {})
+    tasks.record(effect)
+    assert tasks.effects("t1") == {"k": effect}

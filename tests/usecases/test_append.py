@@ -1,0 +1,233 @@
+"""Exactly-once append: cost, recognition, races, and every fault at every call."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from sentinel.adapters.sqlite_ledger import SqliteLedger
+from sentinel.core.segment import WINDOW, Batch, Verifier
+from sentinel.errors import Conflict, Unavailable
+from sentinel.ports import Ledger
+from sentinel.usecases.append import HEAD_FRESH, SECOND, Appender, Receipt, lane_of
+
+from tests.chains import batch
+from tests.faults_ports import FaultyLedger
+
+CHAIN = "checkout/0"
+
+
+class Clock:
+    """A clock that tests set."""
+
+    def __init__(self) -> None:
+        self.now = 1_000 * SECOND
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def appender(ledger: Ledger, clock: Clock | None = None, seed: int = 1) -> Appender:
+    """Make a writer of its own: what another process would be."""
+    rng = random.Random(seed)
+    return Appender(ledger, clock or Clock(), rng.randbytes, rng.random, lambda _: None)
+
+
+def entries_of(ledger: Ledger, chain: str = CHAIN) -> list[bytes]:
+    """Return a chain's entries, after verifying it."""
+    verifier = Verifier(chain)
+    found = []
+    for segment in ledger.read(chain):
+        verifier.check(segment)
+        found += segment.opened.entries
+    return found
+
+
+def numbered(name: int, count: int = 2) -> Batch:
+    """Make a batch of entries that are found nowhere else."""
+    return batch(name, [b'{"b":%d,"i":%d}' % (name, i) for i in range(count)])
+
+
+def large(name: int) -> Batch:
+    """Make a batch that takes three segments."""
+    rng = random.Random(name)
+    return batch(
+        name, [b'{"b":%d,"m":"%s"}' % (name, rng.randbytes(9000).hex().encode()) for _ in range(100)]
+    )
+
+
+def test_a_warm_append_is_one_write_and_no_read() -> None:
+    """Only the first append of a process reads; each later one is one write request."""
+    ledger = FaultyLedger(SqliteLedger(":memory:"))
+    writer = appender(ledger)
+    writer.append(CHAIN, numbered(1))
+    assert ledger.log == ["head", "append"]
+    for name in range(2, 6):
+        writer.append(CHAIN, numbered(name))
+    assert ledger.log == ["head", *["append"] * 5]
+
+
+def test_a_head_is_read_again_after_five_minutes_or_a_clock_step() -> None:
+    """Old slots leave the table, so a head that was held for long, or since the future, is read again."""
+    ledger = FaultyLedger(SqliteLedger(":memory:"))
+    clock = Clock()
+    writer = appender(ledger, clock)
+    writer.append(CHAIN, numbered(1))
+    for step, reads in ((HEAD_FRESH - 1, 1), (HEAD_FRESH, 2), (-SECOND, 3)):
+        clock.now += step
+        writer.append(CHAIN, numbered(clock.now % 999983))
+        assert ledger.log.count("head") == reads
+    assert len(entries_of(ledger)) == 8
+
+
+def test_receipts_tell_where_a_batch_stands() -> None:
+    """The receipt has chain, first, count, the head after the batch, and its time."""
+    ledger = SqliteLedger(":memory:")
+    writer = appender(ledger)
+    writer.append(CHAIN, numbered(1, 3))
+    receipt = writer.append(CHAIN, numbered(2, 2))
+    newest = ledger.head(CHAIN)
+    assert newest is not None
+    assert receipt == Receipt(CHAIN, 3, 2, newest.head, newest.t, (2).to_bytes(16, "big"))
+    assert receipt.json()["batch_id"] == "00" * 15 + "02"
+
+
+@pytest.mark.parametrize("make", [numbered, large])
+@pytest.mark.parametrize("later", [0, 1, WINDOW - 4])
+def test_the_same_batch_gets_the_same_receipt(make: Callable[[int], Batch], later: int) -> None:
+    """A batch that is sent again, to the same writer or a cold one, is answered with its first receipt."""
+    ledger = SqliteLedger(":memory:")
+    writer = appender(ledger)
+    writer.append(CHAIN, numbered(500))
+    first = writer.append(CHAIN, make(1))
+    for name in range(2, 2 + later):
+        writer.append(CHAIN, numbered(name))
+    stored = len(entries_of(ledger))
+    assert writer.append(CHAIN, make(1)) == first
+    assert appender(ledger, seed=9).append(CHAIN, make(1)) == first
+    assert len(entries_of(ledger)) == stored
+
+
+def test_a_batch_id_used_for_something_else_is_refused() -> None:
+    """One id for two batches of different size is the producer's mistake, not a retry."""
+    writer = appender(SqliteLedger(":memory:"))
+    writer.append(CHAIN, numbered(1, 3))
+    with pytest.raises(Conflict, match="batch of 3 entries"):
+        writer.append(CHAIN, numbered(1, 4))
+
+
+def test_recognition_can_be_limited_in_time() -> None:
+    """With `within`, equal content is a retry for so long, and news afterwards."""
+    ledger = SqliteLedger(":memory:")
+    clock = Clock()
+    writer = appender(ledger, clock)
+    first = writer.append(CHAIN, numbered(1), within=60 * SECOND)
+    clock.now += 60 * SECOND
+    assert writer.append(CHAIN, numbered(1), within=60 * SECOND) == first
+    clock.now += 1
+    assert writer.append(CHAIN, numbered(1), within=60 * SECOND).first == 2
+    assert len(entries_of(ledger)) == 4
+
+
+def test_a_loser_of_a_race_tries_the_next_slot() -> None:
+    """Writers that know nothing of each other take turns by the slots they lose; nothing is lost."""
+    ledger = SqliteLedger(":memory:")
+    writers = [appender(ledger, seed=seed) for seed in range(3)]
+    for name, writer in zip(range(1, 31), itertools.cycle(writers), strict=False):
+        writer.append(CHAIN, numbered(name))
+    found = entries_of(ledger)
+    assert len(found) == len(set(found)) == 60
+
+
+def test_a_writer_far_behind_reads_the_head() -> None:
+    """After two lost slots a writer asks for the head instead of walking through all it missed."""
+    inner = SqliteLedger(":memory:")
+    behind = FaultyLedger(inner)
+    slow, fast = appender(behind), appender(inner, seed=2)
+    slow.append(CHAIN, numbered(1))
+    for name in range(2, 42):
+        fast.append(CHAIN, numbered(name))
+    behind.log.clear()
+    slow.append(CHAIN, numbered(50))
+    assert behind.log == ["append", "append", "head", "append"]
+
+
+def test_threads_of_one_writer() -> None:
+    """Many threads may append to many chains of one appender at once."""
+    ledger = SqliteLedger(":memory:")
+    writer = appender(ledger)
+
+    def work(thread: int) -> None:
+        for name in range(10):
+            writer.append(f"s/{thread % 3}", numbered(1000 * (thread + 1) + name))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = [entry for lane in range(3) for entry in entries_of(ledger, f"s/{lane}")]
+    assert len(found) == len(set(found)) == 120
+
+
+def test_lanes() -> None:
+    """A producer always has the same lane, and producers spread over all lanes."""
+    assert lane_of("anything", 1) == 0
+    lanes = Counter(lane_of(f"instance-{i}", 8) for i in range(400))
+    assert set(lanes) == set(range(8))
+    assert lane_of("instance-1", 8) == lane_of("instance-1", 8)
+
+
+def _scenario(ledger: FaultyLedger, writers: int, make: Callable[[int], Batch]) -> set[int]:
+    """Send four batches, each up to three times to one writer after another; return those acknowledged."""
+    pool = [appender(ledger, seed=seed) for seed in range(writers)]
+    acknowledged = set()
+    for name in range(1, 5):
+        for attempt in range(3):
+            try:
+                pool[(name + attempt) % writers].append(CHAIN, make(name))
+            except Unavailable:
+                continue
+            acknowledged.add(name)
+            break
+    return acknowledged
+
+
+@pytest.mark.parametrize("make", [numbered, large])
+@pytest.mark.parametrize("writers", [1, 3])
+@pytest.mark.parametrize("applied", [False, True], ids=["unsent", "reply-lost"])
+@pytest.mark.parametrize("forever", [False, True], ids=["once", "forever"])
+def test_every_request_fails(
+    make: Callable[[int], Batch], writers: int, *, applied: bool, forever: bool
+) -> None:
+    """Let call 1, 2, ... fail until a run is undisturbed: nothing acknowledged is lost, nothing is doubled.
+
+    Afterwards the faults stop and everything is sent once more: then all is there exactly once.
+    """
+    for k in itertools.count(1):
+        inner = SqliteLedger(":memory:")
+        ledger = FaultyLedger(inner, (lambda n, k=k: n >= k) if forever else (lambda n, k=k: n == k), applied)  # type: ignore[misc]
+        acknowledged = _scenario(ledger, writers, make)
+        disturbed = ledger.calls >= k
+        _once(inner, acknowledged, make)
+        ledger.fails = lambda _: False
+        everything = _scenario(ledger, writers, make)
+        assert everything == {1, 2, 3, 4}
+        _once(inner, everything, make)
+        assert len(entries_of(inner)) == sum(len(make(name).entries) for name in range(1, 5))
+        if not forever:
+            assert acknowledged == {1, 2, 3, 4}, "one fault is hidden by the retries"
+        if not disturbed:
+            assert k > 4
+            return
+
+
+def _once(ledger: Ledger, acknowledged: set[int], make: Callable[[int], Batch]) -> None:
+    found = Counter(entries_of(ledger))
+    assert set(found.values()) <= {1}, "a batch was doubled"
+    for name in acknowledged:
+        assert all(found[entry] == 1 for entry in make(name).entries), "an acknowledged entry is missing"
