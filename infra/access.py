@@ -56,10 +56,8 @@ def secrets_below(scope: Construct, prefix: str) -> aws_iam.PolicyStatement:
 
 
 def secret(scope: Construct, name: str) -> aws_iam.PolicyStatement:
-    """Allow reading one secret, by name or ARN; Secrets Manager adds six characters of its own to a name."""
-    arn = name
-    if not name.startswith("arn:"):
-        arn = Stack.of(scope).format_arn(service="secretsmanager", resource=f"secret:{name}-??????")
+    """Allow reading one secret; to its name Secrets Manager adds six characters of its own."""
+    arn = Stack.of(scope).format_arn(service="secretsmanager", resource=f"secret:{name}-??????")
     return allow(["secretsmanager:GetSecretValue"], [arn])
 
 

@@ -48,7 +48,7 @@ class Deployment:
     api_account_role: bool = _option(True, "whether to set the account's CloudWatch role of API Gateway")
     redis_url: str = _option("", "rediss:// address of an outside Redis; empty: a cache is created")
     redis_cluster: bool = _option(False, "whether the outside Redis is a cluster")
-    redis_secret: str = _option("", "name or ARN of the secret with the outside Redis' password")
+    redis_secret: str = _option("", "name below the secret prefix of the outside Redis' password")
     vpc_id: str = _option("", "VPC through which the outside Redis is reached; empty: over the internet")
     subnet_ids: tuple[str, ...] = _option((), "private subnets with egress in that VPC, one a zone")
     security_group_ids: tuple[str, ...] = _option((), "security groups for the functions in that VPC")

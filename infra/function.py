@@ -122,8 +122,13 @@ class Function(Construct):
             layers=platform.layers.all,
             role=self.role,
             log_group=self.log_group,
-            logging_format=aws_lambda.LoggingFormat.JSON,
-            environment=spec.settings.to_environ(),
+            # Not Lambda's JSON format: the functions write JSON themselves, and a level set there would drop
+            # their metrics, which are log lines without a level.
+            logging_format=aws_lambda.LoggingFormat.TEXT,
+            environment={
+                **spec.settings.to_environ(),
+                "POWERTOOLS_LOG_LEVEL": platform.deployment.log_level,
+            },
             environment_encryption=platform.key,
             memory_size=spec.memory,
             timeout=Duration.seconds(spec.timeout),

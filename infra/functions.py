@@ -69,6 +69,8 @@ class Functions(Construct):
             "redis_user": redis.user,
             "redis_cache": redis.cache,
             "redis_secret": redis.secret,
+            # The password's name is looked up below the prefix, as the names of sinks' secrets are.
+            "secret_prefix": self._deployment.secrets if redis.secret else "",
         }
 
     def _rings(self) -> str:
@@ -115,9 +117,8 @@ class Functions(Construct):
         settings = self._settings(
             tasks_table=self._tables.tasks.table_name,
             catalog_table=self._tables.catalog.table_name,
-            secret_prefix=self._deployment.secrets,
             http_hosts=self._deployment.http_hosts,
-            **self._redis_settings(),
+            **{**self._redis_settings(), "secret_prefix": self._deployment.secrets},
         )
         spec = Spec(
             f"work_{stream}",
@@ -178,7 +179,7 @@ class Functions(Construct):
         if self._redis.connect:
             function.allow(access.allow(["elasticache:Connect"], self._redis.connect))
         if self._redis.secret:
-            function.allow(access.secret(self, self._redis.secret))
+            function.allow(access.secret(self, self._deployment.secrets + self._redis.secret))
 
 
 def _as_reported(scope: Construct, deployment: Deployment) -> str:
