@@ -8,7 +8,7 @@ import botocore.session
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Templates
+    from tests.infra.conftest import Templates
 
 PARTIQL = {"PartiQLDelete", "PartiQLInsert", "PartiQLSelect", "PartiQLUpdate"}
 CHANGES = {"UpdateItem", "DeleteItem", "BatchWriteItem", "PartiQLDelete", "PartiQLInsert", "PartiQLUpdate"}

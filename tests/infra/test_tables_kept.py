@@ -9,7 +9,7 @@ import pytest
 from sentinel.adapters.dynamodb_tables import TABLES
 
 if TYPE_CHECKING:
-    from conftest import Templates
+    from tests.infra.conftest import Templates
 
 
 @pytest.mark.parametrize("name", sorted(TABLES))
