@@ -126,7 +126,12 @@ class Api(Construct):
         }
         for route in ROUTES:
             resource = self.api.root.resource_for_path(route.path)
-            resource.add_method(route.method, integrations[route.function])
+            method = resource.add_method(route.method, integrations[route.function])
+            acknowledge(
+                method,
+                "AwsSolutions-COG4",
+                "Callers are services, not people: they sign with IAM, for which Cognito has no use.",
+            )
 
     def _add_refusals(self) -> None:
         for name, (kind, error, retry_after) in REFUSALS.items():
@@ -177,9 +182,4 @@ class Api(Construct):
             "AwsSolutions-APIG3",
             "Every method takes signed requests of IAM principals only, so there is no anonymous traffic to "
             "filter; a web ACL can be associated with the stage from outside.",
-        )
-        acknowledge(
-            self.api,
-            "AwsSolutions-COG4",
-            "Callers are services, not people: they sign with IAM, for which Cognito has no use.",
         )

@@ -13,6 +13,7 @@ from typing import Any
 
 PREFIX = "sentinel:"
 RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2557, 3653)
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 PYTHONS = ("3.12", "3.13", "3.14")
 
 
@@ -89,6 +90,8 @@ class Deployment:
             ),
             (self.log_retention_days not in RETENTION_DAYS, f"log_retention_days is one of {RETENTION_DAYS}"),
             (self.python not in PYTHONS, f"python is one of {', '.join(PYTHONS)}"),
+            (self.log_level not in LEVELS, f"log_level is one of {', '.join(LEVELS)}"),
+            (len(self.zones) < 2, "availability_zones has two zones at least"),
             (not 1 <= self.lanes <= 64, "lanes is 1 to 64"),
             (not 1 <= self.detect_parallelism <= 10, "detect_parallelism is 1 to 10"),
             (

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aws_cdk import Duration, RemovalPolicy, aws_ec2, aws_iam, aws_kms, aws_lambda, aws_logs
-from constructs import Construct
+from constructs import Construct, IConstruct
 from sentinel.settings import Settings
 
 from infra import access
@@ -84,6 +84,11 @@ class Function(Construct):
             "it for years, and a new one is chosen by changing that, not by upgrading the rules.",
         )
 
+    @property
+    def policy(self) -> IConstruct:
+        """The policy that holds the role's statements."""
+        return self.role.node.find_child("DefaultPolicy")
+
     def allow(self, *statements: aws_iam.PolicyStatement) -> None:
         """Add statements to the function's role."""
         for statement in statements:
@@ -103,7 +108,7 @@ class Function(Construct):
                 " Attaching to a VPC needs network interfaces that do not exist yet, so EC2's actions cannot "
                 "be limited to single ones; a deny keeps the function's own code from all of them."
             )
-        acknowledge(self.role, "AwsSolutions-IAM5[Resource::*]", reason)
+        acknowledge(self.policy, "AwsSolutions-IAM5[Resource::*]", reason)
 
     def _make(
         self, platform: Platform, spec: Spec, groups: list[aws_ec2.ISecurityGroup]

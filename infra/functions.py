@@ -138,7 +138,7 @@ class Functions(Construct):
         )
         self._allow_redis(worker)
         acknowledge(
-            worker.role,
+            worker.policy,
             f"AwsSolutions-IAM5[Resource::{_as_reported(self, self._deployment)}]",
             "The secrets of sinks, below this deployment's prefix: sinks are added without a deployment, so "
             "their names are not known here.",
