@@ -102,6 +102,7 @@ class Deployment:
                 bool(self.redis_url) and not self.redis_url.startswith(("redis://", "rediss://")),
                 "redis_url begins with redis:// or rediss://",
             ),
+            (bool(self.redis_secret) and not self.redis_url, "redis_secret goes with redis_url"),
             (
                 any(place) and not self.redis_url,
                 "vpc_id, subnet_ids and security_group_ids go with redis_url",
