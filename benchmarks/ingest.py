@@ -54,6 +54,7 @@ def handler_with_stub() -> tuple[Callable[[dict[str, Any], Any], dict[str, Any]]
         AWS_LAMBDA_FUNCTION_NAME="ingest",  # so that logging and metrics count as in Lambda
     )
     from botocore.awsrequest import AWSResponse
+
     from sentinel.bootstrap import bootstrap
 
     sizes: list[int] = []

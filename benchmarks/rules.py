@@ -19,10 +19,10 @@ from pathlib import Path
 
 import orjson
 import yaml
-from sentinel.core.event_fields import Event
-from sentinel.core.rules import RuleSet, load
 
 from benchmarks.report import report
+from sentinel.core.event_fields import Event
+from sentinel.core.rules import RuleSet, load
 
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "detection"
 ROUNDS = 7

@@ -15,14 +15,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.lines import entries
+from benchmarks.report import report
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.adapters.sqlite_tasks import SqliteTasks
 from sentinel.core.segment import Batch
 from sentinel.usecases.append import Appender
 from sentinel.usecases.inspect import Inspect
-
-from benchmarks.lines import entries
-from benchmarks.report import report
 
 ENTRIES = 100_000
 BATCH = 500

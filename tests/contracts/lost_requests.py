@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
+
 from sentinel.errors import Unavailable
 
 if TYPE_CHECKING:

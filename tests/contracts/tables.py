@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 from moto import mock_aws
+
 from sentinel.adapters.dynamodb_tables import TABLES, Key, Table
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+
 from sentinel.adapters.dynamodb_catalog import DynamoCatalog
 from sentinel.adapters.sqlite_catalog import SqliteCatalog
 from sentinel.errors import Malformed, Unavailable
 from sentinel.ports import Catalog, Document
-
 from tests.contracts.lost_requests import BrokenDisk, BrokenWire, Fault
 from tests.contracts.tables import dynamodb
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from sentinel.adapters.dynamodb_counters import DynamoCounters
 from sentinel.adapters.sqlite_counters import SqliteCounters
 from sentinel.errors import Unavailable
 from sentinel.ports import Counters
-
 from tests.contracts.lost_requests import BrokenDisk, BrokenWire, Fault
 from tests.contracts.tables import dynamodb
 

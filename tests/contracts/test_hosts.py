@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 
 import pytest
+
 from sentinel.adapters.hosts import Hosts
 from sentinel.errors import Forbidden, Malformed, Unavailable
 

@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
 from sentinel.adapters.hosts import Hosts
 from sentinel.adapters.http import MAX_ANSWER, MAX_IDLE, HttpClient
 from sentinel.errors import Forbidden, Malformed, Unavailable

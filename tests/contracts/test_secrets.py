@@ -11,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from moto import mock_aws
 from mypy_boto3_secretsmanager import SecretsManagerClient
+
 from sentinel.adapters.secrets_aws import CACHE_SECONDS, AwsSecrets
 from sentinel.adapters.secrets_file import MAX_BYTES, FileSecrets
 from sentinel.errors import Forbidden, Missing, Unavailable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from sentinel import siem
 from sentinel.errors import Malformed
 from sentinel.siem.file import FileConfig

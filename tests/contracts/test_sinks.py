@@ -11,6 +11,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sentinel import siem
 from sentinel.ports import FileAppend
 from sentinel.siem.sink import Batch, Item, Notice, Sink, batches

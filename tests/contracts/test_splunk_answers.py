@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from sentinel import siem
 from sentinel.ports import HttpResponse
 from sentinel.siem.sink import Batch, Delivered, Fate, Item, Outcome, Parked, Refused, RetryAfter

@@ -7,13 +7,13 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pytest
+
 from sentinel.adapters.dynamodb_tasks import DynamoTasks, state_item
 from sentinel.adapters.sqlite_tasks import SqliteTasks
 from sentinel.adapters.task_json import task_to_json
 from sentinel.core.tasks import SECOND, Effect, EffectState, State, Task, verify_lineage
 from sentinel.errors import Conflict, Tampered, Unavailable
 from sentinel.ports import Tasks
-
 from tests.contracts.lost_requests import BrokenDisk, BrokenWire, Fault
 from tests.contracts.made_tasks import T, created, step
 from tests.contracts.tables import dynamodb

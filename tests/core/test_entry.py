@@ -6,9 +6,9 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sentinel.core import entry
 from sentinel.errors import Malformed, TooLarge
-
 from tests.data import need
 
 JSON = st.recursive(

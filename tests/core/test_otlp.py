@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
+
 from sentinel.core import otlp
 from sentinel.errors import Malformed
-
 from tests.data import need
 
 TRACE = "5b8efff798038103d269b633813fc60c"

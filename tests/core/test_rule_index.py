@@ -9,6 +9,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sentinel.core.event_fields import View
 from sentinel.core.literal_index import LiteralIndex
 from sentinel.core.probes import regex_literal

@@ -9,20 +9,12 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sentinel.core import chain as hashing
-from sentinel.core.segment import (
-    PLAIN_LIMIT,
-    STORED_LIMIT,
-    WINDOW,
-    Head,
-    Part,
-    Segment,
-    Verifier,
-    decode_window,
-    numbered,
-)
-from sentinel.errors import Tampered
 
+from sentinel.core import chain as hashing
+from sentinel.core.segment import PLAIN_LIMIT, STORED_LIMIT, Head, Segment, numbered
+from sentinel.core.verify import Verifier
+from sentinel.core.window import WINDOW, Part, decode_window
+from sentinel.errors import Tampered
 from tests.chains import batch, grow
 
 CHAIN = "checkout/0"

@@ -3,61 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import random
 import threading
 from collections import Counter
 from collections.abc import Callable
 
 import pytest
+
 from sentinel.adapters.sqlite_ledger import SqliteLedger
-from sentinel.core.segment import WINDOW, Batch, Verifier
-from sentinel.errors import Conflict, Unavailable
-from sentinel.ports import Ledger
-from sentinel.usecases.append import HEAD_FRESH, SECOND, Appender, Receipt, lane_of
-
-from tests.chains import batch
+from sentinel.core.segment import Batch
+from sentinel.core.window import WINDOW
+from sentinel.errors import Conflict
+from sentinel.usecases.append import HEAD_FRESH, SECOND, Receipt, lane_of
 from tests.faults_ports import FaultyLedger
-
-CHAIN = "checkout/0"
-
-
-class Clock:
-    """A clock that tests set."""
-
-    def __init__(self) -> None:
-        self.now = 1_000 * SECOND
-
-    def __call__(self) -> int:
-        return self.now
-
-
-def appender(ledger: Ledger, clock: Clock | None = None, seed: int = 1) -> Appender:
-    """Make a writer of its own: what another process would be."""
-    rng = random.Random(seed)
-    return Appender(ledger, clock or Clock(), rng.randbytes, rng.random, lambda _: None)
-
-
-def entries_of(ledger: Ledger, chain: str = CHAIN) -> list[bytes]:
-    """Return a chain's entries, after verifying it."""
-    verifier = Verifier(chain)
-    found = []
-    for segment in ledger.read(chain):
-        verifier.check(segment)
-        found += segment.opened.entries
-    return found
-
-
-def numbered(name: int, count: int = 2) -> Batch:
-    """Make a batch of entries that are found nowhere else."""
-    return batch(name, [b'{"b":%d,"i":%d}' % (name, i) for i in range(count)])
-
-
-def large(name: int) -> Batch:
-    """Make a batch that takes three segments."""
-    rng = random.Random(name)
-    return batch(
-        name, [b'{"b":%d,"m":"%s"}' % (name, rng.randbytes(9000).hex().encode()) for _ in range(100)]
-    )
+from tests.writers import CHAIN, Clock, appender, entries_of, large, numbered, once, send_all
 
 
 def test_a_warm_append_is_one_write_and_no_read() -> None:
@@ -182,21 +140,6 @@ def test_lanes() -> None:
     assert lane_of("instance-1", 8) == lane_of("instance-1", 8)
 
 
-def _scenario(ledger: FaultyLedger, writers: int, make: Callable[[int], Batch]) -> set[int]:
-    """Send four batches, each up to three times to one writer after another; return those acknowledged."""
-    pool = [appender(ledger, seed=seed) for seed in range(writers)]
-    acknowledged = set()
-    for name in range(1, 5):
-        for attempt in range(3):
-            try:
-                pool[(name + attempt) % writers].append(CHAIN, make(name))
-            except Unavailable:
-                continue
-            acknowledged.add(name)
-            break
-    return acknowledged
-
-
 @pytest.mark.parametrize("make", [numbered, large])
 @pytest.mark.parametrize("writers", [1, 3])
 @pytest.mark.parametrize("applied", [False, True], ids=["unsent", "reply-lost"])
@@ -211,23 +154,16 @@ def test_every_request_fails(
     for k in itertools.count(1):
         inner = SqliteLedger(":memory:")
         ledger = FaultyLedger(inner, (lambda n, k=k: n >= k) if forever else (lambda n, k=k: n == k), applied)  # type: ignore[misc]
-        acknowledged = _scenario(ledger, writers, make)
+        acknowledged = send_all(ledger, writers, make)
         disturbed = ledger.calls >= k
-        _once(inner, acknowledged, make)
+        once(inner, acknowledged, make)
         ledger.fails = lambda _: False
-        everything = _scenario(ledger, writers, make)
+        everything = send_all(ledger, writers, make)
         assert everything == {1, 2, 3, 4}
-        _once(inner, everything, make)
+        once(inner, everything, make)
         assert len(entries_of(inner)) == sum(len(make(name).entries) for name in range(1, 5))
         if not forever:
             assert acknowledged == {1, 2, 3, 4}, "one fault is hidden by the retries"
         if not disturbed:
             assert k > 4
             return
-
-
-def _once(ledger: Ledger, acknowledged: set[int], make: Callable[[int], Batch]) -> None:
-    found = Counter(entries_of(ledger))
-    assert set(found.values()) <= {1}, "a batch was doubled"
-    for name in acknowledged:
-        assert all(found[entry] == 1 for entry in make(name).entries), "an acknowledged entry is missing"

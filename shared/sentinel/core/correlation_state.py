@@ -12,10 +12,10 @@
 - *Order.* Chains are fed separately, so times may go backwards between calls. A late hit is put in its place,
   and the windows of later hits that contain it are looked at again. Hits more than two timespans older than
   the newest are too late and ignored.
-- *Bound.* At most `threshold + RESERVE` hits are kept. When there are more, hits whose value occurs again
-  later go first, then the oldest. Lost then: the exact count and the full list of contributing entries of a
-  burst (both are lower bounds), and late hits older than what was let go. Whether the threshold was reached
-  is not lost in a stream that is in order.
+- *Bound.* At most `RESERVE` hits more than the threshold's upper (else lower) end are kept. When there are
+  more, hits whose value occurs again later go first, then the oldest. Lost then: the exact count and the full
+  list of contributing entries of a burst (both are lower bounds), and late hits older than what was let go.
+  Whether the threshold was reached is not lost in a stream that is in order.
 
 A caller stores what a firing causes *before* it stores the new state. If it dies between the two, the same
 hit fires again with the same contents, and a task id that is derived from them makes it the same task.
@@ -184,7 +184,7 @@ def _bounded(correlation: Correlation, state: State) -> State:
     hits = [hit for hit in state.hits if hit.t > horizon]
     fired = tuple(t for t in state.fired if t > horizon - correlation.timespan_ns)
     floor = state.floor
-    cap = correlation.threshold.low + RESERVE
+    cap = (correlation.threshold.high or correlation.threshold.low) + RESERVE
     if len(hits) > cap:
         hits = _without_one_repeat(hits)
         if len(hits) > cap:

@@ -9,7 +9,7 @@ links it to the head of its chain, so that losing a race costs only the links. A
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,76 +17,13 @@ import orjson
 import zstandard
 
 from sentinel.core import chain as hashing
+from sentinel.core.window import WINDOW, Part, decode_window
 from sentinel.errors import Tampered
 
 CODEC_ZSTD = 1
 STORED_LIMIT = 350_000  # bytes of payload; a DynamoDB item may have 400 KB in all
 PLAIN_LIMIT = 16_000_000  # bytes a payload may unpack to: three times the largest batch
-WINDOW = 64
-BATCH_ID_BYTES = 16
 _ZSTD_LEVEL = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A dedup record: which batch a segment belongs to and which part of that batch it holds.
-
-    `offset` is the index in the batch of the segment's first entry, `count` its entries, `total` the
-    batch's entries. A batch that fits one segment has offset 0 and count equal to total.
-    """
-
-    batch_id: bytes
-    count: int
-    offset: int
-    total: int
-
-    def encode(self) -> bytes:
-        """Return the record: 16 bytes, then count, offset and total - offset - count as LEB128."""
-        rest = self.total - self.offset - self.count
-        return self.batch_id + _leb128(self.count) + _leb128(self.offset) + _leb128(rest)
-
-    @property
-    def end(self) -> int:
-        """How many entries of the batch are stored once this part is."""
-        return self.offset + self.count
-
-
-def _leb128(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
-def decode_window(recent: bytes) -> list[tuple[Part, bytes]]:
-    """Return each record of a dedup window with its own bytes, oldest first.
-
-    Raises `ValueError` where the bytes are no such window.
-    """
-    found = []
-    at = 0
-    while at < len(recent):
-        start = at
-        at += BATCH_ID_BYTES
-        numbers = []
-        for _ in range(3):
-            number = shift = 0
-            while True:
-                if at >= len(recent) or shift > 56:
-                    raise ValueError("the dedup window is cut off")
-                byte = recent[at]
-                at += 1
-                number |= (byte & 0x7F) << shift
-                shift += 7
-                if byte < 0x80:
-                    break
-            numbers.append(number)
-        count, offset, rest = numbers
-        part = Part(recent[start : start + BATCH_ID_BYTES], count, offset, offset + count + rest)
-        found.append((part, recent[start:at]))
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,103 +195,13 @@ class Batch:
         while True:
             entries = self.entries[offset : offset + count]
             part = Part(self.batch_id, count, offset, total)
-            context = orjson.dumps({**self.context, **_part_context(part)})
+            context = orjson.dumps({**self.context, **part.context()})
             size = len(context).to_bytes(4, "big")
             payload = _codecs().compress(b"".join((nonce, size, context, b"\n".join(entries))))
             if len(payload) <= STORED_LIMIT or count == 1:
                 salt = hashing.salt(nonce, context)
                 return Draft(part, hashing.leaves(salt, entries), payload)
             count = max(1, min(count - 1, count * STORED_LIMIT * 95 // (len(payload) * 100)))
-
-
-def _part_context(part: Part) -> dict[str, object]:
-    whole: dict[str, object] = {"batch": part.batch_id.hex()}
-    if part.count != part.total:
-        whole |= {"offset": part.offset, "total": part.total}
-    return whole
-
-
-@dataclass(slots=True)
-class Verifier:
-    """Checks a chain segment by segment, from its first. One for each chain.
-
-    `next` and `hash` say what has been verified so far: as many entries, and H of the last one.
-    """
-
-    chain: str
-    next: int = 0
-    hash: bytes = b""
-    t: int = 0
-    segments: int = 0
-    window: tuple[bytes, ...] = ()
-
-    def __post_init__(self) -> None:
-        self.hash = self.hash or hashing.genesis(self.chain)
-
-    def check(self, segment: Segment) -> None:
-        """Take in the next segment. Raises `Tampered` with the place and the kind of the damage."""
-        self._check_place(segment)
-        opened = segment.opened
-        if len(opened.entries) != segment.count:
-            held = len(opened.entries)
-            raise self._tampered(segment, "count", f"says {segment.count} entries, holds {held}")
-        salt = hashing.salt(opened.nonce, opened.context)
-        service = hashing.service_of(self.chain)
-        head = hashing.follow(self.hash, salt, opened.entries, segment.t, service)
-        if head != segment.head:
-            raise self._tampered(
-                segment, "hash", "its entries, context or time are not those its head commits to"
-            )
-        self._check_window(segment)
-        self.next += segment.count
-        self.hash = head
-        self.t = segment.t
-        self.segments += 1
-
-    def check_all(self, segments: Iterable[Segment]) -> None:
-        """Take in segments in order."""
-        for segment in segments:
-            self.check(segment)
-
-    def _check_place(self, segment: Segment) -> None:
-        if segment.chain != self.chain:
-            raise self._tampered(segment, "place", f"belongs to chain {segment.chain}")
-        if segment.first > self.next:
-            raise Tampered(
-                self.chain, self.next, "missing", f"entries {self.next} to {segment.first - 1} are gone"
-            )
-        if segment.first < self.next:
-            raise self._tampered(segment, "place", f"stands where entry {self.next} should begin")
-        if segment.prev != self.hash:
-            raise self._tampered(segment, "link", "is not linked to the entry before it")
-        if not self.t <= segment.t < 1 << 64:
-            raise self._tampered(segment, "time", "is older than the segment before it")
-
-    def _check_window(self, segment: Segment) -> None:
-        before = self.window[1 - WINDOW :]
-        known = b"".join(before)
-        raw = segment.recent[len(known) :]
-        try:
-            parts = decode_window(raw)
-        except ValueError:
-            parts = []
-        if len(parts) != 1 or not segment.recent.startswith(known) or parts[0][0].count != segment.count:
-            raise self._tampered(segment, "window", "its dedup window does not follow from the one before")
-        context = _object(segment.opened.context)
-        if any(context.get(name) != value for name, value in _part_context(parts[0][0]).items()):
-            raise self._tampered(segment, "window", "its dedup window names another batch than its context")
-        self.window = (*before, raw)
-
-    def _tampered(self, segment: Segment, kind: str, detail: str) -> Tampered:
-        return Tampered(self.chain, segment.first, kind, detail)
-
-
-def _object(raw: bytes) -> dict[str, object]:
-    try:
-        found = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def numbered(segment: Segment) -> Iterator[tuple[int, bytes]]:

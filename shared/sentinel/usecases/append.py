@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from sentinel.core.chain import NONCE_BYTES
-from sentinel.core.segment import Batch, Draft, Head, Part, Segment
+from sentinel.core.segment import Batch, Draft, Head, Segment
+from sentinel.core.window import Part
 from sentinel.errors import Conflict, Unavailable
 from sentinel.ports import Ledger, SlotTaken
 

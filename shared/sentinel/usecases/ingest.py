@@ -14,7 +14,8 @@ from typing import Literal
 
 from sentinel.core import entry as ndjson
 from sentinel.core.chain import chain_id, check_service
-from sentinel.core.segment import BATCH_ID_BYTES, Batch
+from sentinel.core.segment import Batch
+from sentinel.core.window import BATCH_ID_BYTES
 from sentinel.errors import Malformed, TooLarge
 from sentinel.usecases.append import SECOND, Appender, Receipt, lane_of
 

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sentinel.core.chain import genesis, service_of
-from sentinel.core.segment import Segment, Verifier
+from sentinel.core.segment import Segment
 from sentinel.core.tasks import State, Task, verify_lineage
+from sentinel.core.verify import Verifier
 from sentinel.errors import Malformed, Missing, Tampered
 from sentinel.ports import Ledger, Tasks
 

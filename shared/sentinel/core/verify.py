@@ -1,0 +1,100 @@
+"""Verification of a stored chain: segment by segment from the genesis hash, trusting nothing that is stored.
+
+What it finds is raised as `Tampered`, with the entry where the chain stops being what it was and the kind
+of the damage: `missing`, `place`, `link`, `time`, `codec`, `payload`, `count`, `hash` or `window`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import orjson
+
+from sentinel.core import chain as hashing
+from sentinel.core.segment import Segment
+from sentinel.core.window import WINDOW, decode_window
+from sentinel.errors import Tampered
+
+
+@dataclass(slots=True)
+class Verifier:
+    """Checks a chain segment by segment, from its first. One for each chain.
+
+    `next` and `hash` say what has been verified so far: as many entries, and H of the last one.
+    """
+
+    chain: str
+    next: int = 0
+    hash: bytes = b""
+    t: int = 0
+    segments: int = 0
+    window: tuple[bytes, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.hash = self.hash or hashing.genesis(self.chain)
+
+    def check(self, segment: Segment) -> None:
+        """Take in the next segment. Raises `Tampered` with the place and the kind of the damage."""
+        self._check_place(segment)
+        opened = segment.opened
+        if len(opened.entries) != segment.count:
+            held = len(opened.entries)
+            raise self._tampered(segment, "count", f"says {segment.count} entries, holds {held}")
+        salt = hashing.salt(opened.nonce, opened.context)
+        service = hashing.service_of(self.chain)
+        head = hashing.follow(self.hash, salt, opened.entries, segment.t, service)
+        if head != segment.head:
+            raise self._tampered(
+                segment, "hash", "its entries, context or time are not those its head commits to"
+            )
+        self._check_window(segment)
+        self.next += segment.count
+        self.hash = head
+        self.t = segment.t
+        self.segments += 1
+
+    def check_all(self, segments: Iterable[Segment]) -> None:
+        """Take in segments in order."""
+        for segment in segments:
+            self.check(segment)
+
+    def _check_place(self, segment: Segment) -> None:
+        if segment.chain != self.chain:
+            raise self._tampered(segment, "place", f"belongs to chain {segment.chain}")
+        if segment.first > self.next:
+            raise Tampered(
+                self.chain, self.next, "missing", f"entries {self.next} to {segment.first - 1} are gone"
+            )
+        if segment.first < self.next:
+            raise self._tampered(segment, "place", f"stands where entry {self.next} should begin")
+        if segment.prev != self.hash:
+            raise self._tampered(segment, "link", "is not linked to the entry before it")
+        if not self.t <= segment.t < 1 << 64:
+            raise self._tampered(segment, "time", "is older than the segment before it")
+
+    def _check_window(self, segment: Segment) -> None:
+        before = self.window[1 - WINDOW :]
+        known = b"".join(before)
+        raw = segment.recent[len(known) :]
+        try:
+            parts = decode_window(raw)
+        except ValueError:
+            parts = []
+        if len(parts) != 1 or not segment.recent.startswith(known) or parts[0][0].count != segment.count:
+            raise self._tampered(segment, "window", "its dedup window does not follow from the one before")
+        context = _object(segment.opened.context)
+        if any(context.get(name) != value for name, value in parts[0][0].context().items()):
+            raise self._tampered(segment, "window", "its dedup window names another batch than its context")
+        self.window = (*before, raw)
+
+    def _tampered(self, segment: Segment, kind: str, detail: str) -> Tampered:
+        return Tampered(self.chain, segment.first, kind, detail)
+
+
+def _object(raw: bytes) -> dict[str, object]:
+    try:
+        found = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
