@@ -128,6 +128,9 @@ def aws(endpoint: str) -> dict[str, str]:
 
 class _Empty(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # One packet an answer: split in two, each would wait some 40 ms for the client's acknowledgement.
+    wbufsize = -1
+    disable_nagle_algorithm = True
     asked: list[str]
 
     def do_POST(self) -> None:

@@ -16,10 +16,10 @@ import json
 
 from aws_cdk import RemovalPolicy, aws_apigateway, aws_iam, aws_logs
 from constructs import Construct
-from sentinel.routes import ROUTES
 
 from infra.function import RETENTION, Function, Platform
 from infra.nag import acknowledge
+from sentinel.routes import ROUTES
 
 # TLS 1.3, or 1.2 with forward secrecy only, with post-quantum key exchange where the client has it.
 SECURITY_POLICY = "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09"

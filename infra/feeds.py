@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from aws_cdk import Duration, aws_dynamodb, aws_lambda, aws_sqs
 from aws_cdk.aws_lambda_event_sources import SqsDlq
 from constructs import Construct
-from sentinel.adapters.dynamodb_tables import DISPATCH_FILTER
 
 from infra.function import Function
 from infra.functions import Functions
 from infra.ledger import Ledger
 from infra.nag import acknowledge
 from infra.tasks import Tasks
+from sentinel.adapters.dynamodb_tables import DISPATCH_FILTER
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from aws_cdk import Duration, RemovalPolicy, aws_ec2, aws_iam, aws_kms, aws_lambda, aws_logs
 from constructs import Construct, IConstruct
-from sentinel.settings import Settings
 
 from infra import access
 from infra.bundle import ROOT
@@ -18,6 +17,7 @@ from infra.config import Deployment
 from infra.layers import Layers
 from infra.nag import acknowledge
 from infra.network import Placement
+from sentinel.settings import Settings
 
 RETENTION = {
     days: aws_logs.RetentionDays[name]

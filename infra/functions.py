@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from aws_cdk import Stack, Token
 from constructs import Construct
-from sentinel.adapters.dynamodb_tables import BY_CHANGE, BY_STATE, CHAINS
-from sentinel.settings import Settings
 
 from infra import access
 from infra.config import Deployment
@@ -18,6 +16,8 @@ from infra.ledger import Ledger
 from infra.nag import acknowledge
 from infra.network import Redis
 from infra.tasks import Tasks
+from sentinel.adapters.dynamodb_tables import BY_CHANGE, BY_STATE, CHAINS
+from sentinel.settings import Settings
 
 
 class Functions(Construct):

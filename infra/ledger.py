@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from aws_cdk import aws_iam, aws_kms
 from constructs import Construct
-from sentinel.adapters.dynamodb_tables import TABLES
 
 from infra.config import Deployment
 from infra.table import make_table
+from sentinel.adapters.dynamodb_tables import TABLES
 
 CHANGES = (
     "dynamodb:BatchWriteItem",

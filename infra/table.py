@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from aws_cdk import RemovalPolicy, aws_dynamodb, aws_iam, aws_kms
 from constructs import Construct
-from sentinel.adapters.dynamodb_tables import Key, Table
 
 from infra.config import Deployment
+from sentinel.adapters.dynamodb_tables import Key, Table
 
 _TYPES = {
     "S": aws_dynamodb.AttributeType.STRING,

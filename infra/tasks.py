@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from aws_cdk import aws_kms
 from constructs import Construct
-from sentinel.adapters.dynamodb_tables import TABLES
 
 from infra.config import Deployment
 from infra.nag import acknowledge
 from infra.table import make_table
+from sentinel.adapters.dynamodb_tables import TABLES
 
 
 class Tasks(Construct):

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 ACCOUNT = "111122223333"
+PSEUDO = {"AWS::AccountId": ACCOUNT, "AWS::Region": "eu-central-1", "AWS::Partition": "aws"}
 Resource = dict[str, Any]
 
 
@@ -61,11 +62,9 @@ class Templates:
 
     def _intrinsic(self, function: str, argument: Any) -> str:
         if function == "Ref":
-            return {"AWS::AccountId": ACCOUNT, "AWS::Region": "eu-central-1", "AWS::Partition": "aws"}.get(
-                argument, argument
-            )
+            return PSEUDO.get(argument, str(argument))
         if function == "Fn::Join":
-            return argument[0].join(map(self.text, argument[1]))
+            return str(argument[0]).join(map(self.text, argument[1]))
         if function == "Fn::ImportValue":
             return self.text(self._exports()[self.text(argument)])
         if function == "Fn::GetAtt":

@@ -6,9 +6,8 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from sentinel.routes import ROUTES
-
 from infra.api import ACCESS_LOG
+from sentinel.routes import ROUTES
 
 if TYPE_CHECKING:
     from tests.infra.conftest import Templates

@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from sentinel.routes import ROUTES
 from sentinel.settings import PREFIX, Settings
 

@@ -89,7 +89,7 @@ def test_functions_reach_their_end(templates: Templates, verb: str) -> None:
     ],
 )
 def test_a_function_sees_nothing_else(tmp_path: Path, code: str, raised: str) -> None:
-    """What is on this machine but not in asset or layers cannot be imported: the tests above prove something."""
+    """What is on this machine but not in asset or layers cannot be imported, so other tests prove much."""
     (tmp_path / "handler.py").write_text(code)
     ended = isolated.handle_in(tmp_path, {}, {"x": 1})
     assert ended.raised == raised

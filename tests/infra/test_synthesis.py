@@ -33,7 +33,7 @@ def refuse(event, arguments):
         raise RuntimeError("a connection was tried")
 sys.addaudithook(refuse)
 """
-NO_ASSETS = {"aws:cdk:bundling-stacks": []}
+NO_ASSETS: dict[str, object] = {"aws:cdk:bundling-stacks": []}
 
 
 def fence(folder: Path) -> None:

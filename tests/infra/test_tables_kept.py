@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
+
 from sentinel.adapters.dynamodb_tables import TABLES
 
 if TYPE_CHECKING:
