@@ -1,0 +1,85 @@
+"""What roles may do, in small statements: an action is here because a use case needs it.
+
+The `grant_*` shortcuts of CDK are not used for tables: "write data" there includes `UpdateItem`,
+`DeleteItem` and `BatchWriteItem`. A transaction of puts needs `PutItem` alone. `PutItem` on the ledger
+overwrites an item unless the request is conditioned, and IAM has no key for that condition: see
+`ledger.py` for what catches it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aws_cdk import Aws, Stack, aws_dynamodb, aws_iam, aws_kms, aws_lambda
+from constructs import Construct
+
+
+def allow(actions: Iterable[str], resources: Iterable[str], **conditions: object) -> aws_iam.PolicyStatement:
+    """Allow `actions` on `resources`."""
+    return aws_iam.PolicyStatement(
+        actions=sorted(actions), resources=list(resources), conditions=conditions or None
+    )
+
+
+def on_table(table: aws_dynamodb.ITable, *actions: str) -> aws_iam.PolicyStatement:
+    """Allow `actions`, named without their prefix, on the items of a table."""
+    return allow([f"dynamodb:{action}" for action in actions], [table.table_arn])
+
+
+def on_index(table: aws_dynamodb.ITable, *indexes: str) -> aws_iam.PolicyStatement:
+    """Allow queries of the named indexes of a table."""
+    return allow(["dynamodb:Query"], [f"{table.table_arn}/index/{name}" for name in indexes])
+
+
+def read_stream(table: aws_dynamodb.ITable) -> aws_iam.PolicyStatement:
+    """Allow Lambda's poller, which uses the function's role, to read a table's stream."""
+    actions = ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
+    return allow([f"dynamodb:{action}" for action in actions], [str(table.table_stream_arn)])
+
+
+def use_key(key: aws_kms.IKey) -> aws_iam.PolicyStatement:
+    """Allow what DynamoDB does with the tables' customer key on the caller's behalf, and only through it."""
+    actions = ("Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey", "ReEncryptFrom", "ReEncryptTo")
+    via = {"kms:ViaService": f"dynamodb.{Aws.REGION}.amazonaws.com"}
+    return allow([f"kms:{action}" for action in actions], [key.key_arn], StringEquals=via)
+
+
+def ring(workers: Iterable[aws_lambda.IFunction]) -> aws_iam.PolicyStatement:
+    """Allow invoking the worker functions."""
+    return allow(["lambda:InvokeFunction"], [worker.function_arn for worker in workers])
+
+
+def secrets_below(scope: Construct, prefix: str) -> aws_iam.PolicyStatement:
+    """Allow reading the secrets whose names begin with `prefix`: sinks are added without a deployment."""
+    arn = Stack.of(scope).format_arn(service="secretsmanager", resource=f"secret:{prefix}*")
+    return allow(["secretsmanager:GetSecretValue"], [arn])
+
+
+def secret(scope: Construct, name: str) -> aws_iam.PolicyStatement:
+    """Allow reading one secret; to its name Secrets Manager adds six characters of its own."""
+    arn = Stack.of(scope).format_arn(service="secretsmanager", resource=f"secret:{name}-??????")
+    return allow(["secretsmanager:GetSecretValue"], [arn])
+
+
+def attach_to_network() -> list[aws_iam.PolicyStatement]:
+    """Allow Lambda to attach the function to its VPC, and deny the same to the function's own code.
+
+    EC2 has no resource-level permission for the Describe calls, and Lambda refuses a function whose role is
+    limited to single network interfaces, as they do not exist yet. The key `lambda:SourceFunctionArn` is
+    present only in calls that a function's code makes: the second statement takes away what code never needs.
+    """
+    actions = (
+        "ec2:AssignPrivateIpAddresses",
+        "ec2:CreateNetworkInterface",
+        "ec2:DeleteNetworkInterface",
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeSubnets",
+        "ec2:UnassignPrivateIpAddresses",
+    )
+    deny = aws_iam.PolicyStatement(
+        effect=aws_iam.Effect.DENY,
+        actions=list(actions),
+        resources=["*"],
+        conditions={"Null": {"lambda:SourceFunctionArn": "false"}},
+    )
+    return [allow(actions, ["*"]), deny]

@@ -1,0 +1,149 @@
+"""What a deployment may choose, typed and documented; `-c sentinel:<name>=...` or `cdk.json` sets it.
+
+Everything has a default, so that synthesis needs no file, no account and no question to AWS. An option
+that does not exist is refused by name: a misspelt one would otherwise deploy its default in silence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+PREFIX = "sentinel:"
+RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2557, 3653)
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+PYTHONS = ("3.12", "3.13", "3.14")
+
+
+class BadOption(ValueError):
+    """An option of the deployment is unknown or has a value that cannot be deployed."""
+
+
+def _option(default: Any, doc: str) -> Any:
+    return field(default=default, metadata={"doc": doc})
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """The options of one deployment. Lists are comma separated where they are written as text."""
+
+    environment: str = _option("dev", "name of the deployment; part of stack names and of the secret prefix")
+    account: str = _option("", "AWS account; empty: that of whoever deploys")
+    region: str = _option("eu-central-1", "AWS region")
+    availability_zones: tuple[str, ...] = _option((), "zones of the network; empty: a and b of the region")
+    keep: bool = _option(True, "whether the tables survive `cdk destroy` and refuse deletion")
+    customer_key: bool = _option(False, "whether tables and logs use a KMS key of this deployment")
+    log_retention_days: int = _option(30, "how long logs are kept, in days")
+    log_level: str = _option("INFO", "DEBUG, INFO, WARNING or ERROR")
+    python: str = _option("3.13", "Python of the functions: 3.12, 3.13 or 3.14")
+    lanes: int = _option(1, "chains a service is spread over, 1 to 64")
+    http_hosts: str = _option("", "hosts that steps may call, comma separated; *.example.com for all below")
+    egress_ports: tuple[int, ...] = _option((443, 8088), "TCP ports that workers may reach outside the VPC")
+    secret_prefix: str = _option("", "prefix of the sinks' secrets; empty: sentinel/<environment>/")
+    worker_concurrency: int = _option(0, "reserved concurrency of each worker function; 0: none reserved")
+    detect_parallelism: int = _option(1, "concurrent batches a shard that detect takes, 1 to 10")
+    throttle_rate: int = _option(200, "requests a second of the whole API")
+    throttle_burst: int = _option(400, "requests at once of the whole API")
+    api_account_role: bool = _option(True, "whether to set the account's CloudWatch role of API Gateway")
+    redis_url: str = _option("", "rediss:// address of an outside Redis; empty: a cache is created")
+    redis_cluster: bool = _option(False, "whether the outside Redis is a cluster")
+    redis_secret: str = _option("", "name below the secret prefix of the outside Redis' password")
+    vpc_id: str = _option("", "VPC through which the outside Redis is reached; empty: over the internet")
+    subnet_ids: tuple[str, ...] = _option((), "private subnets with egress in that VPC, one a zone")
+    security_group_ids: tuple[str, ...] = _option((), "security groups for the functions in that VPC")
+    vpc_cidr: str = _option("10.42.0.0/16", "address range of the VPC that is created with the cache")
+    nat_gateways: int = _option(1, "NAT gateways of that VPC; one a zone survives the loss of a zone")
+    interface_endpoints: bool = _option(False, "whether Lambda and Secrets Manager calls stay off the NAT")
+    cache_max_gb: int = _option(1, "upper limit of the cache's data in GB, 1 to 5000")
+    cache_max_ecpu: int = _option(5000, "upper limit of the cache's ECPU a second, 1000 to 15000000")
+
+    @classmethod
+    def from_context(cls, context: Mapping[str, Any]) -> Deployment:
+        """Read the options from CDK context. Raises `BadOption` naming what is unknown or impossible."""
+        known = {each.name: each for each in fields(cls)}
+        found: dict[str, Any] = {}
+        for key, value in context.items():
+            if not key.startswith(PREFIX):
+                continue
+            name = key.removeprefix(PREFIX)
+            if name not in known:
+                raise BadOption(f"there is no option {key}; there are {', '.join(sorted(known))}")
+            found[name] = _parse(key, value, known[name].default)
+        deployment = cls(**found)
+        deployment.check()
+        return deployment
+
+    def check(self) -> None:
+        """Raise `BadOption` for a combination that cannot be deployed."""
+        for bad, message in self._problems():
+            if bad:
+                raise BadOption(message)
+
+    def _problems(self) -> tuple[tuple[bool, str], ...]:
+        place = (self.vpc_id, self.subnet_ids, self.security_group_ids)
+        return (
+            (
+                not re.fullmatch(r"[a-z][a-z0-9-]{0,15}", self.environment),
+                "environment is up to 16 of a-z, 0-9 and -, beginning with a letter",
+            ),
+            (self.log_retention_days not in RETENTION_DAYS, f"log_retention_days is one of {RETENTION_DAYS}"),
+            (self.python not in PYTHONS, f"python is one of {', '.join(PYTHONS)}"),
+            (self.log_level not in LEVELS, f"log_level is one of {', '.join(LEVELS)}"),
+            (len(self.zones) < 2, "availability_zones has two zones at least"),
+            (not 1 <= self.lanes <= 64, "lanes is 1 to 64"),
+            (not 1 <= self.detect_parallelism <= 10, "detect_parallelism is 1 to 10"),
+            (
+                "@" in self.redis_url,
+                "redis_url holds no user or password: name a secret in redis_secret instead",
+            ),
+            (
+                bool(self.redis_url) and not self.redis_url.startswith(("redis://", "rediss://")),
+                "redis_url begins with redis:// or rediss://",
+            ),
+            (bool(self.redis_secret) and not self.redis_url, "redis_secret goes with redis_url"),
+            (
+                any(place) and not self.redis_url,
+                "vpc_id, subnet_ids and security_group_ids go with redis_url",
+            ),
+            (any(place) and not all(place), "vpc_id, subnet_ids and security_group_ids go together"),
+            (
+                bool(self.subnet_ids) and len(self.subnet_ids) != len(self.zones),
+                "subnet_ids has one subnet for each of availability_zones",
+            ),
+        )
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """The availability zones, explicit so that synthesis never asks AWS for them."""
+        return self.availability_zones or (f"{self.region}a", f"{self.region}b")
+
+    @property
+    def secrets(self) -> str:
+        """The prefix below which the workers may read secrets."""
+        return self.secret_prefix or f"sentinel/{self.environment}/"
+
+    @property
+    def own_cache(self) -> bool:
+        """Whether this deployment creates its cache, and with it its network."""
+        return not self.redis_url
+
+
+def _parse(key: str, value: Any, default: Any) -> Any:
+    try:
+        if isinstance(default, bool):
+            return {"true": True, "false": False}[str(value).lower()]
+        if isinstance(default, int):
+            return int(value)
+        if isinstance(default, tuple):
+            return _parse_list(value, int if default and isinstance(default[0], int) else str)
+    except (KeyError, ValueError):
+        kind = {bool: "true or false", int: "a whole number", tuple: "a list of whole numbers"}[type(default)]
+        raise BadOption(f"{key} is {value!r}, which is not {kind}") from None
+    return str(value)
+
+
+def _parse_list(value: Any, kind: type) -> tuple[Any, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    return tuple(kind(part.strip() if isinstance(part, str) else part) for part in parts if part != "")

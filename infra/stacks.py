@@ -1,0 +1,122 @@
+"""The stacks: what is kept, what the cache needs, and the service, which can be torn down and made again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_cdk import App, CfnOutput, Environment, RemovalPolicy, Stack, Tags, aws_iam, aws_kms
+from constructs import Construct
+
+from infra.api import Api
+from infra.config import Deployment
+from infra.feeds import Feeds
+from infra.function import Platform
+from infra.functions import Functions
+from infra.layers import Layers
+from infra.ledger import Ledger
+from infra.network import Cache, Network, Placement, Redis, outside_placement, outside_redis
+from infra.schedules import Schedules
+from infra.tasks import Tasks
+
+
+class StateStack(Stack):
+    """The tables, and the key that encrypts them where there is one: kept when everything else goes."""
+
+    def __init__(self, scope: Construct, construct_id: str, deployment: Deployment, **props: Any) -> None:
+        super().__init__(scope, construct_id, termination_protection=deployment.keep, **props)
+        self.key = self._make_key(deployment) if deployment.customer_key else None
+        self.ledger = Ledger(self, "Ledger", deployment, self.key)
+        self.tasks = Tasks(self, "Tasks", deployment, self.key)
+
+    def _make_key(self, deployment: Deployment) -> aws_kms.Key:
+        key = aws_kms.Key(
+            self,
+            "Key",
+            description=f"Sentinel {deployment.environment}: tables and logs",
+            enable_key_rotation=True,
+            removal_policy=RemovalPolicy.RETAIN if deployment.keep else RemovalPolicy.DESTROY,
+        )
+        context = {
+            "kms:EncryptionContext:aws:logs:arn": self.format_arn(
+                service="logs", resource="log-group", resource_name="*"
+            ).replace("log-group/", "log-group:")
+        }
+        key.add_to_resource_policy(
+            aws_iam.PolicyStatement(
+                sid="LogsOfThisAccount",
+                principals=[aws_iam.ServicePrincipal(f"logs.{self.region}.amazonaws.com")],
+                actions=[
+                    "kms:Decrypt",
+                    "kms:DescribeKey",
+                    "kms:Encrypt",
+                    "kms:GenerateDataKey*",
+                    "kms:ReEncrypt*",
+                ],
+                resources=["*"],  # in a key's own policy: the key
+                conditions={"ArnLike": context},
+            )
+        )
+        return key
+
+
+class NetworkStack(Stack):
+    """The cache and its VPC: only where the deployment has its own, with the types that cost when idle."""
+
+    def __init__(self, scope: Construct, construct_id: str, deployment: Deployment, **props: Any) -> None:
+        super().__init__(scope, construct_id, **props)
+        network = Network(self, "Network", deployment)
+        self.placement = network.placement
+        self.redis = Cache(self, "Cache", deployment, network).redis
+
+
+class ServiceStack(Stack):
+    """Functions, feeds, schedules and the API: nothing in it holds data."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        deployment: Deployment,
+        state: StateStack,
+        network: NetworkStack | None,
+        **props: Any,
+    ) -> None:
+        super().__init__(scope, construct_id, **props)
+        placement, redis = self._reach(deployment, network)
+        platform = Platform(deployment, Layers(self, "Layers", deployment), placement, state.key)
+        functions = Functions(self, "Functions", platform, state.ledger, state.tasks, redis)
+        self.functions = functions
+        Feeds(self, "Feeds", functions, state.ledger, state.tasks, deployment.detect_parallelism)
+        Schedules(self, "Schedules", functions)
+        api = Api(self, "Api", platform, functions.by_verb)
+        CfnOutput(self, "Url", value=api.api.url, description="Where the API answers")
+
+    def _reach(self, deployment: Deployment, network: NetworkStack | None) -> tuple[Placement | None, Redis]:
+        if network:
+            return network.placement, network.redis
+        return outside_placement(self, deployment), outside_redis(deployment)
+
+
+def make_stacks(app: App, deployment: Deployment) -> ServiceStack:
+    """Make the stacks of a deployment. The account may stay open; the region may not."""
+    env = Environment(account=deployment.account or None, region=deployment.region)
+    name = deployment.environment
+    Tags.of(app).add("application", "sentinel")
+    Tags.of(app).add("environment", name)
+    state = StateStack(
+        app, f"SentinelState-{name}", deployment, env=env, description="Sentinel: ledger and tasks (kept)"
+    )
+    network = None
+    if deployment.own_cache:
+        network = NetworkStack(
+            app, f"SentinelNetwork-{name}", deployment, env=env, description="Sentinel: cache and its VPC"
+        )
+    return ServiceStack(
+        app,
+        f"SentinelService-{name}",
+        deployment,
+        state,
+        network,
+        env=env,
+        description="Sentinel: functions, feeds, schedules and API (disposable)",
+    )

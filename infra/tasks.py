@@ -1,0 +1,30 @@
+"""The tables beside the ledger: tasks with lineage and effects, catalog, counters of correlations."""
+
+from __future__ import annotations
+
+from aws_cdk import aws_kms
+from constructs import Construct
+
+from infra.config import Deployment
+from infra.nag import acknowledge
+from infra.table import make_table
+from sentinel.adapters.dynamodb_tables import TABLES
+
+
+class Tasks(Construct):
+    """`tasks`, `catalog` and `counters` are the three tables."""
+
+    def __init__(
+        self, scope: Construct, construct_id: str, deployment: Deployment, key: aws_kms.IKey | None
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.tasks = make_table(self, "Tasks", TABLES["tasks"], deployment, key)
+        self.catalog = make_table(self, "Catalog", TABLES["catalog"], deployment, key)
+        self.counters = make_table(self, "Counters", TABLES["counters"], deployment, key)
+        if not TABLES["counters"].recover:
+            acknowledge(
+                self.counters,
+                "AwsSolutions-DDB3",
+                "Counters hold open windows of correlations, minutes to hours long; restoring them to an "
+                "older moment would count entries twice, and losing them only forgets those windows.",
+            )

@@ -1,0 +1,84 @@
+"""The options of a deployment: read as typed, refused with a reason, each documented."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from infra.config import PREFIX, BadOption, Deployment
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def read(**options: object) -> Deployment:
+    """Return a deployment with options as the command line or `cdk.json` gives them."""
+    return Deployment.from_context({f"{PREFIX}{name}": value for name, value in options.items()})
+
+
+def test_options_are_text_or_typed() -> None:
+    """The command line gives text, `cdk.json` gives JSON: both mean the same."""
+    text = read(keep="false", lanes="4", availability_zones="eu-west-1b, eu-west-1c", egress_ports="443,9200")
+    typed = read(
+        keep=False, lanes=4, availability_zones=["eu-west-1b", "eu-west-1c"], egress_ports=[443, 9200]
+    )
+    assert text == typed
+    assert text.zones == ("eu-west-1b", "eu-west-1c")
+    assert text.egress_ports == (443, 9200)
+
+
+def test_defaults_follow_from_each_other() -> None:
+    """Zones follow the region and the secret prefix the environment, until they are given."""
+    made = read(region="eu-north-1", environment="prod")
+    assert made.zones == ("eu-north-1a", "eu-north-1b")
+    assert made.secrets == "sentinel/prod/"
+    assert made.own_cache
+    assert read(secret_prefix="mine/").secrets == "mine/"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"lane": 1}, "there is no option sentinel:lane"),
+        ({"lanes": "many"}, "a whole number"),
+        ({"keep": "perhaps"}, "true or false"),
+        ({"egress_ports": "https"}, "whole numbers"),
+        ({"lanes": 0}, "lanes is 1 to 64"),
+        ({"lanes": 65}, "lanes is 1 to 64"),
+        ({"detect_parallelism": 11}, "1 to 10"),
+        ({"environment": "Prod"}, "environment"),
+        ({"environment": "a-name-that-is-long"}, "environment"),
+        ({"python": "3.11"}, "python is one of"),
+        ({"log_retention_days": 31}, "log_retention_days"),
+        ({"redis_url": "http://x"}, "redis://"),
+        ({"redis_url": "rediss://user:word@x"}, "redis_secret"),
+        ({"redis_secret": "x"}, "redis_secret goes with redis_url"),
+        ({"vpc_id": "vpc-1"}, "go with redis_url"),
+        ({"redis_url": "redis://x", "vpc_id": "vpc-1"}, "go together"),
+        (
+            {"redis_url": "redis://x", "vpc_id": "v", "subnet_ids": "a,b,c", "security_group_ids": "s"},
+            "one subnet for each",
+        ),
+        ({"log_level": "LOUD"}, "log_level"),
+        ({"availability_zones": "eu-west-1a"}, "availability_zones"),
+    ],
+)
+def test_what_cannot_be_deployed_is_refused(options: dict[str, object], said: str) -> None:
+    """A wrong option stops synthesis with a message that names it."""
+    with pytest.raises(BadOption, match=said.replace("[", r"\[")):
+        read(**options)
+
+
+@pytest.mark.parametrize("options", [{"lanes": 1}, {"lanes": 64}, {"environment": "a"}, {"python": "3.14"}])
+def test_the_limits_themselves_are_allowed(options: dict[str, object]) -> None:
+    """What stands just inside a limit is taken."""
+    assert read(**options)
+
+
+def test_every_option_is_documented() -> None:
+    """`docs/deploy.md` has every option with its description."""
+    text = " ".join((ROOT / "docs" / "deploy.md").read_text().split())
+    for option in fields(Deployment):
+        assert f"`{option.name}`" in text, option.name
+        assert option.metadata["doc"] in text, option.name

@@ -1,0 +1,126 @@
+"""The functions as deployed: architecture, logs, tracing, and an environment that the package can read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sentinel.routes import ROUTES
+from sentinel.settings import PREFIX, Settings
+
+if TYPE_CHECKING:
+    from tests.infra.conftest import Templates
+
+REDIS = {"redis_url", "redis_cluster", "redis_user", "redis_cache"}
+# The settings each function gets: nothing is handed out that its use case does not read.
+SETTINGS: dict[str, set[str]] = {
+    "ingest": {"ledger_table", "lanes"},
+    "control": {"ledger_table", "tasks_table"},
+    "detect": {"ledger_table", "tasks_table", "catalog_table", "counters_table"},
+    "dispatch": {"ledger_table", "tasks_table", "worker_functions"} | REDIS,
+    "sweep": {"ledger_table", "tasks_table", "worker_functions"} | REDIS,
+    "work_siem": {"ledger_table", "tasks_table", "catalog_table", "secret_prefix", "http_hosts"} | REDIS,
+    "work_action": {"ledger_table", "tasks_table", "catalog_table", "secret_prefix", "http_hosts"} | REDIS,
+}
+SECRET = re.compile(
+    r"AKIA[0-9A-Z]{16}|-----BEGIN|\{\{resolve:|://[^/\s\"]*@|(?i:password|passwd|api_?key|token)\"?\s*[:=]\s*\"\w"
+)
+
+
+@pytest.fixture(scope="module")
+def full(synthesize: Callable[..., Templates]) -> Templates:
+    """Return a deployment in which every setting has a value of its own."""
+    return synthesize(lanes=4, http_hosts="*.example.com", log_level="DEBUG", log_retention_days=90)
+
+
+def environ(templates: Templates, function: dict[str, Any]) -> dict[str, str]:
+    """Return a function's environment with what refers to other resources written as text."""
+    variables = function["Properties"]["Environment"]["Variables"]
+    return {name: templates.text(value) for name, value in variables.items()}
+
+
+@pytest.mark.parametrize("verb", sorted(SETTINGS))
+def test_each_function_gets_its_settings_and_no_others(full: Templates, verb: str) -> None:
+    """A function's environment reads back as `Settings`, with the fields of its line in `SETTINGS` set."""
+    found = environ(full, full.functions()[verb])
+    ours = {name for name in found if name.startswith(PREFIX)}
+    settings = Settings.from_environ(found)
+    default = Settings()
+    changed = {x.name for x in fields(Settings) if getattr(settings, x.name) != getattr(default, x.name)}
+    assert changed - {"log_level"} == SETTINGS[verb]
+    assert ours == {PREFIX + name.upper() for name in changed}
+    assert found.keys() - ours == {"POWERTOOLS_LOG_LEVEL"}
+    assert settings.log_level == found["POWERTOOLS_LOG_LEVEL"] == "DEBUG"
+
+
+def test_every_function_is_built_alike(full: Templates) -> None:
+    """Each function runs on arm64, is traced, has both layers, a bounded time, and a log of its own."""
+    logs = full.of("AWS::Logs::LogGroup")
+    seen = set()
+    for function in full.functions().values():
+        found = function["Properties"]
+        assert found["Architectures"] == ["arm64"]
+        assert found["Runtime"] == "python3.13"
+        assert found["TracingConfig"] == {"Mode": "Active"}
+        assert len(found["Layers"]) == 2
+        assert found["Timeout"] <= 300
+        log = found["LoggingConfig"]["LogGroup"]["Ref"]
+        assert logs[log]["Properties"]["RetentionInDays"] == 90
+        seen.add(log)
+    assert len(seen) == len(full.functions())
+
+
+def test_every_log_is_deleted_in_time(templates: Templates) -> None:
+    """No log group of any stack is kept for ever."""
+    assert all("RetentionInDays" in log["Properties"] for log in templates.of("AWS::Logs::LogGroup").values())
+
+
+def test_answers_fit_the_gateway(templates: Templates) -> None:
+    """A function behind the API gives up before API Gateway does, after 29 seconds."""
+    for verb in {route.function for route in ROUTES}:
+        assert templates.functions()[verb]["Properties"]["Timeout"] < 29
+
+
+def test_workers_take_each_ring_once(templates: Templates) -> None:
+    """A ring that fails is neither tried again nor kept: the schedule is the safety net."""
+    configs = templates.of("AWS::Lambda::EventInvokeConfig").values()
+    names = {name: verb for verb, f in templates.functions().items() for name in [_logical(templates, f)]}
+    rung = {names[each["Properties"]["FunctionName"]["Ref"]]: each["Properties"] for each in configs}
+    assert rung.keys() == {"work_siem", "work_action"}
+    for config in rung.values():
+        assert config["MaximumRetryAttempts"] == 0
+        assert config["MaximumEventAgeInSeconds"] == 60
+
+
+def _logical(templates: Templates, function: dict[str, Any]) -> str:
+    return next(name for name, found in templates.of("AWS::Lambda::Function").items() if found is function)
+
+
+def test_worker_concurrency_can_be_reserved(
+    templates: Templates, synthesize: Callable[..., Templates]
+) -> None:
+    """Nothing is reserved by default, since small accounts have nothing to reserve; an option reserves."""
+    key = "ReservedConcurrentExecutions"
+    assert not [f for f in templates.functions().values() if key in f["Properties"]]
+    made = synthesize(worker_concurrency=5).functions()
+    assert {verb for verb, f in made.items() if f["Properties"].get(key) == 5} == {"work_siem", "work_action"}
+
+
+def test_templates_hold_no_secret(templates: Templates, outside: Templates) -> None:
+    """Nothing that looks like a secret is in a template, also where an outside Redis has a password."""
+    for made in (templates, outside):
+        for name, stack in made.stacks.items():
+            found = SECRET.search(str(stack).replace("'", '"'))
+            assert found is None, (name, found)
+
+
+@pytest.mark.parametrize(
+    "bad", ['"password": "hunter2"', "redis://user:pw@host", "{{resolve:secretsmanager:x}}", "-----BEGIN X"]
+)
+def test_the_search_for_secrets_finds_some(bad: str) -> None:
+    """The pattern of the test above matches what it is to find."""
+    assert SECRET.search(bad)

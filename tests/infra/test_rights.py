@@ -1,0 +1,156 @@
+"""What the functions' roles may do: computed from every policy, wildcards included."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import botocore.session
+import pytest
+
+if TYPE_CHECKING:
+    from tests.infra.conftest import Templates
+
+PARTIQL = {"PartiQLDelete", "PartiQLInsert", "PartiQLSelect", "PartiQLUpdate"}
+CHANGES = {"UpdateItem", "DeleteItem", "BatchWriteItem", "PartiQLDelete", "PartiQLInsert", "PartiQLUpdate"}
+TABLES = ("ledger", "tasks", "catalog", "counters")
+# The whole of it: what each function may do with each table's items.
+RIGHTS: dict[str, dict[str, set[str]]] = {
+    "ingest": {"ledger": {"PutItem", "Query"}},
+    "control": {"ledger": {"Query"}, "tasks": {"GetItem", "Query"}},
+    "detect": {
+        "tasks": {"PutItem"},
+        "catalog": {"GetItem", "Query"},
+        "counters": {"GetItem", "PutItem"},
+    },
+    "dispatch": {},
+    "work_siem": {
+        "ledger": {"Query"},
+        "tasks": {"GetItem", "PutItem", "Query"},
+        "catalog": {"GetItem", "Query"},
+    },
+    "work_action": {
+        "ledger": {"Query"},
+        "tasks": {"GetItem", "PutItem", "Query"},
+        "catalog": {"GetItem", "Query"},
+    },
+    "sweep": {"tasks": {"GetItem", "PutItem"}},
+}
+
+
+def _all_actions() -> set[str]:
+    model = botocore.session.get_session().get_service_model("dynamodb")
+    return set(model.operation_names) | PARTIQL | {"PutResourcePolicy", "ConditionCheckItem"}
+
+
+def test_no_role_changes_the_ledger(templates: Templates) -> None:
+    """No role of any kind may update or delete an item of the ledger, or put items in bulk."""
+    ledger = templates.table("ledger")
+    for role in templates.of("AWS::IAM::Role"):
+        for action in CHANGES:
+            for resource in (ledger, f"{ledger}/index/chains"):
+                assert not templates.allows(role, f"dynamodb:{action}", resource), (role, action)
+
+
+def test_only_ingest_writes_to_the_ledger(templates: Templates) -> None:
+    """One role alone may put an item into the ledger."""
+    ledger = templates.table("ledger")
+    writers = {
+        role for role in templates.of("AWS::IAM::Role") if templates.allows(role, "dynamodb:PutItem", ledger)
+    }
+    assert writers == {templates.role_of(templates.functions()["ingest"])}
+
+
+@pytest.mark.parametrize("verb", sorted(RIGHTS))
+def test_each_role_may_do_what_is_listed_and_no_more(templates: Templates, verb: str) -> None:
+    """Of all actions on all tables, a function may do exactly those of its line in `RIGHTS`."""
+    role = templates.role_of(templates.functions()[verb])
+    for table in TABLES:
+        arn = templates.table(table)
+        may = {name for name in _all_actions() if templates.allows(role, f"dynamodb:{name}", arn)}
+        assert may == RIGHTS[verb].get(table, set()), table
+
+
+def test_every_function_is_listed(templates: Templates) -> None:
+    """A function without a line in `RIGHTS` does not exist."""
+    assert set(templates.functions()) == set(RIGHTS)
+
+
+def test_indexes_are_queried_by_those_who_list(templates: Templates) -> None:
+    """The indexes are open to the functions that list, and to nobody else."""
+    tasks, ledger = templates.table("tasks"), templates.table("ledger")
+    for index, expected in (
+        (f"{tasks}/index/by_state", {"control", "sweep"}),
+        (f"{tasks}/index/by_change", {"control"}),
+        (f"{ledger}/index/chains", {"control"}),
+    ):
+        may = {
+            verb
+            for verb, function in templates.functions().items()
+            if templates.allows(templates.role_of(function), "dynamodb:Query", index)
+        }
+        assert may == expected, index
+
+
+def test_workers_are_rung_by_dispatch_and_sweep(templates: Templates) -> None:
+    """Only dispatch and sweep may invoke functions, and only the workers."""
+    functions = templates.functions()
+    arns = {verb: f"arn:aws:{_logical(templates, verb)}:Arn" for verb in functions}
+    for caller, function in functions.items():
+        role = templates.role_of(function)
+        may = {verb for verb, arn in arns.items() if templates.allows(role, "lambda:InvokeFunction", arn)}
+        assert may == ({"work_siem", "work_action"} if caller in {"dispatch", "sweep"} else set()), caller
+
+
+def _logical(templates: Templates, verb: str) -> str:
+    wanted = templates.functions()[verb]
+    return next(name for name, found in templates.of("AWS::Lambda::Function").items() if found is wanted)
+
+
+def test_secrets_are_read_by_workers_below_the_prefix(templates: Templates) -> None:
+    """Workers read secrets of their deployment, nobody reads another's."""
+    mine = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:sentinel/dev/splunk-AbCdEf"
+    other = mine.replace("/dev/", "/prod/")
+    for verb, function in templates.functions().items():
+        role = templates.role_of(function)
+        assert templates.allows(role, "secretsmanager:GetSecretValue", mine) == verb.startswith("work_"), verb
+        assert not templates.allows(role, "secretsmanager:GetSecretValue", other)
+        assert not templates.allows(role, "secretsmanager:PutSecretValue", mine)
+
+
+def test_function_roles_have_no_managed_policies(templates: Templates) -> None:
+    """What a function may do stands in these templates: managed policies change without us."""
+    for function in templates.functions().values():
+        role = templates.of("AWS::IAM::Role")[templates.role_of(function)]
+        assert "ManagedPolicyArns" not in role["Properties"]
+
+
+def test_everything_means_what_has_no_resources(templates: Templates) -> None:
+    """`*` as a resource is allowed for X-Ray and network interfaces only, which know no single resources."""
+    for role in templates.of("AWS::IAM::Role"):
+        for statement in templates.statements(role):
+            if statement["Effect"] == "Allow" and "*" in statement["Resource"]:
+                actions = statement["Action"]
+                services = {action.split(":")[0] for action in actions}
+                assert isinstance(actions, list), actions
+                assert services <= {"xray", "ec2"}, actions
+
+
+def test_code_cannot_touch_network_interfaces(templates: Templates) -> None:
+    """The network rights that Lambda needs for a function are denied to the function's own code."""
+    for verb, function in templates.functions().items():
+        statements = list(templates.statements(templates.role_of(function)))
+        allowed = {a for s in statements if s["Effect"] == "Allow" for a in s["Action"] if a[:4] == "ec2:"}
+        denied = {a for s in statements if s["Effect"] == "Deny" for a in s["Action"]}
+        assert bool(allowed) == ("VpcConfig" in function["Properties"]), verb
+        assert allowed == denied, verb
+
+
+def test_the_ledger_itself_refuses_changes(templates: Templates) -> None:
+    """The ledger's own policy denies every change of an item to everybody, whatever a role allows."""
+    (ledger,) = [
+        table for name, table in templates.of("AWS::DynamoDB::Table").items() if name.startswith("Ledger")
+    ]
+    (fence,) = ledger["Properties"]["ResourcePolicy"]["PolicyDocument"]["Statement"]
+    assert (fence["Effect"], fence["Principal"], fence["Resource"]) == ("Deny", {"AWS": "*"}, "*")
+    assert set(fence["Action"]) == {f"dynamodb:{action}" for action in CHANGES}
+    assert "Condition" not in fence
