@@ -66,7 +66,8 @@ class Database:
         self._local = threading.local()
         self._all: list[tuple[int, sqlite3.Connection]] = []
         # Threads end and stores are dropped without anybody closing; connections must not wait for that.
-        weakref.finalize(self, _close, self._all)
+        # Not at exit, though: daemon threads may still be reading, and the process takes all with it.
+        weakref.finalize(self, _close, self._all).atexit = False
         # SQLite's memdb locks like a file does; a shared cache would answer LOCKED without waiting.
         self._uri = (
             f"file:/{uuid4().hex}?vfs=memdb" if self.path == MEMORY else Path(path).absolute().as_uri()
