@@ -79,7 +79,7 @@ class SqliteLedger:
             segment.recent,
         )
         try:
-            with self._db.transaction() as connection:
+            with self._db.writing() as connection:
                 connection.execute(f"INSERT INTO segments ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)", row)  # noqa: S608
         except sqlite3.IntegrityError:
             taken = self._one("WHERE chain = ? AND first = ?", (segment.chain, segment.first))

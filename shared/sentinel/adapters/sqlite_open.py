@@ -64,6 +64,8 @@ class Database:
         self.path = str(path)
         self._sleep = sleep
         self._local = threading.local()
+        # Threads queue here: SQLite's own waiting is sleeping and looking again, in steps of milliseconds.
+        self._writing = threading.Lock()
         self._all: list[tuple[int, sqlite3.Connection]] = []
         # Threads end and stores are dropped without anybody closing; connections must not wait for that.
         # Not at exit, though: daemon threads may still be reading, and the process takes all with it.
@@ -96,6 +98,17 @@ class Database:
             yield connection
 
     @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Give this thread's connection for one statement that writes, durable when it has returned.
+
+        One statement is one call into SQLite, which lets other threads run: a transaction of several
+        would hold the file's lock while it waits for the interpreter's.
+        """
+        connection = self.connection()
+        with translated(self.path), self._writing:
+            yield connection
+
+    @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Give this thread's connection inside a write transaction: all of the block, or nothing of it.
 
@@ -103,7 +116,7 @@ class Database:
         undone, but for an error of the disk at the commit itself, after which it may have happened.
         """
         connection = self.connection()
-        with translated(self.path):
+        with translated(self.path), self._writing:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection

@@ -90,6 +90,8 @@ class Detector:
         """
         plays = self._playbook.current()
         found = Detected()
+        if not plays.rules.rules:
+            return found
         hits: _Hits = defaultdict(lambda: defaultdict(list))
         tampered: Tampered | None = None
         for segment in segments:
