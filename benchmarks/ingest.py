@@ -53,21 +53,19 @@ def handler_with_stub() -> tuple[Callable[[dict[str, Any], Any], dict[str, Any]]
         AWS_DEFAULT_REGION="eu-central-1",
         AWS_LAMBDA_FUNCTION_NAME="ingest",  # so that logging and metrics count as in Lambda
     )
-    from botocore.awsrequest import AWSResponse
-
     from sentinel.bootstrap import bootstrap
 
     sizes: list[int] = []
 
-    def answer(request: Any, **_: Any) -> AWSResponse:
+    def answer(request: Any, **_: Any) -> Any:
         sizes.append(len(request.body))
-        response = AWSResponse(request.url, 200, {}, None)
-        response._content = b"{}"  # type: ignore[attr-defined]
-        return response
+        return answered(request, b"{}")
 
     app = bootstrap()
     app.dynamodb.meta.events.register("before-send.dynamodb.PutItem", answer)
-    app.dynamodb.meta.events.register("before-send.dynamodb.Query", answer_query)
+    app.dynamodb.meta.events.register(
+        "before-send.dynamodb.Query", lambda request, **_: answered(request, b'{"Items":[],"Count":0}')
+    )
     spec = importlib.util.spec_from_file_location("ingest_handler", FUNCTION)
     assert spec is not None
     assert spec.loader is not None
@@ -76,12 +74,13 @@ def handler_with_stub() -> tuple[Callable[[dict[str, Any], Any], dict[str, Any]]
     return module.handler, sizes
 
 
-def answer_query(request: Any, **_: Any) -> Any:
-    """Answer the cold read of a chain's head: an empty chain."""
-    from botocore.awsrequest import AWSResponse
+def answered(request: Any, body: bytes) -> Any:
+    """Answer a request below botocore."""
+    from botocore.awsrequest import AWSResponse, HeadersDict
 
-    response = AWSResponse(request.url, 200, {}, None)
-    response._content = b'{"Items":[],"Count":0}'  # type: ignore[attr-defined]
+    headers: Any = HeadersDict()
+    response: Any = AWSResponse(request.url, 200, headers, None)
+    response._content = body
     return response
 
 

@@ -28,7 +28,6 @@ from sentinel.usecases.execute import Executor
 from sentinel.usecases.playbook import Playbook
 from sentinel.usecases.run import Drained, drain
 from sentinel.usecases.sweep import Swept, sweep
-
 from tests.chains import grow
 
 START = 1_700_000_000 * SECOND

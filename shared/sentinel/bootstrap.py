@@ -12,6 +12,7 @@ import platform
 import random
 import secrets
 import time
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -245,6 +246,11 @@ class App:
 
 def _nonce() -> bytes:
     return secrets.token_bytes(32)
+
+
+def application(home: str) -> App:
+    """Return an application on the process's environment with its local data below `home`."""
+    return App(replace(Settings.from_environ(os.environ), home=home))
 
 
 @functools.cache

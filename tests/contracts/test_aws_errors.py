@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+
 from sentinel.adapters.aws_errors import canceled_by, code_of, translated
 from sentinel.adapters.dynamodb_counters import DynamoCounters
 from sentinel.adapters.dynamodb_tasks import DynamoTasks
 from sentinel.core.tasks import State
 from sentinel.errors import Conflict, Tampered, TooLarge, Unavailable
-
 from tests.contracts.made_tasks import created, step
 from tests.contracts.tables import client
 

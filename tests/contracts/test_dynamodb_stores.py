@@ -12,6 +12,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+
 from sentinel.adapters import dynamodb_catalog, dynamodb_tasks
 from sentinel.adapters.dynamodb_catalog import DynamoCatalog
 from sentinel.adapters.dynamodb_counters import DynamoCounters
@@ -19,7 +20,6 @@ from sentinel.adapters.dynamodb_tables import DISPATCH_FILTER, TABLES
 from sentinel.adapters.dynamodb_tasks import DynamoTasks, state_item, task_of
 from sentinel.core.tasks import Effect, EffectState, Event, State, Task, verify_lineage
 from sentinel.errors import Conflict, TooLarge, Unavailable
-
 from tests.contracts.lost_requests import BrokenWire, Fault
 from tests.contracts.made_tasks import T, created, step
 from tests.contracts.tables import client, dynamodb

@@ -9,11 +9,11 @@ from urllib.parse import parse_qs, quote, urlsplit
 import botocore.session
 import pytest
 from botocore.credentials import Credentials
+
 from sentinel.adapters.elasticache_iam import IamCredentials
 from sentinel.adapters.redis_streams import RedisQueue, connect
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Unavailable
-
 from tests.scenario import Clock
 from tests.valkey import running
 

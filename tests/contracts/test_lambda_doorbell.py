@@ -5,6 +5,7 @@ from __future__ import annotations
 import boto3
 import pytest
 from botocore.stub import Stubber
+
 from sentinel.adapters.lambda_doorbell import LambdaDoorbell, NoDoorbell, parse_functions
 from sentinel.errors import Malformed, Unavailable
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import redis
+
 from sentinel.adapters.redis_streams import RedisQueue, connect
 from sentinel.errors import Unavailable
-
 from tests.valkey import binary
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import redis
+
 from sentinel.adapters.redis_streams import GROUP, RedisQueue, connect
 from sentinel.errors import Unavailable
 from sentinel.ports import Hint
-
 from tests.valkey import Valkey, running
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Barrier, Thread
 
 import pytest
+
 from sentinel.adapters.sqlite_catalog import SqliteCatalog
 from sentinel.adapters.sqlite_counters import SqliteCounters
 from sentinel.adapters.sqlite_cursors import SqliteCursors
@@ -18,7 +19,6 @@ from sentinel.adapters.sqlite_open import Database
 from sentinel.adapters.sqlite_tasks import Change, SqliteTasks
 from sentinel.core.tasks import State, Task, verify_lineage
 from sentinel.errors import Conflict, Unavailable, Unsupported
-
 from tests.contracts.made_tasks import T, created, step
 
 ROOT = Path(__file__).resolve().parents[2]

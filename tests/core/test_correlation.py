@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from sentinel.core.correlation import Correlation, Hit, Threshold
 from sentinel.core.rules import RuleSet, load, load_all
 from sentinel.errors import Malformed, Unsupported

@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sentinel.core.correlation import Correlation, Hit
 from sentinel.core.correlation_state import RESERVE, Fired, State, advance
 from sentinel.core.rules import load
@@ -103,6 +104,12 @@ def test_a_late_hit_completes_a_window() -> None:
     hits = [Hit(1 * S, "a/0", 0), Hit(9 * S, "a/0", 1), Hit(5 * S, "b/0", 0)]
     _, fired = feed(correlation(), hits)
     assert [(f.t // S, f.refs) for f in fired] == [(9, (("a/0", 0), ("b/0", 0), ("a/0", 1)))]
+
+
+def test_a_late_hit_is_counted_in_no_window_but_its_own() -> None:
+    """The window of a later hit that is looked at again is open at its start, too."""
+    hits = [Hit(1 * S, "a/0", 0), Hit(11 * S, "a/0", 1), Hit(5 * S, "b/0", 0)]
+    assert feed(correlation(), hits)[1] == []
 
 
 def test_a_hit_that_is_too_late_is_ignored() -> None:
@@ -224,3 +231,6 @@ def test_a_range_is_not_entered_by_losing_count() -> None:
         state, result = advance(compiled, state, Hit(i * S // 100, "a/0", i))  # 1,000 in a window
         fired += [result.t // S] if result else []
     assert fired == [0]
+    kept = state.hits[0]
+    assert advance(compiled, state, Hit(kept.t - S // 100, "a/0", kept.seq - 1)) == (state, None)
+    assert advance(compiled, state, Hit(kept.t + 1, "late/0", 0))[1] is None

@@ -62,7 +62,7 @@ def in_protobuf() -> ExportLogsServiceRequest:
     record = scope.log_records.add(
         time_unix_nano=1544712660300000000,
         observed_time_unix_nano=1544712660300000001,
-        severity_number=17,  # type: ignore[arg-type]
+        severity_number=17,
         severity_text="ERROR",
         trace_id=bytes.fromhex(TRACE),
         span_id=bytes.fromhex(SPAN),

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
+
 from sentinel.core.rules import RuleSet, load_all
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "detection"

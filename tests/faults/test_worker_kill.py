@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
 from sentinel.adapters.lambda_doorbell import NoDoorbell
 from sentinel.adapters.redis_streams import RedisQueue, connect
 from sentinel.adapters.sqlite_catalog import SqliteCatalog
@@ -26,7 +27,6 @@ from sentinel.usecases.detect import Detector
 from sentinel.usecases.dispatch import Change, dispatch
 from sentinel.usecases.playbook import Playbook
 from sentinel.usecases.sweep import sweep
-
 from tests.chains import grow
 from tests.faults.worker_process import GRACE, actions
 from tests.scenario import recipe, rule

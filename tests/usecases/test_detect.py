@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from sentinel.core.correlation_state import State as Counted
 from sentinel.core.tasks import SECOND, Event, State, Task
 from sentinel.errors import Tampered, Unavailable
-
 from tests.scenario import START, Target, World, correlation, recipe, rule
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
+
 from sentinel import actions
 from sentinel.actions.http_call import LONGEST_WAIT, wait
 from sentinel.adapters.append_files import AppendFiles
@@ -21,7 +22,6 @@ from sentinel.core.steps import Action, Again, Done, Failed, Outcome
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Malformed
 from sentinel.ports import HttpResponse
-
 from tests.steps import step_run
 
 CANARY = "canary-77aa"

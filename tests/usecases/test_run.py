@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 import redis
+
 from sentinel.adapters.redis_streams import RedisQueue, connect
 from sentinel.core.steps import Again, Done, Failed
 from sentinel.core.tasks import LEASE, QUEUE_GRACE, SECOND, EffectState, State, Task
 from sentinel.errors import Conflict, Forbidden, Tampered, Unavailable
 from sentinel.usecases.dispatch import Change, dispatch
 from sentinel.usecases.run import drain
-
-from tests.scenario import Target, World, recipe, rule
+from tests.scenario import Target, World, correlation, recipe, rule
 from tests.valkey import Valkey, running
 
 BOOM = b'{"message": "boom"}'
@@ -146,6 +146,45 @@ def test_a_target_may_ask_for_more_time(world: World) -> None:
     world.sweep()
     world.drain("siem")
     assert 86_399 * SECOND < world.only().due - world.clock.now <= 86_400 * SECOND
+
+
+def test_the_backoff_grows_for_errors_too(world: World) -> None:
+    """An action that raises `Unavailable` waits by the recipe's backoff, and no less than the error asks."""
+    world.targets["tell"].answers = [Unavailable("away"), Unavailable("away"), Unavailable("away", 100)]
+    _begin(world, "tell")
+    executor = replace(world.executor("siem"), rng=lambda: 0.999)
+    waits = []
+    for _ in range(3):
+        world.queue.add("siem", [world.only().id])
+        assert drain(executor, world.clock.now + 300 * SECOND).waiting == 1
+        waits.append((world.only().due - world.clock.now + SECOND // 10) // SECOND)
+        world.clock.sleep(waits[-1] + 1)
+    assert waits == [2, 4, 100]
+
+
+def test_entries_of_several_chains_are_read_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A segment that holds many of a task's entries is read once, also when chains take turns."""
+    world.push("rule", "many", correlation("many", "errors", "user", 6))
+    world.push("recipe", "r", recipe("r", "many", "tell"))
+    entry = b'{"message": "boom", "user": "ann"}'
+    segments = world.store("s/0", [entry] * 3) + world.store("s/1", [entry] * 3)
+    world.detect(segments)
+    world.dispatch()
+    reads: list[tuple[str, int]] = []
+    real = world.ledger.at
+
+    def noted(chain: str, seq: int) -> Any:
+        reads.append((chain, seq))
+        return real(chain, seq)
+
+    monkeypatch.setattr(world.ledger, "at", noted)
+    places = [("s/0", 0), ("s/1", 0), ("s/0", 1), ("s/1", 1), ("s/0", 2), ("s/1", 2)]
+    task = replace(world.only(), cause={"entries": [{"chain": c, "seq": n} for c, n in places]})
+    monkeypatch.setattr(world.tasks, "get", lambda _: task)
+    assert world.drain("siem").succeeded == 1
+    (run,) = world.targets["tell"].runs
+    assert [(each.chain, each.seq) for each in run.entries] == places
+    assert reads == [("s/0", 0), ("s/1", 0)]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from typing import Any
 
 import orjson
 import pytest
+
+from examples.loopback_hec import Collector, Refusal, Server
 from sentinel import actions, siem
 from sentinel.actions.siem_send import BUDGET, PARKED
 from sentinel.adapters.append_files import AppendFiles
@@ -22,8 +24,6 @@ from sentinel.core.tasks import SECOND
 from sentinel.errors import Malformed, Unavailable
 from sentinel.ports import FileAppend
 from sentinel.siem.sink import SinkConfig
-
-from examples.loopback_hec import Collector, Refusal, Server
 from tests.steps import step_run
 
 TOKEN = "canary-4f6d1c"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from sentinel.adapters.aws_errors import translated
+from sentinel.adapters.aws_errors import translated, whole
 from sentinel.core.segment import Segment
 from sentinel.ports import SlotTaken
 
@@ -60,7 +60,7 @@ class DynamoLedger:
     """`ports.Ledger` on one table. `client` is a low-level DynamoDB client."""
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
-        self._client = client
+        self._client = whole(client)
         self._table = table
 
     def append(self, segment: Segment) -> None:

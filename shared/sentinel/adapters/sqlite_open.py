@@ -12,6 +12,7 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,6 +65,8 @@ class Database:
         self._sleep = sleep
         self._local = threading.local()
         self._all: list[tuple[int, sqlite3.Connection]] = []
+        # Threads end and stores are dropped without anybody closing; connections must not wait for that.
+        weakref.finalize(self, _close, self._all)
         # SQLite's memdb locks like a file does; a shared cache would answer LOCKED without waiting.
         self._uri = (
             f"file:/{uuid4().hex}?vfs=memdb" if self.path == MEMORY else Path(path).absolute().as_uri()
@@ -112,10 +115,7 @@ class Database:
     def close(self) -> None:
         """Close every connection that this process opened. The object is of no use afterwards."""
         self._local = threading.local()
-        opened, self._all = self._all, []
-        for pid, connection in opened:
-            if pid == os.getpid():
-                connection.close()
+        _close(self._all)
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -173,3 +173,10 @@ def _statements(script: str) -> Iterator[str]:
         if statement.strip() != ";" and sqlite3.complete_statement(statement):
             yield statement
             statement = ""
+
+
+def _close(opened: list[tuple[int, sqlite3.Connection]]) -> None:
+    while opened:
+        pid, connection = opened.pop()
+        if pid == os.getpid():  # a fork's copy must not touch its parent's connection
+            connection.close()

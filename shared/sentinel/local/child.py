@@ -1,4 +1,4 @@
-"""The child processes of `sentinel up`: `python -m sentinel.local.child ROLE`, started by the supervisor alone.
+"""The child processes of `sentinel up`: `python -m sentinel.local.child ROLE`, which the supervisor starts.
 
 Roles: `gateway` (its socket is inherited; the file descriptor's number is the second argument), `feeds`
 (ledger to detect, tasks to dispatch, the sweep's schedule), `work_siem` and `work_action`. Settings come by
@@ -7,10 +7,12 @@ the environment, as in Lambda.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import threading
 
+from sentinel.errors import SentinelError
 from sentinel.local import lifeline
 
 WORKERS = ("work_siem", "work_action")
@@ -18,7 +20,7 @@ WORKERS = ("work_siem", "work_action")
 
 def main(role: str, *rest: str) -> int:
     """Run one role until SIGTERM, or until the supervisor is gone."""
-    stop = lifeline.stop_event()
+    stop = lifeline.stop_of_child()
     _log_to_stderr()
     if role == "gateway":
         _gateway(int(rest[0]), stop)
@@ -39,7 +41,7 @@ def _log_to_stderr() -> None:
     )
 
 
-def _gateway(fd: int, stop: threading.Event) -> None:
+def _gateway(fd: int, stop: lifeline.Stop) -> None:
     import asyncio
     import socket
 
@@ -47,27 +49,29 @@ def _gateway(fd: int, stop: threading.Event) -> None:
 
     async def run() -> None:
         stopped = asyncio.Event()
-        loop = asyncio.get_running_loop()
-
-        def wait() -> None:
-            stop.wait()
-            loop.call_soon_threadsafe(stopped.set)
-
-        threading.Thread(target=wait, daemon=True).start()
+        asyncio.get_running_loop().add_reader(stop.fd, stopped.set)
         await gateway.serve(socket.socket(fileno=fd), stopped)
 
     asyncio.run(run())
 
 
-def _feeds(stop: threading.Event) -> None:
+def _feeds(stop: lifeline.Stop) -> None:
+    from sentinel.adapters.sqlite_cursors import SqliteCursors
+    from sentinel.adapters.sqlite_ledger import SqliteLedger
+    from sentinel.adapters.sqlite_tasks import SqliteTasks
     from sentinel.bootstrap import bootstrap
     from sentinel.local import feeds, functions, home, loops
 
     app = bootstrap()
-    cursors = feeds.SqliteCursors(app.home / home.FEEDS_DB)
+    ledger, tasks = app.ledger, app.tasks
+    assert isinstance(ledger, SqliteLedger)  # noqa: S101 - the supervisor refuses tables in AWS
+    assert isinstance(tasks, SqliteTasks)  # noqa: S101 - as above
+    with contextlib.suppress(SentinelError):
+        app.playbook.current()  # reading rules takes a second: better now than when the first entry comes
+    cursors = SqliteCursors(app.home / home.FEEDS_DB)
     both = (
-        feeds.Feed("detect", feeds.ledger_changes(app.ledger), functions.load("detect"), cursors, stop),
-        feeds.Feed("dispatch", feeds.task_changes(app.tasks), functions.load("dispatch"), cursors, stop),
+        feeds.Feed("detect", feeds.ledger_changes(ledger), functions.load("detect"), cursors, stop),
+        feeds.Feed("dispatch", feeds.task_changes(tasks), functions.load("dispatch"), cursors, stop),
     )
     threads = [threading.Thread(target=feed.run, name=feed.name) for feed in both]
     sweep = (loops.SWEEP_SECONDS, "sweep", functions.load("sweep"), stop)
@@ -78,7 +82,7 @@ def _feeds(stop: threading.Event) -> None:
         thread.join()
 
 
-def _work(role: str, stop: threading.Event) -> None:
+def _work(role: str, stop: lifeline.Stop) -> None:
     from sentinel.local import functions, loops
 
     loops.work(role, functions.load(role), stop)

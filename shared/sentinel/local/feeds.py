@@ -1,4 +1,4 @@
-"""The local feeds: what changed in a store, as DynamoDB Streams would tell it, to the function that asked for it.
+"""The local feeds: what changed in a store, as DynamoDB Streams would tell it, to the function it is for.
 
 A feed reads a store's change table behind a cursor that is kept on disk, and calls the function's handler
 with up to `BATCH` records. Only what the answer says is done moves the cursor, so every change is handed over

@@ -1,4 +1,4 @@
-"""The functions as they are deployed: each handler file below `functions/`, loaded once and called as Lambda would.
+"""The functions as they are deployed: each handler file below `functions/`, loaded once, called as by Lambda.
 
 Nothing here knows what a function does. What runs locally is the very file that is deployed.
 """

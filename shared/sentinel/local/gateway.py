@@ -1,4 +1,4 @@
-"""The local gateway: HTTP on loopback in the place of API Gateway, calling the very handlers that are deployed.
+"""The local gateway: HTTP on loopback in the place of API Gateway, calling the handlers that are deployed.
 
 It builds its paths from `sentinel.routes`, turns each request into a REST proxy event (payload 1.0) and each
 reply back, as AWS's "Set up Lambda proxy integrations" says. It plays the door, too: who calls is what the
@@ -17,7 +17,7 @@ import re
 import socket
 import uuid
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -88,15 +88,16 @@ def check_sender(headers: CIMultiDict[str] | Any) -> None:
     its own as `Origin`.
     """
     host = headers.get("Host", "")
-    if not _is_loopback(urlsplit(f"//{host}").hostname or ""):
+    if not _is_loopback(host):
         raise _Answer(421, "Misdirected", "Host must be a loopback name: localhost, 127.0.0.1 or [::1]")
     origin = headers.get("Origin")
     if origin is not None and origin != f"http://{host}":
         raise _Answer(403, "Forbidden", "requests of other origins are not taken")
 
 
-def _is_loopback(name: str) -> bool:
+def _is_loopback(host: str) -> bool:
     try:
+        name = urlsplit(f"//{host}").hostname or ""
         return name == "localhost" or ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
@@ -106,8 +107,8 @@ def event_of(
     request: web.BaseRequest, route: Route, params: dict[str, str], body: bytes, request_id: str
 ) -> dict[str, Any]:
     """Return the REST proxy event of a request."""
-    headers, many = _both(request.headers)
-    query, queries = _both(request.rel_url.query) if request.query_string else (None, None)
+    headers, many = _both((name, _text(value)) for name, value in request.headers.items())
+    query, queries = _both(request.rel_url.query.items()) if request.query_string else (None, None)
     return {
         "resource": route.path,
         "path": request.path,
@@ -122,23 +123,30 @@ def event_of(
             "resourcePath": route.path,
             "httpMethod": request.method,
             "identity": {"sourceIp": request.remote},
-            "authorizer": {"service": headers.get("Sentinel-Service", DEFAULT_SERVICE)},
+            "authorizer": {"service": _text(request.headers.get("Sentinel-Service", DEFAULT_SERVICE))},
         },
         "body": b64encode(body).decode(),
         "isBase64Encoded": True,
     }
 
 
-def _both(pairs: Any) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """Return the last value of each name, and all values of each; names as they were first sent."""
+def _both(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Return the last value of each name, and all values of each."""
     last: dict[str, str] = {}
     many: dict[str, list[str]] = {}
-    spelt: dict[str, str] = {}
-    for name, value in pairs.items():
-        key = spelt.setdefault(name.lower(), name.title() if name.islower() else name)
-        last[key] = value
-        many.setdefault(key, []).append(value)
+    for name, value in pairs:
+        last[name] = value
+        many.setdefault(name, []).append(value)
     return last, many
+
+
+def _text(value: str) -> str:
+    """Return a header's value as text: bytes that are not UTF-8 are Latin-1 (RFC 9110, 5.5)."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "surrogateescape").decode("latin-1")
+    return value
 
 
 @dataclass(slots=True)
@@ -150,9 +158,31 @@ class Gateway:
     paths: Paths = field(default_factory=lambda: Paths.of(ROUTES))
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(THREADS, "handler"))
     room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(BUSY))
+    leaving: bool = False
+    _active: int = 0
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; never raises for what a client can do."""
+        self._active += 1
+        try:
+            response = await self._answer(request)
+        finally:
+            self._active -= 1
+        if self.leaving:
+            response.force_close()
+        return response
+
+    async def finish(self, seconds: float) -> None:
+        """Wait until the requests that have begun are answered, for so many seconds at most.
+
+        aiohttp's own shutdown would throw away what still arrives of their bodies.
+        """
+        self.leaving = True
+        end = asyncio.get_running_loop().time() + seconds
+        while self._active and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(0.01)
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
         request_id = uuid.uuid4().hex
         try:
             check_sender(request.headers)
@@ -187,8 +217,8 @@ class Gateway:
                         raise _too_large()
         except TimeoutError:
             raise _Answer(408, "TimedOut", "the request's body did not arrive in time") from None
-        except web.HTTPException as error:
-            raise _Answer(error.status, "Malformed", error.reason) from None
+        except OSError:
+            raise _Answer(400, "Malformed", "the connection was lost before the body was whole") from None
         return bytes(found)
 
     async def _call(self, function: str, event: dict[str, Any], request_id: str) -> dict[str, Any]:
@@ -200,8 +230,10 @@ class Gateway:
         try:
             return await asyncio.wait_for(call, self.handler_seconds)
         except TimeoutError:
-            log.error("%s took over %s s", function, self.handler_seconds)
-            raise _Answer(504, "TimedOut", "the answer took too long; sending the batch again is safe") from None
+            log.warning("%s took over %s s", function, self.handler_seconds)
+            raise _Answer(
+                504, "TimedOut", "the answer took too long; sending the batch again is safe"
+            ) from None
         except Exception:
             log.exception("%s failed outside of its own handling of errors", function)
             raise _Answer(502, "Internal", "the function failed; it was logged") from None
@@ -235,10 +267,12 @@ async def serve(listener: socket.socket, stopped: asyncio.Event, grace: float = 
         lingering_time=2.0,
         read_bufsize=1 << 18,
     )
-    runner = web.ServerRunner(server, shutdown_timeout=grace)
+    runner = web.ServerRunner(server, shutdown_timeout=1.0)
     await runner.setup()
     site = web.SockSite(runner, listener)
     await site.start()
     await stopped.wait()
+    await site.stop()
+    await gateway.finish(grace)
     await runner.cleanup()
     gateway.pool.shutdown(wait=True, cancel_futures=True)

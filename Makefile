@@ -1,0 +1,63 @@
+# `make run` sets up and starts everything; `make test` is what CI runs. Pass options with ARGS="...".
+
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: help setup run test check bench synth lock clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make run     set up, run the example from end to end, and stay up until Ctrl-C'
+	@echo '             ARGS="--once --input FILE" feeds a log in its place and ends; see ARGS=--help'
+	@echo 'make test    set up, then lint, types and every test'
+	@echo 'make check   lint, types and the quick tests'
+	@echo 'make bench   every benchmark, with its targets'
+	@echo 'make synth   the CDK templates, by app.py and by the CDK command'
+	@echo 'make lock    lock the requirements anew (needs uv)'
+	@echo 'make clean   remove what was built; data in .sentinel stays'
+
+# Quick when nothing has changed: it compares the lock with the one that was installed.
+setup:
+	@.ci/setup
+
+run: setup
+	@$(BIN)/python -m examples.run $(ARGS)
+
+test: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+check: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q -m 'not slow' shared/sentinel/core tests/core tests/usecases $(ARGS)
+
+bench: setup
+	@failed=; for path in benchmarks/[a-z]*.py; do \
+		name=$$(basename $$path .py); \
+		case $$name in report|lines) continue;; esac; \
+		echo "== $$name"; $(BIN)/python -m benchmarks.$$name $(ARGS) || failed="$$failed $$name"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "targets missed:$$failed"; exit 1; fi
+
+# The command line is pinned in package-lock.json and runs on the Node of requirements.txt.
+synth: export PATH := $(CURDIR)/$(BIN):$(PATH)
+synth: setup
+	@$(BIN)/python app.py
+	@npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --silent
+	@CDK_DISABLE_VERSION_CHECK=1 node_modules/.bin/cdk synth --quiet --no-lookups --app '$(BIN)/python app.py'
+	@echo 'cdk.out/ has the templates'
+
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--custom-compile-command 'make lock' requirements.in -o requirements.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--custom-compile-command 'make lock' shared/pyproject.toml --extra local requirements-dev.in \
+		-o requirements-dev.txt
+
+clean:
+	rm -rf .venv cdk.out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

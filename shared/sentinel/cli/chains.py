@@ -1,0 +1,118 @@
+"""`sentinel chains`, `verify` and `export`: what anybody needs who wants to check. Nothing here writes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sentinel.cli.options import application, home_option, json_option
+from sentinel.cli.output import Failure, echo, emit, plain, style, table
+
+if TYPE_CHECKING:
+    from sentinel.usecases.inspect import Inspect
+
+Heads = dict[str, dict[int, str]]
+
+
+@click.command()
+@home_option
+@json_option
+def chains(home: Path, as_json: bool) -> int:
+    """List the chains: name, entries, head.
+
+    Keep the output of `chains --json` somewhere else: `verify --against` finds cut and rewritten chains
+    with it.
+    """
+    heads = application(home).inspect.heads()
+    if as_json:
+        emit([head.json() for head in heads])
+    else:
+        table([(head.chain, head.entries, head.head) for head in heads], ("CHAIN", "ENTRIES", "HEAD"))
+    return 0
+
+
+@click.command()
+@click.option("--chain", help="Verify one chain; all of them without it.")
+@click.option(
+    "--against",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file with an earlier output of `chains --json`.",
+)
+@home_option
+@json_option
+def verify(chain: str | None, against: Path | None, home: Path, as_json: bool) -> int:
+    """Check chains from their first entry to their last, by their hashes alone. Exits 1 for a damaged one."""
+    inspect = application(home).inspect
+    known = _written_down(against) if against else {}
+    names = [chain] if chain else sorted({*inspect.ledger.chains(), *known})
+    found = [_verified(inspect, name, known.get(name)) for name in names]
+    if as_json:
+        emit(found)
+    else:
+        for each in found:
+            _tell(each)
+        if not found:
+            echo("there are no chains yet")
+    return 0 if all(each["verified"] for each in found) else 1
+
+
+def _verified(inspect: Inspect, chain: str, expected: dict[int, str] | None) -> dict[str, Any]:
+    from sentinel.errors import Tampered
+
+    try:
+        return inspect.verify(chain, expected).json()
+    except Tampered as damage:
+        return {
+            "chain": chain,
+            "verified": False,
+            "entry": damage.seq,
+            "kind": damage.kind,
+            "detail": damage.detail,
+        }
+
+
+def _tell(each: dict[str, Any]) -> None:
+    name = plain(each["chain"])
+    if each["verified"]:
+        size = f"{each['entries']:,} entries, {each['segments']:,} segments"
+        echo(f"{style('whole', 'green')}    {name}: {size}, head {each['head']}")
+    else:
+        what = f"{each['kind']}: {each['detail']}"
+        echo(f"{style('damaged', 'red')}  {name} at entry {each['entry']:,}: {plain(what)}")
+
+
+def _written_down(path: Path) -> Heads:
+    try:
+        found: Heads = defaultdict(dict)
+        for each in json.loads(path.read_bytes()):
+            if each["entries"]:
+                found[str(each["chain"])][int(each["entries"])] = str(each["head"])
+    except (ValueError, KeyError, TypeError):
+        raise Failure(
+            "Malformed",
+            f"{path} is not a list of heads",
+            "give it what `sentinel chains --json` printed earlier",
+            2,
+        ) from None
+    return dict(found)
+
+
+@click.command()
+@click.option("--chain", required=True, help="The chain to export.")
+@home_option
+@json_option
+def export(chain: str, home: Path, as_json: bool) -> int:
+    """Write a chain to standard output as NDJSON, one segment a line (docs/wire.md)."""
+    del as_json  # the output is JSON in any case; errors see the option
+    import orjson
+
+    write = sys.stdout.buffer.write
+    for segment in application(home).inspect.export(chain):
+        write(orjson.dumps(segment, option=orjson.OPT_APPEND_NEWLINE))
+    sys.stdout.flush()
+    return 0

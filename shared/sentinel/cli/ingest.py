@@ -1,0 +1,257 @@
+"""`sentinel ingest`: a file or standard input into a chain, each line once, however often it is run."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sentinel.cli.options import home_option, json_option
+from sentinel.cli.output import Failure, echo, emit, plain
+
+if TYPE_CHECKING:
+    from sentinel.cli.bookmarks import Mark
+    from sentinel.cli.lines import Batch, Read
+    from sentinel.cli.producer import Producer
+
+DEFAULT_URL = "http://127.0.0.1:8787"
+SILENCE = 1.0  # seconds without a byte on standard input before what is held is sent
+MAX_REPORTED = 20
+_CHUNK = 1 << 18
+_BEGINNING = 1 << 16
+
+
+@dataclass(slots=True)
+class Stored:
+    """What came of an ingest. `mark` covers the whole log, `sent` counts this run's entries alone."""
+
+    mark: Mark
+    sent: int = 0
+    batches: int = 0
+    problems: list[dict[str, object]] = field(default_factory=list)
+
+    def refuse(self, problems: list[dict[str, object]], count: int) -> None:
+        """Note refused lines."""
+        self.mark.refused += count
+        self.problems += problems[: MAX_REPORTED - len(self.problems)]
+
+
+@click.command()
+@click.argument("source", metavar="FILE|-", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.option("--service", required=True, help="The service that the entries are stored for.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["auto", "ndjson", "text"]),
+    default="auto",
+    show_default=True,
+    help="auto takes NDJSON where the first lines are JSON objects.",
+)
+@click.option("--url", envvar="SENTINEL_URL", help="The gateway; by default the one that runs on --home.")
+@click.option("--patience", default=30.0, show_default=True, help="Seconds to keep trying a batch.")
+@home_option
+@json_option
+def ingest(
+    source: str, service: str, form: str, url: str | None, patience: float, home: Path, as_json: bool
+) -> int:
+    """Store a log through the gateway, in batches, each line once.
+
+    A run that was interrupted, or is repeated, goes on after what is stored. Lines that are refused are
+    reported, and the exit code is 1.
+    """
+    from sentinel.cli.producer import Producer
+    from sentinel.core.chain import check_service
+    from sentinel.local.home import endpoint
+
+    check_service(service)
+    producer = Producer(url or endpoint(home) or DEFAULT_URL, service, patience)
+    stored = store(producer, source, form, home, progress=not as_json and sys.stderr.isatty())
+    told = summary(stored, home)
+    if as_json:
+        emit(told)
+    else:
+        _tell(told)
+    return 1 if stored.mark.refused else 0
+
+
+def store(producer: Producer, source: str, form: str, home: Path, *, progress: bool = False) -> Stored:
+    """Send a log; `source` is a path or `-`. Raises the failure that tells how far it got."""
+    from sentinel.cli import lines
+    from sentinel.cli.bookmarks import Bookmarks, Mark, hashed
+    from sentinel.errors import Unavailable
+    from sentinel.local.home import endpoint
+
+    if source == "-":
+        beginning, read = _standard_input()
+        chosen = lines.looks_like(beginning or b"", False) if form == "auto" else form
+        stored = Stored(Mark())
+        return _send_all(producer, lines.Cutter(chosen, "-").batches(read), stored, lambda: None)
+    path = Path(source)
+    marks = Bookmarks(home / "ingest")
+    with path.open("rb") as file:
+        beginning = file.read(_BEGINNING)
+        chosen = lines.looks_like(beginning, len(beginning) < _BEGINNING) if form == "auto" else form
+        # A gateway on the folder itself may come back on another port; its ledger is the same one.
+        gateway = "home" if producer.url == endpoint(home) else producer.url
+        key = (gateway, producer.service, str(path.absolute()), chosen)
+        mark = marks.load(*key)
+        file.seek(0)
+        prefix = hashed(file, mark) if mark.offset else None
+        try:
+            if prefix is None or not mark.holds(producer.chains()):
+                mark, prefix = Mark(), None
+                file.seek(0)
+        except Unavailable as error:
+            raise _stuck(error, Stored(mark)) from None
+        cutter = lines.Cutter(chosen, path.name, prefix, mark.offset, mark.line)
+        stored = Stored(mark)
+        with _bar(path.stat().st_size, mark.offset, progress) as bar:
+
+            def done() -> None:
+                marks.save(mark, *key)
+                bar(mark.offset)
+
+            return _send_all(producer, cutter.batches(lambda: file.read(_CHUNK)), stored, done)
+
+
+def _send_all(producer: Producer, batches: Any, stored: Stored, done: Callable[[], None]) -> Stored:
+    from sentinel.errors import Unavailable
+
+    for batch in batches:
+        try:
+            _send(producer, batch, stored)
+        except Unavailable as error:
+            raise _stuck(error, stored) from None
+        mark = stored.mark
+        mark.offset, mark.line, mark.digest = batch.offset, batch.line, batch.end
+        mark.blank += batch.blank
+        done()
+    producer.close()
+    return stored
+
+
+def _send(producer: Producer, batch: Batch, stored: Stored) -> None:
+    import zstandard
+
+    from sentinel.errors import Conflict, Malformed
+
+    stored.refuse(batch.refused, len(batch.refused))
+    if not batch.entries:
+        return
+    named = "\n".join(("SI1", producer.service, batch.begin, batch.end))
+    body = zstandard.compress(b"\n".join(batch.entries), 3)
+    batch_id = sha256(named.encode()).hexdigest()[:32]
+    try:
+        receipt = producer.send(body, batch_id, {"Content-Encoding": "zstd"})
+    except Malformed as error:
+        if isinstance(error, Conflict) or not error.problems:
+            raise
+        receipt = {"count": 0, "rejected": len(batch.entries), "problems": error.problems}
+    if receipt["count"]:
+        stored.mark.add(receipt)
+        stored.sent += receipt["count"]
+        stored.batches += 1
+    problems = receipt.get("problems") or []
+    told = [{**each, "line": batch.numbers[int(each["line"]) - 1]} for each in problems]
+    stored.refuse(told, receipt.get("rejected", 0))
+
+
+def _stuck(error: Exception, stored: Stored) -> Failure:
+    so_far = f"{stored.mark.line:,} lines are dealt with, {stored.mark.entries:,} entries stored"
+    return Failure(
+        "Unavailable", f"{error} ({so_far})", "run the same command again: it goes on from there", 3
+    )
+
+
+def _standard_input() -> tuple[bytes, Read]:
+    """Return what comes first, and what reads all of it, the beginning included."""
+    first = os.read(0, _CHUNK)
+    waiting = [first] if first else []
+
+    def read() -> bytes | None:
+        if waiting:
+            return waiting.pop()
+        if not select.select([0], [], [], SILENCE)[0]:
+            return None
+        return os.read(0, _CHUNK)
+
+    return first, read
+
+
+class _bar:  # noqa: N801 - used like a function
+    """A progress bar on standard error, or nothing."""
+
+    def __init__(self, length: int, at: int, shown: bool) -> None:
+        self._bar = click.progressbar(length=length, file=sys.stderr, label="storing") if shown else None
+        self._at = 0
+        self._begin = at
+
+    def __enter__(self) -> Callable[[int], None]:
+        if self._bar is not None:
+            self._bar.__enter__()
+            self._move(self._begin)
+        return self._move
+
+    def _move(self, offset: int) -> None:
+        if self._bar is not None:
+            self._bar.update(offset - self._at)
+            self._at = offset
+
+    def __exit__(self, *about: Any) -> None:
+        if self._bar is not None:
+            self._bar.__exit__(*about)
+
+
+def summary(stored: Stored, home: Path) -> dict[str, Any]:
+    """Return the final account: of the whole log, what was stored earlier included."""
+    mark = stored.mark
+    return {
+        "entries": mark.entries,
+        "sent": stored.sent,
+        "segments": segments(home, mark.ranges),
+        "chain": mark.ranges[-1][0] if mark.ranges else None,
+        "head": mark.head or None,
+        "blank": mark.blank,
+        "refused": mark.refused,
+        "problems": stored.problems,
+    }
+
+
+def segments(home: Path, ranges: list[list[Any]]) -> int | None:
+    """Count the segments that hold these entries; None where the ledger is not below `home`."""
+    from sentinel.adapters.sqlite_ledger import SqliteLedger
+
+    path = home / "ledger.db"
+    if not path.exists():
+        return None
+    ledger = SqliteLedger(path)
+    count = 0
+    for chain, first, size in ranges:
+        for segment in ledger.read(chain, first):
+            if segment.first >= first + size:
+                break
+            count += 1
+    return count
+
+
+def _tell(told: dict[str, Any]) -> None:
+    for problem in told["problems"]:
+        echo(f"refused: line {problem['line']:,}: {plain(problem['reason'])}", file=sys.stderr)
+    if told["refused"]:
+        echo(f"{told['refused']:,} lines were refused; the others are stored", file=sys.stderr)
+    earlier = told["entries"] - told["sent"]
+    parts = [f"{told['entries']:,} entries"]
+    if told["segments"] is not None:
+        parts.append(f"{told['segments']:,} {'segment' if told['segments'] == 1 else 'segments'}")
+    if earlier:
+        parts.append(f"{earlier:,} of them stored earlier")
+    if told["chain"]:
+        parts.append(f"chain {told['chain']}, head {told['head']}")
+    echo(", ".join(parts))

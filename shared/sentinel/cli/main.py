@@ -1,0 +1,79 @@
+"""The `sentinel` command: its subcommands, and how each way of going wrong ends.
+
+Exit codes: 0 all is well; 1 what was asked about is not so (a chain is damaged, lines were refused, a recipe
+is bad); 2 the command line is wrong; 3 what the command needs does not answer; 130 interrupted. An expected
+error is two lines on standard error, what is wrong and what to do, or with `--json` one JSON object.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from collections.abc import Sequence
+
+import click
+
+from sentinel.cli import chains, ingest, recipes, rules, tasks, up
+from sentinel.cli.output import Failure, failure_of, report
+from sentinel.errors import SentinelError
+
+
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # Whoever read our output has enough. Nothing more is written, not even by the interpreter's exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
+
+
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(package_name="sentinel-service", message="sentinel %(version)s")
+def cli() -> None:
+    """Seal logs into a tamper-evident chain, act on them by rules, and prove it afterwards.
+
+    Exit codes: 0 all is well, 1 what was asked about is not so, 2 wrong usage, 3 something does not answer.
+    """
+
+
+cli.add_command(up.up)
+cli.add_command(ingest.ingest)
+cli.add_command(chains.chains)
+cli.add_command(chains.verify)
+cli.add_command(chains.export)
+cli.add_command(tasks.tasks)
+cli.add_command(recipes.recipes)
+cli.add_command(rules.rules)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code."""
+    as_json = "--json" in arguments
+    try:
+        code = cli.main(list(arguments), prog_name="sentinel", standalone_mode=False)
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+    except click.ClickException as error:
+        return report(_usage(error), as_json)
+    except (Failure, SentinelError, sqlite3.DatabaseError) as error:
+        return report(error if isinstance(error, Failure) else failure_of(error), as_json)
+    return code if isinstance(code, int) else 0
+
+
+def _usage(error: click.ClickException) -> Failure:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    hint = f"see `{context.command_path} --help`" if context else ""
+    return Failure("Usage", error.format_message(), hint, 2)
+
+
+def main() -> None:
+    """Be the console script."""
+    raise SystemExit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

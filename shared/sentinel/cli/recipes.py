@@ -1,0 +1,71 @@
+"""`sentinel recipes check` and `push`: rules, recipes and sinks into the catalog, never a bad one."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import click
+
+from sentinel.cli.options import application, home_option, json_option
+from sentinel.cli.output import Failure, emit, table
+
+_PATHS = click.argument(
+    "paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)
+)
+
+
+@click.group()
+def recipes() -> None:
+    """Check and push rules, recipes and sinks: files, or folders of .yml, .yaml and .json files."""
+
+
+@recipes.command()
+@_PATHS
+@home_option
+@json_option
+def check(paths: tuple[Path, ...], home: Path, as_json: bool) -> int:
+    """Check documents together with those that are pushed already. Exits 1 where something is wrong."""
+    from sentinel.cli import documents
+
+    with tempfile.TemporaryDirectory() as nothing:
+        app = application(home, fresh=True)
+        if app.local and not home.exists():
+            app = application(Path(nothing), fresh=True)
+        found, problems = documents.read(paths)
+        problems += documents.check(app, found)
+    _refuse(problems)
+    _tell([{"kind": each.kind, "id": each.id, "path": str(each.path)} for each in found], as_json)
+    return 0
+
+
+@recipes.command()
+@_PATHS
+@home_option
+@json_option
+def push(paths: tuple[Path, ...], home: Path, as_json: bool) -> int:
+    """Check documents and make them the active versions: all of them, or none where one is wrong."""
+    from sentinel.cli import documents
+
+    app = application(home, fresh=True)
+    found, problems = documents.read(paths)
+    problems += documents.check(app, found)
+    _refuse(problems)
+    _tell(documents.push(app, found), as_json)
+    return 0
+
+
+def _refuse(problems: list[str]) -> None:
+    if problems:
+        count = "one thing is" if len(problems) == 1 else f"{len(problems)} things are"
+        failure = Failure("Malformed", f"{count} wrong", "mend it and run the command again", 1)
+        failure.problems = list(problems)
+        raise failure
+
+
+def _tell(found: list[dict[str, object]], as_json: bool) -> None:
+    if as_json:
+        emit(found)
+        return
+    names = [name for name in ("kind", "id", "version", "path") if not found or name in found[0]]
+    table([[each[name] for name in names] for each in found], [name.upper() for name in names])

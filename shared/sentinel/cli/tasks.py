@@ -1,0 +1,61 @@
+"""`sentinel tasks`: what was set off, and how it went."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sentinel.cli.options import application, home_option, json_option
+from sentinel.cli.output import echo, emit, plain, table
+
+
+@click.group(invoke_without_command=True)
+@click.option("--state", help="Only tasks in this state: queued, running, waiting, succeeded or failed.")
+@click.option("--limit", default=100, show_default=True, help="At most so many.")
+@home_option
+@json_option
+@click.pass_context
+def tasks(context: click.Context, state: str | None, limit: int, home: Path, as_json: bool) -> int:
+    """List tasks, newest change first; `tasks show ID` tells one's whole story."""
+    if context.invoked_subcommand:
+        return 0
+    found = application(home).inspect.tasks(None, state, limit)
+    if as_json:
+        emit(found)
+    else:
+        rows = [(each["id"], each["state"], each["recipe"], _when(each["created"])) for each in found]
+        table(rows, ("TASK", "STATE", "RECIPE", "CREATED"))
+    return 0
+
+
+@tasks.command()
+@click.argument("task_id", metavar="ID")
+@home_option
+@json_option
+def show(task_id: str, home: Path, as_json: bool) -> int:
+    """Tell what set a task off, what it did and how it ended; its lineage is verified."""
+    found = application(home).inspect.task(None, task_id)
+    if as_json:
+        emit(found)
+        return 0
+    for name in ("id", "state", "recipe", "version", "rule", "reason"):
+        if found[name] not in {None, ""}:
+            echo(f"{name:<9}{plain(found[name])}")
+    cause: Any = found["cause"]
+    for place in cause.get("entries", ()):
+        echo(f"{'entry':<9}{plain(place['chain'])} {place['seq']}")
+    lineage: Any = found["lineage"]
+    for event in lineage:
+        facts = {
+            key: value for key, value in event.items() if key not in {"event", "t", "seq", "head", "entries"}
+        }
+        told = " ".join(f"{key}={plain(value)}" for key, value in facts.items())
+        echo(f"{_when(event['t'])}  {event['event']:<10} {told}")
+    return 0
+
+
+def _when(t: Any) -> str:
+    return f"{datetime.fromtimestamp(int(t) / 1e9, UTC):%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,115 @@
+"""`python -m examples.run --once`: the main job on a log, from its first line to its last line of JSON."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.data import need
+from tests.e2e.trees import ROOT, environment
+
+SYSTEMS = (
+    "Android",
+    "Apache",
+    "BGL",
+    "HDFS",
+    "HealthApp",
+    "Linux",
+    "OpenSSH",
+    "OpenStack",
+    "Spark",
+    "Windows",
+)
+KEYS = {"entries", "segments", "chains", "verified", "tasks", "deliveries", "seconds"}
+
+
+def once(home: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the example once on a free port."""
+    command = [sys.executable, "-m", "examples.run", "--once", "--port", "0", "--home", str(home)]
+    return subprocess.run(
+        [*command, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env=environment(),
+        cwd=ROOT,
+        check=False,
+    )
+
+
+def figures(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """Return the account, which is the last line."""
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    assert set(found) == KEYS
+    assert found["verified"] is True
+    return found
+
+
+def test_a_log_is_stored_matched_delivered_and_verified_and_again_alike(tmp_path: Path) -> None:
+    """A text log goes all the way; the same log once more gives the same account and stores nothing."""
+    log = tmp_path / "auth log.txt"
+    lines = [f"Jan 01 00:00:{at % 60:02d} host sshd[{at}]: Failed password for root" for at in range(700)]
+    log.write_text("\r\n".join(lines))
+    first = figures(once(tmp_path / "home", "--input", log))
+    assert (first["entries"], first["segments"], first["chains"]) == (700, 2, 1)
+    assert first["tasks"] >= 1
+    assert first["deliveries"] >= 2
+    told = (tmp_path / "home" / "files" / "alerts.ndjson").read_bytes()
+    again = figures(once(tmp_path / "home", "--input", log))
+    assert {**again, "seconds": 0} == {**first, "seconds": 0}
+    assert (tmp_path / "home" / "files" / "alerts.ndjson").read_bytes() == told
+
+
+def test_ndjson_is_stored_as_it_is(tmp_path: Path) -> None:
+    """An NDJSON log is recognised, and every line is an entry."""
+    log = tmp_path / "app.ndjson"
+    log.write_text("".join(json.dumps({"n": number}) + "\n" for number in range(50)))
+    found = figures(once(tmp_path / "home", "--input", log))
+    assert (found["entries"], found["segments"], found["tasks"]) == (50, 1, 0)
+
+
+def test_the_shop_fails_for_real_and_sentinel_sees_it(tmp_path: Path) -> None:
+    """Without an input the shop runs: its bugs become a task that tells the SIEM and opens an incident."""
+    done = once(tmp_path / "home")
+    found = figures(done)
+    assert found["entries"] > 50
+    assert found["deliveries"] >= 3
+    words = [line.split()[0] for line in done.stdout.splitlines()[:-1]]
+    for word in ("up", "stored", "matched", "task", "delivered", "verified", "checked"):
+        assert word in words
+    assert "http 201" in done.stdout
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\n \n\r\n"])
+def test_an_input_that_cannot_be_used_is_said_plainly(tmp_path: Path, content: bytes | None) -> None:
+    """A missing or empty file is an error in two lines with exit code 2, before anything is started."""
+    log = tmp_path / "x.log"
+    if content is not None:
+        log.write_bytes(content)
+    done = once(tmp_path / "home", "--input", log)
+    assert done.returncode == 2
+    assert str(log) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "home").exists()
+
+
+def test_every_log_of_loghub(tmp_path: Path) -> None:
+    """Each real log of 2,000 lines is stored whole and verified; three of them are known to set tasks off."""
+    folder = need("loghub")
+    inputs = [arg for name in SYSTEMS for arg in ("--input", folder / name / f"{name}_2k.log")]
+    done = once(tmp_path / "home", *inputs)
+    found = figures(done)
+    assert (found["entries"], found["chains"]) == (20_000, 10)
+    assert found["segments"] >= 40
+    for title, name in (
+        ("Many failed logins", "OpenSSH"),
+        ("Fatal line", "BGL"),
+        ("Many error lines", "Apache"),
+    ):
+        assert any(title in line and f"{name}_2k/0" in line for line in done.stdout.splitlines())

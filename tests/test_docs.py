@@ -1,0 +1,106 @@
+"""The documentation says what is: every setting, route, status, sink, action and recipe key is in it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from sentinel.actions import ACTIONS
+from sentinel.core import recipes
+from sentinel.core.chain import MAX_SERVICE_BYTES
+from sentinel.core.entry import MAX_BATCH_BYTES, MAX_ENTRIES, MAX_ENTRY_BYTES
+from sentinel.core.segment import STORED_LIMIT
+from sentinel.core.tasks import TRANSITIONS
+from sentinel.entrypoints.api import ENDPOINTS
+from sentinel.routes import ROUTES
+from sentinel.settings import PREFIX, Settings
+from sentinel.siem import SINKS
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = {path.name: path.read_text() for path in (ROOT / "docs").glob("*.md")}
+
+
+@pytest.mark.parametrize("setting", fields(Settings), ids=lambda each: each.name)
+def test_settings_are_documented(setting: object) -> None:
+    """Every setting has its row in docs/settings.md, with its own words."""
+    name, doc = setting.name, setting.metadata["doc"]  # type: ignore[attr-defined]
+    row = rf"^\| `{PREFIX}{name.upper()}` \| .* \| {re.escape(doc)} \|$"
+    assert re.search(row, DOCS["settings.md"], re.MULTILINE)
+
+
+def test_no_setting_is_documented_that_is_not_there() -> None:
+    """docs/settings.md names no setting that was taken away."""
+    named = set(re.findall(rf"^\| `{PREFIX}(\w+)`", DOCS["settings.md"], re.MULTILINE))
+    assert named == {each.name.upper() for each in fields(Settings)}
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda each: f"{each.method} {each.path}")
+def test_routes_are_documented_and_answered(route: object) -> None:
+    """Every route is in docs/wire.md, has an endpoint and a function."""
+    method, path, function = route.method, route.path, route.function  # type: ignore[attr-defined]
+    assert f"`{method} {path}`" in DOCS["wire.md"]
+    assert (method, path) in ENDPOINTS
+    assert (ROOT / "functions" / function / "handler.py").exists()
+    assert len(ENDPOINTS) == len(ROUTES)
+
+
+@pytest.mark.parametrize(
+    "limit", [MAX_ENTRY_BYTES, MAX_ENTRIES, MAX_BATCH_BYTES, STORED_LIMIT, MAX_SERVICE_BYTES]
+)
+def test_limits_are_documented(limit: int) -> None:
+    """The limits of docs/wire.md are those of the code."""
+    assert f"{limit:,}" in DOCS["wire.md"]
+
+
+@pytest.mark.parametrize("kind", SINKS)
+def test_sinks_are_documented(kind: str) -> None:
+    """Every kind of sink has a heading in docs/connectors.md and all its keys below it."""
+    assert f"## {kind}" in DOCS["connectors.md"]
+    for key in SINKS[kind].config.model_fields:
+        assert f"`{key}`" in DOCS["connectors.md"], key
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_actions_are_documented(action: str) -> None:
+    """Every action has a heading in docs/actions.md."""
+    assert f"## {action}" in DOCS["actions.md"]
+
+
+def test_the_recipe_of_the_documentation_is_one() -> None:
+    """The example of docs/recipes.md loads, and every key of a recipe is in the table."""
+    found = re.search(r"```yaml\n(id: .*?)```", DOCS["recipes.md"], re.DOTALL)
+    assert found is not None
+    recipe = recipes.load("docs/recipes.md", found[1].encode())
+    assert len(recipe.steps) == 2
+    for key in (
+        "id",
+        "on.rule",
+        "dedup.by",
+        "dedup.within",
+        "retry.attempts",
+        "retry.backoff",
+        "description",
+    ):
+        assert f"| `{key}` |" in DOCS["recipes.md"], key
+
+
+def test_transitions_are_documented() -> None:
+    """Every transition between two states of a task is a row of docs/recipes.md."""
+    rows = re.findall(r"^\| ([a-z, ]+) \| ([a-z, ]+) \|", DOCS["recipes.md"], re.MULTILINE)
+    told = {(start, end) for starts, ends in rows for start in starts.split(", ") for end in ends.split(", ")}
+    assert told >= {(start.value, end.value) for start, ends in TRANSITIONS.items() for end in ends}
+
+
+def test_links_lead_somewhere() -> None:
+    """Every relative link and every path in backquotes that looks like a file of ours exists."""
+    for path in (ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")):
+        text = path.read_text() if path.exists() else ""
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
+            assert (path.parent / target).exists(), f"{path.name}: {target}"
+        for target in re.findall(
+            r"`((?:docs|tests|functions|infra|examples|benchmarks|layers)/[\w./-]+)`", text
+        ):
+            assert (ROOT / target).exists(), f"{path.name}: {target}"
