@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import tempfile
 from pathlib import Path
 
@@ -43,8 +44,8 @@ def measure(verbs: list[str], environ: dict[str, str], rounds: int) -> dict[str,
     return {name: statistics.median(times) for name, times in found.items()}
 
 
-def main() -> None:
-    """Run the benchmark."""
+def main() -> int:
+    """Run the benchmark. Returns the exit status: 1 where a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the result as the last line")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="runs of each function")
@@ -69,8 +70,8 @@ def main() -> None:
     figures = {"boto3_ms": base}
     figures |= {f"{verb}_ms": ms for verb, ms in times.items()}
     figures |= {f"{verb}_ratio": ms / base for verb, ms in times.items()}
-    report("coldstart", figures, TARGETS, as_json=told.json)
+    return 0 if report("coldstart", figures, TARGETS, as_json=told.json) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

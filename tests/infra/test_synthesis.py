@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
@@ -75,6 +76,7 @@ def _digests(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
 
 
+@pytest.mark.slow
 def test_synthesis_asks_nobody_and_repeats(tmp_path: Path, templates: Templates) -> None:
     """Two runs without account, credentials or network give the same templates, with findings nowhere."""
     first, second = tmp_path / "first", tmp_path / "second"
@@ -190,3 +192,37 @@ def test_a_misspelt_option_is_refused(tmp_path: Path) -> None:
     assert "there is no option sentinel:lane" in done.stderr
     assert "Traceback" not in done.stderr
     assert not _digests(tmp_path)
+
+
+def test_infra_knows_the_package_by_its_tables_settings_and_routes() -> None:
+    """Of the product, infra imports the descriptions it deploys from, and no code."""
+    found = set()
+    for path in [ROOT / "app.py", *(ROOT / "infra").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module)
+            elif isinstance(node, ast.Import):
+                found.update(alias.name for alias in node.names)
+    ours = {
+        name for name in found if name.partition(".")[0] in {"sentinel", "functions", "tests", "benchmarks"}
+    }
+    assert ours == {"sentinel.adapters.dynamodb_tables", "sentinel.routes", "sentinel.settings"}
+
+
+@pytest.mark.slow
+def test_assets_are_whole_and_have_the_same_names_each_time(tmp_path: Path) -> None:
+    """With layers built, two runs give the same templates, and the layers hold the package and its needs."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        done = run_app(folder, **{"aws:cdk:bundling-stacks": ["**"]})
+        assert done.returncode == 0, done.stderr
+    assert _digests(first) == _digests(second)
+    layers = list((first / "out").glob("asset.*/python"))
+    assert len(layers) == 2
+    held = {path.name for layer in layers for path in layer.iterdir()}
+    assert {"sentinel", "botocore", "orjson", "sigma", "redis"} <= held
+    native = [path.name for layer in layers for path in layer.rglob("*.so")]
+    assert native
+    assert all("aarch64" in name or ".abi3." in name or name.startswith("_message") for name in native), (
+        native
+    )
