@@ -38,7 +38,7 @@ check: setup
 bench: setup
 	@failed=; for path in benchmarks/[a-z]*.py; do \
 		name=$$(basename $$path .py); \
-		case $$name in report|lines) continue;; esac; \
+		case $$name in report|lines|isolated) continue;; esac; \
 		echo "== $$name"; $(BIN)/python -m benchmarks.$$name $(ARGS) || failed="$$failed $$name"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "targets missed:$$failed"; exit 1; fi
@@ -57,6 +57,9 @@ lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--custom-compile-command 'make lock' shared/pyproject.toml --extra local requirements-dev.in \
 		-o requirements-dev.txt
+	uv pip compile --quiet --no-deps --universal --python-version 3.12 --generate-hashes --no-annotate \
+		--custom-compile-command 'make lock' -c requirements-dev.txt layers/runtime/requirements.in \
+		-o layers/runtime/requirements.txt
 
 clean:
 	rm -rf .venv cdk.out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
