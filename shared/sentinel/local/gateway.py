@@ -16,7 +16,7 @@ import logging
 import re
 import socket
 import uuid
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -25,6 +25,7 @@ from urllib.parse import unquote, urlsplit
 
 from aiohttp import web
 from multidict import CIMultiDict
+from pybase64 import b64encode_as_string
 
 from sentinel.local import functions
 from sentinel.routes import ROUTES, Route
@@ -33,7 +34,7 @@ MAX_BODY = 10_000_000  # what API Gateway takes, in bytes as sent
 BODY_SECONDS = 30.0
 HEADER_SECONDS = 30.0  # also how long an idle connection is kept
 HANDLER_SECONDS = 29.0  # API Gateway's own limit
-THREADS = 8
+THREADS = 4  # two cores are kept busy by two; more only contend for the interpreter
 BUSY = 64  # requests that may hold a body in memory at one time
 DEFAULT_SERVICE = "local"
 
@@ -125,7 +126,7 @@ def event_of(
             "identity": {"sourceIp": request.remote},
             "authorizer": {"service": _text(request.headers.get("Sentinel-Service", DEFAULT_SERVICE))},
         },
-        "body": b64encode(body).decode(),
+        "body": b64encode_as_string(body),
         "isBase64Encoded": True,
     }
 
