@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from typing import Any
 
@@ -222,6 +223,34 @@ def test_a_rule_that_requires_nothing_is_always_evaluated() -> None:
     """A negation alone promises no literal, so the index must not leave the rule out."""
     rules = load([("a.yml", rule_text("selection: {f: 1}", "not selection"))])
     assert rules.match({}) == rules.rules
+
+
+def test_substrings_are_found_when_an_automaton_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RE2 answers "nothing" when it runs out of memory for a set; the index notices and looks by itself."""
+    rules = load([(str(i), rule_text(f"selection: {{f|contains: 'word{i}x'}}")) for i in range(40)])
+    index = LiteralIndex([r.expression for r in rules.rules])
+    (field,) = index._by_root["f"]
+    (group,) = field._contains._groups
+    monkeypatch.setattr(group, "_which", lambda _: [])
+    assert index.candidates(View({"f": "word3x word5x"})) == {3, 5}
+    assert index.candidates(View({"f": "nothing"})) == set()
+
+
+@pytest.mark.timeout(60)
+def test_thousands_of_substrings_stay_linear() -> None:
+    """Many literals on one field, and one longer than RE2 takes, neither fail nor make hostile texts slow."""
+    chance = random.Random(1)
+    words = ["".join(chance.choices("abcdefgh", k=chance.randint(8, 30))) for _ in range(3000)]
+    made = [f"selection: {{f|contains: '{word}'}}" for word in [*words, "a" * 200_000]]
+    rules = load([(str(i), rule_text(detection)) for i, detection in enumerate(made)])
+    text = "".join(chance.choices("abcdefgh", k=60_000))
+    rules.match({"f": ""})
+    started = time.perf_counter()
+    found = rules.match({"f": text + words[7]})
+    assert time.perf_counter() - started < 5
+    assert rules.rules[7] in found
+    assert found == tuple(rule for rule in rules.rules if rule.matches({"f": text + words[7]}))
+    assert rules.match({"f": "a" * 200_001}) == (rules.rules[-1],)
 
 
 @pytest.mark.parametrize(

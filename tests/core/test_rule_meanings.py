@@ -108,11 +108,7 @@ MEANINGS: dict[str, tuple[str, list[Any], list[Any]]] = {
     "hour, as written": ("f|hour: 9", [{"f": "2026-11-24T09:07:00+05:00"}], [{"f": "2026-11-24T04:07:00Z"}]),
     "hour compared": ("f|hour|gte: 20", [{"f": "2026-11-24 21:00:00"}], [{"f": "2026-11-24 19:59:59"}]),
     "day": ("f|day: 24", [{"f": "2026-11-24"}], [{"f": "2026-11-23"}, {"f": "24"}]),
-    "week": (
-        "f|week: 48",
-        [{"f": "2026-11-24"}],
-        [{"f": "2026-11-29T23:59:59Z", "g": 1, "f2": 0} | {"f": "2026-12-01"}],
-    ),
+    "week": ("f|week: 48", [{"f": "2026-11-24"}, {"f": "2026-11-29T23:59:59Z"}], [{"f": "2026-12-01"}]),
     "month": ("f|month: [11, 12]", [{"f": "2026-11-24"}], [{"f": "2026-10-24"}]),
     "year": ("f|year: 2026", [{"f": "2026-11-24"}], [{"f": "2025-11-24"}, {"f": "2026"}]),
     "a dotted field": (
@@ -174,7 +170,7 @@ MEANINGS: dict[str, tuple[str, list[Any], list[Any]]] = {
 
 @pytest.mark.parametrize("name", MEANINGS)
 def test_each_construct_means_what_the_specification_says(name: str) -> None:
-    """A selection matches the events that it should and no others, by itself, negated, and behind the index."""
+    """A selection matches the right events and no others, by itself, negated, and behind the index."""
     detection, matching, others = MEANINGS[name]
     is_whole = detection.startswith(("f: {", "f: [{"))  # not a field but the selection itself
     selection = detection[3:] if is_whole else f"{{{detection}}}"
@@ -208,7 +204,7 @@ def test_each_construct_means_what_the_specification_says(name: str) -> None:
 def test_keywords_are_found_in_any_text_of_the_event(
     keywords: str, matching: list[Any], others: list[Any]
 ) -> None:
-    """A keyword is looked for inside every scalar, wherever it is, and never in names or across two values."""
+    """A keyword is looked for inside every scalar, wherever it is, never in names or across values."""
     rules = load([("a.yml", rule_text(f"selection: {keywords}"))])
     for event, expected in [(e, True) for e in matching] + [(e, False) for e in others]:
         assert rules.rules[0].matches(event) is expected, event

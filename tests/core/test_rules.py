@@ -159,7 +159,7 @@ def test_ids_and_names_are_one_name_space() -> None:
 
 
 def test_a_log_source_leaves_out_rules_for_something_else() -> None:
-    """By default every rule sees every event; a caller that knows the source passes over contradicting rules."""
+    """Every rule sees every event, unless the caller knows the source and passes over what contradicts it."""
     aws = rule_text("selection: {f: 1}", head="title: A\nlogsource: {product: aws, service: cloudtrail}\n")
     web = rule_text("selection: {f: 1}", head="title: W\nlogsource: {category: webserver}\n")
     rules = load([("a.yml", aws), ("w.yml", web)])

@@ -12,10 +12,11 @@
 - *Order.* Chains are fed separately, so times may go backwards between calls. A late hit is put in its place,
   and the windows of later hits that contain it are looked at again. Hits more than two timespans older than
   the newest are too late and ignored.
-- *Bound.* At most `threshold + RESERVE` hits are kept. When there are more, hits whose value occurs again
-  later go first, then the oldest. Lost then: the exact count and the full list of contributing entries of a
-  burst (both are lower bounds), and late hits older than what was let go. Whether the threshold was reached
-  is not lost in a stream that is in order.
+- *Bound.* At most `RESERVE` hits more than the threshold's upper (else lower) end are kept. When there are
+  more, hits whose value occurs again later go first, then the oldest. Lost then: the exact count and the full
+  list of contributing entries of a burst (both are lower bounds), late hits older than what was let go, and
+  for a range the windows that reach back to it. Whether a lower end was reached is not lost in a stream that
+  is in order.
 
 A caller stores what a firing causes *before* it stores the new state. If it dies between the two, the same
 hit fires again with the same contents, and a task id that is derived from them makes it the same task.
@@ -118,7 +119,7 @@ def advance(correlation: Correlation, state: State, hit: Hit) -> tuple[State, Fi
         return state, None
     hits = list(state.hits)
     insort(hits, hit, key=_order)
-    crossing = _crossing(correlation, hits, hit, state.fired)
+    crossing = _crossing(correlation, state, hits, hit)
     fired = state.fired
     result = None
     if crossing is not None:
@@ -143,7 +144,7 @@ def _known(correlation: Correlation, state: State, hit: Hit) -> bool:
 
 
 def _crossing(
-    correlation: Correlation, hits: Sequence[Hit], new: Hit, fired: Sequence[int]
+    correlation: Correlation, state: State, hits: Sequence[Hit], new: Hit
 ) -> tuple[int, int] | None:
     """Find the first hit from `new` on that fires: (its position, its count).
 
@@ -163,9 +164,18 @@ def _crossing(
             start += 1
         values[hits[i].value] += 1
         count = len(values) if correlation.counted else i - start + 1
-        if count in correlation.threshold and all(abs(hits[i].t - t) >= span for t in fired):
+        if count in correlation.threshold and _may_fire(correlation, state, hits[i].t):
             return i, count
     return None
+
+
+def _may_fire(correlation: Correlation, state: State, t: int) -> bool:
+    """Say whether no firing silences time `t`, and a range is not decided on a window that was cut short."""
+    span = correlation.timespan_ns
+    cut_short = state.floor is not None and state.floor.t > t - span
+    if cut_short and correlation.threshold.high is not None:
+        return False
+    return all(abs(t - fired) >= span for fired in state.fired)
 
 
 def _window_start(hits: Sequence[Hit], last: int, span: int) -> int:
@@ -184,7 +194,7 @@ def _bounded(correlation: Correlation, state: State) -> State:
     hits = [hit for hit in state.hits if hit.t > horizon]
     fired = tuple(t for t in state.fired if t > horizon - correlation.timespan_ns)
     floor = state.floor
-    cap = correlation.threshold.low + RESERVE
+    cap = (correlation.threshold.high or correlation.threshold.low) + RESERVE
     if len(hits) > cap:
         hits = _without_one_repeat(hits)
         if len(hits) > cap:

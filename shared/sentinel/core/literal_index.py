@@ -20,8 +20,10 @@ from sentinel.core.probes import Probe, Probes, leaves, own_cost, required
 # From this many literals on, one RE2 pass is cheaper than looking for each literal by itself.
 _SCAN_FROM = 12
 
-# For the automaton of one group of literals, in bytes: it grows with the texts it sees and starts over when
-# this is used up, so hostile texts cost speed, not memory.
+# An automaton for literals has about a state a character, so this many characters and bytes let it be
+# complete: it never starts over, and a text takes linear time whatever a stranger puts in it. Larger groups
+# are cut up.
+_SCAN_CHARACTERS = 8_000
 _SCAN_MEMORY = 16 << 20
 
 
@@ -115,20 +117,48 @@ def _by_length(owners: dict[str, list[int]]) -> tuple[tuple[int, dict[str, tuple
     return tuple(grouped.items())
 
 
-def _encoded(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
-
-
 class _Scan:
     """Which of some literals a text contains."""
 
-    __slots__ = ("_anything", "_literals", "_owners", "_which")
+    __slots__ = ("_groups", "_owners")
 
     def __init__(self, owners: dict[str, list[int]]) -> None:
-        self._literals = tuple(owners)
-        self._owners = tuple(tuple(held) for held in owners.values())
+        self._owners = {literal: tuple(held) for literal, held in owners.items()}
+        self._groups = [_Group(literals) for literals in _cut_up(owners)]
+
+    def __bool__(self) -> bool:
+        return bool(self._owners)
+
+    def collect(self, text: str, found: set[int]) -> None:
+        """Add the owners of every literal that is in `text`."""
+        for group in self._groups:
+            for literal in group.hits(text):
+                found.update(self._owners[literal])
+
+
+def _cut_up(literals: Iterable[str]) -> Iterator[list[str]]:
+    group: list[str] = []
+    size = 0
+    for literal in literals:
+        if group and size + len(literal) > _SCAN_CHARACTERS:
+            yield group
+            group, size = [], 0
+        group.append(literal)
+        size += len(literal)
+    if group:
+        yield group
+
+
+class _Group:
+    """Literals that are looked for in one pass."""
+
+    __slots__ = ("_anything", "_literals", "_which")
+
+    def __init__(self, literals: list[str]) -> None:
+        self._literals = literals
         self._anything: Callable[[bytes], object] | None = None
-        if len(owners) >= _SCAN_FROM:
+        self._which: Callable[[bytes], Sequence[int]]
+        if len(literals) >= _SCAN_FROM:
             self._compile()
 
     def _compile(self) -> None:
@@ -141,27 +171,31 @@ class _Scan:
         # Bytes against bytes: what is part of a text is part of its UTF-8 form, valid or not.
         options.encoding = re2.Options.Encoding.LATIN1
         escaped = [re2.escape(_encoded(literal)) for literal in self._literals]
-        which = re2.Set.SearchSet(options)
-        for pattern in escaped:
-            which.Add(pattern)
-        which.Compile()
-        self._which = which
-        self._anything = re2.compile(b"|".join(escaped), options).search
+        try:
+            which = re2.Set.SearchSet(options)
+            for pattern in escaped:
+                which.Add(pattern)
+            which.Compile()
+            anything = re2.compile(b"|".join(escaped), options)
+        except re2.error:  # a literal too long for RE2: this group is looked for one by one
+            return
+        self._which, self._anything = which.Match, anything.search
 
-    def __bool__(self) -> bool:
-        return bool(self._literals)
-
-    def collect(self, text: str, found: set[int]) -> None:
-        """Add the owners of every literal that is in `text`."""
-        for i in self._hits(text):
-            found.update(self._owners[i])
-
-    def _hits(self, text: str) -> Iterable[int]:
+    def hits(self, text: str) -> Sequence[str]:
+        """Return the literals that are in `text`."""
         if self._anything is None:
-            return [i for i, literal in enumerate(self._literals) if literal in text]
+            return self._one_by_one(text)
         encoded = _encoded(text)
         if not self._anything(encoded):
             return ()
         # The set names all hits in one pass, but answers with none when its automaton outgrows its memory;
         # the alternation above never does, so a contradiction between the two means: look one by one.
-        return self._which.Match(encoded) or [i for i, lit in enumerate(self._literals) if lit in text]
+        hits = self._which(encoded)
+        return [self._literals[i] for i in hits] if hits else self._one_by_one(text)
+
+    def _one_by_one(self, text: str) -> list[str]:
+        return [literal for literal in self._literals if literal in text]
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

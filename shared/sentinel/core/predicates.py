@@ -195,7 +195,7 @@ def _parts_in_order(head: str, middle: tuple[str, ...], tail: str, found: str) -
         if at < 0:
             return False
         at += len(part)
-    return at <= end
+    return True
 
 
 def _single_wildcards(parts: Iterable[str | Wildcard]) -> TextTest:

@@ -95,14 +95,14 @@ def _threshold(operators: Mapping[str, Any], malformed: Refuse, unsupported: Ref
         least, most = _interval(name, count)
         low, high = max(low, least), min(high, most)
     written = ", ".join(f"{name}: {count}" for name, count in operators.items())
-    if low <= 0 <= high or ("neq" in operators and low != 1):
+    if low <= 0 <= high or operators.get("neq", 0) != 0:
         raise unsupported(
             f"the condition '{written}' holds when nothing happens, and a stream of matches cannot show that"
         )
     if low > high:
         raise malformed(f"the condition '{written}' can never hold")
-    if low > HIGHEST_COUNT:
-        raise unsupported(f"the condition '{written}' needs more than {HIGHEST_COUNT} matches in a window")
+    if max(low, high if high < math.inf else 0) > HIGHEST_COUNT:
+        raise unsupported(f"the condition '{written}' needs counting beyond {HIGHEST_COUNT}")
     return Threshold(low, None if high == math.inf else int(high))
 
 

@@ -35,7 +35,7 @@ from sentinel.core.detection import (
     Wildcard,
     identity,
 )
-from sentinel.core.event_fields import Field
+from sentinel.core.event_fields import Field, text
 from sentinel.core.predicates import compile_expression
 from sentinel.core.sigma_correlation import parse_correlation
 from sentinel.core.sigma_documents import Document
@@ -215,8 +215,6 @@ def _joined(parts: Sequence[str | Wildcard]) -> tuple[str | Wildcard, ...]:
 
 def _plain(value: Any) -> Text:
     """Numbers and booleans compare by their JSON text, see `event_fields.text`."""
-    from sentinel.core.event_fields import text
-
     return Text((text(value.to_plain()) or "",))
 
 
