@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 import threading
@@ -142,6 +143,20 @@ def test_writers_at_the_same_time_do_not_mix_lines(tmp_path: Path) -> None:
     for number in range(8):
         for turn in range(5):
             assert lines(f"{number}-{turn}", *"x" * 40).data in found
+
+
+def test_an_append_waits_for_the_one_before(tmp_path: Path) -> None:
+    """An append that takes back what it could not finish must not cut off another's lines."""
+    files = AppendFiles(tmp_path)
+    files.append(lines("k1", "a"))
+    thread = threading.Thread(target=files.append, args=(lines("k2", "b"),))
+    with (tmp_path / "alerts.ndjson").open("rb") as holder:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        thread.start()
+        thread.join(0.2)
+        assert not files.holds(lines("k2", "b"))
+    thread.join()
+    assert files.holds(lines("k2", "b"))
 
 
 def test_no_descriptor_is_left_open(tmp_path: Path) -> None:

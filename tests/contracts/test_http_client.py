@@ -374,6 +374,7 @@ def test_the_environment_names_no_proxy(
         "http://127.0.0.1:x/",
         "http://[::1/",
         "http://127.0.0.1\\@canary/",
+        "http://127.0.0.1\\canary/",
         "//127.0.0.1/",
         "",
     ],

@@ -20,7 +20,7 @@ from sentinel.core import urls
 from sentinel.core.recipes import Duration, explain
 from sentinel.core.steps import Again, Done, Failed, Outcome, StepRun
 from sentinel.core.tasks import SECOND
-from sentinel.errors import Malformed, Rejected
+from sentinel.errors import Malformed, Rejected, Unavailable
 from sentinel.ports import Http, HttpRequest, HttpResponse, Secrets
 from sentinel.siem.sink import SecretName
 
@@ -97,6 +97,8 @@ class HttpCall:
         try:
             inputs = _inputs(run.step.with_)
             response = self._http.send(self._request(run, inputs))
+        except Unavailable as error:
+            return Again(str(error), None)  # nobody's wish: the recipe's backoff decides
         except Rejected as error:
             return Failed(str(error))
         status = response.status

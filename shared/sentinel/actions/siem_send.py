@@ -127,7 +127,7 @@ class SiemSend:
             sink = siem.make(config, self._secrets.get(config.token) if config.token else "")
             self._send(run, sink, told, notices, until)
         except Unavailable as error:
-            told.problem, told.after = str(error), error.retry_after
+            told.problem, told.after = str(error), None  # nobody's wish: the recipe's backoff decides
         except Rejected as error:
             told.problem, told.after = str(error), PARKED
         return told
@@ -147,8 +147,7 @@ class SiemSend:
                 told.problem = outcome.reason
                 told.after = outcome.after if isinstance(outcome, RetryAfter) else PARKED
                 return
-            if isinstance(outcome, Refused) and Fate.REFUSED not in outcome.fates:
-                most = max(1, len(batch.items) // 2)
+            most = _most(most, batch, outcome)
             still = _settle(told, batch, outcome, place)
             left = still + left[len(batch.items) :]
             told.last = _before(items, left) or told.last
@@ -205,6 +204,13 @@ def _resumed(name: str, state: object) -> _Told:
         refusals=int(state.get("refusals", 0)),
         complete=state.get("complete") is True,
     )
+
+
+def _most(most: int | None, batch: Batch, outcome: Fates) -> int | None:
+    """Return how many events the next batch may have: half where nobody said which is minded, else more."""
+    if isinstance(outcome, Refused) and Fate.REFUSED not in outcome.fates:
+        return max(1, len(batch.items) // 2)
+    return most and most * 2
 
 
 def _after(items: list[Item], last: str) -> list[Item]:

@@ -41,9 +41,9 @@ class Hosts:
 
     def __init__(self, allowed: Sequence[str], *, private: bool = False, resolve: Resolve = resolve) -> None:
         names = [name.strip().lower().rstrip(".") for name in allowed]
-        self._exact = frozenset(name for name in names if name and not name.startswith("*"))
+        self._exact = frozenset(name for name in names if name and "*" not in name)
         self._below = tuple(name[1:] for name in names if name.startswith("*."))
-        if any("*" in name for name in self._exact) or any("*" in name for name in self._below):
+        if any("*" in name.removeprefix("*.") or name == "*." for name in names):
             raise Malformed("SENTINEL_HTTP_HOSTS: a * may only stand for what is below a name: *.example.com")
         self._private = private
         self._resolve = resolve

@@ -130,7 +130,7 @@ class HttpClient:
             try:
                 return _Connection(target, wire if target.scheme == "http" else self._secured(wire, target))
             except (OSError, ValueError) as error:
-                wire.close()
+                wire.hang_up()
                 raise Unavailable(f"{target.host} cannot be trusted or reached: {_why(error)}") from None
         raise Unavailable(f"{target.host} cannot be reached: {why}")
 
@@ -147,6 +147,8 @@ class _Wire:
         self.sock = sock
         self.deadline = deadline
         self._clock = clock
+        self._raw = _Reader(self)
+        self._reader = _Kept(self._raw, _CHUNK)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def arm(self) -> None:
@@ -166,27 +168,45 @@ class _Wire:
             self.sock.sendall(data[start : start + _CHUNK])
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_Reader(self), _CHUNK)
+        return self._reader
 
     def quiet(self) -> bool:
         """Say whether the server has neither closed the connection nor said anything unasked."""
+        self._raw.muted = True
+        buffered = self._reader.peek(1)
+        self._raw.muted = False
+        if buffered:
+            return False
         waiting = select.poll()
         waiting.register(self.sock, select.POLLIN)
         return not waiting.poll(0)
 
     def close(self) -> None:
+        """Do nothing: `http.client` closes its socket before the body is read. See `hang_up`."""
+
+    def hang_up(self) -> None:
         self.sock.close()
+
+
+class _Kept(io.BufferedReader):
+    """One buffer for all answers of a connection, so that bytes nobody asked for are not lost but noticed."""
+
+    def close(self) -> None:
+        """Do nothing: the end of an answer is not the end of the connection."""
 
 
 class _Reader(io.RawIOBase):
     def __init__(self, wire: _Wire) -> None:
         super().__init__()
         self._wire = wire
+        self.muted = False
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int:
+    def readinto(self, buffer: Any) -> int | None:
+        if self.muted:
+            return None
         self._wire.arm()
         return self._wire.sock.recv_into(buffer)
 
@@ -217,6 +237,8 @@ class _Connection:
         self._http.endheaders(body or None)
         answer = self._http.getresponse()
         found = answer.read(MAX_ANSWER)
+        if answer.length and len(found) < MAX_ANSWER:
+            raise http.client.HTTPException("the answer was cut off")
         whole = answer.isclosed() or not answer.read(1)
         if answer.status < 200:
             raise http.client.HTTPException("an interim answer only")
@@ -227,6 +249,7 @@ class _Connection:
 
     def close(self) -> None:
         self._http.close()
+        self._wire.hang_up()
 
 
 def _target(request: HttpRequest) -> _Target:

@@ -14,7 +14,7 @@ import orjson
 from pydantic import field_validator
 
 from sentinel.ports import FileAppend, HttpResponse
-from sentinel.siem.sink import Batch, Delivered, Notice, Outcome, SinkConfig
+from sentinel.siem.sink import Batch, Delivered, Notice, Outcome, SinkConfig, embedded
 
 _SECOND = 1_000_000_000
 
@@ -74,15 +74,6 @@ class FileSink:
     def outcome(self, _response: HttpResponse, _batch: Batch) -> Outcome:
         """Never asked: an append that returns has delivered."""
         return Delivered()
-
-
-def embedded(entry: bytes) -> object:
-    """Return an entry for a place inside JSON: its very bytes where they are JSON, else a string."""
-    try:
-        orjson.loads(entry)
-    except orjson.JSONDecodeError:
-        return entry.decode(errors="replace")
-    return orjson.Fragment(entry)
 
 
 def _rfc3339(t: int) -> str:

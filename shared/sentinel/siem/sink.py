@@ -14,6 +14,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Annotated, Protocol
 
+import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from sentinel.core.recipes import Name
@@ -152,6 +153,15 @@ def batches(
 def _batch(step_key: str, items: list[Item]) -> Batch:
     named = "\n".join([step_key, *(item.id for item in items)])
     return Batch(sha256(named.encode()).hexdigest(), tuple(items))
+
+
+def embedded(entry: bytes) -> object:
+    """Return an entry for a place inside JSON: its very bytes where they are JSON, else a string."""
+    try:
+        orjson.loads(entry)
+    except orjson.JSONDecodeError:
+        return entry.decode(errors="replace")
+    return orjson.Fragment(entry)
 
 
 def _secret_name(text: str) -> str:

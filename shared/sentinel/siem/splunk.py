@@ -18,7 +18,6 @@ from pydantic import Field, field_validator
 
 from sentinel.core import urls
 from sentinel.ports import HttpRequest, HttpResponse
-from sentinel.siem.file import embedded
 from sentinel.siem.sink import (
     Batch,
     Delivered,
@@ -30,6 +29,7 @@ from sentinel.siem.sink import (
     RetryAfter,
     SecretName,
     SinkConfig,
+    embedded,
 )
 
 PATH = "/services/collector/event"
