@@ -59,7 +59,10 @@ class Tasks(Protocol):
     """
 
     def create(self, task: Task, event: Event) -> bool:
-        """Store a new task with its first event. Return False, changing nothing, where its id exists."""
+        """Store a new task with its first event. Return False, changing nothing, where its id exists.
+
+        After `Unavailable` it may have happened: create again, and read where that says False.
+        """
 
     def get(self, task_id: str) -> Task | None:
         """Return a task as it is now. Consistent."""
@@ -67,7 +70,9 @@ class Tasks(Protocol):
     def move(self, before: Task, after: Task, event: Event) -> None:
         """Replace `before` by `after` and add `event`, if the stored version is still `before.version`.
 
-        Raises `Conflict` where it is not. After `Unavailable` it may have happened: read again.
+        Raises `Conflict` where it is not, also for the same move again. After `Unavailable` it may have
+        happened: read again; it has where the stored `head` is the event's. Raises `Tampered` where an event
+        stands already where the stored task has none: its state was put back.
         """
 
     def lineage(self, task_id: str) -> list[Event]:
@@ -80,7 +85,7 @@ class Tasks(Protocol):
         """Return a task's effects by key. Consistent."""
 
     def due(self, now: int, limit: int) -> list[Task]:
-        """Return unfinished tasks whose `due` has passed, earliest first. May lag by a second or two."""
+        """Return unfinished tasks with `due` at most `now`, earliest first. May lag by a second or two."""
 
     def listing(self, state: State | None = None, limit: int = 100) -> list[Task]:
         """Return tasks, newest change first, of one state or of all. May lag by a second or two."""
@@ -101,10 +106,15 @@ class Catalog(Protocol):
     """Stores rules, recipes and sinks. Versions are immutable; one version of each id is active."""
 
     def push(self, kind: str, doc_id: str, body: bytes) -> Document:
-        """Make `body` the active version of a document; the same body again changes nothing."""
+        """Make `body` the active version of a document; the same body again changes nothing.
+
+        Versions count from 1. The body of the newest version gets no new number, so after `retire` it is
+        active again as it was; an older body does. After `Unavailable` pushing again is safe. `kind` is a
+        word without `#`.
+        """
 
     def retire(self, kind: str, doc_id: str) -> None:
-        """Take a document out of the active set; its versions stay."""
+        """Take a document out of the active set; its versions stay. Nothing where it is not active."""
 
     def active(self, kind: str) -> list[Document]:
         """Return the active version of every document of a kind, by id."""
@@ -126,7 +136,7 @@ class Counters(Protocol):
         """Replace the state if its version is still `version`; the version becomes one more.
 
         `expires` is epoch seconds after which the state may be forgotten. Return False where somebody
-        else was faster.
+        else was faster. After `Unavailable` it may have happened: load again.
         """
 
 

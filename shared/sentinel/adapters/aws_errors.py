@@ -9,13 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 from botocore import exceptions as botocore
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 
 from sentinel.errors import TooLarge, Unavailable
+
+if TYPE_CHECKING:
+    from botocore.awsrequest import AWSResponse
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 CONDITION = "ConditionalCheckFailed"
 
@@ -66,6 +71,29 @@ def translated() -> Iterator[None]:
     except _NO_ANSWER as error:
         # No whole answer came. The request may have been carried out. The cause may quote the body: cut it.
         raise Unavailable(f"AWS does not answer: {type(error).__name__}", 1.0) from None
+
+
+def whole(client: DynamoDBClient) -> DynamoDBClient:
+    """Make a DynamoDB client raise `Unavailable` for an answer that is not whole, and return it.
+
+    botocore takes what is no JSON for an empty answer, also where its own check of the CRC has failed to
+    the last try: a reply that was cut would read as "no such item". Idempotent.
+    """
+    client.meta.events.register("after-call.dynamodb", _check_whole, unique_id="sentinel-whole-answers")
+    return client
+
+
+def _check_whole(http_response: AWSResponse, **_: object) -> None:
+    if http_response.status_code >= 300:
+        return
+    content, headers = http_response.content, http_response.headers
+    length, checksum = headers.get("content-length"), headers.get("x-amz-crc32")
+    if (
+        not (content.startswith(b"{") and content.endswith(b"}"))
+        or (length is not None and int(length) != len(content))
+        or (checksum is not None and int(checksum) != crc32(content))
+    ):
+        raise Unavailable("DynamoDB's answer is not whole", 1.0)
 
 
 def code_of(error: ClientError) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from sentinel.adapters.aws_errors import CONDITION, canceled_by, translated
+from sentinel.adapters.aws_errors import CONDITION, canceled_by, translated, whole
 from sentinel.adapters.catalog_kind import check_kind
 from sentinel.errors import Unavailable
 from sentinel.ports import Document
@@ -30,7 +30,7 @@ class DynamoCatalog:
     """Documents in one table. `client` is a low-level DynamoDB client. See `sentinel.ports.Catalog`."""
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
-        self._client = client
+        self._client = whole(client)
         self._table = table
 
     def push(self, kind: str, doc_id: str, body: bytes) -> Document:

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from botocore.exceptions import ClientError
 
-from sentinel.adapters.aws_errors import code_of, translated
+from sentinel.adapters.aws_errors import code_of, translated, whole
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -30,7 +30,7 @@ class DynamoCounters:
     """
 
     def __init__(self, client: DynamoDBClient, table: str, token: Callable[[], bytes] = _token) -> None:
-        self._client = client
+        self._client = whole(client)
         self._table = table
         self._token = token
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from sentinel.adapters.aws_errors import CONDITION, canceled_by, translated
+from sentinel.adapters.aws_errors import CONDITION, canceled_by, translated, whole
 from sentinel.adapters.dynamodb_tables import BY_CHANGE, BY_STATE
 from sentinel.adapters.task_json import effect_from_json, effect_to_json, task_from_json, task_to_json
 from sentinel.core.tasks import Effect, Event, State, Task, lineage_chain
@@ -35,7 +35,7 @@ class DynamoTasks:
     """Tasks in one table. `client` is a low-level DynamoDB client. See `sentinel.ports.Tasks`."""
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
-        self._client = client
+        self._client = whole(client)
         self._table = table
 
     def create(self, task: Task, event: Event) -> bool:

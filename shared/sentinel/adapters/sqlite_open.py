@@ -24,14 +24,12 @@ MEMORY = ":memory:"
 _SWITCH_MS = 10
 
 # Primary result codes (sqlite.org/rescode.html) of what may pass by itself: somebody has the lock, the disk
-# is full, failing or read-only for now. The others are faults of ours or of the file, and stay as they are.
+# is full or failing. The others are faults of ours or of the file, and stay as they are.
 _PASSING = {
     sqlite3.SQLITE_BUSY: 0.2,
     sqlite3.SQLITE_LOCKED: 0.2,
     sqlite3.SQLITE_PROTOCOL: 0.2,
     sqlite3.SQLITE_INTERRUPT: 0.2,
-    sqlite3.SQLITE_NOMEM: 5.0,
-    sqlite3.SQLITE_READONLY: 5.0,
     sqlite3.SQLITE_IOERR: 5.0,
     sqlite3.SQLITE_FULL: 30.0,
     sqlite3.SQLITE_CANTOPEN: 5.0,
