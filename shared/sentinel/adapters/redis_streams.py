@@ -30,6 +30,7 @@ MAX_BURIED = 10_000
 CONNECT_SECONDS = 2.0
 SOCKET_SECONDS = 5.0
 _RETRIES = 2
+_GROUP_TRIES = 4  # it may be flushed again just after the group was made
 
 T = TypeVar("T")
 
@@ -40,7 +41,10 @@ def connect(
     credentials: CredentialProvider | None = None,
     password: str | None = None,
 ) -> redis.Redis:
-    """Return a client of the server at `url`; it connects on its first command.
+    """Return a client of the server at `url`.
+
+    It connects on its first command; a cluster's at once, since it asks for the slots, so that this raises
+    `Unavailable` where the cluster is away.
 
     `url` is redis://, rediss:// (TLS, certificate verified) or unix://. `cluster` speaks the cluster
     protocol, which ElastiCache Serverless always does. `credentials` are asked at each connection;
@@ -64,7 +68,7 @@ def connect(
         options["password"] = password
     if cluster:
         # What RedisCluster shares with Redis is all that is used here, but it is no subclass of it.
-        made: Any = redis.RedisCluster.from_url(url, **options)
+        made: Any = _translated(lambda: redis.RedisCluster.from_url(url, **options))
         return made  # type: ignore[no-any-return]
     return redis.Redis.from_url(url, **options)
 
@@ -120,8 +124,7 @@ class RedisQueue:
                 return self._client.xautoclaim(name, GROUP, consumer, idle_ms, start, count)
 
             answer = self._grouped(stream, walk)
-            # Entries trimmed or deleted meanwhile: left out by Redis 7, (None, None) before.
-            found = [_hint(row, deliveries=2) for row in answer[1] if row[1] is not None]
+            found = [_hint(row, deliveries=2) for row in answer[1]]
             self._cursors[stream] = answer[0]
             if found or answer[0] == b"0-0":
                 return found
@@ -152,21 +155,21 @@ class RedisQueue:
         from redis.exceptions import ResponseError
 
         def attempt() -> T:
-            try:
-                return command()
-            except ResponseError as error:
-                # NOGROUP: never made, or flushed. UNBLOCKED: flushed while we waited for the first hint.
-                if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
-                    raise
-            self._make_group(stream)
-            return command()
+            for _ in range(_GROUP_TRIES):
+                try:
+                    return command()
+                except ResponseError as error:
+                    # NOGROUP: never made, or flushed. UNBLOCKED: flushed while we waited, at Redis 7.
+                    if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
+                        raise
+                self._make_group(stream)
+            raise Unavailable("the queue is emptied faster than it can be read")
 
         return _translated(attempt)
 
     def _make_group(self, stream: str) -> None:
         from redis.exceptions import ResponseError
 
-        self._cursors.pop(stream, None)
         try:
             # From 0: hints that were added before the group was made are hints, too.
             self._client.xgroup_create(_name(stream), GROUP, id="0", mkstream=True)

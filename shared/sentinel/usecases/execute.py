@@ -193,18 +193,27 @@ class _Run:
                 known is not None,
                 known.result if known else {},
             )
+            # Reading can take long, and so can writing: neither may carry us past the lease.
+            self._hold(task, step)
             if known is None:
                 self._record(task, step, key, EffectState.INTENT, {})
-            if self.executor.clock() >= task.due:
-                raise Conflict(f"the lease of task {task.id} ran out before step {step.id}")
+                self._hold(task, step)
         except Malformed as error:
             return Failed(str(error))
         try:
             return action.perform(run)
         except Unavailable as error:
-            return Again(str(error), int(error.retry_after * SECOND))
+            # Its `retry_after` is mostly a default, so it only keeps the backoff from being shorter.
+            return Again(str(error), max(self._backoff(task), int(error.retry_after * SECOND)))
         except Rejected as error:
             return Failed(str(error))
+
+    def _backoff(self, task: Task) -> int:
+        return int(self.executor.rng() * self.recipe.retry.ceiling(task.tries + 1))
+
+    def _hold(self, task: Task, step: Step) -> None:
+        if self.executor.clock() >= task.due:
+            raise Conflict(f"the lease of task {task.id} ran out before step {step.id}")
 
     def _read(self, task: Task) -> list[Matched]:
         """Read the entries that set the task off; those that were erased since are left out."""
@@ -252,9 +261,7 @@ class _Run:
             return self.executor.fail(task, told, why)
         if outcome.done:
             self._record(task, step, str(effect["effect"]), EffectState.INTENT, outcome.done)
-        wait = outcome.after
-        if wait is None:
-            wait = int(self.executor.rng() * self.recipe.retry.ceiling(tries))
+        wait = self._backoff(task) if outcome.after is None else outcome.after
         due = self.executor.clock() + min(max(wait, 0), LONGEST_WISH)
         return self.executor.move(
             task,
@@ -274,12 +281,13 @@ class _Run:
 
 def _matched(ledger: Ledger, task: Task) -> list[Matched]:
     found = []
-    segment: Segment | None = None
+    newest: dict[str, Segment | None] = {}  # by chain: places are in order within each
     places = task.cause.get("entries")
     for place in places if isinstance(places, list) else []:
         chain, seq = place["chain"], place["seq"]
-        if segment is None or segment.chain != chain or not 0 <= seq - segment.first < segment.count:
-            segment = ledger.at(chain, seq)
+        segment = newest.get(chain)
+        if segment is None or not 0 <= seq - segment.first < segment.count:
+            segment = newest[chain] = ledger.at(chain, seq)
         if segment is not None:
             entries = segment.opened.entries
             if seq - segment.first < len(entries):
