@@ -44,6 +44,12 @@ class SentinelHandler(logging.Handler):
         except Exception:  # noqa: BLE001 - logging must not break what logs
             self.handleError(record)
 
+    def flush(self, seconds: float = 10.0) -> None:
+        """Wait until what is queued now is shipped or given up, for so many seconds at most."""
+        end = time.monotonic() + seconds
+        while self._queue.unfinished_tasks and time.monotonic() < end:
+            time.sleep(0.01)
+
     def close(self) -> None:
         """Ship what is queued and end."""
         self._queue.put(None)
@@ -85,6 +91,8 @@ class SentinelHandler(logging.Handler):
                 batch.append(entry)
             if batch:
                 self._ship(b"\n".join(batch), len(batch))
+            for _ in batch:
+                self._queue.task_done()
 
     def _ship(self, body: bytes, count: int) -> None:
         headers = {"Sentinel-Service": self._service, "Sentinel-Batch-Id": uuid4().hex}
