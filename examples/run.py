@@ -63,6 +63,7 @@ class Run:
     tree: Supervisor
     desk: Desk
     narrator: Narrator
+    handler: SentinelHandler
     began: float
     ranges: Ranges
 
@@ -87,17 +88,11 @@ class Run:
     def feed_shop(self) -> None:
         """Send customers to the shop, which logs to Sentinel as it sells and fails."""
         before = {head.chain: head.entries for head in self.app.inspect.heads()}
-        handler = SentinelHandler(self.tree.url, "checkout")
-        logger = logging.getLogger("checkout")
-        logger.setLevel("INFO")
-        logger.propagate = False
-        logger.addHandler(handler)
-        logger.info("open at %s", self.desk.shop.url)
+        logging.getLogger("checkout").info("open at %s", self.desk.shop.url)
         statuses = traffic.drive(self.desk.shop.url)
         told = ", ".join(f"{count} x {status}" for status, count in sorted(statuses.items()))
         say("shop", f"{sum(statuses.values())} checkouts answered {told}")
-        handler.close()
-        logger.removeHandler(handler)
+        self.handler.flush()
         for head in self.app.inspect.heads():
             first = before.get(head.chain, 0)
             if head.chain.startswith("checkout/") and head.entries > first:
@@ -147,14 +142,21 @@ class Run:
         """Say where everything is and what to try."""
         home = self.options.home
         say("gateway", self.tree.url)
-        say(
-            "shop", f"{self.desk.shop.url}  (more customers: python -m examples.traffic {self.desk.shop.url})"
-        )
+        say("shop", self.desk.shop.url)
         say("collector", f"{self.desk.hec.url}  {len(self.desk.hec.collector.events):,} events taken")
         say("alerts", str(home / "files" / "alerts.ndjson"))
-        for command in ("chains", "verify", "tasks", "export --chain checkout/0"):
-            say("try", f"sentinel {command} --home {home}")
-        say("try", f"sentinel ingest /var/log/dpkg.log --service laptop --home {home}")
+        sentinel = _shown(Path(sys.executable).with_name("sentinel"))
+        for command in ("chains", "verify", "tasks", "ingest FILE --service laptop"):
+            say("try", f"{sentinel} {command} --home {home}")
+        say("try", f"{_shown(Path(sys.executable))} -m examples.traffic {self.desk.shop.url}")
+
+
+def _shown(program: Path) -> str:
+    """Name a program as it can be typed here."""
+    try:
+        return str(program.relative_to(Path.cwd()))
+    except ValueError:
+        return str(program)
 
 
 def service_of(path: Path) -> str:
@@ -193,9 +195,9 @@ def run(options: argparse.Namespace) -> int:
     try:
         kinds = Counter(str(each["kind"]) for each in desk.push(app))
         say("pushed", ", ".join(f"{count} {kind} files" for kind, count in kinds.items()))
-        with tree, _tended(tree):
+        with tree, _tended(tree), _shipped(tree.url) as handler:
             narrator = Narrator(options.home, say)
-            return story(Run(options, app, tree, desk, narrator, began, []))
+            return story(Run(options, app, tree, desk, narrator, handler, began, []))
     finally:
         desk.close()
 
@@ -212,6 +214,21 @@ def _leave_on_signals(tree: Supervisor) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
+
+
+@contextmanager
+def _shipped(url: str) -> Iterator[SentinelHandler]:
+    """Ship the shop's log records to the gateway, and no longer than the block."""
+    handler = SentinelHandler(url, "checkout")
+    logger = logging.getLogger("checkout")
+    logger.setLevel("INFO")
+    logger.propagate = False
+    logger.addHandler(handler)
+    try:
+        yield handler
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
 
 
 @contextmanager
