@@ -33,7 +33,8 @@ from sentinel.cli.ingest import segments, store
 from sentinel.cli.output import Failure, failure_of, report, style
 from sentinel.cli.producer import Producer
 from sentinel.core.tasks import State, Task
-from sentinel.errors import SentinelError, Tampered
+from sentinel.errors import SentinelError, Tampered, Unavailable
+from sentinel.local.gateway_socket import listen
 from sentinel.local.supervisor import Supervisor, settings_for
 
 from examples import check_export, traffic
@@ -187,7 +188,7 @@ def run(options: argparse.Namespace) -> int:
         http_private=True,
         log_level="WARNING",
     )
-    tree = Supervisor(settings, options.port, tell=lambda line: say("restart", line))
+    tree = Supervisor(settings, _port(options.port), tell=lambda line: say("restart", line))
     _leave_on_signals(tree)
     tree.claim()
     desk = Desk(options.home)
@@ -200,6 +201,15 @@ def run(options: argparse.Namespace) -> int:
             return story(Run(options, app, tree, desk, narrator, handler, began, []))
     finally:
         desk.close()
+
+
+def _port(wanted: int | None) -> int:
+    if wanted is None:
+        try:
+            listen(8787).close()
+        except Unavailable:
+            return 0
+    return 8787 if wanted is None else wanted
 
 
 def _leave_on_signals(tree: Supervisor) -> None:
@@ -275,7 +285,7 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="FILE",
         help="a log to feed in the place of the shop; may be given several times",
     )
-    parser.add_argument("--port", type=int, default=8787, help="the gateway's port; 0 takes a free one")
+    parser.add_argument("--port", type=int, help="the gateway's port; by default 8787, or a free one")
     parser.add_argument("--home", type=Path, default=Path(".sentinel"), help="folder of all data")
     options = parser.parse_args(arguments)
     try:
