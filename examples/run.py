@@ -45,6 +45,7 @@ from examples.narrator import Narrator, sinks_of
 PATIENCE = 60.0  # seconds without any progress before a run that should end is given up
 _GREEN = frozenset({"delivered", "verified", "checked"})
 _RED = frozenset({"failed", "damaged"})
+_ONE_AT_A_TIME = threading.Lock()
 
 Ranges = list[list[Any]]
 
@@ -52,7 +53,8 @@ Ranges = list[list[Any]]
 def say(what: str, text: str) -> None:
     """Print one line of the story."""
     colour = "green" if what in _GREEN else "red" if what in _RED else "cyan"
-    print(f"{style(f'{what:<10}', colour)} {text}", flush=True)
+    with _ONE_AT_A_TIME:  # a line and its end are two writes, and two threads tell
+        print(f"{style(f'{what:<10}', colour)} {text}", flush=True)
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ with the next entry that does, and a batch keeps its id however often it is sent
 
 from __future__ import annotations
 
+import http.client
 import json
 import logging
 import queue
@@ -104,7 +105,7 @@ class SentinelHandler(logging.Handler):
             except urllib.error.HTTPError as error:
                 if error.code not in {429, 502, 503, 504}:
                     break
-            except OSError:
+            except (OSError, http.client.HTTPException):
                 pass
             else:
                 self.stored += count
