@@ -38,12 +38,14 @@ from sentinel.cli.ingest import segments, store
 from sentinel.cli.output import Failure, failure_of, report, style
 from sentinel.cli.producer import Producer
 from sentinel.core.tasks import State, Task
-from sentinel.errors import SentinelError, Tampered
+from sentinel.errors import SentinelError, Tampered, Unavailable
+from sentinel.local.gateway_socket import listen
 from sentinel.local.supervisor import Supervisor, settings_for
 
 PATIENCE = 60.0  # seconds without any progress before a run that should end is given up
 _GREEN = frozenset({"delivered", "verified", "checked"})
 _RED = frozenset({"failed", "damaged"})
+_ONE_AT_A_TIME = threading.Lock()
 
 Ranges = list[list[Any]]
 
@@ -51,7 +53,8 @@ Ranges = list[list[Any]]
 def say(what: str, text: str) -> None:
     """Print one line of the story."""
     colour = "green" if what in _GREEN else "red" if what in _RED else "cyan"
-    print(f"{style(f'{what:<10}', colour)} {text}", flush=True)
+    with _ONE_AT_A_TIME:  # a line and its end are two writes, and two threads tell
+        print(f"{style(f'{what:<10}', colour)} {text}", flush=True)
 
 
 @dataclass(slots=True)
@@ -63,6 +66,7 @@ class Run:
     tree: Supervisor
     desk: Desk
     narrator: Narrator
+    handler: SentinelHandler
     began: float
     ranges: Ranges
 
@@ -87,17 +91,11 @@ class Run:
     def feed_shop(self) -> None:
         """Send customers to the shop, which logs to Sentinel as it sells and fails."""
         before = {head.chain: head.entries for head in self.app.inspect.heads()}
-        handler = SentinelHandler(self.tree.url, "checkout")
-        logger = logging.getLogger("checkout")
-        logger.setLevel("INFO")
-        logger.propagate = False
-        logger.addHandler(handler)
-        logger.info("open at %s", self.desk.shop.url)
+        logging.getLogger("checkout").info("open at %s", self.desk.shop.url)
         statuses = traffic.drive(self.desk.shop.url)
         told = ", ".join(f"{count} x {status}" for status, count in sorted(statuses.items()))
         say("shop", f"{sum(statuses.values())} checkouts answered {told}")
-        handler.close()
-        logger.removeHandler(handler)
+        self.handler.flush()
         for head in self.app.inspect.heads():
             first = before.get(head.chain, 0)
             if head.chain.startswith("checkout/") and head.entries > first:
@@ -147,14 +145,21 @@ class Run:
         """Say where everything is and what to try."""
         home = self.options.home
         say("gateway", self.tree.url)
-        say(
-            "shop", f"{self.desk.shop.url}  (more customers: python -m examples.traffic {self.desk.shop.url})"
-        )
+        say("shop", self.desk.shop.url)
         say("collector", f"{self.desk.hec.url}  {len(self.desk.hec.collector.events):,} events taken")
         say("alerts", str(home / "files" / "alerts.ndjson"))
-        for command in ("chains", "verify", "tasks", "export --chain checkout/0"):
-            say("try", f"sentinel {command} --home {home}")
-        say("try", f"sentinel ingest /var/log/dpkg.log --service laptop --home {home}")
+        sentinel = _shown(Path(sys.executable).with_name("sentinel"))
+        for command in ("chains", "verify", "tasks", "ingest FILE --service laptop"):
+            say("try", f"{sentinel} {command} --home {home}")
+        say("try", f"{_shown(Path(sys.executable))} -m examples.traffic {self.desk.shop.url}")
+
+
+def _shown(program: Path) -> str:
+    """Name a program as it can be typed here."""
+    try:
+        return str(program.relative_to(Path.cwd()))
+    except ValueError:
+        return str(program)
 
 
 def service_of(path: Path) -> str:
@@ -185,7 +190,7 @@ def run(options: argparse.Namespace) -> int:
         http_private=True,
         log_level="WARNING",
     )
-    tree = Supervisor(settings, options.port, tell=lambda line: say("restart", line))
+    tree = Supervisor(settings, _port(options.port), tell=lambda line: say("restart", line))
     _leave_on_signals(tree)
     tree.claim()
     desk = Desk(options.home)
@@ -193,11 +198,20 @@ def run(options: argparse.Namespace) -> int:
     try:
         kinds = Counter(str(each["kind"]) for each in desk.push(app))
         say("pushed", ", ".join(f"{count} {kind} files" for kind, count in kinds.items()))
-        with tree, _tended(tree):
+        with tree, _tended(tree), _shipped(tree.url) as handler:
             narrator = Narrator(options.home, say)
-            return story(Run(options, app, tree, desk, narrator, began, []))
+            return story(Run(options, app, tree, desk, narrator, handler, began, []))
     finally:
         desk.close()
+
+
+def _port(wanted: int | None) -> int:
+    if wanted is None:
+        try:
+            listen(8787).close()
+        except Unavailable:
+            return 0
+    return 8787 if wanted is None else wanted
 
 
 def _leave_on_signals(tree: Supervisor) -> None:
@@ -212,6 +226,21 @@ def _leave_on_signals(tree: Supervisor) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
+
+
+@contextmanager
+def _shipped(url: str) -> Iterator[SentinelHandler]:
+    """Ship the shop's log records to the gateway, and no longer than the block."""
+    handler = SentinelHandler(url, "checkout")
+    logger = logging.getLogger("checkout")
+    logger.setLevel("INFO")
+    logger.propagate = False
+    logger.addHandler(handler)
+    try:
+        yield handler
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
 
 
 @contextmanager
@@ -258,7 +287,7 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="FILE",
         help="a log to feed in the place of the shop; may be given several times",
     )
-    parser.add_argument("--port", type=int, default=8787, help="the gateway's port; 0 takes a free one")
+    parser.add_argument("--port", type=int, help="the gateway's port; by default 8787, or a free one")
     parser.add_argument("--home", type=Path, default=Path(".sentinel"), help="folder of all data")
     options = parser.parse_args(arguments)
     try:

@@ -6,6 +6,7 @@ with the next entry that does, and a batch keeps its id however often it is sent
 
 from __future__ import annotations
 
+import http.client
 import json
 import logging
 import queue
@@ -43,6 +44,12 @@ class SentinelHandler(logging.Handler):
             self.dropped += 1
         except Exception:  # noqa: BLE001 - logging must not break what logs
             self.handleError(record)
+
+    def flush(self, seconds: float = 10.0) -> None:
+        """Wait until what is queued now is shipped or given up, for so many seconds at most."""
+        end = time.monotonic() + seconds
+        while self._queue.unfinished_tasks and time.monotonic() < end:
+            time.sleep(0.01)
 
     def close(self) -> None:
         """Ship what is queued and end."""
@@ -85,6 +92,8 @@ class SentinelHandler(logging.Handler):
                 batch.append(entry)
             if batch:
                 self._ship(b"\n".join(batch), len(batch))
+            for _ in batch:
+                self._queue.task_done()
 
     def _ship(self, body: bytes, count: int) -> None:
         headers = {"Sentinel-Service": self._service, "Sentinel-Batch-Id": uuid4().hex}
@@ -96,7 +105,7 @@ class SentinelHandler(logging.Handler):
             except urllib.error.HTTPError as error:
                 if error.code not in {429, 502, 503, 504}:
                     break
-            except OSError:
+            except (OSError, http.client.HTTPException):
                 pass
             else:
                 self.stored += count

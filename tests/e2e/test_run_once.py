@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from examples import traffic
 from tests.data import need
-from tests.e2e.trees import ROOT, environment
+from tests.e2e.trees import ROOT, environment, sentinel
 
 SYSTEMS = (
     "Android",
@@ -84,6 +86,22 @@ def test_the_shop_fails_for_real_and_sentinel_sees_it(tmp_path: Path) -> None:
     for word in ("up", "stored", "matched", "task", "delivered", "verified", "checked"):
         assert word in words
     assert "http 201" in done.stdout
+
+
+def test_it_stays_up_until_ctrl_c(tmp_path: Path) -> None:
+    """Without `--once` it says where everything is, goes on telling what happens, and ends with code 0."""
+    command = [sys.executable, "-m", "examples.run", "--port", "0", "--home", str(tmp_path / "home")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment(), cwd=ROOT) as process:
+        assert process.stdout is not None
+        told = dict(
+            line.split(None, 1) for line in iter(process.stdout.readline, "waiting    Ctrl-C stops it\n")
+        )
+        traffic.drive(told["shop"].strip(), 12, seed=2)
+        assert process.stdout.readline().startswith("stored")
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+        assert process.wait(timeout=30) == 0
+    assert sentinel("verify", home=tmp_path / "home").returncode == 0
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\n \n\r\n"])

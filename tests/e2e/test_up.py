@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from examples.loopback_hec import Collector, Server
+from sentinel.bootstrap import application
 from tests.e2e.trees import LOOPBACK, Tree, alerts, environment, gone, push, sentinel, until, up
 
 RULE = """
@@ -97,12 +98,12 @@ def test_a_step_starts_well_within_a_second_of_the_acknowledgement(tmp_path: Pat
             acknowledged = tree.post([{"kind": "boom", "n": number}])
             _told(home, number + 1)
             assert acknowledged["count"] == 1
+        sealed = {segment["first"]: segment["t"] for segment in _segments(home)}
+        inspect = application(str(home)).inspect
         for task in _tasks(home):
-            shown = json.loads(sentinel("tasks", "show", task["id"], "--json", home=home).stdout)
-            [place] = shown["cause"]["entries"]
-            sealed = next(each for each in _segments(home) if each["first"] == place["seq"])["t"]
+            shown: Any = inspect.task(None, task["id"])
             started = next(each["t"] for each in shown["lineage"] if each["event"] == "running")
-            waits.append((started - sealed) / 1e6)
+            waits.append((started - sealed[shown["cause"]["entries"][0]["seq"]]) / 1e6)
         assert sorted(waits)[5] < 150, waits
 
 
@@ -243,6 +244,16 @@ def test_killing_everything_loses_nothing_that_was_acknowledged(tmp_path: Path) 
         assert set(told) == booms
         assert max(told.values()) == 1
         assert sentinel("verify", home=home).returncode == 0
+        assert tree.stop() == 0
+
+
+def test_a_home_with_a_long_path_works(tmp_path: Path) -> None:
+    """A path too long for a unix socket's address is no hindrance."""
+    home = tmp_path / ("long-" * 20) / ("longer-" * 10)
+    push(home, tmp_path / "docs", rule=RULE, sinks=SINKS, recipe=RECIPE)
+    with up(home) as tree:
+        tree.post([{"kind": "boom", "n": 1}])
+        _told(home, 1)
         assert tree.stop() == 0
 
 

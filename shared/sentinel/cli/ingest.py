@@ -88,12 +88,12 @@ def store(producer: Producer, source: str, form: str, home: Path, *, progress: b
     from sentinel.errors import Unavailable
     from sentinel.local.home import endpoint
 
-    if source == "-":
-        beginning, read = _standard_input()
-        chosen = lines.looks_like(beginning or b"", False) if form == "auto" else form
-        stored = Stored(Mark())
-        return _send_all(producer, lines.Cutter(chosen, "-").batches(read), stored, lambda: None)
     path = Path(source)
+    if source == "-" or not path.is_file():  # a pipe with a name is a pipe
+        beginning, read = _stream(0 if source == "-" else os.open(path, os.O_RDONLY))
+        chosen = lines.looks_like(beginning, False) if form == "auto" else form
+        stored = Stored(Mark())
+        return _send_all(producer, lines.Cutter(chosen, path.name).batches(read), stored, lambda: None)
     marks = Bookmarks(home / "ingest")
     with path.open("rb") as file:
         beginning = file.read(_BEGINNING)
@@ -170,17 +170,17 @@ def _stuck(error: Exception, stored: Stored) -> Failure:
     )
 
 
-def _standard_input() -> tuple[bytes, Read]:
+def _stream(fd: int) -> tuple[bytes, Read]:
     """Return what comes first, and what reads all of it, the beginning included."""
-    first = os.read(0, _CHUNK)
+    first = os.read(fd, _CHUNK)
     waiting = [first] if first else []
 
     def read() -> bytes | None:
         if waiting:
             return waiting.pop()
-        if not select.select([0], [], [], SILENCE)[0]:
+        if not select.select([fd], [], [], SILENCE)[0]:
             return None
-        return os.read(0, _CHUNK)
+        return os.read(fd, _CHUNK)
 
     return first, read
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from sentinel.cli.options import home_option, json_option
+
+if TYPE_CHECKING:
+    from sentinel.local.supervisor import Supervisor
 
 
 @click.command()
@@ -25,7 +29,8 @@ def up(port: int, verbose: bool, home: Path, as_json: bool) -> int:
     from dataclasses import replace
 
     from sentinel import bootstrap
-    from sentinel.cli.output import echo, emit
+    from sentinel.cli.output import echo
+    from sentinel.errors import Unavailable
     from sentinel.local.supervisor import Supervisor, settings_for
 
     settings = settings_for(home, bootstrap.application(str(home)).settings)
@@ -40,14 +45,24 @@ def up(port: int, verbose: bool, home: Path, as_json: bool) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, wanted)
-    with tree:
-        if as_json:
-            emit({"url": tree.url, "home": str(tree.home)})
-        else:
-            echo(f"Sentinel is up at {tree.url}, data in {home}; Ctrl-C stops it")
-        sys.stdout.flush()
-        tree.watch()
-        if not as_json:
-            echo("stopping: finishing what has begun")
-            sys.stdout.flush()
+    try:
+        with tree:
+            _run(tree, home, as_json)
+    except Unavailable:
+        if not tree.stop.is_set():
+            raise
     return 0
+
+
+def _run(tree: Supervisor, home: Path, as_json: bool) -> None:
+    from sentinel.cli.output import echo, emit
+
+    if as_json:
+        emit({"url": tree.url, "home": str(tree.home)})
+    else:
+        echo(f"Sentinel is up at {tree.url}, data in {home}; Ctrl-C stops it")
+    sys.stdout.flush()
+    tree.watch()
+    if not as_json:
+        echo("stopping: finishing what has begun")
+        sys.stdout.flush()

@@ -16,13 +16,17 @@ import logging
 import re
 import socket
 import uuid
+<<<<<<< HEAD
 from base64 import b64decode
+=======
+>>>>>>> local
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import pybase64
 from aiohttp import web
 from multidict import CIMultiDict
 from pybase64 import b64encode_as_string
@@ -126,7 +130,11 @@ def event_of(
             "identity": {"sourceIp": request.remote},
             "authorizer": {"service": _text(request.headers.get("Sentinel-Service", DEFAULT_SERVICE))},
         },
+<<<<<<< HEAD
         "body": b64encode_as_string(body),
+=======
+        "body": pybase64.b64encode_as_string(body),
+>>>>>>> local
         "isBase64Encoded": True,
     }
 
@@ -246,7 +254,7 @@ def _too_large() -> _Answer:
 
 def _response(reply: dict[str, Any], request_id: str) -> web.Response:
     body = reply.get("body") or ""
-    raw = b64decode(body) if reply.get("isBase64Encoded") else body.encode()
+    raw = pybase64.b64decode(body) if reply.get("isBase64Encoded") else body.encode()
     headers = CIMultiDict(reply.get("headers") or {})
     headers["Sentinel-Request-Id"] = request_id
     return web.Response(status=reply["statusCode"], body=raw, headers=headers)
