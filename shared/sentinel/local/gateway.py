@@ -16,10 +16,6 @@ import logging
 import re
 import socket
 import uuid
-<<<<<<< HEAD
-from base64 import b64decode
-=======
->>>>>>> local
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -29,7 +25,6 @@ from urllib.parse import unquote, urlsplit
 import pybase64
 from aiohttp import web
 from multidict import CIMultiDict
-from pybase64 import b64encode_as_string
 
 from sentinel.local import functions
 from sentinel.routes import ROUTES, Route
@@ -38,7 +33,7 @@ MAX_BODY = 10_000_000  # what API Gateway takes, in bytes as sent
 BODY_SECONDS = 30.0
 HEADER_SECONDS = 30.0  # also how long an idle connection is kept
 HANDLER_SECONDS = 29.0  # API Gateway's own limit
-THREADS = 4  # two cores are kept busy by two; more only contend for the interpreter
+THREADS = 4  # two keep two cores busy while others sync; more only contend for the interpreter
 BUSY = 64  # requests that may hold a body in memory at one time
 DEFAULT_SERVICE = "local"
 
@@ -130,11 +125,7 @@ def event_of(
             "identity": {"sourceIp": request.remote},
             "authorizer": {"service": _text(request.headers.get("Sentinel-Service", DEFAULT_SERVICE))},
         },
-<<<<<<< HEAD
-        "body": b64encode_as_string(body),
-=======
         "body": pybase64.b64encode_as_string(body),
->>>>>>> local
         "isBase64Encoded": True,
     }
 
