@@ -79,7 +79,10 @@ class Tasks(Protocol):
         """Return the events of a task, oldest first. Consistent."""
 
     def record(self, effect: Effect) -> None:
-        """Store an effect's state under `(task, key)`, replacing what stands there. Idempotent."""
+        """Store an effect's state under `(task, key)`, replacing what stands there. Idempotent.
+
+        An INTENT never replaces a DONE, whoever is late with it: then nothing is changed.
+        """
 
     def effects(self, task_id: str) -> dict[str, Effect]:
         """Return a task's effects by key. Consistent."""

@@ -168,6 +168,19 @@ def test_effects_are_replaced_by_key(tasks: Tasks) -> None:
     assert set(tasks.effects("t2")) == {"k1"}
 
 
+def test_a_late_intent_does_not_undo_what_is_done(tasks: Tasks) -> None:
+    """A worker that was paused before its INTENT and wakes after another's DONE changes nothing."""
+    done = Effect("t1", "k1", EffectState.DONE, "tell", T + 1, {"status": 200})
+    tasks.record(done)
+    tasks.record(Effect("t1", "k1", EffectState.INTENT, "tell", T + 2, {"half": 1}))
+    assert tasks.effects("t1") == {"k1": done}
+    begun = Effect("t1", "k2", EffectState.INTENT, "tell", T)
+    further = Effect("t1", "k2", EffectState.INTENT, "tell", T + 1, {"half": 1})
+    tasks.record(begun)
+    tasks.record(further)
+    assert tasks.effects("t1")["k2"] == further
+
+
 def test_effects_do_not_show_as_lineage(tasks: Tasks) -> None:
     """Effects and events of a task are apart."""
     begun(tasks, "t1")

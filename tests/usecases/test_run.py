@@ -112,7 +112,7 @@ def test_writes_of_a_task_with_one_step(world: World, monkeypatch: pytest.Monkey
 
 def test_a_waiting_step_is_tried_again_after_its_backoff(world: World) -> None:
     """`Again` makes the task wait below the backoff's ceiling; dispatch leaves it to the sweep."""
-    world.targets["tell"].answers = [Again("busy", None, {"done": "half"}), Unavailable("no answer")]
+    world.targets["tell"].answers = [Again("busy", None), Unavailable("no answer")]
     _begin(world, "tell")
     world.dispatch()
     assert world.drain("siem").waiting == 1
@@ -128,8 +128,20 @@ def test_a_waiting_step_is_tried_again_after_its_backoff(world: World) -> None:
     world.settle()
     runs = world.targets["tell"].runs
     assert [run.resumed for run in runs] == [False, True, True]
-    assert [run.done for run in runs] == [{}, {"done": "half"}, {"done": "half"}]
     assert len({run.key for run in runs}) == 1
+
+
+def test_a_try_that_got_something_done_has_not_failed(world: World) -> None:
+    """A step that does its work in more parts than it has tries succeeds; each part is handed on."""
+    parts = [Again("more to do", 0, {"parts": n}) for n in range(1, 9)]
+    world.targets["tell"].answers = [*parts, Again("stuck", 0, {"parts": 8})]
+    _begin(world, "tell", attempts=2)
+    world.settle()
+    task = world.only()
+    assert task.state is State.SUCCEEDED
+    runs = world.targets["tell"].runs
+    assert [run.done for run in runs] == [{}, *({"parts": n} for n in range(1, 9)), {"parts": 8}]
+    assert [body["tries"] for body in world.bodies(task) if "tries" in body] == [*[0] * 8, 1]
 
 
 def test_a_target_may_ask_for_more_time(world: World) -> None:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from sentinel.adapters.aws_errors import CONDITION, canceled_by, translated, whole
+from sentinel.adapters.aws_errors import CONDITION, canceled_by, code_of, translated, whole
 from sentinel.adapters.dynamodb_tables import BY_CHANGE, BY_STATE
 from sentinel.adapters.task_json import effect_from_json, effect_to_json, task_from_json, task_to_json
-from sentinel.core.tasks import Effect, Event, State, Task, lineage_chain
+from sentinel.core.tasks import Effect, EffectState, Event, State, Task, lineage_chain
 from sentinel.errors import Conflict, Tampered
 
 if TYPE_CHECKING:
@@ -69,16 +69,26 @@ class DynamoTasks:
         return [_event_of(item) for item in self._items(task_id, _EVENT)]
 
     def record(self, effect: Effect) -> None:
-        """Store an effect's state under `(task, key)`, replacing what stands there."""
-        with translated():
-            self._client.put_item(
-                TableName=self._table,
-                Item={
-                    "task": {"S": effect.task_id},
-                    "item": {"S": _EFFECT + effect.key},
-                    "body": {"S": effect_to_json(effect).decode()},
-                },
-            )
+        """Store an effect's state under `(task, key)`; an INTENT never replaces a DONE."""
+        put: dict[str, Any] = {
+            "TableName": self._table,
+            "Item": {
+                "task": {"S": effect.task_id},
+                "item": {"S": _EFFECT + effect.key},
+                "state": {"S": effect.state.value},
+                "body": {"S": effect_to_json(effect).decode()},
+            },
+        }
+        if effect.state is EffectState.INTENT:
+            put["ConditionExpression"] = "attribute_not_exists(task) OR #s <> :done"
+            put["ExpressionAttributeNames"] = {"#s": "state"}
+            put["ExpressionAttributeValues"] = {":done": {"S": EffectState.DONE.value}}
+        try:
+            with translated():
+                self._client.put_item(**put)
+        except ClientError as error:
+            if code_of(error) != "ConditionalCheckFailedException":
+                raise
 
     def effects(self, task_id: str) -> dict[str, Effect]:
         """Return a task's effects by key: a consistent Query."""

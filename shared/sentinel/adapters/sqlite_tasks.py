@@ -108,11 +108,18 @@ class SqliteTasks:
         return [Event(*row) for row in rows]
 
     def record(self, effect: Effect) -> None:
-        """Store an effect's state under `(task, key)`, replacing what stands there."""
+        """Store an effect's state under `(task, key)`; an INTENT never replaces a DONE."""
         with self._database.transaction() as connection:
             connection.execute(
-                "INSERT OR REPLACE INTO effects (task, key, body) VALUES (?, ?, ?)",
-                (effect.task_id, effect.key, effect_to_json(effect)),
+                "INSERT INTO effects (task, key, body) VALUES (:task, :key, :body)"
+                " ON CONFLICT (task, key) DO UPDATE SET body = :body"
+                " WHERE :state <> 'intent' OR json_extract(CAST(body AS TEXT), '$.state') <> 'done'",
+                {
+                    "task": effect.task_id,
+                    "key": effect.key,
+                    "body": effect_to_json(effect),
+                    "state": effect.state.value,
+                },
             )
 
     def effects(self, task_id: str) -> dict[str, Effect]:

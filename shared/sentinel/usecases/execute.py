@@ -179,7 +179,7 @@ class _Run:
             case Failed(reason):
                 return self.executor.fail(task, told, f"step {step.id}: {reason}")
             case Again():
-                return self._again(task, step, told, outcome)
+                return self._again(task, step, told, outcome, known.result if known else {})
 
     def _perform(self, task: Task, step: Step, action: Action, key: str, known: Effect | None) -> Outcome:
         try:
@@ -252,8 +252,17 @@ class _Run:
             task, State.QUEUED, told, due=due, stream=following.stream, worker="", **changes
         )
 
-    def _again(self, task: Task, step: Step, effect: Mapping[str, object], outcome: Again) -> Task:
-        tries = task.tries + 1
+    def _again(
+        self,
+        task: Task,
+        step: Step,
+        effect: Mapping[str, object],
+        outcome: Again,
+        before: Mapping[str, object],
+    ) -> Task:
+        # A try that got something done has not failed: a long delivery in parts may take many.
+        progressed = bool(outcome.done) and outcome.done != before
+        tries = task.tries + (not progressed)
         reason = outcome.reason[:MAX_REASON]
         told = {**effect, "tries": tries, "worker": self.executor.worker}
         if tries >= self.recipe.retry.attempts:
