@@ -91,7 +91,8 @@ class Narrator:
     def settle(self, seconds: float, concerns: Callable[[Task], bool]) -> list[Task]:
         """Wait until the feeds are at their ends, every task that `concerns` has ended, and all is told.
 
-        Returns those tasks. Raises `TimeoutError` that says what is still open where nothing has moved for `seconds`.
+        Returns those tasks. Raises `TimeoutError` that says what is still open where nothing has moved for
+        `seconds`.
         """
         seen: tuple[object, ...] = ()
         end = time.monotonic() + seconds
