@@ -65,16 +65,16 @@ class Narrator:
 
     def _look(self) -> None:
         for stored in self.ledger.changes(self._ledger_seq, _PAGE):
-            self._ledger_seq = stored.seq
             segment = self.ledger.at(stored.chain, stored.first)
             if segment is not None:
                 size = f"{segment.count:,} entries from {segment.first:,}"
                 self._say("stored", f"{segment.chain}  {size}, head {segment.head.hex()[:12]}")
+            self._ledger_seq = stored.seq
         for change in self.tasks.changes(self._tasks_seq, _PAGE):
-            self._tasks_seq = change.seq
             task = self.tasks.get(change.task_id)
             if task is not None:
                 self._tell(task, change.kind, change.state)
+            self._tasks_seq = change.seq
 
     def _tell(self, task: Task, kind: str, state: State) -> None:
         if kind == "INSERT":
@@ -89,9 +89,10 @@ class Narrator:
             self._say(state.value, f"{task.id[:10]}  {task.reason}")
 
     def settle(self, seconds: float, concerns: Callable[[Task], bool]) -> list[Task]:
-        """Wait until the feeds are at their ends and every task that `concerns` has ended; return those.
+        """Wait until the feeds are at their ends, every task that `concerns` has ended, and all is told.
 
-        Raises `TimeoutError` that says what is still open where nothing has moved for `seconds`.
+        Returns those tasks. Raises `TimeoutError` that says what is still open where nothing has moved for
+        `seconds`.
         """
         seen: tuple[object, ...] = ()
         end = time.monotonic() + seconds
@@ -100,7 +101,8 @@ class Narrator:
             behind = self.ledger.changes(at[0], 1) or self.tasks.changes(at[1], 1)
             found = [task for task in self.tasks.listing(None, 1_000_000) if concerns(task)]
             unfinished = [task for task in found if not task.state.ended]
-            if not behind and not unfinished:
+            told = not self.ledger.changes(self._ledger_seq, 1) and not self.tasks.changes(self._tasks_seq, 1)
+            if told and not behind and not unfinished:
                 return found
             now = (at, [(task.id, task.version) for task in found])
             if now != seen:

@@ -93,12 +93,15 @@ def test_it_stays_up_until_ctrl_c(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "examples.run", "--port", "0", "--home", str(tmp_path / "home")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment(), cwd=ROOT) as process:
         assert process.stdout is not None
-        told = dict(
-            line.split(None, 1) for line in iter(process.stdout.readline, "waiting    Ctrl-C stops it\n")
-        )
-        traffic.drive(told["shop"].strip(), 12, seed=2)
-        assert process.stdout.readline().startswith("stored")
-        process.send_signal(signal.SIGINT)
+        try:
+            told: dict[str, str] = {}
+            while "waiting" not in told:
+                word, text = process.stdout.readline().split(None, 1)
+                told[word] = text.strip()
+            traffic.drive(told["shop"], 12, seed=2)
+            assert any(line.startswith("stored") for line in process.stdout)
+        finally:
+            process.send_signal(signal.SIGINT)
         process.stdout.read()
         assert process.wait(timeout=30) == 0
     assert sentinel("verify", home=tmp_path / "home").returncode == 0

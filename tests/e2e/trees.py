@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -83,7 +84,8 @@ class Tree:
     def kill(self) -> None:
         """Kill every process of the tree at once, as a power cut would."""
         for pid in self.pids():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # its parent's end was its own
+                os.kill(pid, signal.SIGKILL)
         self.process.wait()
 
 
