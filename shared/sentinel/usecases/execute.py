@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from sentinel.core.recipes import Recipe, Step
-from sentinel.core.segment import Segment
 from sentinel.core.steps import Action, Again, Done, Failed, Matched, Outcome, StepRun
 from sentinel.core.tasks import (
     LEASE,
@@ -34,6 +33,7 @@ from sentinel.core.tasks import (
 )
 from sentinel.errors import Conflict, Malformed, Rejected, Tampered, Unavailable
 from sentinel.ports import Ledger, Queue, Tasks
+from sentinel.usecases.evidence import matched
 from sentinel.usecases.playbook import Playbook
 
 MAX_REASON = 500
@@ -219,7 +219,7 @@ class _Run:
         """Read the entries that set the task off; those that were erased since are left out."""
         if self._entries is None:
             try:
-                self._entries = _matched(self.executor.ledger, task)
+                self._entries = matched(self.executor.ledger, task)
             except Tampered as error:
                 why = f"entry {error.seq} of {error.chain} cannot be read: {error.kind}"
                 self.executor.fail(task, {}, f"{why}; verify the chain")
@@ -286,19 +286,3 @@ class _Run:
         told = {"step": task.step, "stream": stream, "reason": reason, "worker": self.executor.worker}
         due = self.executor.clock() + self.executor.grace
         return self.executor.move(task, State.QUEUED, told, due=due, stream=stream, worker="")
-
-
-def _matched(ledger: Ledger, task: Task) -> list[Matched]:
-    found = []
-    newest: dict[str, Segment | None] = {}  # by chain: places are in order within each
-    places = task.cause.get("entries")
-    for place in places if isinstance(places, list) else []:
-        chain, seq = place["chain"], place["seq"]
-        segment = newest.get(chain)
-        if segment is None or not 0 <= seq - segment.first < segment.count:
-            segment = newest[chain] = ledger.at(chain, seq)
-        if segment is not None:
-            entries = segment.opened.entries
-            if seq - segment.first < len(entries):
-                found.append(Matched(chain, seq, segment.t, entries[seq - segment.first]))
-    return found
