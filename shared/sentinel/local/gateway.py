@@ -10,6 +10,7 @@ not loopback names (DNS rebinding) and foreign origins.
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import json
 import logging
@@ -27,13 +28,14 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from sentinel.local import functions
+from sentinel.local.gateway_socket import BACKLOG
 from sentinel.routes import ROUTES, Route
 
 MAX_BODY = 10_000_000  # what API Gateway takes, in bytes as sent
 BODY_SECONDS = 30.0
 HEADER_SECONDS = 30.0  # also how long an idle connection is kept
 HANDLER_SECONDS = 29.0  # API Gateway's own limit
-THREADS = 8
+THREADS = 4
 BUSY = 64  # requests that may hold a body in memory at one time
 DEFAULT_SERVICE = "local"
 
@@ -269,8 +271,9 @@ async def serve(listener: socket.socket, stopped: asyncio.Event, grace: float = 
     )
     runner = web.ServerRunner(server, shutdown_timeout=1.0)
     await runner.setup()
-    site = web.SockSite(runner, listener)
+    site = web.SockSite(runner, listener, backlog=BACKLOG)
     await site.start()
+    gc.freeze()  # what is loaded stays: no collection needs to look at it again
     await stopped.wait()
     await site.stop()
     await gateway.finish(grace)

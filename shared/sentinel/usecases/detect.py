@@ -93,6 +93,9 @@ class Detector:
         hits: _Hits = defaultdict(lambda: defaultdict(list))
         tampered: Tampered | None = None
         for segment in segments:
+            if not plays.rules.rules:
+                found.entries += segment.count  # nothing can match, so nothing needs to be unpacked
+                continue
             try:
                 self._match(plays, segment, hits, found)
             except Tampered as error:
