@@ -3,8 +3,8 @@
 Eight producers with a connection each, in a process of their own, post batches of 500 entries of about 300
 bytes to the gateway, which seals them into chains in SQLite (WAL, synchronous FULL) on this repository's
 disk. In the same run the same lines go into a SQLite table of the same settings, one row a line, in
-transactions of 500. The rounds alternate, and the medians count. Detection runs behind the posts; it is
-waited for before each round of inserts. Afterwards every chain is verified.
+transactions of 500. The rounds alternate, and the medians count. Detection runs behind the posts, with no
+rules in force; it is waited for before each round of inserts. Afterwards every chain is verified.
 
 The entries are real lines (`../shared/data/loghub`) in JSON; where those are absent, made ones, and it says
 so.
@@ -66,6 +66,7 @@ def _entry(number: int, line: str) -> bytes:
         "timestamp": f"2026-01-01T00:00:00.{number % 1_000_000:06d}Z",
         "level": "INFO",
         "logger": "app.requests",
+        "host": f"web-{number % 40:03d}.example.net",
         "thread": f"worker-{number % 16}",
         "message": line[:180],
         "line": number,

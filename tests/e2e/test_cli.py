@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -81,12 +82,18 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
         yield running
 
 
+def _spent_below() -> float:
+    """Return the processor time of this process's ended children in seconds; other processes do not count."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_help_is_quick_and_names_every_command() -> None:
-    """`sentinel --help` imports nothing heavy: it takes less than 150 ms on a machine that is not busy."""
+    """`sentinel --help` imports nothing heavy and takes less than 150 ms of a processor."""
     times = []
     told = ""
     for _ in range(5):
-        began = time.perf_counter()
+        began = _spent_below()
         done = subprocess.run(
             [sys.executable, "-m", "sentinel.cli.main", "--help"],
             capture_output=True,
@@ -94,11 +101,11 @@ def test_help_is_quick_and_names_every_command() -> None:
             check=True,
             env=environment(),
         )
-        times.append(time.perf_counter() - began)
+        times.append(_spent_below() - began)
         told = done.stdout
     for name in ("up", "ingest", "chains", "verify", "export", "tasks", "recipes", "rules"):
         assert f"\n  {name} " in told
-    assert min(times) < 0.3
+    assert min(times) < 0.15
     heavy = ("yaml", "pydantic", "redis", "botocore", "aiohttp", "sigma", "orjson")
     code = f"import sys, sentinel.cli.main; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -14,7 +14,8 @@ class SqliteCursors:
     """Cursors in one SQLite file, shared by threads and processes."""
 
     def __init__(self, path: Path | str) -> None:
-        self._database = Database(path, SCHEMA, VERSION)
+        # A cursor that a power cut puts back only hands changes over again, which every reader takes.
+        self._database = Database(path, SCHEMA, VERSION, durable=False)
 
     def cursor(self, name: str) -> int:
         """Return the last `seq` that the reader has finished with; 0 where it has none."""

@@ -55,13 +55,21 @@ class Database:
     `schema` is a script that runs once in the life of a file; `version` is at least 1 and goes up with
     every change of the schema. A `:memory:` database lives as long as this object, and all threads
     of the process see the same one; its readers wait for a writer's transaction to end, which those of a
-    file never do. Raises `Unsupported` for a file of another version or of something else.
+    file never do. Without `durable` a power cut may undo the newest transactions, in order, and none is half
+    there. Raises `Unsupported` for a file of another version or of something else.
     """
 
     def __init__(
-        self, path: Path | str, schema: str, version: int, sleep: Callable[[float], None] = time.sleep
+        self,
+        path: Path | str,
+        schema: str,
+        version: int,
+        sleep: Callable[[float], None] = time.sleep,
+        *,
+        durable: bool = True,
     ) -> None:
         self.path = str(path)
+        self._durable = durable
         self._sleep = sleep
         self._local = threading.local()
         # Threads queue here: SQLite's own waiting is sleeping and looking again, in steps of milliseconds.
@@ -136,7 +144,7 @@ class Database:
             self._uri, uri=True, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False
         )
         self._all.append((os.getpid(), connection))
-        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA trusted_schema = OFF")
         return connection

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 import threading
 
 from sentinel.errors import SentinelError
 from sentinel.local import lifeline
 
+# Where processors are scarce, acknowledging comes first: what is stored can be looked at a moment later.
+NICENESS = 5
 WORKERS = ("work_siem", "work_action")
 
 
@@ -22,6 +25,8 @@ def main(role: str, *rest: str) -> int:
     """Run one role until SIGTERM, or until the supervisor is gone."""
     stop = lifeline.stop_of_child()
     _log_to_stderr()
+    if role != "gateway":
+        os.nice(NICENESS)
     if role == "gateway":
         _gateway(int(rest[0]), stop)
     elif role == "feeds":

@@ -10,6 +10,7 @@ not loopback names (DNS rebinding) and foreign origins.
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import json
 import logging
@@ -27,6 +28,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from sentinel.local import functions
+from sentinel.local.gateway_socket import BACKLOG
 from sentinel.routes import ROUTES, Route
 
 MAX_BODY = 10_000_000  # what API Gateway takes, in bytes as sent
@@ -269,8 +271,9 @@ async def serve(listener: socket.socket, stopped: asyncio.Event, grace: float = 
     )
     runner = web.ServerRunner(server, shutdown_timeout=1.0)
     await runner.setup()
-    site = web.SockSite(runner, listener)
+    site = web.SockSite(runner, listener, backlog=BACKLOG)
     await site.start()
+    gc.freeze()  # what is loaded stays: no collection needs to look at it again
     await stopped.wait()
     await site.stop()
     await gateway.finish(grace)

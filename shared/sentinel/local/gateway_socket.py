@@ -10,11 +10,13 @@ import socket
 
 from sentinel.errors import Unavailable
 
+BACKLOG = 512
+
 
 def listen(port: int) -> socket.socket:
     """Open the socket on 127.0.0.1; port 0 takes a free one. Raises `Unavailable` where it is taken."""
     try:
-        return socket.create_server(("127.0.0.1", port), backlog=512)
+        return socket.create_server(("127.0.0.1", port), backlog=BACKLOG)
     except OSError as error:
         if error.errno in {errno.EADDRINUSE, errno.EACCES}:
             raise Unavailable(

@@ -132,10 +132,12 @@ class Supervisor:
         self._children.append(_Child("gateway", [*child, "gateway", str(fd)], (fd,)))
         self._children.append(_Child("feeds", [*child, "feeds"]))
         self._children += [_Child(name, [*child, name]) for name in ("work_siem", "work_action")]
-        for each in self._children[:3]:
-            self._spawn(each)
+        workers = [each for each in self._children if each.name.startswith("work_")]
+        for each in self._children:
+            if each not in workers:
+                self._spawn(each)
         recovery.take_up(self.settings)
-        for each in self._children[3:]:
+        for each in workers:
             self._spawn(each)
         self._wait_ready()
         homes.publish(self.home, self.url)

@@ -90,11 +90,12 @@ class Detector:
         """
         plays = self._playbook.current()
         found = Detected()
-        if not plays.rules.rules:
-            return found
         hits: _Hits = defaultdict(lambda: defaultdict(list))
         tampered: Tampered | None = None
         for segment in segments:
+            if not plays.rules.rules:
+                found.entries += segment.count  # nothing can match, so nothing needs to be unpacked
+                continue
             try:
                 self._match(plays, segment, hits, found)
             except Tampered as error:
