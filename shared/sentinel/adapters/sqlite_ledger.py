@@ -127,6 +127,11 @@ class SqliteLedger:
             ).fetchall()
         return [Change(*row) for row in rows]
 
+    def prune(self, below: int) -> int:
+        """Forget changes with a `seq` below `below`, when every reader has passed them; return how many."""
+        with self._db.writing() as connection:
+            return connection.execute("DELETE FROM changes WHERE seq < ?", (below,)).rowcount
+
     def _one(self, where: str, values: tuple[object, ...]) -> Segment | None:
         with self._db.reading() as connection:
             row = connection.execute(f"SELECT {_COLUMNS} FROM segments {where}", values).fetchone()  # noqa: S608

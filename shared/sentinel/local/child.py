@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import threading
+import time
 
 from sentinel.errors import SentinelError
 from sentinel.local import lifeline
@@ -61,16 +62,19 @@ def _gateway(fd: int, stop: lifeline.Stop) -> None:
 
 
 def _feeds(stop: lifeline.Stop) -> None:
+    from sentinel.adapters.sqlite_counters import SqliteCounters
     from sentinel.adapters.sqlite_cursors import SqliteCursors
     from sentinel.adapters.sqlite_ledger import SqliteLedger
     from sentinel.adapters.sqlite_tasks import SqliteTasks
     from sentinel.bootstrap import bootstrap
     from sentinel.local import feeds, functions, home, loops
+    from sentinel.local.upkeep import Upkeep
 
     app = bootstrap()
-    ledger, tasks = app.ledger, app.tasks
+    ledger, tasks, counters = app.ledger, app.tasks, app.counters
     assert isinstance(ledger, SqliteLedger)  # noqa: S101 - the supervisor refuses tables in AWS
     assert isinstance(tasks, SqliteTasks)  # noqa: S101 - as above
+    assert isinstance(counters, SqliteCounters)  # noqa: S101 - as above
     with contextlib.suppress(SentinelError):
         app.playbook.current()  # reading rules takes a second: better now than when the first entry comes
     cursors = SqliteCursors(app.home / home.FEEDS_DB)
@@ -81,6 +85,8 @@ def _feeds(stop: lifeline.Stop) -> None:
     threads = [threading.Thread(target=feed.run, name=feed.name) for feed in both]
     sweep = (loops.SWEEP_SECONDS, "sweep", functions.load("sweep"), stop)
     threads.append(threading.Thread(target=loops.every, args=sweep, name="sweep"))
+    upkeep = Upkeep(ledger, tasks, counters, cursors, time.time_ns)
+    threads.append(threading.Thread(target=upkeep.run, args=(stop,), name="upkeep"))
     for thread in threads:
         thread.start()
     for thread in threads:
