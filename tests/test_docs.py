@@ -104,3 +104,17 @@ def test_links_lead_somewhere() -> None:
             r"`((?:docs|tests|functions|infra|examples|benchmarks|layers)/[\w./-]+)`", text
         ):
             assert (ROOT / target).exists(), f"{path.name}: {target}"
+
+
+def test_the_commands_of_the_readme_exist() -> None:
+    """Every `sentinel` command and every make target that README names is one, and paths in it are there."""
+    from sentinel.cli.main import cli
+
+    readme = (ROOT / "README.md").read_text()
+    commands = set(re.findall(r"^    \.venv/bin/sentinel (\w+)", readme, re.MULTILINE))
+    assert len(commands) >= 7
+    known = set(cli.commands)
+    assert commands <= known, commands - known
+    targets = set(re.findall(r"^    make (\w+)", readme, re.MULTILINE))
+    rules = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert targets <= rules, targets - rules
