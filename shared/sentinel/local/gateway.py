@@ -25,6 +25,7 @@ from urllib.parse import unquote, urlsplit
 
 import pybase64
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 
 from sentinel.local import functions
@@ -258,6 +259,7 @@ async def serve(listener: socket.socket, stopped: asyncio.Event, grace: float = 
 
     Bodies are handed on as they came: decompressing them, within bounds, is the handler's part.
     """
+    quiet_about_clients()
     gateway = Gateway()
     for function in sorted({route.function for route in ROUTES}):
         functions.load(function)
@@ -279,3 +281,15 @@ async def serve(listener: socket.socket, stopped: asyncio.Event, grace: float = 
     await gateway.finish(grace)
     await runner.cleanup()
     gateway.pool.shutdown(wait=True, cancel_futures=True)
+
+
+def quiet_about_clients() -> None:
+    """Keep what clients send wrong out of the log: aiohttp quotes it, and it may be a token."""
+    server = logging.getLogger("aiohttp.server")
+    if _is_ours not in server.filters:
+        server.addFilter(_is_ours)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)
