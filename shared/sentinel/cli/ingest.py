@@ -129,6 +129,8 @@ def _send_all(producer: Producer, batches: Any, stored: Stored, done: Callable[[
             _send(producer, batch, stored)
         except Unavailable as error:
             raise _stuck(error, stored) from None
+        if not batch.whole:  # a run that breaks off here sends the line again: its batches are recognised
+            continue
         mark = stored.mark
         mark.offset, mark.line, mark.digest = batch.offset, batch.line, batch.end
         mark.blank += batch.blank
@@ -145,7 +147,7 @@ def _send(producer: Producer, batch: Batch, stored: Stored) -> None:
     stored.refuse(batch.refused, len(batch.refused))
     if not batch.entries:
         return
-    named = "\n".join(("SI1", producer.service, batch.begin, batch.end))
+    named = "\n".join(("SI1", producer.service, batch.id))
     body = zstandard.compress(b"\n".join(batch.entries), 3)
     batch_id = sha256(named.encode()).hexdigest()[:32]
     try:
