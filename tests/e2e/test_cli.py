@@ -136,6 +136,16 @@ def test_verify_passes_whole_chains(cli: Any, home: Path) -> None:
         ("DELETE FROM segments WHERE chain = 'a/0' AND first = 2", 2, "missing"),
         ("DELETE FROM segments WHERE chain = 'a/0' AND first = 0", 0, "missing"),
         ("UPDATE segments SET prev = zeroblob(32) WHERE chain = 'a/0' AND first = 3", 3, "link"),
+        ("UPDATE segments SET t = 'noon' WHERE chain = 'a/0' AND first = 2", 2, "type"),
+        ("UPDATE segments SET count = 1.5 WHERE chain = 'a/0' AND first = 3", 3, "type"),
+        ("UPDATE segments SET head = 'x' WHERE chain = 'a/0' AND first = 3", 3, "hash"),
+        ("UPDATE segments SET recent = 7 WHERE chain = 'a/0' AND first = 3", 3, "window"),
+        ("UPDATE segments SET payload = 'text' WHERE chain = 'a/0' AND first = 2", 2, "payload"),
+        (
+            "UPDATE segments SET payload = CAST(payload AS TEXT) || '!' WHERE chain = 'a/0' AND first = 2",
+            2,
+            "payload",
+        ),
     ],
 )
 def test_verify_names_the_damage(cli: Any, home: Path, damage: str, entry: int, kind: str) -> None:
@@ -151,6 +161,8 @@ def test_verify_names_the_damage(cli: Any, home: Path, damage: str, entry: int, 
     shown = cli("verify", "--home", home)
     assert shown.code == 1
     assert "damaged" in shown.out
+    assert cli("chains", "--home", home).code in {0, 1}
+    assert cli("export", "--chain", "a/0", "--home", home).code in {0, 1}
 
 
 def test_verify_against_finds_cut_and_lost_and_rewritten_chains(cli: Any, home: Path, tmp_path: Path) -> None:
