@@ -242,6 +242,11 @@ def test_export_into_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
         (("ingest", "{home}/none", "--service", "a", "--home", "{home}"), 2, "Usage"),
         (("ingest", "{file}", "--service", "a/b", "--home", "{home}"), 1, "Malformed"),
         (("ingest", "{file}", "--service", "a", "--url", "ftp://x", "--home", "{home}"), 1, "Malformed"),
+        (("ingest", "{file}", "--service", "a", "--url", "http://x:y", "--home", "{home}"), 1, "Malformed"),
+        (("ingest", "{file}", "--service", "a", "--url", "http://[x", "--home", "{home}"), 1, "Malformed"),
+        (("up", "--port", "70000", "--home", "{home}"), 2, "Usage"),
+        (("up", "--port", "0", "--home", "{file}"), 3, "FileExistsError"),
+        (("up", "--port", "0", "--home", "{file}/below"), 3, "NotADirectoryError"),
         (("ingest", "{file}", "--home", "{home}"), 2, "Usage"),
         (("export", "--home", "{home}"), 2, "Usage"),
         (("dance",), 2, "Usage"),
@@ -266,6 +271,24 @@ def test_errors_are_two_lines_or_one_json_object(
     assert (told.code, told.error["error"], told.error["code"]) == (code, kind, code)
     assert told.error["message"]
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("group", [(), ("recipes",), ("rules",)])
+def test_no_command_shows_the_help(cli: Any, group: tuple[str, ...]) -> None:
+    """A group without its command tells what commands there are, as people can read it."""
+    done = cli(*group)
+    assert done.code == 2
+    assert "\nCommands:\n" in done.err
+    assert "\\x0a" not in done.err
+
+
+def test_a_full_disk_is_said_plainly(home: Path) -> None:
+    """What cannot be written ends in two lines and exit code 3."""
+    command = [sys.executable, "-m", "sentinel.cli.main", "export", "--chain", "a/0", "--home", str(home)]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=environment(), check=False)
+    assert done.returncode == 3, done.stderr
+    assert b"Traceback" not in done.stderr
 
 
 RULE = """

@@ -111,7 +111,7 @@ def test_a_record_holds_the_whole_item(ledger: SqliteLedger, cursors: SqliteCurs
 def test_a_row_that_cannot_be_read_is_told_as_changed(
     ledger: SqliteLedger, cursors: SqliteCursors, tmp_path: Path
 ) -> None:
-    """A row that somebody gave another type stops no feed: the alarm gets its change, the others their turn."""
+    """A row of another type stops no feed: the alarm gets its change, the other rows their turn."""
     _fill(ledger, 3)
     with sqlite3.connect(tmp_path / "ledger.db") as db:
         db.execute("UPDATE segments SET t = 'noon' WHERE first = 1")

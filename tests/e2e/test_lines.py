@@ -87,7 +87,7 @@ def test_batches_stay_within_the_limits() -> None:
 
 @pytest.mark.parametrize("line", [b"x" * 10_000_000, b"\x01" * 3_000_000, b"\xff" * 3_000_000])
 def test_a_line_too_long_for_a_batch_is_spread_over_several(line: bytes) -> None:
-    """No batch of a huge line is over the gateway's limit, each has its own name, and the line is all there."""
+    """No batch of a huge line is over the gateway's limit, each has its own name, no byte is lost."""
     found = _cut(b"short\n" + line + b"\nnext")
     assert len(found) > 2
     assert all(batch.size <= limits.MAX_BATCH_BYTES // 2 for batch in found)

@@ -57,9 +57,12 @@ def run(arguments: Sequence[str]) -> int:
         code = cli.main(list(arguments), prog_name="sentinel", standalone_mode=False)
     except (KeyboardInterrupt, click.Abort):
         return 130
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
     except click.ClickException as error:
         return report(_usage(error), as_json)
-    except (Failure, SentinelError, sqlite3.DatabaseError) as error:
+    except (Failure, SentinelError, sqlite3.DatabaseError, OSError) as error:
         return report(error if isinstance(error, Failure) else failure_of(error), as_json)
     return code if isinstance(code, int) else 0
 

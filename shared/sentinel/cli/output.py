@@ -27,6 +27,7 @@ HINTS: dict[type[Exception], tuple[str, int]] = {
     errors.Conflict: ("see what holds it, then run the command again", 1),
     errors.Rejected: ("mend what it names and run the command again", 1),
     sqlite3.DatabaseError: ("keep the file as it is, and restore a copy or an earlier export beside it", 1),
+    OSError: ("see that it is there, may be used and has room, and run the command again", 3),
 }
 
 
@@ -47,6 +48,8 @@ def failure_of(error: Exception) -> Failure:
     message = str(error)
     if isinstance(error, sqlite3.DatabaseError):
         message = f"a database cannot be read: {error}"
+    if isinstance(error, OSError):
+        message = f"{error.filename or 'a file or connection'}: {error.strerror or type(error).__name__}"
     failure = Failure(type(error).__name__, message, hint, code)
     if isinstance(error, errors.Rejected):
         failure.problems = list(error.problems)
