@@ -18,9 +18,11 @@ from uuid import uuid4
 
 import pytest
 
+from sentinel.adapters.sqlite_tasks import SqliteTasks
 from sentinel.bootstrap import application
 from sentinel.cli.main import run
 from sentinel.usecases.ingest import Origin
+from tests.contracts.made_tasks import created
 from tests.e2e.trees import ROOT, Tree, environment, sentinel, up
 
 
@@ -378,6 +380,19 @@ def test_rules_test_counts_matches(cli: Any, tmp_path: Path) -> None:
     assert (found["lines"], found["matched"]) == (4, 2)
     assert [(each["matched"], each["lines"]) for each in found["rules"]] == [(2, [3, 5])]
     assert "2 of 4 lines match" in cli("rules", "test", tmp_path, "--input", log).out
+    examples = cli("rules", "test", ROOT / "examples" / "rules", "--input", log)
+    assert "not tried" in examples.out
+    assert "Many failed logins" in examples.out
+
+
+def test_rules_that_are_refused_are_told_as_people_read(cli: Any, tmp_path: Path) -> None:
+    """Each file that is not taken is one line with its reason, and no dump of an object."""
+    (tmp_path / "a.yml").write_text(RULE.format(n=3).replace("n|gte", "n|dances"))
+    (tmp_path / "b.yml").write_text("just text")
+    done = cli("rules", "test", tmp_path, "--input", tmp_path / "a.yml")
+    assert done.code == 1
+    assert "b.yml: document 1: a rule must be a map\n" in done.err
+    assert "{" not in done.err
 
 
 def test_ingest_stores_each_line_once_however_often_it_runs(cli: Any, tree: Tree, tmp_path: Path) -> None:
@@ -520,6 +535,32 @@ def test_what_may_pass_is_tried_again_under_the_same_batch_id(cli: Any, tmp_path
 
 
 def test_tasks_are_listed_and_shown(cli: Any, home: Path) -> None:
-    """An empty list is an empty list, in both forms."""
+    """An empty list is an empty list, in both forms; a task is told with its lineage."""
     assert cli("tasks", "--home", home, "--json").json == []
     assert cli("tasks", "--home", home).code == 0
+    SqliteTasks(home / "tasks.db").create(*created("one"))
+    assert [each["id"] for each in cli("tasks", "--home", home, "--json").json] == ["one"]
+    assert [each["event"] for each in cli("tasks", "show", "one", "--home", home, "--json").json["lineage"]]
+    assert "created" in cli("tasks", "show", "one", "--home", home).out
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE events SET entry = replace(CAST(entry AS TEXT), 'created', 'deleted')",
+        "UPDATE events SET entry = 'text', nonce = 'text', head = 'text'",
+        "UPDATE events SET t = -1",
+        "UPDATE events SET t = 'noon'",
+        "DELETE FROM events",
+        "UPDATE tasks SET body = x'00'",
+        "UPDATE tasks SET body = '{}'",
+    ],
+)
+def test_a_task_that_was_changed_is_damage(cli: Any, home: Path, damage: str) -> None:
+    """A task whose row or lineage somebody changed is told as tampered, without a traceback."""
+    SqliteTasks(home / "tasks.db").create(*created("one"))
+    with sqlite3.connect(home / "tasks.db") as db:
+        db.execute(damage)
+    db.close()
+    done = cli("tasks", "show", "one", "--home", home, "--json")
+    assert (done.code, done.error["error"]) == (1, "Tampered")

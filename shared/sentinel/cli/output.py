@@ -9,7 +9,7 @@ import json
 import os
 import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -66,10 +66,18 @@ def report(failure: Failure, as_json: bool) -> int:
         return failure.code
     echo(style("error: ", fg="red", file=sys.stderr) + plain(failure), file=sys.stderr)
     for problem in failure.problems:
-        echo(f"  {plain(problem)}", file=sys.stderr)
+        echo(f"  {plain(_told(problem))}", file=sys.stderr)
     if failure.hint:
         echo(f"       {failure.hint}", file=sys.stderr)
     return failure.code
+
+
+def _told(problem: object) -> object:
+    """Tell a problem to people: its reason, which names the file, or the number of its line with it."""
+    if not isinstance(problem, Mapping):
+        return problem
+    line = f"line {problem['line']}: " if "line" in problem else ""
+    return f"{line}{problem.get('reason', problem)}"
 
 
 def colours(file: IO[str]) -> bool:
