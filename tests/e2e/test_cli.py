@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
+import lzma
 import os
 import sqlite3
 import subprocess
@@ -17,6 +20,7 @@ from typing import Any, ClassVar
 from uuid import uuid4
 
 import pytest
+import zstandard
 
 from sentinel.adapters.sqlite_tasks import SqliteTasks
 from sentinel.bootstrap import application
@@ -208,6 +212,8 @@ def test_export_is_one_segment_a_line(cli: Any, home: Path) -> None:
     check = [sys.executable, "-m", "examples.check_export"]
     whole = subprocess.run(check, input=done.out.encode(), capture_output=True, cwd=ROOT, check=False)
     assert whole.returncode == 0, whole.stderr
+    nothing = subprocess.run(check, input=b"", capture_output=True, cwd=ROOT, check=False)
+    assert (nothing.returncode, nothing.stdout) == (1, b"")
     bent = done.out.replace('{\\"n\\":3}', '{\\"n\\":9}')
     assert bent != done.out
     assert (
@@ -291,6 +297,34 @@ def test_a_full_disk_is_said_plainly(home: Path) -> None:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=environment(), check=False)
     assert done.returncode == 3, done.stderr
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("region", ["", "eu-central-1"])
+def test_aws_that_cannot_be_used_is_said_plainly(home: Path, region: str) -> None:
+    """Without a region or credentials the tables cannot be asked: two lines, exit code 3."""
+    tables = {f"SENTINEL_{name}_TABLE": "none" for name in ("LEDGER", "TASKS", "CATALOG", "COUNTERS")}
+    told = {name: value for name, value in environment(**tables).items() if not name.startswith("AWS_")}
+    told |= {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(home)}
+    told |= {"AWS_DEFAULT_REGION": region} if region else {}
+    command = [sys.executable, "-m", "sentinel.cli.main", "chains"]
+    done = subprocess.run(command, capture_output=True, env=told, timeout=60, check=False)
+    assert done.returncode == 3, done.stderr
+    assert done.stderr.startswith(b"error: AWS: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("LOG_LEVEL", "LOUD"), ("REDIS_URL", "http://secret@x"), ("LANES", "0"), ("LANES", "many")],
+)
+def test_a_setting_that_is_wrong_is_named(
+    cli: Any, home: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """A bad value stops every command before anything is started, by the setting's name."""
+    monkeypatch.setenv(f"SENTINEL_{name}", value)
+    done = cli("chains", "--home", home)
+    assert done.code == 1
+    assert f"SENTINEL_{name}" in done.err
+    assert "secret" not in done.err
 
 
 RULE = """
@@ -436,6 +470,34 @@ def test_ingest_sends_ndjson_byte_for_byte_and_reports_refused_lines(
     again = cli("ingest", log, "--service", "nd", "--home", tree.home)
     assert again.code == 1
     assert cli("chains", "--home", tree.home, "--json").code == 0
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zstandard.compress])
+def test_a_compressed_log_is_refused(cli: Any, tree: Tree, tmp_path: Path, pack: Any) -> None:
+    """Compressed bytes are no log: they are named, and how to unpack them; nothing is stored."""
+    log = tmp_path / "packed.log"
+    log.write_bytes(pack(b"one\ntwo\n"))
+    done = cli("ingest", log, "--service", "packed", "--home", tree.home, "--json")
+    assert (done.code, done.error["error"]) == (2, "Malformed")
+    assert "| sentinel ingest -" in done.error["hint"]
+    assert not [
+        each for each in cli("chains", "--home", tree.home, "--json").json if "packed" in each["chain"]
+    ]
+
+
+def test_two_runs_may_store_the_same_log_at_once(tree: Tree, tmp_path: Path) -> None:
+    """Runs side by side store each line once, and none of them stumbles over the other's bookmark."""
+    log = tmp_path / "same.log"
+    log.write_text("".join(f"line {number}\n" for number in range(20_000)))
+    command = [sys.executable, "-m", "sentinel.cli.main", "ingest", str(log), "--service", "side"]
+    runs = [
+        subprocess.Popen([*command, "--home", str(tree.home)], stdout=subprocess.PIPE, env=environment())
+        for _ in range(3)
+    ]
+    assert [(run.communicate(timeout=60)[0][:14], run.returncode) for run in runs] == [
+        (b"20,000 entries", 0)
+    ] * 3
+    assert application(str(tree.home)).inspect.head("side/0").entries == 20_000
 
 
 def test_a_lost_bookmark_is_made_good_by_batch_ids(cli: Any, tree: Tree, tmp_path: Path) -> None:

@@ -26,6 +26,12 @@ SILENCE = 1.0  # seconds without a byte on standard input before what is held is
 MAX_REPORTED = 20
 _CHUNK = 1 << 18
 _BEGINNING = 1 << 16
+_PACKED = (
+    (b"\x1f\x8b\x08", "gzip", "zcat"),
+    (b"\x28\xb5\x2f\xfd", "zstd", "zstdcat"),
+    (b"BZh", "bzip2", "bzcat"),
+    (b"\xfd7zXZ\x00", "xz", "xzcat"),
+)
 
 
 @dataclass(slots=True)
@@ -91,12 +97,14 @@ def store(producer: Producer, source: str, form: str, home: Path, *, progress: b
     path = Path(source)
     if source == "-" or not path.is_file():  # a pipe with a name is a pipe
         beginning, read = _stream(0 if source == "-" else os.open(path, os.O_RDONLY))
+        _refuse_packed(beginning)
         chosen = lines.looks_like(beginning, False) if form == "auto" else form
         stored = Stored(Mark())
         return _send_all(producer, lines.Cutter(chosen, path.name).batches(read), stored, lambda: None)
     marks = Bookmarks(home / "ingest")
     with path.open("rb") as file:
         beginning = file.read(_BEGINNING)
+        _refuse_packed(beginning)
         chosen = lines.looks_like(beginning, len(beginning) < _BEGINNING) if form == "auto" else form
         # A gateway on the folder itself may come back on another port; its ledger is the same one.
         gateway = "home" if producer.url == endpoint(home) else producer.url
@@ -119,6 +127,18 @@ def store(producer: Producer, source: str, form: str, home: Path, *, progress: b
                 bar(mark.offset)
 
             return _send_all(producer, cutter.batches(lambda: file.read(_CHUNK)), stored, done)
+
+
+def _refuse_packed(beginning: bytes) -> None:
+    """Refuse a compressed log: nobody could search or match what would be stored."""
+    for magic, kind, program in _PACKED:
+        if beginning.startswith(magic):
+            raise Failure(
+                "Malformed",
+                f"this is {kind}, no log",
+                f"unpack it: `{program} FILE | sentinel ingest - --service NAME`",
+                2,
+            )
 
 
 def _send_all(producer: Producer, batches: Any, stored: Stored, done: Callable[[], None]) -> Stored:
