@@ -34,6 +34,8 @@ def check(lines: Iterable[bytes | str]) -> tuple[str, int, str]:
         if segment["head"] != head.hex() or segment["count"] != count:
             raise Broken(f"line {number} does not hold what its head commits to")
         size += count
+    if not chain:
+        raise Broken("there is nothing to check")
     return chain, size, head.hex()
 
 

@@ -7,7 +7,7 @@
 It starts everything that `sentinel up` starts, tells what happens as it happens, verifies every chain and
 checks an export without Sentinel. With `--once` the last line is one JSON object: entries, segments, chains,
 verified, tasks, deliveries, seconds, all of them of this input. Exit codes: 0; 1 something is not whole or
-was not delivered; 2 the input cannot be used; 3 it did not come to an end.
+was not delivered; 2 the input cannot be used; 3 it did not come to an end; with `--once`, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ from sentinel.errors import SentinelError, Tampered, Unavailable
 from sentinel.local.gateway_socket import listen
 from sentinel.local.supervisor import Supervisor, settings_for
 
+INTERRUPTED = 130
+MAX_SERVICE = 128
 PATIENCE = 60.0  # seconds without any progress before a run that should end is given up
 _GREEN = frozenset({"delivered", "verified", "checked"})
 _RED = frozenset({"failed", "damaged"})
@@ -164,12 +166,14 @@ def _shown(program: Path) -> str:
 
 def service_of(path: Path) -> str:
     """Make a service id of a file's name."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", path.stem).strip("-.") or "input"
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", path.stem).strip("-.")[:MAX_SERVICE].strip("-.") or "input"
 
 
 def check_input(path: Path) -> None:
     """Refuse an input that cannot be used. Raises the failure that says why."""
     try:
+        if path.is_fifo():  # what is read from a pipe is gone: it is looked at as it is stored
+            return
         with path.open("rb") as file:
             empty = not any(line.strip() for line in file)
     except OSError as error:
@@ -274,6 +278,14 @@ def story(this: Run) -> int:
     return 0 if figures["verified"] and not failed else 1
 
 
+def port_number(text: str) -> int:
+    """Read a port from the command line. Raises `ValueError`."""
+    number = int(text)
+    if not 0 <= number <= 65_535:
+        raise ValueError
+    return number
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m examples.run", description=__doc__)
@@ -287,7 +299,7 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="FILE",
         help="a log to feed in the place of the shop; may be given several times",
     )
-    parser.add_argument("--port", type=int, help="the gateway's port; by default 8787, or a free one")
+    parser.add_argument("--port", type=port_number, help="the gateway's port; by default 8787, or a free one")
     parser.add_argument("--home", type=Path, default=Path(".sentinel"), help="folder of all data")
     options = parser.parse_args(arguments)
     try:
@@ -298,10 +310,10 @@ def main(arguments: list[str] | None = None) -> int:
         return report(
             Failure("Unavailable", str(error), "see `sentinel tasks`, and the lines above", 3), False
         )
-    except SentinelError as error:
+    except (SentinelError, OSError) as error:
         return report(failure_of(error), False)
     except KeyboardInterrupt:
-        return 0
+        return INTERRUPTED if options.once else 0
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from typing import Any
 from sentinel.errors import Malformed
 
 PREFIX = "SENTINEL_"
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
 def _setting(default: Any, doc: str) -> Any:
@@ -53,6 +55,10 @@ class Settings:
         settings = cls(**found)  # type: ignore[arg-type]
         if not 1 <= settings.lanes <= 64:
             raise Malformed(f"{PREFIX}LANES is {settings.lanes}; it may be 1 to 64")
+        if settings.log_level not in LOG_LEVELS:
+            raise Malformed(f"{PREFIX}LOG_LEVEL is one of {', '.join(LOG_LEVELS)}")
+        if settings.redis_url and not settings.redis_url.startswith(REDIS_SCHEMES):
+            raise Malformed(f"{PREFIX}REDIS_URL begins with {', '.join(REDIS_SCHEMES)}")  # never quoted
         return settings
 
     def to_environ(self) -> dict[str, str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
+import lzma
 import os
 import resource
 import sqlite3
@@ -18,10 +21,13 @@ from typing import Any, ClassVar
 from uuid import uuid4
 
 import pytest
+import zstandard
 
+from sentinel.adapters.sqlite_tasks import SqliteTasks
 from sentinel.bootstrap import application
 from sentinel.cli.main import run
 from sentinel.usecases.ingest import Origin
+from tests.contracts.made_tasks import created
 from tests.e2e.trees import ROOT, Tree, environment, sentinel, up
 
 
@@ -143,6 +149,16 @@ def test_verify_passes_whole_chains(cli: Any, home: Path) -> None:
         ("DELETE FROM segments WHERE chain = 'a/0' AND first = 2", 2, "missing"),
         ("DELETE FROM segments WHERE chain = 'a/0' AND first = 0", 0, "missing"),
         ("UPDATE segments SET prev = zeroblob(32) WHERE chain = 'a/0' AND first = 3", 3, "link"),
+        ("UPDATE segments SET t = 'noon' WHERE chain = 'a/0' AND first = 2", 2, "type"),
+        ("UPDATE segments SET count = 1.5 WHERE chain = 'a/0' AND first = 3", 3, "type"),
+        ("UPDATE segments SET head = 'x' WHERE chain = 'a/0' AND first = 3", 3, "hash"),
+        ("UPDATE segments SET recent = 7 WHERE chain = 'a/0' AND first = 3", 3, "window"),
+        ("UPDATE segments SET payload = 'text' WHERE chain = 'a/0' AND first = 2", 2, "payload"),
+        (
+            "UPDATE segments SET payload = CAST(payload AS TEXT) || '!' WHERE chain = 'a/0' AND first = 2",
+            2,
+            "payload",
+        ),
     ],
 )
 def test_verify_names_the_damage(cli: Any, home: Path, damage: str, entry: int, kind: str) -> None:
@@ -158,6 +174,8 @@ def test_verify_names_the_damage(cli: Any, home: Path, damage: str, entry: int, 
     shown = cli("verify", "--home", home)
     assert shown.code == 1
     assert "damaged" in shown.out
+    assert cli("chains", "--home", home).code in {0, 1}
+    assert cli("export", "--chain", "a/0", "--home", home).code in {0, 1}
 
 
 def test_verify_against_finds_cut_and_lost_and_rewritten_chains(cli: Any, home: Path, tmp_path: Path) -> None:
@@ -201,6 +219,8 @@ def test_export_is_one_segment_a_line(cli: Any, home: Path) -> None:
     check = [sys.executable, "-m", "examples.check_export"]
     whole = subprocess.run(check, input=done.out.encode(), capture_output=True, cwd=ROOT, check=False)
     assert whole.returncode == 0, whole.stderr
+    nothing = subprocess.run(check, input=b"", capture_output=True, cwd=ROOT, check=False)
+    assert (nothing.returncode, nothing.stdout) == (1, b"")
     bent = done.out.replace('{\\"n\\":3}', '{\\"n\\":9}')
     assert bent != done.out
     assert (
@@ -237,6 +257,11 @@ def test_export_into_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
         (("ingest", "{home}/none", "--service", "a", "--home", "{home}"), 2, "Usage"),
         (("ingest", "{file}", "--service", "a/b", "--home", "{home}"), 1, "Malformed"),
         (("ingest", "{file}", "--service", "a", "--url", "ftp://x", "--home", "{home}"), 1, "Malformed"),
+        (("ingest", "{file}", "--service", "a", "--url", "http://x:y", "--home", "{home}"), 1, "Malformed"),
+        (("ingest", "{file}", "--service", "a", "--url", "http://[x", "--home", "{home}"), 1, "Malformed"),
+        (("up", "--port", "70000", "--home", "{home}"), 2, "Usage"),
+        (("up", "--port", "0", "--home", "{file}"), 3, "FileExistsError"),
+        (("up", "--port", "0", "--home", "{file}/below"), 3, "NotADirectoryError"),
         (("ingest", "{file}", "--home", "{home}"), 2, "Usage"),
         (("export", "--home", "{home}"), 2, "Usage"),
         (("dance",), 2, "Usage"),
@@ -261,6 +286,52 @@ def test_errors_are_two_lines_or_one_json_object(
     assert (told.code, told.error["error"], told.error["code"]) == (code, kind, code)
     assert told.error["message"]
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("group", [(), ("recipes",), ("rules",)])
+def test_no_command_shows_the_help(cli: Any, group: tuple[str, ...]) -> None:
+    """A group without its command tells what commands there are, as people can read it."""
+    done = cli(*group)
+    assert done.code == 2
+    assert "\nCommands:\n" in done.err
+    assert "\\x0a" not in done.err
+
+
+def test_a_full_disk_is_said_plainly(home: Path) -> None:
+    """What cannot be written ends in two lines and exit code 3."""
+    command = [sys.executable, "-m", "sentinel.cli.main", "export", "--chain", "a/0", "--home", str(home)]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=environment(), check=False)
+    assert done.returncode == 3, done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("region", ["", "eu-central-1"])
+def test_aws_that_cannot_be_used_is_said_plainly(home: Path, region: str) -> None:
+    """Without a region or credentials the tables cannot be asked: two lines, exit code 3."""
+    tables = {f"SENTINEL_{name}_TABLE": "none" for name in ("LEDGER", "TASKS", "CATALOG", "COUNTERS")}
+    told = {name: value for name, value in environment(**tables).items() if not name.startswith("AWS_")}
+    told |= {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(home)}
+    told |= {"AWS_DEFAULT_REGION": region} if region else {}
+    command = [sys.executable, "-m", "sentinel.cli.main", "chains"]
+    done = subprocess.run(command, capture_output=True, env=told, timeout=60, check=False)
+    assert done.returncode == 3, done.stderr
+    assert done.stderr.startswith(b"error: AWS: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("LOG_LEVEL", "LOUD"), ("REDIS_URL", "http://secret@x"), ("LANES", "0"), ("LANES", "many")],
+)
+def test_a_setting_that_is_wrong_is_named(
+    cli: Any, home: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """A bad value stops every command before anything is started, by the setting's name."""
+    monkeypatch.setenv(f"SENTINEL_{name}", value)
+    done = cli("chains", "--home", home)
+    assert done.code == 1
+    assert f"SENTINEL_{name}" in done.err
+    assert "secret" not in done.err
 
 
 RULE = """
@@ -350,6 +421,19 @@ def test_rules_test_counts_matches(cli: Any, tmp_path: Path) -> None:
     assert (found["lines"], found["matched"]) == (4, 2)
     assert [(each["matched"], each["lines"]) for each in found["rules"]] == [(2, [3, 5])]
     assert "2 of 4 lines match" in cli("rules", "test", tmp_path, "--input", log).out
+    examples = cli("rules", "test", ROOT / "examples" / "rules", "--input", log)
+    assert "not tried" in examples.out
+    assert "Many failed logins" in examples.out
+
+
+def test_rules_that_are_refused_are_told_as_people_read(cli: Any, tmp_path: Path) -> None:
+    """Each file that is not taken is one line with its reason, and no dump of an object."""
+    (tmp_path / "a.yml").write_text(RULE.format(n=3).replace("n|gte", "n|dances"))
+    (tmp_path / "b.yml").write_text("just text")
+    done = cli("rules", "test", tmp_path, "--input", tmp_path / "a.yml")
+    assert done.code == 1
+    assert "b.yml: document 1: a rule must be a map\n" in done.err
+    assert "{" not in done.err
 
 
 def test_ingest_stores_each_line_once_however_often_it_runs(cli: Any, tree: Tree, tmp_path: Path) -> None:
@@ -393,6 +477,34 @@ def test_ingest_sends_ndjson_byte_for_byte_and_reports_refused_lines(
     again = cli("ingest", log, "--service", "nd", "--home", tree.home)
     assert again.code == 1
     assert cli("chains", "--home", tree.home, "--json").code == 0
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zstandard.compress])
+def test_a_compressed_log_is_refused(cli: Any, tree: Tree, tmp_path: Path, pack: Any) -> None:
+    """Compressed bytes are no log: they are named, and how to unpack them; nothing is stored."""
+    log = tmp_path / "packed.log"
+    log.write_bytes(pack(b"one\ntwo\n"))
+    done = cli("ingest", log, "--service", "packed", "--home", tree.home, "--json")
+    assert (done.code, done.error["error"]) == (2, "Malformed")
+    assert "| sentinel ingest -" in done.error["hint"]
+    assert not [
+        each for each in cli("chains", "--home", tree.home, "--json").json if "packed" in each["chain"]
+    ]
+
+
+def test_two_runs_may_store_the_same_log_at_once(tree: Tree, tmp_path: Path) -> None:
+    """Runs side by side store each line once, and none of them stumbles over the other's bookmark."""
+    log = tmp_path / "same.log"
+    log.write_text("".join(f"line {number}\n" for number in range(20_000)))
+    command = [sys.executable, "-m", "sentinel.cli.main", "ingest", str(log), "--service", "side"]
+    runs = [
+        subprocess.Popen([*command, "--home", str(tree.home)], stdout=subprocess.PIPE, env=environment())
+        for _ in range(3)
+    ]
+    assert [(run.communicate(timeout=60)[0][:14], run.returncode) for run in runs] == [
+        (b"20,000 entries", 0)
+    ] * 3
+    assert application(str(tree.home)).inspect.head("side/0").entries == 20_000
 
 
 def test_a_lost_bookmark_is_made_good_by_batch_ids(cli: Any, tree: Tree, tmp_path: Path) -> None:
@@ -492,6 +604,32 @@ def test_what_may_pass_is_tried_again_under_the_same_batch_id(cli: Any, tmp_path
 
 
 def test_tasks_are_listed_and_shown(cli: Any, home: Path) -> None:
-    """An empty list is an empty list, in both forms."""
+    """An empty list is an empty list, in both forms; a task is told with its lineage."""
     assert cli("tasks", "--home", home, "--json").json == []
     assert cli("tasks", "--home", home).code == 0
+    SqliteTasks(home / "tasks.db").create(*created("one"))
+    assert [each["id"] for each in cli("tasks", "--home", home, "--json").json] == ["one"]
+    assert [each["event"] for each in cli("tasks", "show", "one", "--home", home, "--json").json["lineage"]]
+    assert "created" in cli("tasks", "show", "one", "--home", home).out
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE events SET entry = replace(CAST(entry AS TEXT), 'created', 'deleted')",
+        "UPDATE events SET entry = 'text', nonce = 'text', head = 'text'",
+        "UPDATE events SET t = -1",
+        "UPDATE events SET t = 'noon'",
+        "DELETE FROM events",
+        "UPDATE tasks SET body = x'00'",
+        "UPDATE tasks SET body = '{}'",
+    ],
+)
+def test_a_task_that_was_changed_is_damage(cli: Any, home: Path, damage: str) -> None:
+    """A task whose row or lineage somebody changed is told as tampered, without a traceback."""
+    SqliteTasks(home / "tasks.db").create(*created("one"))
+    with sqlite3.connect(home / "tasks.db") as db:
+        db.execute(damage)
+    db.close()
+    done = cli("tasks", "show", "one", "--home", home, "--json")
+    assert (done.code, done.error["error"]) == (1, "Tampered")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,20 @@ def test_a_record_holds_the_whole_item(ledger: SqliteLedger, cursors: SqliteCurs
     assert base64.b64decode(image["payload"]["B"]) == segment.payload
     assert image["genesis"] == {"S": "1"}
     assert (image["chain"], image["first"], image["codec"]) == ({"S": "a/0"}, {"N": "0"}, {"N": "1"})
+
+
+def test_a_row_that_cannot_be_read_is_told_as_changed(
+    ledger: SqliteLedger, cursors: SqliteCursors, tmp_path: Path
+) -> None:
+    """A row of another type stops no feed: the alarm gets its change, the other rows their turn."""
+    _fill(ledger, 3)
+    with sqlite3.connect(tmp_path / "ledger.db") as db:
+        db.execute("UPDATE segments SET t = 'noon' WHERE first = 1")
+    db.close()
+    handler = Handler()
+    _feed(ledger, cursors, handler)
+    [records] = handler.calls
+    assert [each["eventName"] for each in records] == ["INSERT", "MODIFY", "INSERT", "MODIFY"]
 
 
 def test_what_failed_is_handed_over_again_after_growing_pauses(

@@ -242,6 +242,22 @@ def test_broken_http_never_gives_a_500(tree: Tree, data: bytes) -> None:
     assert tree.request("GET", "/healthz")[0] == 200
 
 
+def test_what_is_no_http_is_quoted_nowhere(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Bytes that are no HTTP, an entry's among them, are neither in the answer nor in the log."""
+    head = b"POST /v1/entries HTTP/1.1\r\nHost: localhost\r\n"
+    with up(tmp_path) as running:
+        for data in (
+            head + b'Content-Length: 2\r\nConnection: close\r\n\r\n{}{"a":"hunter2"}',
+            head + b"X-Secret: hunter2\nAnother: b\r\n\r\n",
+            head + b"X: " + b"hunter2" * 3000 + b"\r\n\r\n",
+            b"hunter2\r\n\r\n",
+        ):
+            found = _raw(running, data)
+            assert b"hunter2" not in found
+            assert not found or b"application/json" in found
+    assert "hunter2" not in "".join(capfd.readouterr())
+
+
 @pytest.mark.parametrize("service", ["a/b", "a b", ".a", "x" * 200, "../etc"])
 def test_a_service_that_cannot_be_one_is_refused(tree: Tree, service: str) -> None:
     """A service id that could leave its chain's name is a 400."""

@@ -85,6 +85,18 @@ def test_batches_stay_within_the_limits() -> None:
     assert max(batch.size for batch in found) < 1_000_000
 
 
+@pytest.mark.parametrize("line", [b"x" * 10_000_000, b"\x01" * 3_000_000, b"\xff" * 3_000_000])
+def test_a_line_too_long_for_a_batch_is_spread_over_several(line: bytes) -> None:
+    """No batch of a huge line is over the gateway's limit, each has its own name, no byte is lost."""
+    found = _cut(b"short\n" + line + b"\nnext")
+    assert len(found) > 2
+    assert all(batch.size <= limits.MAX_BATCH_BYTES // 2 for batch in found)
+    assert len({batch.id for batch in found}) == len(found)
+    assert dict(_bytes_of(found)) == {1: b"short", 2: line, 3: b"next"}
+    assert [batch.whole for batch in found] == [False] * (len(found) - 2) + [True, True]
+    assert (found[-2].line, found[-1].line) == (2, 3)
+
+
 def test_a_silence_sends_what_there_is_but_no_half_line() -> None:
     """What is held goes when nothing comes; a line that has not ended waits for its end."""
     chunks: list[bytes | None] = [b"one\ntw", None, b"o\n", None, None, b""]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from examples import traffic
+from examples.run import INTERRUPTED, service_of
+from sentinel.core.chain import check_service
 from tests.data import need
 from tests.e2e.trees import ROOT, environment, sentinel
 
@@ -118,6 +122,60 @@ def test_an_input_that_cannot_be_used_is_said_plainly(tmp_path: Path, content: b
     assert str(log) in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "home").exists()
+
+
+def test_a_pipe_is_read_once(tmp_path: Path) -> None:
+    """What comes through a named pipe is all stored: nothing is read ahead and thrown away."""
+    pipe = tmp_path / "lines.pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("".join(f"line {n}\n" for n in range(3000)),))
+    writer.start()
+    assert figures(once(tmp_path / "home", "--input", pipe))["entries"] == 3000
+    writer.join()
+
+
+def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
+    """A run that was stopped before its account was given exits 130, not 0."""
+    pipe = tmp_path / "never.pipe"
+    os.mkfifo(pipe)
+    command = [sys.executable, "-m", "examples.run", "--once", "--port", "0", "--input", str(pipe)]
+    with subprocess.Popen(
+        [*command, "--home", str(tmp_path / "home")],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        cwd=ROOT,
+    ) as process:
+        assert process.stdout is not None
+        assert any(line.startswith("up ") for line in process.stdout)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == INTERRUPTED
+
+
+@pytest.mark.parametrize(
+    ("name", "service"),
+    [
+        ("my log.txt", "my-log"),
+        ("日本.log", "input"),
+        ("!!!", "input"),
+        (".hidden", "hidden"),
+        ("x" * 200, "x" * 128),
+        ("x" * 127 + "-y" * 20, "x" * 127),
+    ],
+)
+def test_a_files_name_becomes_a_service_id(name: str, service: str) -> None:
+    """Whatever a file is called, the service made of its name is one that is taken."""
+    assert check_service(service_of(Path(name))) == service
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(("--port", "70000"), 2), (("--home", "{log}"), 3)])
+def test_what_cannot_be_had_is_said_plainly(tmp_path: Path, arguments: tuple[str, ...], code: int) -> None:
+    """A port that is none, and a folder that is a file, are errors without a traceback."""
+    log = tmp_path / "x.log"
+    log.write_text("hello\n")
+    done = once(tmp_path / "home", "--input", log, *(each.format(log=log) for each in arguments))
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
 
 
 def test_every_log_of_loghub(tmp_path: Path) -> None:

@@ -71,11 +71,17 @@ def test_the_same_batch_gets_the_same_receipt(make: Callable[[int], Batch], late
 
 
 def test_a_batch_id_used_for_something_else_is_refused() -> None:
-    """One id for two batches of different size is the producer's mistake, not a retry."""
-    writer = appender(SqliteLedger(":memory:"))
+    """One id for two different batches is the producer's mistake, not a retry, whatever their sizes."""
+    ledger = SqliteLedger(":memory:")
+    writer = appender(ledger)
     writer.append(CHAIN, numbered(1, 3))
     with pytest.raises(Conflict, match="batch of 3 entries"):
         writer.append(CHAIN, numbered(1, 4))
+    other = Batch(numbered(1, 3).batch_id, numbered(2, 3).entries, {})
+    for again in (writer, appender(ledger)):
+        with pytest.raises(Conflict, match="other entries"):
+            again.append(CHAIN, other)
+    assert len(entries_of(ledger)) == 3
 
 
 def test_recognition_can_be_limited_in_time() -> None:

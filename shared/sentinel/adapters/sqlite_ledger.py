@@ -10,9 +10,11 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sentinel.adapters.sqlite_open import Database
 from sentinel.core.segment import Segment
+from sentinel.errors import Tampered
 from sentinel.ports import SlotTaken
 
 SCHEMA = """
@@ -38,6 +40,9 @@ END;
 """
 VERSION = 1
 _COLUMNS = "chain, first, count, prev, head, t, payload, codec, recent"
+# SQLite takes any type in any column. Bytes that somebody stored as text are read as the bytes they are.
+_BYTES = ("prev", "head", "payload", "recent")
+_READ = ", ".join(f"CAST({name} AS BLOB)" if name in _BYTES else name for name in _COLUMNS.split(", "))
 _PAGE = 64
 # Jumps from chain to chain in the primary key's index; DISTINCT would walk over every segment.
 _CHAINS = """
@@ -103,10 +108,10 @@ class SqliteLedger:
             size = _PAGE if left is None else min(left, _PAGE)
             with self._db.reading() as connection:
                 rows = connection.execute(
-                    f"SELECT {_COLUMNS} FROM segments WHERE chain = ? AND first >= ? ORDER BY first LIMIT ?",  # noqa: S608
+                    f"SELECT {_READ} FROM segments WHERE chain = ? AND first >= ? ORDER BY first LIMIT ?",  # noqa: S608
                     (chain, first, size),
                 ).fetchall()
-            yield from (Segment(*row) for row in rows)
+            yield from map(_segment, rows)
             if len(rows) < size:
                 return
             first = rows[-1][1] + 1
@@ -116,7 +121,10 @@ class SqliteLedger:
         """See `ports.Ledger`. Not by segments at 0, so that a chain whose beginning was removed is found."""
         with self._db.reading() as connection:
             rows = connection.execute(_CHAINS).fetchall()
-        yield from (row[0] for row in rows)
+        for (chain,) in rows:
+            if not isinstance(chain, str):
+                raise Tampered("?", 0, "type", "a segment's chain is no text")
+            yield chain
 
     def changes(self, after: int, limit: int) -> list[Change]:
         """Return the changes after sequence number `after`, in order."""
@@ -134,5 +142,15 @@ class SqliteLedger:
 
     def _one(self, where: str, values: tuple[object, ...]) -> Segment | None:
         with self._db.reading() as connection:
-            row = connection.execute(f"SELECT {_COLUMNS} FROM segments {where}", values).fetchone()  # noqa: S608
-        return Segment(*row) if row else None
+            row = connection.execute(f"SELECT {_READ} FROM segments {where}", values).fetchone()  # noqa: S608
+        return _segment(row) if row else None
+
+
+def _segment(row: tuple[Any, ...]) -> Segment:
+    """Make a segment of a row. Raises `Tampered` for a row that we cannot have written."""
+    chain, first, count, _, _, t, _, codec, _ = row
+    for name, value in (("first", first), ("count", count), ("t", t), ("codec", codec)):
+        if not isinstance(value, int):
+            place = first if isinstance(first, int) else 0
+            raise Tampered(chain, place, "type", f"its {name} is no integer")
+    return Segment(*row)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sentinel.adapters.sqlite_open import Database
 from sentinel.adapters.task_json import effect_from_json, effect_to_json, task_from_json, task_to_json
@@ -85,8 +85,8 @@ class SqliteTasks:
     def get(self, task_id: str) -> Task | None:
         """Return a task as it is now."""
         with self._database.reading() as connection:
-            row = connection.execute("SELECT body FROM tasks WHERE id = ?", (task_id,)).fetchone()
-        return task_from_json(row[0]) if row else None
+            row = connection.execute("SELECT id, body FROM tasks WHERE id = ?", (task_id,)).fetchone()
+        return _task(*row) if row else None
 
     def move(self, before: Task, after: Task, event: Event) -> None:
         """Replace `before` by `after` and add `event`; `Conflict` where the stored version is another."""
@@ -102,7 +102,11 @@ class SqliteTasks:
 
     def lineage(self, task_id: str) -> list[Event]:
         """Return the events of a task, oldest first."""
-        select = "SELECT task, seq, t, nonce, entry, head FROM events WHERE task = ? ORDER BY seq"
+        # SQLite takes any type in any column: what was made text is read as the bytes that it is.
+        select = (
+            "SELECT task, seq, CAST(t AS INTEGER), CAST(nonce AS BLOB), CAST(entry AS BLOB),"
+            " CAST(head AS BLOB) FROM events WHERE task = ? ORDER BY seq"
+        )
         with self._database.reading() as connection:
             rows = connection.execute(select, (task_id,)).fetchall()
         return [Event(*row) for row in rows]
@@ -130,14 +134,14 @@ class SqliteTasks:
 
     def due(self, now: int, limit: int) -> list[Task]:
         """Return unfinished tasks whose `due` is at or before `now`, earliest first."""
-        select = "SELECT body FROM tasks WHERE due <= ? ORDER BY due, id LIMIT ?"
+        select = "SELECT id, body FROM tasks WHERE due <= ? ORDER BY due, id LIMIT ?"
         return self._tasks(select, now, limit)
 
     def listing(self, state: State | None = None, limit: int = 100) -> list[Task]:
         """Return tasks, newest change first, of one state or of all."""
         if state is None:
-            return self._tasks("SELECT body FROM tasks ORDER BY changed DESC, id LIMIT ?", limit)
-        select = "SELECT body FROM tasks WHERE state = ? ORDER BY changed DESC, id LIMIT ?"
+            return self._tasks("SELECT id, body FROM tasks ORDER BY changed DESC, id LIMIT ?", limit)
+        select = "SELECT id, body FROM tasks WHERE state = ? ORDER BY changed DESC, id LIMIT ?"
         return self._tasks(select, state.value, limit)
 
     def changes(self, after: int, limit: int) -> list[Change]:
@@ -160,7 +164,15 @@ class SqliteTasks:
 
     def _tasks(self, select: str, *values: str | int) -> list[Task]:
         with self._database.reading() as connection:
-            return [task_from_json(body) for (body,) in connection.execute(select, values).fetchall()]
+            return [_task(*row) for row in connection.execute(select, values).fetchall()]
+
+
+def _task(task_id: str, body: Any) -> Task:
+    """Read a task's state. Raises `Tampered` for one that we cannot have written."""
+    try:
+        return task_from_json(body)
+    except (ValueError, KeyError, TypeError):
+        raise Tampered(lineage_chain(task_id), 0, "payload", "the task's state cannot be read") from None
 
 
 def _row(task: Task, event: Event) -> tuple[object, ...]:

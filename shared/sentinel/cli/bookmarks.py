@@ -8,6 +8,7 @@ chain still is as long as it was.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -69,7 +70,7 @@ class Bookmarks:
         """Write a bookmark, whole or not at all. It may be lost in a crash: batches are recognised."""
         path = self._path(key)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh = path.with_suffix(".new")
+        fresh = path.with_suffix(f".{os.getpid()}")  # two runs may store the same log at once
         fresh.write_text(json.dumps(asdict(mark)))
         fresh.replace(path)
 

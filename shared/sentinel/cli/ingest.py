@@ -26,6 +26,12 @@ SILENCE = 1.0  # seconds without a byte on standard input before what is held is
 MAX_REPORTED = 20
 _CHUNK = 1 << 18
 _BEGINNING = 1 << 16
+_PACKED = (
+    (b"\x1f\x8b\x08", "gzip", "zcat"),
+    (b"\x28\xb5\x2f\xfd", "zstd", "zstdcat"),
+    (b"BZh", "bzip2", "bzcat"),
+    (b"\xfd7zXZ\x00", "xz", "xzcat"),
+)
 
 
 @dataclass(slots=True)
@@ -91,12 +97,14 @@ def store(producer: Producer, source: str, form: str, home: Path, *, progress: b
     path = Path(source)
     if source == "-" or not path.is_file():  # a pipe with a name is a pipe
         beginning, read = _stream(0 if source == "-" else os.open(path, os.O_RDONLY))
+        _refuse_packed(beginning)
         chosen = lines.looks_like(beginning, False) if form == "auto" else form
         stored = Stored(Mark())
         return _send_all(producer, lines.Cutter(chosen, path.name).batches(read), stored, lambda: None)
     marks = Bookmarks(home / "ingest")
     with path.open("rb") as file:
         beginning = file.read(_BEGINNING)
+        _refuse_packed(beginning)
         chosen = lines.looks_like(beginning, len(beginning) < _BEGINNING) if form == "auto" else form
         # A gateway on the folder itself may come back on another port; its ledger is the same one.
         gateway = "home" if producer.url == endpoint(home) else producer.url
@@ -121,6 +129,18 @@ def store(producer: Producer, source: str, form: str, home: Path, *, progress: b
             return _send_all(producer, cutter.batches(lambda: file.read(_CHUNK)), stored, done)
 
 
+def _refuse_packed(beginning: bytes) -> None:
+    """Refuse a compressed log: nobody could search or match what would be stored."""
+    for magic, kind, program in _PACKED:
+        if beginning.startswith(magic):
+            raise Failure(
+                "Malformed",
+                f"this is {kind}, no log",
+                f"unpack it: `{program} FILE | sentinel ingest - --service NAME`",
+                2,
+            )
+
+
 def _send_all(producer: Producer, batches: Any, stored: Stored, done: Callable[[], None]) -> Stored:
     from sentinel.errors import Unavailable
 
@@ -129,6 +149,8 @@ def _send_all(producer: Producer, batches: Any, stored: Stored, done: Callable[[
             _send(producer, batch, stored)
         except Unavailable as error:
             raise _stuck(error, stored) from None
+        if not batch.whole:  # a run that breaks off here sends the line again: its batches are recognised
+            continue
         mark = stored.mark
         mark.offset, mark.line, mark.digest = batch.offset, batch.line, batch.end
         mark.blank += batch.blank
@@ -145,7 +167,7 @@ def _send(producer: Producer, batch: Batch, stored: Stored) -> None:
     stored.refuse(batch.refused, len(batch.refused))
     if not batch.entries:
         return
-    named = "\n".join(("SI1", producer.service, batch.begin, batch.end))
+    named = "\n".join(("SI1", producer.service, batch.id))
     body = zstandard.compress(b"\n".join(batch.entries), 3)
     batch_id = sha256(named.encode()).hexdigest()[:32]
     try:

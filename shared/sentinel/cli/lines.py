@@ -3,14 +3,15 @@
 Text becomes `{"message", "source", "line"}`; a line that is not UTF-8 keeps its bytes in `raw_b64` beside the
 text with U+FFFD in their place; a line too long for one entry becomes several, each with `part` and `parts`.
 NDJSON goes byte for byte. Blank lines are left out and counted. Nothing is dropped silently: a line of NDJSON
-that cannot be an entry because of its size is reported as refused.
+that cannot be an entry because of its size is reported as refused. A line whose entries are too many for one
+batch is spread over several, of which only the last is at a place where a run can go on.
 """
 
 from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
@@ -33,7 +34,8 @@ class Batch:
     """Entries that travel together; `numbers` are their lines.
 
     `begin` and `end` are hex SHA-256 of all bytes of the log before the batch and up to its end; `offset` is
-    the number of bytes up to its end, `line` of lines.
+    the number of bytes up to its end, `line` of lines. Of the batches that one long line is spread over, all
+    but the last are not `whole`: they have the place and, but for their `part`, the hashes of the last one.
     """
 
     begin: str
@@ -45,6 +47,13 @@ class Batch:
     end: str = ""
     offset: int = 0
     line: int = 0
+    part: int = 0
+    whole: bool = True
+
+    @property
+    def id(self) -> str:
+        """What the batch is called: the same whenever the same bytes are read from the same place."""
+        return "\n".join((self.begin, self.end, *([str(self.part)] if self.part else [])))
 
     def add(self, number: int, entries: list[bytes]) -> None:
         """Add the entries of one line."""
@@ -79,7 +88,7 @@ class Cutter:
                 self._take(batch, line, end)
             if batch.full or (line is None and batch.line):
                 batch.end = self._hash.hexdigest()
-                yield batch
+                yield from _spread(batch)
                 batch = Batch(batch.end)
 
     def _take(self, batch: Batch, line: bytes, end: bytes) -> None:
@@ -113,6 +122,25 @@ def _lines(read: Read) -> Iterator[tuple[bytes | None, bytes]]:
     if held:
         yield held, b""
     yield None, b""
+
+
+def _spread(batch: Batch) -> Iterator[Batch]:
+    """Yield the batch, or where one long line made it too large, the batches that it becomes."""
+    part = 0
+    while batch.size > 2 * MAX_BYTES:
+        count, size = 0, 0
+        while size < MAX_BYTES:
+            size += len(batch.entries[count]) + 1
+            count += 1
+        entries, numbers = batch.entries[:count], batch.numbers[:count]
+        part += 1
+        yield replace(batch, entries=entries, numbers=numbers, refused=[], size=size, part=part, whole=False)
+        batch.entries, batch.numbers, batch.size = (
+            batch.entries[count:],
+            batch.numbers[count:],
+            batch.size - size,
+        )
+    yield batch
 
 
 def text_entries(line: bytes, source: str, number: int) -> list[bytes]:

@@ -57,11 +57,23 @@ def run(arguments: Sequence[str]) -> int:
         code = cli.main(list(arguments), prog_name="sentinel", standalone_mode=False)
     except (KeyboardInterrupt, click.Abort):
         return 130
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
     except click.ClickException as error:
         return report(_usage(error), as_json)
-    except (Failure, SentinelError, sqlite3.DatabaseError) as error:
+    except (Failure, SentinelError, sqlite3.DatabaseError, OSError) as error:
         return report(error if isinstance(error, Failure) else failure_of(error), as_json)
+    except _aws_errors() as error:
+        hint = "see that region, credentials and the SENTINEL_*_TABLE settings are those of the deployment"
+        return report(Failure("Unavailable", f"AWS: {error}", hint, 3), as_json)
     return code if isinstance(code, int) else 0
+
+
+def _aws_errors() -> tuple[type[Exception], ...]:
+    """Return what AWS's client raises; nothing where it was never imported."""
+    found = sys.modules.get("botocore.exceptions")
+    return (found.BotoCoreError, found.ClientError) if found else ()
 
 
 def _usage(error: click.ClickException) -> Failure:

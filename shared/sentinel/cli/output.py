@@ -9,7 +9,7 @@ import json
 import os
 import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -27,6 +27,7 @@ HINTS: dict[type[Exception], tuple[str, int]] = {
     errors.Conflict: ("see what holds it, then run the command again", 1),
     errors.Rejected: ("mend what it names and run the command again", 1),
     sqlite3.DatabaseError: ("keep the file as it is, and restore a copy or an earlier export beside it", 1),
+    OSError: ("see that it is there, may be used and has room, and run the command again", 3),
 }
 
 
@@ -47,6 +48,8 @@ def failure_of(error: Exception) -> Failure:
     message = str(error)
     if isinstance(error, sqlite3.DatabaseError):
         message = f"a database cannot be read: {error}"
+    if isinstance(error, OSError):
+        message = f"{error.filename or 'a file or connection'}: {error.strerror or type(error).__name__}"
     failure = Failure(type(error).__name__, message, hint, code)
     if isinstance(error, errors.Rejected):
         failure.problems = list(error.problems)
@@ -63,10 +66,18 @@ def report(failure: Failure, as_json: bool) -> int:
         return failure.code
     echo(style("error: ", fg="red", file=sys.stderr) + plain(failure), file=sys.stderr)
     for problem in failure.problems:
-        echo(f"  {plain(problem)}", file=sys.stderr)
+        echo(f"  {plain(_told(problem))}", file=sys.stderr)
     if failure.hint:
         echo(f"       {failure.hint}", file=sys.stderr)
     return failure.code
+
+
+def _told(problem: object) -> object:
+    """Tell a problem to people: its reason, which names the file, or the number of its line with it."""
+    if not isinstance(problem, Mapping):
+        return problem
+    line = f"line {problem['line']}: " if "line" in problem else ""
+    return f"{line}{problem.get('reason', problem)}"
 
 
 def colours(file: IO[str]) -> bool:

@@ -92,11 +92,15 @@ class Producer:
         return response.status, wish, _object(raw)
 
     def _connect(self) -> http.client.HTTPConnection:
-        parts = urlsplit(self.url)
+        try:
+            parts = urlsplit(self.url)
+            port = parts.port
+        except ValueError:
+            raise Malformed("the gateway's address is no URL, or its port no port") from None
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise Malformed("the gateway's address begins with http:// or https://")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        return kind(parts.hostname, parts.port, timeout=TIMEOUT)
+        return kind(parts.hostname, port, timeout=TIMEOUT)
 
 
 def _object(raw: bytes) -> dict[str, Any]:

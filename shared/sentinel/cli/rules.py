@@ -59,7 +59,8 @@ def test(paths: tuple[Path, ...], source: Path, as_json: bool) -> int:
     table(rows, ("MATCHED", "RULE", "LINES"))
     echo(f"{tally.matched:,} of {tally.lines:,} lines match")
     if tally.untried:
-        echo(f"not tried, since a file has no times of arrival: {plain(', '.join(tally.untried))}")
+        names = ", ".join(correlation.title for correlation in loaded.correlations)
+        echo(f"not tried, since a file has no times of arrival: {plain(names)}")
     return 0
 
 

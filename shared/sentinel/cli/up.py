@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--port", default=8787, show_default=True, help="Port of the gateway; 0 takes a free one.")
+@click.option(
+    "--port",
+    default=8787,
+    show_default=True,
+    type=click.IntRange(0, 65_535),
+    help="Port of the gateway; 0 takes a free one.",
+)
 @click.option("--verbose", is_flag=True, help="Log more than warnings.")
 @home_option
 @json_option

@@ -199,6 +199,8 @@ def verify_lineage(task: str, events: Iterable[Event], head: str) -> int:
     found = hashing.genesis(chain)
     count = 0
     for event in events:
+        if not 0 <= event.t < 1 << 64:
+            raise Tampered(chain, count, "time", "the event's time is none")
         leaf = hashing.leaves(hashing.salt(event.nonce, b"{}"), [event.entry])
         found = hashing.head(found, leaf, event.t, "task")
         if event.seq != count or found != event.head:

@@ -1,7 +1,8 @@
 """Verification of a stored chain: segment by segment from the genesis hash, trusting nothing that is stored.
 
 What it finds is raised as `Tampered`, with the entry where the chain stops being what it was and the kind
-of the damage: `missing`, `place`, `link`, `time`, `codec`, `payload`, `count`, `hash` or `window`.
+of the damage: `missing`, `place`, `link`, `time`, `codec`, `payload`, `count`, `hash` or `window`. A
+store whose columns take any type adds `type`.
 """
 
 from __future__ import annotations

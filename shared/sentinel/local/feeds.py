@@ -23,6 +23,7 @@ from sentinel.adapters.dynamodb_tasks import STATE_ITEM
 from sentinel.adapters.sqlite_cursors import SqliteCursors
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.adapters.sqlite_tasks import SqliteTasks
+from sentinel.errors import Tampered
 from sentinel.local.functions import Context, Handler
 
 BATCH = 50
@@ -95,7 +96,10 @@ def ledger_changes(ledger: SqliteLedger) -> Source:
         keys = {"chain": {"S": chain}, "first": {"N": str(first)}}
         if kind == "REMOVE":
             return Change(seq, record(seq, kind, keys, None, "ledger"))
-        found = next(ledger.read(chain, first, 1), None)
+        try:
+            found = next(ledger.read(chain, first, 1), None)
+        except Tampered:  # no image can be made of it: that it was changed is what there is to tell
+            return Change(seq, record(seq, "MODIFY", keys, None, "ledger"))
         if found is None or found.first != first:
             return Change(seq, None)  # removed since: the removal has a change of its own
         return Change(seq, record(seq, kind, keys, to_item(found), "ledger"), len(found.payload) * 4 // 3)

@@ -17,7 +17,7 @@ import logging
 import re
 import socket
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -254,6 +254,44 @@ def _response(reply: dict[str, Any], request_id: str) -> web.Response:
     return web.Response(status=reply["statusCode"], body=raw, headers=headers)
 
 
+class _Protocol(web.RequestHandler):
+    """aiohttp's protocol, but for what it says of bytes that are no HTTP: it quotes them, in its log, too."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer in the shape of the API's errors, without what was sent."""
+        if status >= 500:
+            return super().handle_error(request, status, exc, message)
+        log.warning("a request was not understood: %s", type(exc).__name__)
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer has begun; another one cannot be sent")
+        refusal = _Answer(status, "Malformed", "this is no HTTP request, or its head is over 8 KB a line")
+        answer = web.Response(status=status, body=refusal.body, content_type="application/json")
+        answer.force_close()
+        return answer
+
+
+class _Server(web.Server):
+    """aiohttp's server with our protocol."""
+
+    def __init__(
+        self, answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], **options: Any
+    ) -> None:
+        super().__init__(answer)
+        self._options = options
+
+    def __call__(self) -> web.RequestHandler:
+        """Make the protocol of one connection."""
+        return _Protocol(self, loop=asyncio.get_running_loop(), **self._options)
+
+
 async def serve(listener: socket.socket, stopped: asyncio.Event, grace: float = 10.0) -> None:
     """Serve until `stopped` is set, then finish the requests that have begun, for `grace` seconds at most.
 
@@ -263,7 +301,7 @@ async def serve(listener: socket.socket, stopped: asyncio.Event, grace: float = 
     gateway = Gateway()
     for function in sorted({route.function for route in ROUTES}):
         functions.load(function)
-    server = web.Server(
+    server = _Server(
         gateway.answer,
         access_log=None,
         auto_decompress=False,

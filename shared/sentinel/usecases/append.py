@@ -83,9 +83,9 @@ class Appender:
         """Store a batch once and return its receipt; the same receipt where it is stored already.
 
         `within` limits recognition to batches stored at most so many nanoseconds ago; None means as far
-        back as the dedup window goes. Raises `Conflict` where the batch id stands for a batch of another
-        size, and `Unavailable` where the ledger does not answer: then it may be stored, whole or in part,
-        and sending the same batch again completes it.
+        back as the dedup window goes. Raises `Conflict` where the batch id stands for other entries, and
+        `Unavailable` where the ledger does not answer: then it may be stored, whole or in part, and sending
+        the same batch again completes it.
         """
         warm = self._warm.get(chain) or self._warm.setdefault(chain, _Warm())
         with warm.lock:
@@ -148,6 +148,9 @@ class _Append:
                 f"this batch id was used for a batch of {part.total} entries; "
                 f"a batch of {len(self._batch.entries)} needs an id of its own"
             )
+        # A receipt for entries that are not there would be a loss that nobody sees.
+        if not ours and self._at(first).opened.entries != list(self._batch.entries[part.offset : part.end]):
+            raise Conflict("this batch id was used for other entries; these need an id of their own")
         return found
 
     def _place(self, head: Head, offset: int) -> tuple[Segment, Head] | None:
