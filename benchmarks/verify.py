@@ -52,7 +52,7 @@ def main() -> int:
         for at in range(0, ENTRIES, BATCH):
             batch = Batch(at.to_bytes(16, "big"), lines[at : at + BATCH], {"service": "checkout"})
             appender.append(CHAIN, batch)
-        inspect = Inspect(ledger, SqliteTasks(":memory:"))
+        inspect = Inspect(ledger, lambda: SqliteTasks(":memory:"))
         loops, verifications = [], []
         for _ in range(ROUNDS):
             start = time.perf_counter()

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import re
 import signal
 import sys
@@ -117,7 +118,7 @@ class Run:
         tasks = self.narrator.settle(PATIENCE, self.concerns)
         self.narrator.stop()
         chains = {chain for chain, _, _ in self.ranges}
-        whole = [self.verify(head.chain) for head in self.app.inspect.heads()]
+        whole = [self.verify(chain) for chain in sorted(chains)]
         for task in tasks:
             if task.state is State.FAILED:
                 say("failed", f"{task.id}  {task.reason}")
@@ -288,6 +289,7 @@ def port_number(text: str) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Read the command line and run."""
+    os.umask(0o077)  # as `sentinel` does: the logs in the home are its owner's
     parser = argparse.ArgumentParser(prog="python -m examples.run", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--once", action="store_true", help="end when everything is carried out")

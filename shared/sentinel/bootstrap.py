@@ -108,7 +108,7 @@ class App:
         """Shows chains and tasks."""
         from sentinel.usecases.inspect import Inspect
 
-        return Inspect(self.ledger, self.tasks)
+        return Inspect(self.ledger, lambda: self.tasks)
 
     @cached_property
     def tasks(self) -> Tasks:

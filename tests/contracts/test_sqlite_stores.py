@@ -385,3 +385,43 @@ def test_due_and_listing_use_their_indexes(tmp_path: Path) -> None:
         "tasks_state",
     ]
     tasks.close()
+
+
+def test_one_damaged_task_does_not_stop_the_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A row that we cannot have written is passed over by `due`, with an alarm; its change has no state."""
+    tasks = SqliteTasks(tmp_path / "x.db")
+    for name in ("t1", "t2"):
+        assert tasks.create(*created(name, due=T))
+    with tasks._database.transaction() as connection:
+        connection.execute("UPDATE tasks SET body = 'secret', state = 'odd' WHERE id = 't1'")
+    assert [task.id for task in tasks.due(T, 10)] == ["t2"]
+    assert "task/t1" in caplog.text
+    assert "secret" not in caplog.text
+    assert [change.state for change in tasks.changes(0, 10)] == [State.QUEUED, State.QUEUED, None]
+    tasks.close()
+
+
+def test_a_file_that_cannot_be_written_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy on read-only media opens for reading, and nothing is made beside it."""
+    path = tmp_path / "x.db"
+    database = Database(path, SCHEMA, 1)
+    with database.transaction() as connection:
+        connection.execute("INSERT INTO t VALUES (1)")
+    database.close()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    copy = Database(path, SCHEMA, 1)
+    assert rows(copy) == [1]
+    with pytest.raises(sqlite3.OperationalError, match="readonly"), copy.transaction() as connection:
+        connection.execute("INSERT INTO t VALUES (2)")
+    copy.close()
+    assert [each.name for each in tmp_path.iterdir()] == ["x.db"]
+
+
+def test_half_of_a_copy_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read-only file with a write-ahead log beside it would be read without its newest entries."""
+    path = tmp_path / "x.db"
+    Database(path, SCHEMA, 1).close()
+    (tmp_path / "x.db-wal").write_bytes(b"newest")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(Unsupported, match="copy both"):
+        Database(path, SCHEMA, 1)

@@ -24,7 +24,7 @@ def inspecting(segments: list[Segment]) -> Inspect:
     ledger = SqliteLedger(":memory:")
     for segment in segments:
         ledger.append(segment)
-    return Inspect(ledger, SqliteTasks(":memory:"))
+    return Inspect(ledger, lambda: SqliteTasks(":memory:"))
 
 
 def test_a_whole_chain_verifies() -> None:

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from sentinel.adapters.aws_errors import CONDITION, canceled_by, code_of, translated, whole
 from sentinel.adapters.dynamodb_tables import BY_CHANGE, BY_STATE
-from sentinel.adapters.task_json import effect_from_json, effect_to_json, task_from_json, task_to_json
+from sentinel.adapters.task_json import effect_from_json, effect_to_json, read_task, readable, task_to_json
 from sentinel.core.tasks import Effect, EffectState, Event, State, Task, lineage_chain
 from sentinel.errors import Conflict, Tampered
 
@@ -105,7 +105,7 @@ class DynamoTasks:
         }
         found = self._buckets(states, limit, query)
         found.sort(key=lambda item: (int(item["due"]["N"]), item["task"]["S"]))
-        return [task_of(item) for item in found[:limit]]
+        return list(readable((item["task"]["S"], item["body"]["S"]) for item in found[:limit]))
 
     def listing(self, state: State | None = None, limit: int = 100) -> list[Task]:
         """Return tasks, newest change first, of one state or of all."""
@@ -193,8 +193,11 @@ def state_item(task: Task, event: Event) -> dict[str, Any]:
 
 
 def task_of(item: dict[str, Any]) -> Task:
-    """Return the task of a state item in low-level form, also from an image of the table's stream."""
-    return task_from_json(item["body"]["S"])
+    """Return the task of a state item in low-level form, also from an image of the table's stream.
+
+    Raises `Tampered` for an item that we cannot have written.
+    """
+    return read_task(item["task"]["S"], item["body"]["S"])
 
 
 def _bucket(state: State, shard: int) -> str:

@@ -57,6 +57,8 @@ class Database:
     of the process see the same one; its readers wait for a writer's transaction to end, which those of a
     file never do. Without `durable` a power cut may undo the newest transactions, in order, and none is half
     there. Raises `Unsupported` for a file of another version or of something else.
+
+    A file that may not be written, such as a copy on read-only media, is opened for reading alone.
     """
 
     def __init__(
@@ -85,6 +87,9 @@ class Database:
         self._keeper = self._open() if self.path == MEMORY else None
         if self._keeper is None:
             Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
+            if _only_readable(Path(path).absolute()):
+                # Nobody changes it, so it needs no lock and no shared memory, which could not be made.
+                self._uri += "?mode=ro&immutable=1"
         with translated(self.path):
             self._prepare(self.connection(), schema, version)
 
@@ -202,3 +207,16 @@ def _close(opened: list[tuple[int, sqlite3.Connection]]) -> None:
         pid, connection = opened.pop()
         if pid == os.getpid():  # a fork's copy must not touch its parent's connection
             connection.close()
+
+
+def _only_readable(path: Path) -> bool:
+    """Say whether a file is there and cannot be written. Raises `Unsupported` for half of a copy."""
+    if not path.exists() or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+        return False
+    log = path.with_name(path.name + "-wal")
+    if log.exists() and log.stat().st_size:
+        raise Unsupported(
+            f"{path} cannot be written and has changes that are not in it yet ({log.name}): copy both to a "
+            "folder that can be written"
+        )
+    return True

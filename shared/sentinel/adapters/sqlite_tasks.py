@@ -10,10 +10,10 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from sentinel.adapters.sqlite_open import Database
-from sentinel.adapters.task_json import effect_from_json, effect_to_json, task_from_json, task_to_json
+from sentinel.adapters.task_json import effect_from_json, effect_to_json, read_task, readable, task_to_json
 from sentinel.core.tasks import Effect, Event, State, Task, lineage_chain
 from sentinel.errors import Conflict, Tampered
 
@@ -54,12 +54,15 @@ END
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of one task: what DynamoDB's stream would tell. For `REMOVE`, the values it had."""
+    """One change of one task: what DynamoDB's stream would tell. For `REMOVE`, the values it had.
+
+    `state` is None where a row has one that we did not write.
+    """
 
     seq: int
     kind: Literal["INSERT", "MODIFY", "REMOVE"]
     task_id: str
-    state: State
+    state: State | None
     stream: str
     version: int
 
@@ -86,7 +89,7 @@ class SqliteTasks:
         """Return a task as it is now."""
         with self._database.reading() as connection:
             row = connection.execute("SELECT id, body FROM tasks WHERE id = ?", (task_id,)).fetchone()
-        return _task(*row) if row else None
+        return read_task(*row) if row else None
 
     def move(self, before: Task, after: Task, event: Event) -> None:
         """Replace `before` by `after` and add `event`; `Conflict` where the stored version is another."""
@@ -135,7 +138,9 @@ class SqliteTasks:
     def due(self, now: int, limit: int) -> list[Task]:
         """Return unfinished tasks whose `due` is at or before `now`, earliest first."""
         select = "SELECT id, body FROM tasks WHERE due <= ? ORDER BY due, id LIMIT ?"
-        return self._tasks(select, now, limit)
+        with self._database.reading() as connection:
+            rows = connection.execute(select, (now, limit)).fetchall()
+        return list(readable(rows))
 
     def listing(self, state: State | None = None, limit: int = 100) -> list[Task]:
         """Return tasks, newest change first, of one state or of all."""
@@ -151,7 +156,8 @@ class SqliteTasks:
         )
         with self._database.reading() as connection:
             rows = connection.execute(select, (after, limit)).fetchall()
-        return [Change(seq, kind, task, State(state), *rest) for seq, kind, task, state, *rest in rows]
+        known = {state.value: state for state in State}
+        return [Change(seq, kind, task, known.get(state), *rest) for seq, kind, task, state, *rest in rows]
 
     def prune(self, below: int) -> int:
         """Forget changes with a `seq` below `below`, when every reader has passed them; return how many."""
@@ -164,15 +170,7 @@ class SqliteTasks:
 
     def _tasks(self, select: str, *values: str | int) -> list[Task]:
         with self._database.reading() as connection:
-            return [_task(*row) for row in connection.execute(select, values).fetchall()]
-
-
-def _task(task_id: str, body: Any) -> Task:
-    """Read a task's state. Raises `Tampered` for one that we cannot have written."""
-    try:
-        return task_from_json(body)
-    except (ValueError, KeyError, TypeError):
-        raise Tampered(lineage_chain(task_id), 0, "payload", "the task's state cannot be read") from None
+            return [read_task(*row) for row in connection.execute(select, values).fetchall()]
 
 
 def _row(task: Task, event: Event) -> tuple[object, ...]:

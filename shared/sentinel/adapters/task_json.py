@@ -1,12 +1,21 @@
-"""Tasks and effects as JSON, the form in which every store keeps them. The chain does not hash this form."""
+"""Tasks and effects as JSON, the form in which every store keeps them. The chain does not hash this form.
+
+What cannot be read was not written by us: it is `Tampered`, and where many tasks are read to be looked after
+it is passed over and told, so that one damaged row does not stop all the others.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import orjson
 
-from sentinel.core.tasks import Effect, EffectState, State, Task
+from sentinel.core.tasks import Effect, EffectState, State, Task, lineage_chain
+from sentinel.errors import Tampered
+
+log = logging.getLogger(__name__)
 
 
 def task_to_json(task: Task) -> bytes:
@@ -18,6 +27,23 @@ def task_from_json(body: bytes | str) -> Task:
     """Return the task that `task_to_json` wrote."""
     found = orjson.loads(body)
     return Task(**{**found, "state": State(found["state"])})
+
+
+def read_task(task_id: str, body: Any) -> Task:
+    """Return the task of a stored row. Raises `Tampered` for one that we cannot have written."""
+    try:
+        return task_from_json(body)
+    except (ValueError, KeyError, TypeError):
+        raise Tampered(lineage_chain(task_id), 0, "payload", "the task's state cannot be read") from None
+
+
+def readable(rows: Iterable[tuple[str, Any]]) -> Iterator[Task]:
+    """Yield the tasks of rows of (id, body); one that cannot be read is passed over with an alarm."""
+    for task_id, body in rows:
+        try:
+            yield read_task(task_id, body)
+        except Tampered as error:
+            log.critical("tampered: %s", error)
 
 
 def effect_to_json(effect: Effect) -> bytes:

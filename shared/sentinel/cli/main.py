@@ -52,6 +52,7 @@ cli.add_command(rules.rules)
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code."""
+    os.umask(0o077)  # what is stored on this machine is its owner's, whatever the folder was made with
     as_json = "--json" in arguments
     try:
         code = cli.main(list(arguments), prog_name="sentinel", standalone_mode=False)

@@ -73,7 +73,9 @@ def parse(document: Document, placeholders: Placeholders) -> Rule | Correlation:
             f"{_reason(error)} (patterns run on RE2, in linear time: no look-around, no back-references)"
         ) from None
     except re2.error as error:
-        raise document.unsupported(f"a pattern that RE2 does not take: {error}") from None
+        said = error.args[0] if error.args else ""
+        said = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+        raise document.unsupported(f"a pattern that RE2 does not take: {said}") from None
     except exceptions.SigmaError as error:
         # Exactly this class is an unknown modifier; its subclasses are wrong uses of known ones.
         unknown = type(error) is exceptions.SigmaModifierError or "pipe syntax" in str(error)

@@ -57,11 +57,15 @@ def dispatch(app: App, records: list[dict[str, Any]]) -> int:
     from sentinel.usecases.dispatch import Change
     from sentinel.usecases.dispatch import dispatch as hint
 
+    known = {state.value for state in State}
     changes = []
     for record in records:
         new = record["dynamodb"].get("NewImage")
         if new is not None and new["item"]["S"] == "state":
-            changes.append(Change(new["task"]["S"], State(new["state"]["S"]), new["stream"]["S"]))
+            if new["state"]["S"] in known:
+                changes.append(Change(new["task"]["S"], State(new["state"]["S"]), new["stream"]["S"]))
+            else:
+                log.critical("tampered: task %s has a state that was not written by us", new["task"]["S"])
     try:
         observe.count("dispatch", "hints", hint(changes, app.queue, app.doorbell))
     except Unavailable as error:

@@ -182,6 +182,10 @@ def task_changes(tasks: SqliteTasks) -> Source:
         found = []
         for each in tasks.changes(after, limit):
             keys = {"task": {"S": each.task_id}, "item": {"S": STATE_ITEM}}
+            if each.state is None:
+                log.critical("tampered: task %s has a state that was not written by us", each.task_id)
+                found.append(Change(each.seq, None))
+                continue
             image = {
                 **keys,
                 "state": {"S": each.state.value},

@@ -17,19 +17,18 @@ import logging
 import re
 import socket
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import pybase64
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 
 from sentinel.local import functions
 from sentinel.local.gateway_socket import BACKLOG
+from sentinel.local.proxy_events import event_of, response_of
 from sentinel.routes import ROUTES, Route
 
 MAX_BODY = 10_000_000  # what API Gateway takes, in bytes as sent
@@ -38,7 +37,6 @@ HEADER_SECONDS = 30.0  # also how long an idle connection is kept
 HANDLER_SECONDS = 29.0  # API Gateway's own limit
 THREADS = 4  # two keep two cores busy while others sync; more only contend for the interpreter
 BUSY = 64  # requests that may hold a body in memory at one time
-DEFAULT_SERVICE = "local"
 
 log = logging.getLogger("sentinel.gateway")
 
@@ -106,52 +104,6 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def event_of(
-    request: web.BaseRequest, route: Route, params: dict[str, str], body: bytes, request_id: str
-) -> dict[str, Any]:
-    """Return the REST proxy event of a request."""
-    headers, many = _both((name, _text(value)) for name, value in request.headers.items())
-    query, queries = _both(request.rel_url.query.items()) if request.query_string else (None, None)
-    return {
-        "resource": route.path,
-        "path": request.path,
-        "httpMethod": request.method,
-        "headers": headers,
-        "multiValueHeaders": many,
-        "queryStringParameters": query,
-        "multiValueQueryStringParameters": queries,
-        "pathParameters": params or None,
-        "requestContext": {
-            "requestId": request_id,
-            "resourcePath": route.path,
-            "httpMethod": request.method,
-            "identity": {"sourceIp": request.remote},
-            "authorizer": {"service": _text(request.headers.get("Sentinel-Service", DEFAULT_SERVICE))},
-        },
-        "body": pybase64.b64encode_as_string(body),
-        "isBase64Encoded": True,
-    }
-
-
-def _both(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """Return the last value of each name, and all values of each."""
-    last: dict[str, str] = {}
-    many: dict[str, list[str]] = {}
-    for name, value in pairs:
-        last[name] = value
-        many.setdefault(name, []).append(value)
-    return last, many
-
-
-def _text(value: str) -> str:
-    """Return a header's value as text: bytes that are not UTF-8 are Latin-1 (RFC 9110, 5.5)."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return value.encode("utf-8", "surrogateescape").decode("latin-1")
-    return value
-
-
 @dataclass(slots=True)
 class Gateway:
     """Answers requests. `handler_seconds` and `body_seconds` bound a request's two halves."""
@@ -195,7 +147,7 @@ class Gateway:
             async with self.room:
                 body = await self._body(request)
                 event = event_of(request, route, params, body, request_id)
-                return _response(await self._call(route.function, event, request_id), request_id)
+                return response_of(await self._call(route.function, event, request_id), request_id)
         except _Answer as refusal:
             headers = {**refusal.headers, "Sentinel-Request-Id": request_id}
             answer = web.Response(
@@ -246,14 +198,6 @@ def _too_large() -> _Answer:
     return _Answer(413, "TooLarge", f"the request is over {MAX_BODY} bytes; send it in parts")
 
 
-def _response(reply: dict[str, Any], request_id: str) -> web.Response:
-    body = reply.get("body") or ""
-    raw = pybase64.b64decode(body) if reply.get("isBase64Encoded") else body.encode()
-    headers = CIMultiDict(reply.get("headers") or {})
-    headers["Sentinel-Request-Id"] = request_id
-    return web.Response(status=reply["statusCode"], body=raw, headers=headers)
-
-
 class _Protocol(web.RequestHandler):
     """aiohttp's protocol, but for what it says of bytes that are no HTTP: it quotes them, in its log, too."""
 
@@ -297,7 +241,6 @@ async def serve(listener: socket.socket, stopped: asyncio.Event, grace: float = 
 
     Bodies are handed on as they came: decompressing them, within bounds, is the handler's part.
     """
-    quiet_about_clients()
     gateway = Gateway()
     for function in sorted({route.function for route in ROUTES}):
         functions.load(function)
@@ -319,15 +262,3 @@ async def serve(listener: socket.socket, stopped: asyncio.Event, grace: float = 
     await gateway.finish(grace)
     await runner.cleanup()
     gateway.pool.shutdown(wait=True, cancel_futures=True)
-
-
-def quiet_about_clients() -> None:
-    """Keep what clients send wrong out of the log: aiohttp quotes it, and it may be a token."""
-    server = logging.getLogger("aiohttp.server")
-    if _is_ours not in server.filters:
-        server.addFilter(_is_ours)
-
-
-def _is_ours(record: logging.LogRecord) -> bool:
-    error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, HttpProcessingError)

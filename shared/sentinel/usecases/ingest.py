@@ -145,7 +145,8 @@ class Ingest:
         lines = ndjson.parse(decompress(body, headers.get("content-encoding", "")))
         if lines.bad and not (partial and lines.entries):
             raise Malformed(
-                f"{lines.bad} of the lines are not entries; nothing was stored. Mend them, or send "
+                f"{'1 line is no entry' if lines.bad == 1 else f'{lines.bad} lines are no entries'}; "
+                "nothing was stored. Mend what is listed, or send "
                 "?partial=true to store the others",
                 lines.problems,
             )

@@ -6,7 +6,7 @@ Verification and export work on the ledger alone and trust no stored head: they 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sentinel.core.chain import genesis, service_of
@@ -52,10 +52,10 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Inspect:
-    """The use case, on the ledger and the tasks."""
+    """The use case. The store of tasks is opened for tasks only: an auditor may have just a ledger."""
 
     ledger: Ledger
-    stored_tasks: Tasks
+    stored_tasks: Callable[[], Tasks]
 
     def heads(self) -> list[ChainHead]:
         """Return every chain's head, by name."""
@@ -107,15 +107,16 @@ class Inspect:
             wanted = State(state) if state else None
         except ValueError:
             raise Malformed(f"state is one of {', '.join(State)}") from None
-        found = self.stored_tasks.listing(wanted, limit)
+        found = self.stored_tasks().listing(wanted, limit)
         return [summary(task) for task in found if service is None or service in services_of(task)]
 
     def task(self, service: str | None, task_id: str) -> dict[str, object]:
         """Return one task with its lineage, checked. Raises `Missing`; `Tampered` where it is not whole."""
-        task = self.stored_tasks.get(task_id)
+        stored = self.stored_tasks()
+        task = stored.get(task_id)
         if task is None or (service is not None and service not in services_of(task)):
             raise Missing(f"there is no task {task_id}")
-        events = self.stored_tasks.lineage(task.id)
+        events = stored.lineage(task.id)
         verify_lineage(task.id, events, task.head)
         return {
             **summary(task),
