@@ -344,7 +344,7 @@ def test_from_a_request_to_its_effect(
     assert aws.feed("dispatch", aws.hinted()) == []
     assert aws.call("work_action", event)["succeeded"] == 1
     assert aws.state(task) == "succeeded"
-    assert aws.call("sweep", event) == {"again": 0, "woken": 0, "abandoned": 0, "conflicts": 0}
+    assert not any(aws.call("sweep", event).values())
     assert len(hec.collector.events) == 3
 
     chains = get(aws, "/v1/chains")["chains"]

@@ -49,7 +49,7 @@ def sweep(app: App, left: Callable[[], float]) -> dict[str, Any]:
     from sentinel.usecases.sweep import sweep as look
 
     enough = left() / 4
-    total = {"again": 0, "woken": 0, "abandoned": 0, "conflicts": 0}
+    total = {"again": 0, "woken": 0, "abandoned": 0, "conflicts": 0, "tampered": 0}
     while True:
         try:
             swept = look(app.tasks, app.queue, app.doorbell, time.time_ns, lambda: secrets.token_bytes(32))
@@ -58,5 +58,7 @@ def sweep(app: App, left: Callable[[], float]) -> dict[str, Any]:
             return {**total, "unavailable": str(error)}
         for name in total:
             total[name] += getattr(swept, name)
+        if swept.tampered:
+            observe.count("sweep", "tampered", swept.tampered)
         if not swept.more or left() < enough:
             return total
