@@ -57,20 +57,14 @@ def sweep(
     due = tasks.due(now, limit)
     hints: defaultdict[str, list[str]] = defaultdict(list)
     counts = dict.fromkeys((State.QUEUED, State.WAITING, State.RUNNING), 0)
-    conflicts = tampered = 0
+    lost = {"conflicts": 0, "tampered": 0}
     for task in due:
         if task.state.ended or task.due > now:  # a store's index may lag behind
             continue
         after, event = _next(task, now, grace, nonce())
-        try:
-            tasks.move(task, after, event)
-        except Conflict:
-            conflicts += 1
-            continue
-        except Tampered as error:
-            # It stays due, at the front: raising would keep every task behind it waiting for good.
-            log.critical("tampered: %s", error)
-            tampered += 1
+        why = _move(tasks, task, after, event)
+        if why:
+            lost[why] += 1
             continue
         counts[task.state] += 1
         hints[after.stream].append(task.id)
@@ -79,10 +73,22 @@ def sweep(
         again=counts[State.QUEUED],
         woken=counts[State.WAITING],
         abandoned=counts[State.RUNNING],
-        conflicts=conflicts,
-        tampered=tampered,
+        **lost,
         more=len(due) >= limit,
     )
+
+
+def _move(tasks: Tasks, task: Task, after: Task, event: Event) -> str:
+    """Write a transition; return why it was not written, "" where it was."""
+    try:
+        tasks.move(task, after, event)
+    except Conflict:
+        return "conflicts"
+    except Tampered as error:
+        # It stays due, at the front: raising would keep every task behind it waiting for good.
+        log.critical("tampered: %s", error)
+        return "tampered"
+    return ""
 
 
 def _next(task: Task, now: int, grace: int, nonce: bytes) -> tuple[Task, Event]:
