@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 
+from sentinel.adapters.sqlite_counters import SqliteCounters
 from sentinel.adapters.sqlite_cursors import SqliteCursors
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.core.segment import Batch, Head
 from sentinel.local.feeds import BATCH, Feed, ledger_changes
 from sentinel.local.lifeline import Stop
 from sentinel.local.loops import every, work
+from sentinel.local.tidy import tidy
+from tests.chains import grow
 
 
 def _fill(ledger: SqliteLedger, count: int, size: int = 10) -> None:
@@ -134,6 +137,28 @@ def test_what_was_finished_before_a_failure_is_not_repeated(
         ["3", "4", "5"],
     ]
     assert cursors.cursor("detect") == 5
+
+
+def test_changes_that_were_read_are_forgotten(
+    ledger: SqliteLedger, cursors: SqliteCursors, tmp_path: Path
+) -> None:
+    """No table grows for ever: changes that the feed has passed go, but for the newest; counters expire."""
+    _fill(ledger, 30)
+    counters = SqliteCounters(tmp_path / "counters.db")
+    counters.store("old", b"{}", 0, 99)
+    counters.store("new", b"{}", 0, 101)
+    tidy(cursors, {"detect": ledger.prune}, counters.forget, 100, kept=5)
+    assert len(ledger.changes(0, 100)) == 30
+    _feed(ledger, cursors, Handler())
+    tidy(cursors, {"detect": ledger.prune}, counters.forget, 100, kept=5)
+    assert [each.seq for each in ledger.changes(0, 100)] == [26, 27, 28, 29, 30]
+    assert (counters.load("old"), counters.load("new")) == ((b"", 0), (b"{}", 1))
+    tidy(cursors, {"detect": ledger.prune}, counters.forget, 100, kept=0)
+    assert ledger.changes(0, 100) == []
+    handler = Handler()
+    ledger.append(next(iter(grow("b/0", [[b"{}"]]))))
+    _feed(SqliteLedger(tmp_path / "ledger.db"), cursors, handler)
+    assert len(handler.calls) == 1
 
 
 def test_changes_behind_our_back_are_told(

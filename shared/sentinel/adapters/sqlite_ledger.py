@@ -1,7 +1,7 @@
 """The ledger on SQLite: one row a segment in WAL mode with synchronous FULL, so a commit is durable.
 
 The primary key `(chain, first)` is the slot. Triggers note every change of the table in `changes`, also one
-that is made behind our back; the local feed reads them in order. Rows are never updated or deleted here.
+that is made behind our back; the local feed reads them in order. Segments are never updated or deleted here.
 """
 
 from __future__ import annotations
@@ -126,6 +126,11 @@ class SqliteLedger:
                 (after, limit),
             ).fetchall()
         return [Change(*row) for row in rows]
+
+    def prune(self, below: int) -> int:
+        """Forget changes with a `seq` below `below`, when every reader has passed them; return how many."""
+        with self._db.writing() as connection:
+            return connection.execute("DELETE FROM changes WHERE seq < ?", (below,)).rowcount
 
     def _one(self, where: str, values: tuple[object, ...]) -> Segment | None:
         with self._db.reading() as connection:

@@ -56,16 +56,18 @@ def _gateway(fd: int, stop: lifeline.Stop) -> None:
 
 
 def _feeds(stop: lifeline.Stop) -> None:
+    from sentinel.adapters.sqlite_counters import SqliteCounters
     from sentinel.adapters.sqlite_cursors import SqliteCursors
     from sentinel.adapters.sqlite_ledger import SqliteLedger
     from sentinel.adapters.sqlite_tasks import SqliteTasks
     from sentinel.bootstrap import bootstrap
-    from sentinel.local import feeds, functions, home, loops
+    from sentinel.local import feeds, functions, home, loops, tidy
 
     app = bootstrap()
-    ledger, tasks = app.ledger, app.tasks
+    ledger, tasks, counters = app.ledger, app.tasks, app.counters
     assert isinstance(ledger, SqliteLedger)  # noqa: S101 - the supervisor refuses tables in AWS
     assert isinstance(tasks, SqliteTasks)  # noqa: S101 - as above
+    assert isinstance(counters, SqliteCounters)  # noqa: S101 - as above
     with contextlib.suppress(SentinelError):
         app.playbook.current()  # reading rules takes a second: better now than when the first entry comes
     cursors = SqliteCursors(app.home / home.FEEDS_DB)
@@ -76,6 +78,9 @@ def _feeds(stop: lifeline.Stop) -> None:
     threads = [threading.Thread(target=feed.run, name=feed.name) for feed in both]
     sweep = (loops.SWEEP_SECONDS, "sweep", functions.load("sweep"), stop)
     threads.append(threading.Thread(target=loops.every, args=sweep, name="sweep"))
+    prunes = {"detect": ledger.prune, "dispatch": tasks.prune}
+    old = (cursors, prunes, counters.forget, stop)
+    threads.append(threading.Thread(target=tidy.run, args=old, name="tidy"))
     for thread in threads:
         thread.start()
     for thread in threads:
