@@ -95,7 +95,7 @@ class Functions(Construct):
             access.on_table(self._ledger, "Query"),
             access.on_index(self._ledger, CHAINS),
             access.on_table(self._tables.tasks, "GetItem", "Query"),
-            access.on_index(self._tables.tasks, BY_STATE, BY_CHANGE),
+            access.on_index(self._tables.tasks, BY_CHANGE),
         )
 
     def _add_detect(self) -> Function:
@@ -168,7 +168,7 @@ class Functions(Construct):
         )
         sweep = self._add("Sweep", Spec("sweep", settings, memory=512, timeout=55, network="quiet"))
         sweep.allow(
-            access.on_table(self._tables.tasks, "GetItem", "PutItem"),
+            access.on_table(self._tables.tasks, "PutItem"),
             access.on_index(self._tables.tasks, BY_STATE),
             access.ring(worker.function for worker in self.workers.values()),
         )
