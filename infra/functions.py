@@ -104,7 +104,9 @@ class Functions(Construct):
             catalog_table=self._tables.catalog.table_name,
             counters_table=self._tables.counters.table_name,
         )
-        detect = self._add("Detect", Spec("detect", settings, memory=1769, timeout=120))
+        # As long as a function may take: a segment of which each of its 10,000 entries sets off a task of its
+        # own needs minutes of writes, and one that cannot be finished in a call would never be.
+        detect = self._add("Detect", Spec("detect", settings, memory=1769, timeout=900))
         detect.allow(
             access.read_stream(self._ledger),
             access.on_table(self._tables.tasks, "PutItem"),

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sentinel.core.entry import MAX_ENTRIES
+from sentinel.core.tasks import SECOND
 from sentinel.routes import ROUTES
 from sentinel.settings import PREFIX, Settings
+from sentinel.usecases.run import MARGIN
 
 if TYPE_CHECKING:
     from tests.infra.conftest import Templates
@@ -67,7 +70,7 @@ def test_every_function_is_built_alike(full: Templates) -> None:
         assert found["Runtime"] == "python3.13"
         assert found["TracingConfig"] == {"Mode": "Active"}
         assert len(found["Layers"]) == 2
-        assert found["Timeout"] <= 300
+        assert found["Timeout"] <= 900
         log = found["LoggingConfig"]["LogGroup"]["Ref"]
         assert logs[log]["Properties"]["RetentionInDays"] == 90
         seen.add(log)
@@ -83,6 +86,13 @@ def test_answers_fit_the_gateway(templates: Templates) -> None:
     """A function behind the API gives up before API Gateway does, after 29 seconds."""
     for verb in {route.function for route in ROUTES}:
         assert templates.functions()[verb]["Properties"]["Timeout"] < 29
+
+
+def test_times_fit_what_is_done_in_them(templates: Templates) -> None:
+    """Detect has minutes for a segment full of matches; workers have most of theirs before the margin."""
+    timeouts = {verb: found["Properties"]["Timeout"] for verb, found in templates.functions().items()}
+    assert timeouts["detect"] * 1000 >= MAX_ENTRIES * 50  # milliseconds a task
+    assert min(timeouts["work_siem"], timeouts["work_action"]) * SECOND >= 5 * MARGIN
 
 
 def test_workers_take_each_ring_once(templates: Templates) -> None:
