@@ -120,6 +120,7 @@ class Functions(Construct):
             tasks_table=self._tables.tasks.table_name,
             catalog_table=self._tables.catalog.table_name,
             http_hosts=self._deployment.http_hosts,
+            http_private=self._deployment.http_private,
             **{**self._redis_settings(), "secret_prefix": self._deployment.secrets},
         )
         spec = Spec(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.infra.conftest import Templates
 
 REDIS = {"redis_url", "redis_cluster", "redis_user", "redis_cache"}
+WORKER = {"ledger_table", "tasks_table", "catalog_table", "secret_prefix", "http_hosts", "http_private"}
 # The settings each function gets: nothing is handed out that its use case does not read.
 SETTINGS: dict[str, set[str]] = {
     "ingest": {"ledger_table", "lanes"},
@@ -26,8 +27,8 @@ SETTINGS: dict[str, set[str]] = {
     "detect": {"ledger_table", "tasks_table", "catalog_table", "counters_table"},
     "dispatch": {"ledger_table", "tasks_table", "worker_functions"} | REDIS,
     "sweep": {"ledger_table", "tasks_table", "worker_functions"} | REDIS,
-    "work_siem": {"ledger_table", "tasks_table", "catalog_table", "secret_prefix", "http_hosts"} | REDIS,
-    "work_action": {"ledger_table", "tasks_table", "catalog_table", "secret_prefix", "http_hosts"} | REDIS,
+    "work_siem": WORKER | REDIS,
+    "work_action": WORKER | REDIS,
 }
 SECRET = re.compile(
     r"AKIA[0-9A-Z]{16}|-----BEGIN|\{\{resolve:|://[^/\s\"]*@|(?i:password|passwd|api_?key|token)\"?\s*[:=]\s*\"\w"
@@ -37,7 +38,9 @@ SECRET = re.compile(
 @pytest.fixture(scope="module")
 def full(synthesize: Callable[..., Templates]) -> Templates:
     """Return a deployment in which every setting has a value of its own."""
-    return synthesize(lanes=4, http_hosts="*.example.com", log_level="DEBUG", log_retention_days=90)
+    return synthesize(
+        lanes=4, http_hosts="*.example.com", http_private=True, log_level="DEBUG", log_retention_days=90
+    )
 
 
 def environ(templates: Templates, function: dict[str, Any]) -> dict[str, str]:
