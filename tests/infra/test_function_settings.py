@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sentinel.bootstrap import App
 from sentinel.core.entry import MAX_ENTRIES
 from sentinel.core.tasks import SECOND
 from sentinel.routes import ROUTES
 from sentinel.settings import PREFIX, Settings
+from sentinel.usecases.append import PATIENCE
 from sentinel.usecases.run import MARGIN
 
 if TYPE_CHECKING:
@@ -89,6 +91,15 @@ def test_answers_fit_the_gateway(templates: Templates) -> None:
     """A function behind the API gives up before API Gateway does, after 29 seconds."""
     for verb in {route.function for route in ROUTES}:
         assert templates.functions()[verb]["Properties"]["Timeout"] < 29
+
+
+def test_ingest_answers_though_its_table_hangs(templates: Templates, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read and a last send that both run into their time-outs leave time to answer 503."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    config = App(Settings(ledger_table="t")).dynamodb.meta.config
+    request = config.retries["total_max_attempts"] * config.read_timeout + 1  # with a pause between two
+    ingest = templates.functions()["ingest"]["Properties"]["Timeout"]
+    assert request + PATIENCE / SECOND + request < ingest
 
 
 def test_times_fit_what_is_done_in_them(templates: Templates) -> None:
