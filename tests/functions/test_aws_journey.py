@@ -432,6 +432,26 @@ def test_the_tripwire_and_poison_stop_nothing(
     assert sum(counted["tampered"]) == 5
 
 
+def test_a_worker_tells_of_a_changed_entry(
+    cloud: tuple[Cloud, RedisQueue], in_lambda: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An entry that was changed after it had matched fails its task, and the alarm is a line and a count."""
+    aws, _ = cloud
+    send(aws, denied("a", 3))
+    assert aws.feed("detect", aws.stream("ledger")) == []
+    (item,) = aws.items("ledger").values()
+    aws.dynamodb.put_item(TableName="ledger", Item={**item, "payload": {"B": b"\x00\xff"}})
+    assert aws.feed("dispatch", aws.hinted()) == []
+    capsys.readouterr()
+    assert "checkout/0 at entry 0" in aws.call("work_siem", {})["tampered"]
+    assert aws.state(task_of(aws)) == "failed"
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["level"] for line in told if "checkout/0 at entry 0" in line.get("message", "")] == [
+        "CRITICAL"
+    ]
+    assert [line["tampered"] for line in told if "tampered" in line] == [[1.0]]
+
+
 def test_only_workers_and_the_sweep_look_at_the_clock(cloud: tuple[Cloud, RedisQueue]) -> None:
     """A context without a way to ask for the time left is enough for every function that does not ask."""
     aws, _ = cloud

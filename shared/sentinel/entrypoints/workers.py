@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sentinel.entrypoints import observe
-from sentinel.errors import Unavailable
+from sentinel.errors import Tampered, Unavailable
 
 if TYPE_CHECKING:
     from sentinel.bootstrap import App
@@ -35,6 +35,11 @@ def worker(stream: str) -> Callable[[App, Callable[[], float]], dict[str, Any]]:
         except Unavailable as error:
             log.warning("the worker of %s stops until it is rung again: %s", stream, error)
             return {"unavailable": str(error)}
+        except Tampered as error:
+            # All that was hinted is worked through, and ending as a failure would mend nothing: page someone.
+            log.critical("tampered: %s", error)
+            observe.count(f"work_{stream}", "tampered", 1)
+            return {"tampered": str(error)}
         found = dataclasses.asdict(drained)
         for name, value in found.items():
             if value:
