@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -509,6 +510,27 @@ def test_one_store_that_is_away_stops_the_drain_and_loses_nothing(
     assert real(kept.task_id).state is State.QUEUED  # type: ignore[union-attr]
     world.settle()
     assert sorted(world.targets["tell"].effects.values()) == [1, 1, 1]
+
+
+def test_a_store_that_is_away_for_long_uses_up_no_tries(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step that could not be begun was not tried: however long the ledger is away, its task succeeds."""
+
+    def away(*_: object) -> None:
+        raise Unavailable("the ledger is away")
+
+    _begin(world, "tell", attempts=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(world.ledger, "at", away)
+        for _ in range(10):
+            world.sweep()
+            with suppress(Unavailable):
+                world.drain("siem")
+            world.clock.sleep(61)
+    assert (world.only().state, world.only().tries) == (State.WAITING, 0)
+    world.settle()
+    assert world.only().state is State.SUCCEEDED
 
 
 def test_erased_entries_are_left_out(world: World) -> None:
