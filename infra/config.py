@@ -40,6 +40,7 @@ class Deployment:
     python: str = _option("3.13", "Python of the functions: 3.12, 3.13 or 3.14")
     lanes: int = _option(1, "chains a service is spread over, 1 to 64")
     http_hosts: str = _option("", "hosts that steps may call, comma separated; *.example.com for all below")
+    http_private: bool = _option(False, "whether steps may call private addresses, as those in a VPC are")
     egress_ports: tuple[int, ...] = _option((443, 8088), "TCP ports that workers may reach outside the VPC")
     secret_prefix: str = _option("", "prefix of the sinks' secrets; empty: sentinel/<environment>/")
     worker_concurrency: int = _option(0, "reserved concurrency of each worker function; 0: none reserved")

@@ -51,7 +51,8 @@ class Feeds(Construct):
         # One batch at a time a shard keeps up with what one shard takes in (rules match faster than a lane
         # can be written) and leaves counters uncontended; `sentinel:detect_parallelism` raises it, and order
         # within a chain, which is the partition key, stays.
-        detect = Pace(batch=100, parallel=parallel, tries=100, hours=12)
+        # Tries are without end, as far as Lambda lets them be: it is the age that decides.
+        detect = Pace(batch=100, parallel=parallel, tries=10_000, hours=12)
         self._feed("Detect", ledger.table, functions.detect, detect, None)
         # A record becomes one XADD in a pipeline: one reader is plenty, and order does not matter.
         dispatch = Pace(batch=100, parallel=1, tries=5, hours=1)

@@ -95,7 +95,7 @@ class Functions(Construct):
             access.on_table(self._ledger, "Query"),
             access.on_index(self._ledger, CHAINS),
             access.on_table(self._tables.tasks, "GetItem", "Query"),
-            access.on_index(self._tables.tasks, BY_STATE, BY_CHANGE),
+            access.on_index(self._tables.tasks, BY_CHANGE),
         )
 
     def _add_detect(self) -> Function:
@@ -104,7 +104,9 @@ class Functions(Construct):
             catalog_table=self._tables.catalog.table_name,
             counters_table=self._tables.counters.table_name,
         )
-        detect = self._add("Detect", Spec("detect", settings, memory=1769, timeout=120))
+        # As long as a function may take: a segment of which each of its 10,000 entries sets off a task of its
+        # own needs minutes of writes, and one that cannot be finished in a call would never be.
+        detect = self._add("Detect", Spec("detect", settings, memory=1769, timeout=900))
         detect.allow(
             access.read_stream(self._ledger),
             access.on_table(self._tables.tasks, "PutItem"),
@@ -118,6 +120,7 @@ class Functions(Construct):
             tasks_table=self._tables.tasks.table_name,
             catalog_table=self._tables.catalog.table_name,
             http_hosts=self._deployment.http_hosts,
+            http_private=self._deployment.http_private,
             **{**self._redis_settings(), "secret_prefix": self._deployment.secrets},
         )
         spec = Spec(
@@ -168,7 +171,7 @@ class Functions(Construct):
         )
         sweep = self._add("Sweep", Spec("sweep", settings, memory=512, timeout=55, network="quiet"))
         sweep.allow(
-            access.on_table(self._tables.tasks, "GetItem", "PutItem"),
+            access.on_table(self._tables.tasks, "PutItem"),
             access.on_index(self._tables.tasks, BY_STATE),
             access.ring(worker.function for worker in self.workers.values()),
         )

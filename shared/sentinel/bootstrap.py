@@ -70,8 +70,9 @@ class App:
 
         config = Config(
             connect_timeout=2,
-            read_timeout=5,
-            retries={"mode": "standard", "total_max_attempts": 3},
+            # An ingest reads once and writes once at least, and answers before its time is up even then.
+            read_timeout=3,
+            retries={"mode": "standard", "total_max_attempts": 2},
             tcp_keepalive=True,
             max_pool_connections=32,
             parameter_validation=False,  # our own typed code makes the parameters; DynamoDB checks them too

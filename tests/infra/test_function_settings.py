@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sentinel.bootstrap import App
+from sentinel.core.entry import MAX_ENTRIES
+from sentinel.core.tasks import SECOND
 from sentinel.routes import ROUTES
 from sentinel.settings import PREFIX, Settings
+from sentinel.usecases.append import PATIENCE
+from sentinel.usecases.run import MARGIN
 
 if TYPE_CHECKING:
     from tests.infra.conftest import Templates
 
 REDIS = {"redis_url", "redis_cluster", "redis_user", "redis_cache"}
+WORKER = {"ledger_table", "tasks_table", "catalog_table", "secret_prefix", "http_hosts", "http_private"}
 # The settings each function gets: nothing is handed out that its use case does not read.
 SETTINGS: dict[str, set[str]] = {
     "ingest": {"ledger_table", "lanes"},
@@ -23,8 +29,8 @@ SETTINGS: dict[str, set[str]] = {
     "detect": {"ledger_table", "tasks_table", "catalog_table", "counters_table"},
     "dispatch": {"ledger_table", "tasks_table", "worker_functions"} | REDIS,
     "sweep": {"ledger_table", "tasks_table", "worker_functions"} | REDIS,
-    "work_siem": {"ledger_table", "tasks_table", "catalog_table", "secret_prefix", "http_hosts"} | REDIS,
-    "work_action": {"ledger_table", "tasks_table", "catalog_table", "secret_prefix", "http_hosts"} | REDIS,
+    "work_siem": WORKER | REDIS,
+    "work_action": WORKER | REDIS,
 }
 SECRET = re.compile(
     r"AKIA[0-9A-Z]{16}|-----BEGIN|\{\{resolve:|://[^/\s\"]*@|(?i:password|passwd|api_?key|token)\"?\s*[:=]\s*\"\w"
@@ -34,7 +40,9 @@ SECRET = re.compile(
 @pytest.fixture(scope="module")
 def full(synthesize: Callable[..., Templates]) -> Templates:
     """Return a deployment in which every setting has a value of its own."""
-    return synthesize(lanes=4, http_hosts="*.example.com", log_level="DEBUG", log_retention_days=90)
+    return synthesize(
+        lanes=4, http_hosts="*.example.com", http_private=True, log_level="DEBUG", log_retention_days=90
+    )
 
 
 def environ(templates: Templates, function: dict[str, Any]) -> dict[str, str]:
@@ -67,7 +75,7 @@ def test_every_function_is_built_alike(full: Templates) -> None:
         assert found["Runtime"] == "python3.13"
         assert found["TracingConfig"] == {"Mode": "Active"}
         assert len(found["Layers"]) == 2
-        assert found["Timeout"] <= 300
+        assert found["Timeout"] <= 900
         log = found["LoggingConfig"]["LogGroup"]["Ref"]
         assert logs[log]["Properties"]["RetentionInDays"] == 90
         seen.add(log)
@@ -83,6 +91,22 @@ def test_answers_fit_the_gateway(templates: Templates) -> None:
     """A function behind the API gives up before API Gateway does, after 29 seconds."""
     for verb in {route.function for route in ROUTES}:
         assert templates.functions()[verb]["Properties"]["Timeout"] < 29
+
+
+def test_ingest_answers_though_its_table_hangs(templates: Templates, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read and a last send that both run into their time-outs leave time to answer 503."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    config = App(Settings(ledger_table="t")).dynamodb.meta.config
+    request = config.retries["total_max_attempts"] * config.read_timeout + 1  # with a pause between two
+    ingest = templates.functions()["ingest"]["Properties"]["Timeout"]
+    assert request + PATIENCE / SECOND + request < ingest
+
+
+def test_times_fit_what_is_done_in_them(templates: Templates) -> None:
+    """Detect has minutes for a segment full of matches; workers have most of theirs before the margin."""
+    timeouts = {verb: found["Properties"]["Timeout"] for verb, found in templates.functions().items()}
+    assert timeouts["detect"] * 1000 >= MAX_ENTRIES * 50  # milliseconds a task
+    assert min(timeouts["work_siem"], timeouts["work_action"]) * SECOND >= 5 * MARGIN
 
 
 def test_workers_take_each_ring_once(templates: Templates) -> None:

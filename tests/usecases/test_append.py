@@ -10,9 +10,9 @@ from collections.abc import Callable
 import pytest
 
 from sentinel.adapters.sqlite_ledger import SqliteLedger
-from sentinel.core.segment import Batch
+from sentinel.core.segment import Batch, Segment
 from sentinel.core.window import WINDOW
-from sentinel.errors import Conflict
+from sentinel.errors import Conflict, Unavailable
 from sentinel.usecases.append import HEAD_FRESH, SECOND, Receipt, lane_of
 from tests.faults_ports import FaultyLedger
 from tests.writers import CHAIN, Clock, appender, entries_of, large, numbered, once, send_all
@@ -40,6 +40,27 @@ def test_a_head_is_read_again_after_five_minutes_or_a_clock_step() -> None:
         writer.append(CHAIN, numbered(clock.now % 999983))
         assert ledger.log.count("head") == reads
     assert len(entries_of(ledger)) == 8
+
+
+@pytest.mark.parametrize(("seconds", "sends"), [(0, 4), (2, 3), (6, 1)])
+def test_a_ledger_that_hangs_is_given_up_early(seconds: int, sends: int) -> None:
+    """Where a send takes long to fail, the caller is told after seconds, not after as many sends as ever."""
+    ledger = SqliteLedger(":memory:")
+    clock = Clock()
+    calls = []
+
+    def hang(_: Segment) -> None:
+        calls.append(clock.now)
+        clock.now += seconds * SECOND
+        raise Unavailable("no answer")
+
+    writer = appender(ledger, clock)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ledger, "append", hang)
+        with pytest.raises(Unavailable):
+            writer.append(CHAIN, numbered(1))
+    assert len(calls) == sends
+    assert writer.append(CHAIN, numbered(1)).first == 0
 
 
 def test_receipts_tell_where_a_batch_stands() -> None:

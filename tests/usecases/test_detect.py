@@ -6,13 +6,21 @@ import json
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 import pytest
+import zstandard
 
+from sentinel.adapters.dynamodb_counters import DynamoCounters
+from sentinel.core.correlation import Hit
 from sentinel.core.correlation_state import State as Counted
+from sentinel.core.rules import load
+from sentinel.core.sigma_correlation import HIGHEST_COUNT
 from sentinel.core.tasks import SECOND, Event, State, Task
 from sentinel.errors import Tampered, Unavailable
+from sentinel.usecases.correlate import NAMED, count, counter_key
+from tests.contracts.tables import dynamodb
 from tests.scenario import START, Target, World, correlation, recipe, rule
 
 
@@ -328,4 +336,26 @@ def test_counters_outlive_the_feeds_memory(counted: World, monkeypatch: pytest.M
     counted.detect(counted.store("s/0", [_boom("ann")]))
     state, expires = kept[0]
     assert expires >= START // SECOND + 24 * 3600 + 600
-    assert Counted.loads(state.partition(b"\n")[2]).hits[0].seq == 0
+    plain = zstandard.decompress(state)
+    assert Counted.loads(plain.partition(b"\n")[2]).hits[0].seq == 0
+
+
+def test_the_highest_count_fits_an_item_of_dynamodb() -> None:
+    """A correlation at the highest count that loads, over chains with long names, is stored and fires."""
+    body = "type: value_count, rules: errors, timespan: 1h, group-by: [user]"
+    condition = f"condition: {{gte: {HIGHEST_COUNT}, field: host}}"
+    text = f"title: Many\nname: many\ncorrelation: {{{body}, {condition}}}\n".encode()
+    (many,) = load([("rules.yml", rule("errors", "boom") + b"---\n" + text)]).correlations
+    group = json.dumps(["u"])
+    values = (sha256(str(n).encode()).hexdigest()[:32] for n in range(HIGHEST_COUNT))
+    hits = [Hit(START + 10**9 + n * 1_000_003, f"{'s' * 120}/0", 10**9 + n, v) for n, v in enumerate(values)]
+    # As after all but the last; counting thousands one by one is not what is tested.
+    before = Counted(many.digest, group, tuple(hits[:-1]))
+    fired: list[Any] = []
+    with dynamodb("counters") as client:
+        counters = DynamoCounters(client, "counters")
+        assert counters.store(counter_key(many, group), b"[]\n" + before.dumps(), 0, 0)
+        count(counters, many, group, hits[-1:], fired.extend)
+        count(counters, many, group, hits[-1:], fired.extend)
+    told = [(each.count, each.refs[-NAMED:]) for each in fired]
+    assert told == [(HIGHEST_COUNT, tuple((hit.chain, hit.seq) for hit in hits[-NAMED:]))] * 2

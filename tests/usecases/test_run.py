@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import redis
 
+from sentinel.actions.http_call import HttpInputs
+from sentinel.actions.siem_send import BUDGET
 from sentinel.adapters.redis_streams import RedisQueue, connect
+from sentinel.adapters.task_json import task_to_json
 from sentinel.core.steps import Again, Done, Failed
 from sentinel.core.tasks import LEASE, QUEUE_GRACE, SECOND, EffectState, State, Task
 from sentinel.errors import Conflict, Forbidden, Tampered, Unavailable
+from sentinel.local import loops
+from sentinel.siem.splunk import SplunkConfig
 from sentinel.usecases.dispatch import Change, dispatch
-from sentinel.usecases.run import drain
+from sentinel.usecases.run import MARGIN, drain
 from tests.scenario import Target, World, correlation, recipe, rule
 from tests.valkey import Valkey, running
 
@@ -441,7 +447,7 @@ def test_no_step_is_begun_when_time_is_nearly_up(world: World) -> None:
     world.targets["tell"].answers = [long]
     _begin(world, "tell", "tell", entries=3)
     world.dispatch()
-    found = world.drain("siem", seconds=60)
+    found = world.drain("siem", seconds=98)
     assert (found.queued, found.succeeded) == (1, 0)
     states = sorted((task.state, task.step) for task in world.tasks.listing())
     assert states == [("queued", 0), ("queued", 0), ("queued", 1)]
@@ -450,6 +456,14 @@ def test_no_step_is_begun_when_time_is_nearly_up(world: World) -> None:
     world.dispatch()
     assert world.drain("siem").succeeded == 1
     assert sum(world.targets["tell"].effects.values()) == 6
+
+
+def test_no_step_outlasts_the_margin() -> None:
+    """What is begun just before the margin ends before the deadline, also when its target answers last."""
+    (http,) = [each.le for each in HttpInputs.model_fields["timeout"].metadata if hasattr(each, "le")]
+    (hec,) = [each.le for each in SplunkConfig.model_fields["timeout"].metadata if hasattr(each, "le")]
+    assert max(http, BUDGET + hec * SECOND) < MARGIN < LEASE
+    assert MARGIN < loops.CALL_SECONDS * SECOND / 2
 
 
 def test_no_time_at_all_takes_nothing(world: World, client: redis.Redis) -> None:
@@ -496,6 +510,27 @@ def test_one_store_that_is_away_stops_the_drain_and_loses_nothing(
     assert real(kept.task_id).state is State.QUEUED  # type: ignore[union-attr]
     world.settle()
     assert sorted(world.targets["tell"].effects.values()) == [1, 1, 1]
+
+
+def test_a_store_that_is_away_for_long_uses_up_no_tries(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step that could not be begun was not tried: however long the ledger is away, its task succeeds."""
+
+    def away(*_: object) -> None:
+        raise Unavailable("the ledger is away")
+
+    _begin(world, "tell", attempts=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(world.ledger, "at", away)
+        for _ in range(10):
+            world.sweep()
+            with suppress(Unavailable):
+                world.drain("siem")
+            world.clock.sleep(61)
+    assert (world.only().state, world.only().tries) == (State.WAITING, 0)
+    world.settle()
+    assert world.only().state is State.SUCCEEDED
 
 
 def test_erased_entries_are_left_out(world: World) -> None:
@@ -567,6 +602,23 @@ def test_a_sweep_is_bounded_and_gets_on(world: World) -> None:
     found = [world.sweep(limit=10) for _ in range(4)]
     assert [each.again for each in found] == [10, 10, 5, 0]
     assert [each.more for each in found] == [True, True, False, False]
+
+
+def test_a_tampered_task_holds_up_no_other(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """A task whose state was put back cannot be moved: it is told of, and those behind it are swept."""
+    _begin(world, "tell", entries=3)
+    first = world.tasks.due(world.clock.now + 20 * SECOND, 1)[0]
+    world.clock.sleep(20)
+    assert world.sweep().again == 3
+    connection = world.tasks._database.connection()
+    connection.execute(
+        "UPDATE tasks SET body = ?, version = ?, due = ? WHERE id = ?",
+        (task_to_json(first), first.version, first.due, first.id),
+    )
+    world.clock.sleep(301)
+    found = world.sweep()
+    assert (found.again, found.tampered) == (2, 1)
+    assert [r.levelname for r in caplog.records if first.id in r.getMessage()] == ["CRITICAL"]
 
 
 def test_of_two_sweeps_one_acts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from sentinel.adapters.aws_errors import translated, whole
 from sentinel.core.segment import Segment
+from sentinel.errors import Tampered
 from sentinel.ports import SlotTaken
 
 if TYPE_CHECKING:
@@ -42,18 +43,25 @@ def to_item(segment: Segment) -> dict[str, Any]:
 
 
 def from_item(item: dict[str, Any]) -> Segment:
-    """Return the segment of a DynamoDB item in low-level form, bytes already decoded."""
-    return Segment(
-        chain=item["chain"]["S"],
-        first=int(item["first"]["N"]),
-        count=int(item["count"]["N"]),
-        prev=bytes(item["prev"]["B"]),
-        head=bytes(item["head"]["B"]),
-        t=int(item["t"]["N"]),
-        payload=bytes(item["payload"]["B"]),
-        codec=int(item["codec"]["N"]),
-        recent=bytes(item["recent"]["B"]),
-    )
+    """Return the segment of a DynamoDB item in low-level form, bytes already decoded.
+
+    Raises `Tampered` for an item that is no segment: nothing of ours writes one.
+    """
+    chain, first = item["chain"]["S"], int(item["first"]["N"])  # keys: every item of the table has them
+    try:
+        return Segment(
+            chain=chain,
+            first=first,
+            count=int(item["count"]["N"]),
+            prev=bytes(item["prev"]["B"]),
+            head=bytes(item["head"]["B"]),
+            t=int(item["t"]["N"]),
+            payload=bytes(item["payload"]["B"]),
+            codec=int(item["codec"]["N"]),
+            recent=bytes(item["recent"]["B"]),
+        )
+    except (KeyError, ValueError) as error:
+        raise Tampered(chain, first, "item", f"it is no segment: {error}") from None
 
 
 class DynamoLedger:

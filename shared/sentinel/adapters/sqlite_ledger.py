@@ -1,7 +1,7 @@
 """The ledger on SQLite: one row a segment in WAL mode with synchronous FULL, so a commit is durable.
 
 The primary key `(chain, first)` is the slot. Triggers note every change of the table in `changes`, also one
-that is made behind our back; the local feed reads them in order. Rows are never updated or deleted here.
+that is made behind our back; the local feed reads them in order. Segments are never updated or deleted here.
 """
 
 from __future__ import annotations

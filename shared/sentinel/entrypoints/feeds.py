@@ -24,10 +24,13 @@ def detect(app: App, records: list[dict[str, Any]]) -> int:
 
     segments = []
     for record in records:
-        if record["eventName"] == "INSERT":
-            segments.append(from_item(image(record["dynamodb"]["NewImage"])))
-        else:
+        if record["eventName"] != "INSERT":
             _tripped(record)
+            continue
+        try:
+            segments.append(from_item(image(record["dynamodb"]["NewImage"])))
+        except Tampered as error:
+            _alarm(error)
     try:
         found = app.detector.detect(segments)
     except Unavailable as error:
@@ -35,8 +38,7 @@ def detect(app: App, records: list[dict[str, Any]]) -> int:
         return 0
     except Tampered as error:
         # All other segments were worked through, and trying again mends nothing: page someone, and go on.
-        log.critical("tampered: %s", error)
-        observe.count("detect", "tampered", 1)
+        _alarm(error)
         return len(records)
     for name, value in (("entries", found.entries), ("matches", found.matches), ("tasks", len(found.tasks))):
         observe.count("detect", name, value)
@@ -47,7 +49,11 @@ def _tripped(record: dict[str, Any]) -> None:
     """Tell of an item that was changed or removed: nothing of ours does that, and no role of ours may."""
     keys = record["dynamodb"]["Keys"]
     place = f"{keys['chain']['S']} at entry {keys['first']['N']}"
-    log.critical("tampered: the ledger's item of chain %s was changed: %s", place, record["eventName"])
+    _alarm(f"the ledger's item of chain {place} was changed: {record['eventName']}")
+
+
+def _alarm(what: object) -> None:
+    log.critical("tampered: %s", what)
     observe.count("detect", "tampered", 1)
 
 

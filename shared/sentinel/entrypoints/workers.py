@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sentinel.entrypoints import observe
-from sentinel.errors import Unavailable
+from sentinel.errors import Tampered, Unavailable
 
 if TYPE_CHECKING:
     from sentinel.bootstrap import App
@@ -35,6 +35,11 @@ def worker(stream: str) -> Callable[[App, Callable[[], float]], dict[str, Any]]:
         except Unavailable as error:
             log.warning("the worker of %s stops until it is rung again: %s", stream, error)
             return {"unavailable": str(error)}
+        except Tampered as error:
+            # All that was hinted is worked through, and ending as a failure would mend nothing: page someone.
+            log.critical("tampered: %s", error)
+            observe.count(f"work_{stream}", "tampered", 1)
+            return {"tampered": str(error)}
         found = dataclasses.asdict(drained)
         for name, value in found.items():
             if value:
@@ -49,7 +54,7 @@ def sweep(app: App, left: Callable[[], float]) -> dict[str, Any]:
     from sentinel.usecases.sweep import sweep as look
 
     enough = left() / 4
-    total = {"again": 0, "woken": 0, "abandoned": 0, "conflicts": 0}
+    total = {"again": 0, "woken": 0, "abandoned": 0, "conflicts": 0, "tampered": 0}
     while True:
         try:
             swept = look(app.tasks, app.queue, app.doorbell, time.time_ns, lambda: secrets.token_bytes(32))
@@ -58,5 +63,7 @@ def sweep(app: App, left: Callable[[], float]) -> dict[str, Any]:
             return {**total, "unavailable": str(error)}
         for name in total:
             total[name] += getattr(swept, name)
+        if swept.tampered:
+            observe.count("sweep", "tampered", swept.tampered)
         if not swept.more or left() < enough:
             return total

@@ -11,7 +11,7 @@ from sentinel.local.feeds import Stop
 from sentinel.local.functions import Context, Handler
 
 SWEEP_SECONDS = 1.0
-CALL_SECONDS = 60.0
+CALL_SECONDS = 120.0
 _PAUSES = (0.1, 0.5, 2.0, 5.0)
 
 log = logging.getLogger("sentinel.loops")

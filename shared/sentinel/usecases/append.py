@@ -22,6 +22,7 @@ SECOND = 1_000_000_000
 HEAD_FRESH = 300 * SECOND  # a head held for longer is read again: old slots leave the table
 WALK = 2  # slots found taken one after the other before the head is read
 TRIES = 4  # sends of one segment to one slot before the caller is told to come back
+PATIENCE = 5 * SECOND  # after which no further send is begun: whoever waits for the answer gives up, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +172,12 @@ class _Append:
         return segment, after
 
     def _send(self, segment: Segment) -> None:
+        begun = self._by.clock()
         for attempt in range(1, TRIES + 1):
             try:
                 return self._by.ledger.append(segment)
             except Unavailable as error:
-                if attempt == TRIES:
+                if attempt == TRIES or self._by.clock() - begun >= PATIENCE:
                     # The slot may be ours or anybody's: whoever comes next asks.
                     self._warm.head = None
                     raise

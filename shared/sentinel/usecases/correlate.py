@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 
 import orjson
+import zstandard
 
 from sentinel.core import correlation_state as counting
 from sentinel.core.correlation import Correlation, Hit
@@ -23,6 +24,10 @@ from sentinel.ports import Counters
 # Feeds deliver again for up to a day, and a state that was forgotten would count the same hits again.
 _KEEP_SECONDS = 86_400
 _TRIES = 16
+NAMED = 100  # entries that a stored firing names, the newest: as many as a task does
+# A state of the highest count is half a megabyte of JSON, and an item of DynamoDB has 400 KB at most.
+_UNPACKED = 4_000_000
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 log = logging.getLogger(__name__)
 
@@ -77,21 +82,23 @@ def _expires(correlation: Correlation, state: State) -> int:
 
 
 def _pack(state: State, fired: Sequence[Fired]) -> bytes:
-    rows = [[f.correlation, f.digest, f.group, f.t, f.count, f.refs] for f in fired]
-    return orjson.dumps(rows) + b"\n" + state.dumps()
+    rows = [[f.correlation, f.digest, f.group, f.t, f.count, f.refs[-NAMED:]] for f in fired]
+    return zstandard.ZstdCompressor(level=1).compress(orjson.dumps(rows) + b"\n" + state.dumps())
 
 
 def _unpack(raw: bytes, correlation: Correlation, group: str) -> tuple[State, list[Fired]]:
     if not raw:
         return State.new(correlation, group), []
-    head, _, rest = raw.partition(b"\n")
     try:
+        if raw.startswith(_ZSTD_MAGIC):
+            raw = zstandard.ZstdDecompressor().decompress(raw, max_output_size=_UNPACKED)
+        head, _, rest = raw.partition(b"\n")
         fired = [
             Fired(rule, digest, name, t, total, tuple((chain, seq) for chain, seq in refs))
             for rule, digest, name, t, total, refs in orjson.loads(head)
         ]
         return State.loads(rest), fired
-    except (ValueError, TypeError, Malformed):
+    except (ValueError, TypeError, Malformed, zstandard.ZstdError):
         # It holds counts only: losing them delays a firing, raising would stop detection for good.
         log.error("the counter %s cannot be read; it starts anew", counter_key(correlation, group))  # noqa: TRY400 - its text may hold the state
         return State.new(correlation, group), []

@@ -26,10 +26,10 @@ from sentinel.core.steps import Action
 from sentinel.core.tasks import QUEUE_GRACE, State, Task, born, task_id
 from sentinel.errors import Tampered
 from sentinel.ports import Counters, Tasks
-from sentinel.usecases.correlate import count
+from sentinel.usecases.correlate import NAMED, count
 from sentinel.usecases.playbook import Playbook, Plays
 
-MAX_ENTRIES = 100  # places of entries that a task names
+MAX_ENTRIES = NAMED  # places of entries that a task names
 DEFAULT_STREAM = "action"
 _KNOWN = 10_000  # task ids that were just created or found
 

@@ -12,6 +12,7 @@ first attempt reads no effects, since only the holder of a lease writes any.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -170,7 +171,11 @@ class _Run:
         if task.tries >= self.recipe.retry.attempts:
             why = f"step {step.id}: given up after {task.tries} tries: {task.reason}"
             return self.executor.fail(task, told, why)
-        outcome = self._perform(task, step, action, key, known)
+        try:
+            outcome = self._perform(task, step, action, key, known)
+        except Unavailable as error:
+            self._put_off(task, told, error)
+            raise
         match outcome:
             case Done(result):
                 # Also when the lease ran out meanwhile: it is true, and spares the next worker the step.
@@ -207,6 +212,13 @@ class _Run:
             return Again(str(error), max(self._backoff(task), int(error.retry_after * SECOND)))
         except Rejected as error:
             return Failed(str(error))
+
+    def _put_off(self, task: Task, told: Mapping[str, object], error: Unavailable) -> None:
+        """Let a task wait whose step could not be begun for want of a store: that is no try of the step."""
+        due = self.executor.clock() + max(self._backoff(task), int(error.retry_after * SECOND))
+        facts = {**told, "worker": self.executor.worker, "reason": str(error)[:MAX_REASON]}
+        with contextlib.suppress(Unavailable, Conflict):  # then the lease runs out
+            self.executor.move(task, State.WAITING, facts, due=due, worker="")
 
     def _backoff(self, task: Task) -> int:
         return int(self.executor.rng() * self.recipe.retry.ceiling(task.tries + 1))

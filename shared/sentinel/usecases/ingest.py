@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Literal
+from typing import Any, Literal
 
 from sentinel.core import entry as ndjson
 from sentinel.core.chain import chain_id, check_service
@@ -22,6 +22,7 @@ from sentinel.usecases.append import SECOND, Appender, Receipt, lane_of
 SAME_CONTENT = 300 * SECOND  # how long equal OTLP content counts as the same batch
 MAX_BATCH_ID = 128
 MAX_CONTEXT = 256
+_PIECE = 16_384  # bytes of a body that a decompressor gets at a time
 
 _HEX_ID = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -81,15 +82,16 @@ def decompress(body: bytes, encoding: str) -> bytes:
 
 def _gunzip(body: bytes) -> bytes:
     room = ndjson.MAX_BATCH_BYTES + 1
-    found = []
+    found: list[bytes] = []
+
+    def take(member: Any, piece: memoryview) -> bool:
+        nonlocal room
+        found.append(member.decompress(piece, room))
+        room -= len(found[-1])
+        return room > 0
+
     try:
-        while body and room > 0:
-            member = zlib.decompressobj(wbits=31)
-            found.append(member.decompress(body, room))
-            room -= len(found[-1])
-            if not member.eof and room > 0:
-                raise Malformed("the gzip body is cut off")
-            body = member.unused_data
+        _each_member(body, lambda: zlib.decompressobj(wbits=31), take, "gzip")
     except zlib.error:
         raise Malformed("the body is not gzip") from None
     return b"".join(found)
@@ -100,19 +102,43 @@ def _unzstd(body: bytes) -> bytes:
 
     # A stranger's frame may ask for a window of gigabytes; RFC 8878 asks decoders to support 8 MiB.
     decoder = zstandard.ZstdDecompressor(max_window_size=1 << 23)
+    found: list[bytes] = []
+
+    def take(frame: Any, piece: memoryview) -> bool:
+        found.append(frame.decompress(piece))
+        return True
+
     try:
         # The reader bounds what comes out but takes a cut-off frame for a whole one, so it only measures.
         measured = decoder.stream_reader(body, read_across_frames=True).read(ndjson.MAX_BATCH_BYTES + 1)
-        found = []
-        while body and len(measured) <= ndjson.MAX_BATCH_BYTES:
-            frame = decoder.decompressobj()
-            found.append(frame.decompress(body))
-            if not frame.eof:
-                raise Malformed("the zstd body is cut off")
-            body = frame.unused_data
+        if len(measured) > ndjson.MAX_BATCH_BYTES:
+            return measured
+        _each_member(body, decoder.decompressobj, take, "zstd")
     except zstandard.ZstdError:
         raise Malformed("the body is not zstd") from None
-    return b"".join(found) or measured
+    return b"".join(found)
+
+
+def _each_member(
+    body: bytes, begin: Callable[[], Any], take: Callable[[Any, memoryview], bool], name: str
+) -> None:
+    """Give a body, piece by piece, to a decompressor for each member, until `take` has had enough.
+
+    What follows a member's end is copied by both libraries: with the whole rest at once, a body of very many
+    empty members would be copied as often.
+    """
+    view, at = memoryview(body), 0
+    member = None
+    while at < len(view):
+        member = member or begin()
+        piece = view[at : at + _PIECE]
+        if not take(member, piece):
+            return
+        at += len(piece) - len(member.unused_data)
+        if member.eof:
+            member = None
+    if member is not None:
+        raise Malformed(f"the {name} body is cut off")
 
 
 def batch_id(text: str) -> bytes:

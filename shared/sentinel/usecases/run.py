@@ -21,7 +21,9 @@ from sentinel.usecases.execute import Executor
 # One name for all consumers: Redis keeps every name it has heard for good, and a function has a new one at
 # each cold start. Who took a hint shows in the task; when it was taken is all that `claim` asks for.
 CONSUMER = "worker"
-MARGIN = 12 * SECOND  # no new step is begun so shortly before the end: http.call may take 10 s
+# No new step is begun so shortly before the end: `siem.send` may take 45 s, `http.call` 30 s, and a step
+# that is cut off with its process leaves an effect of which nobody knows whether it happened.
+MARGIN = 50 * SECOND
 BATCH = 8
 
 _TASK_ID = re.compile(r"[a-z2-7]{26}")

@@ -8,30 +8,35 @@ stream grow with every sweep.
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from sentinel.core.tasks import QUEUE_GRACE, SECOND, Event, State, Task, abandoned, moved
-from sentinel.errors import Conflict
+from sentinel.errors import Conflict, Tampered
 from sentinel.ports import Doorbell, Queue, Tasks
 from sentinel.usecases.dispatch import hint
 
 MAX_SWEPT = 500
 _LONGEST = 300 * SECOND
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Swept:
     """What one sweep did: tasks hinted again, waits that ended, leases that ran out, lost races.
 
-    `more` says that the bound was reached and another sweep would find more.
+    `tampered` tasks cannot be moved, since their lineage is not what their state says: they are told of, and
+    left to a person. `more` says that the bound was reached and another sweep would find more.
     """
 
     again: int
     woken: int
     abandoned: int
     conflicts: int
+    tampered: int
     more: bool
 
 
@@ -52,15 +57,14 @@ def sweep(
     due = tasks.due(now, limit)
     hints: defaultdict[str, list[str]] = defaultdict(list)
     counts = dict.fromkeys((State.QUEUED, State.WAITING, State.RUNNING), 0)
-    conflicts = 0
+    lost = {"conflicts": 0, "tampered": 0}
     for task in due:
         if task.state.ended or task.due > now:  # a store's index may lag behind
             continue
         after, event = _next(task, now, grace, nonce())
-        try:
-            tasks.move(task, after, event)
-        except Conflict:
-            conflicts += 1
+        why = _move(tasks, task, after, event)
+        if why:
+            lost[why] += 1
             continue
         counts[task.state] += 1
         hints[after.stream].append(task.id)
@@ -69,9 +73,22 @@ def sweep(
         again=counts[State.QUEUED],
         woken=counts[State.WAITING],
         abandoned=counts[State.RUNNING],
-        conflicts=conflicts,
+        **lost,
         more=len(due) >= limit,
     )
+
+
+def _move(tasks: Tasks, task: Task, after: Task, event: Event) -> str:
+    """Write a transition; return why it was not written, "" where it was."""
+    try:
+        tasks.move(task, after, event)
+    except Conflict:
+        return "conflicts"
+    except Tampered as error:
+        # It stays due, at the front: raising would keep every task behind it waiting for good.
+        log.critical("tampered: %s", error)
+        return "tampered"
+    return ""
 
 
 def _next(task: Task, now: int, grace: int, nonce: bytes) -> tuple[Task, Event]:
