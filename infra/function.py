@@ -80,8 +80,8 @@ class Function(Construct):
         acknowledge(
             self.function,
             "AwsSolutions-L1",
-            "The Python is an option (sentinel:python) and by default the one the tests run on; AWS supports "
-            "it for years, and a new one is chosen by changing that, not by upgrading the rules.",
+            "The Python is an option (sentinel:python) and by default one for which all wheels of the layer "
+            "exist; AWS supports it for years, and a new one is chosen by changing that, not by the rules.",
         )
 
     @property

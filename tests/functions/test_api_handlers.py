@@ -230,7 +230,7 @@ def test_a_bad_line_rejects_the_batch(app: App, call: Call) -> None:
     status, told = call("POST", "/v1/entries", b"{}\nnope\n[1]\n{}")
     assert (status, told["error"]) == (400, "Malformed")
     assert [each["line"] for each in told["problems"]] == [2, 3]
-    assert "2 of the lines" in told["message"]
+    assert "2 lines are no entries" in told["message"]
     assert stored(app) == []
 
 
@@ -408,3 +408,24 @@ def test_a_body_that_is_not_base64_is_refused(call: Call) -> None:
     sent = event("POST", "/v1/entries")
     sent["body"] = "%%%"
     assert load("ingest")(sent, None)["statusCode"] == 400
+
+
+def test_a_retry_from_another_address_is_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With several lanes a named instance keeps its lane, and a sender without a name is found again."""
+    monkeypatch.setenv("SENTINEL_HOME", str(tmp_path))
+    monkeypatch.setenv("SENTINEL_LANES", "8")
+    bootstrap.cache_clear()
+    handler, receipts = load("ingest"), []
+    for address in ("10.0.0.1", "10.9.9.9"):
+        sent = event("POST", "/v1/entries", b"{}", headers={"Sentinel-Batch-Id": "b"})
+        sent["requestContext"]["identity"]["sourceIp"] = address
+        receipts.append(orjson.loads(handler(sent, None)["body"]))
+    assert receipts[0] == receipts[1]
+    named = {"Sentinel-Instance": "pod-3"}
+    chains = {
+        orjson.loads(handler(event("POST", "/v1/entries", b"{}", headers=named), None)["body"])["chain"]
+        for _ in range(3)
+    }
+    assert len(chains) == 1
+    assert chains != {"checkout/0"}
+    bootstrap.cache_clear()

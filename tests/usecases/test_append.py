@@ -194,3 +194,23 @@ def test_every_request_fails(
         if not disturbed:
             assert k > 4
             return
+
+
+def test_a_chain_that_is_always_taken_is_said_to_be_busy() -> None:
+    """Who loses every race for longer than its patience is told to come back, instead of trying for ever."""
+    inner = SqliteLedger(":memory:")
+    clock = Clock()
+    rival = appender(inner, clock, seed=5)
+    names = itertools.count(1000)
+
+    class Contended(FaultyLedger):
+        def append(self, segment: Segment) -> None:
+            rival.append(CHAIN, numbered(next(names)))
+            clock.now += SECOND
+            super().append(segment)
+
+    with pytest.raises(Unavailable, match="too many others"):
+        appender(Contended(inner), clock).append(CHAIN, numbered(1))
+    assert appender(inner, clock).append(CHAIN, numbered(1)).count == 2
+    found = entries_of(inner)
+    assert len(found) == len(set(found))

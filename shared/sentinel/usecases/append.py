@@ -23,6 +23,7 @@ HEAD_FRESH = 300 * SECOND  # a head held for longer is read again: old slots lea
 WALK = 2  # slots found taken one after the other before the head is read
 TRIES = 4  # sends of one segment to one slot before the caller is told to come back
 PATIENCE = 5 * SECOND  # after which no further send is begun: whoever waits for the answer gives up, too
+PATIENT_LOSSES = 10  # races lost before patience counts: a slow ledger is not a busy one
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +104,15 @@ class _Append:
         self._batch = batch
         self._within = within
         self._taken = 0
+        self._lost = 0
         self._draft: Draft | None = None
         self._first: int | None = None
 
     def run(self) -> Receipt:
+        begun = self._by.clock()
         while True:
+            if self._lost >= PATIENT_LOSSES and self._by.clock() - begun >= PATIENCE:
+                raise Unavailable("too many others write to this chain at once", 1.0)
             head = self._head()
             found = self._recognise(head)
             if found and found[0].end == found[0].total:
@@ -166,6 +171,7 @@ class _Append:
             if taken.segment.head == segment.head:
                 return segment, after  # it had landed, and only the answer was lost
             self._taken += 1
+            self._lost += 1
             self._by.sleep(self._by.jitter() * 0.01 * 2 ** min(self._taken, 5))
             return None
         self._learn(after)

@@ -209,7 +209,9 @@ class Ingest:
 
     def _append(self, origin: Origin, name: bytes, entries: list[bytes], within: int | None) -> Receipt:
         service = check_service(origin.service)
-        lane = lane_of(origin.instance or origin.address, self.lanes)
+        # Without a name there is no telling whether a sender that moved is the same: its retry must land in
+        # the lane that remembers the batch, so all unnamed ones share lane 0.
+        lane = lane_of(origin.instance, self.lanes) if origin.instance else 0
         batch = Batch(name, entries, origin.context())
         return self.appender.append(chain_id(service, lane), batch, within)
 
