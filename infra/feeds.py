@@ -47,6 +47,7 @@ class Feeds(Construct):
         parallel: int,
     ) -> None:
         super().__init__(scope, construct_id)
+        self.failures: dict[str, aws_sqs.Queue] = {}
         # A segment has up to 350 KB and a batch at most 6 MB: more than 100 records would hardly ever fit.
         # One batch at a time a shard keeps up with what one shard takes in (rules match faster than a lane
         # can be written) and leaves counters uncontended; `sentinel:detect_parallelism` raises it, and order
@@ -66,7 +67,7 @@ class Feeds(Construct):
         pace: Pace,
         pattern: Mapping[str, object] | None,
     ) -> None:
-        queue = self._queue(name)
+        queue = self.failures[name] = self._queue(name)
         mapping = aws_lambda.EventSourceMapping(
             self,
             name,

@@ -7,6 +7,7 @@ from typing import Any
 from aws_cdk import App, CfnOutput, Environment, RemovalPolicy, Stack, Tags, aws_iam, aws_kms
 from constructs import Construct
 
+from infra.alarms import Alarms
 from infra.api import Api
 from infra.config import Deployment
 from infra.feeds import Feeds
@@ -27,6 +28,15 @@ class StateStack(Stack):
         self.key = self._make_key(deployment) if deployment.customer_key else None
         self.ledger = Ledger(self, "Ledger", deployment, self.key)
         self.tasks = Tasks(self, "Tasks", deployment, self.key)
+        tables = {
+            "ledger": self.ledger.table,
+            "tasks": self.tasks.tasks,
+            "catalog": self.tasks.catalog,
+            "counters": self.tasks.counters,
+        }
+        for name, table in tables.items():
+            variable = f"SENTINEL_{name.upper()}_TABLE"
+            CfnOutput(self, f"{name.title()}Name", value=table.table_name, description=variable)
 
     def _make_key(self, deployment: Deployment) -> aws_kms.Key:
         key = aws_kms.Key(
@@ -86,8 +96,9 @@ class ServiceStack(Stack):
         platform = Platform(deployment, Layers(self, "Layers", deployment), placement, state.key)
         functions = Functions(self, "Functions", platform, state.ledger, state.tasks, redis)
         self.functions = functions
-        Feeds(self, "Feeds", functions, state.ledger, state.tasks, deployment.detect_parallelism)
+        feeds = Feeds(self, "Feeds", functions, state.ledger, state.tasks, deployment.detect_parallelism)
         Schedules(self, "Schedules", functions)
+        Alarms(self, "Alarms", deployment, functions, feeds)
         api = Api(self, "Api", platform, functions.by_verb)
         CfnOutput(self, "Url", value=api.api.url, description="Where the API answers")
 

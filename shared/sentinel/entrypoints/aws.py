@@ -32,12 +32,12 @@ def api_gateway(function: str, bootstrap: Bootstrap) -> Handler:
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         with observe.call(function, context):
-            return reply(_answer(bootstrap, event))
+            return reply(_answer(function, bootstrap, event))
 
     return handler
 
 
-def _answer(bootstrap: Bootstrap, event: dict[str, Any]) -> Response:
+def _answer(function: str, bootstrap: Bootstrap, event: dict[str, Any]) -> Response:
     from sentinel.entrypoints.api import endpoint
 
     try:
@@ -46,6 +46,7 @@ def _answer(bootstrap: Bootstrap, event: dict[str, Any]) -> Response:
     except SentinelError as error:
         if isinstance(error, Tampered):
             log.critical("tampered: %s", error)
+            observe.count(function, "tampered", 1)
         return error_response(error)
     except Exception:
         # The last line of defence: the caller learns nothing of our insides, the log says where it broke.

@@ -1,0 +1,64 @@
+"""The alarms: what a person has to look at, and nothing else.
+
+A damaged ledger or task (`tampered`, a metric of the functions, 0 while all is well), records that a feed
+gave up, a feed that falls behind, and functions that fail. They go to the topic of `sentinel:alarm_topic`;
+without one they only show.
+"""
+
+from __future__ import annotations
+
+from aws_cdk import Duration, aws_cloudwatch, aws_cloudwatch_actions, aws_sns
+from constructs import Construct
+
+from infra.config import Deployment
+from infra.feeds import Feeds
+from infra.functions import Functions
+
+NAMESPACE = "Sentinel"  # as `entrypoints.observe` has it
+BEHIND = Duration.minutes(10)
+PERIOD = Duration.minutes(5)
+
+
+class Alarms(Construct):
+    """Alarms on the metrics of the service stack."""
+
+    def __init__(
+        self, scope: Construct, construct_id: str, deployment: Deployment, functions: Functions, feeds: Feeds
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self._actions: list[aws_cloudwatch.IAlarmAction] = []
+        if deployment.alarm_topic:
+            topic = aws_sns.Topic.from_topic_arn(self, "Topic", deployment.alarm_topic)
+            self._actions.append(aws_cloudwatch_actions.SnsAction(topic))
+        for verb, each in functions.by_verb.items():
+            name = verb.title().replace("_", "")
+            self._alarm(f"{name}Tampered", self._tampered(verb), f"{verb} met stored data that was changed")
+            self._alarm(f"{name}Errors", each.function.metric_errors(period=PERIOD), f"{verb} fails")
+        for name, queue in feeds.failures.items():
+            depth = queue.metric_approximate_number_of_messages_visible(period=PERIOD, statistic="Maximum")
+            self._alarm(f"{name}GaveUp", depth, f"{name.lower()} gave records up; they are in {name}Failures")
+        for verb in ("detect", "dispatch"):
+            age = functions.by_verb[verb].function.metric("IteratorAge", period=PERIOD, statistic="Maximum")
+            self._alarm(f"{verb.title()}Behind", age, f"{verb} falls behind", BEHIND.to_milliseconds())
+
+    def _tampered(self, verb: str) -> aws_cloudwatch.Metric:
+        return aws_cloudwatch.Metric(
+            namespace=NAMESPACE,
+            metric_name="tampered",
+            dimensions_map={"service": verb},
+            period=PERIOD,
+            statistic="Sum",
+        )
+
+    def _alarm(self, name: str, metric: aws_cloudwatch.IMetric, says: str, threshold: float = 1) -> None:
+        alarm = aws_cloudwatch.Alarm(
+            self,
+            name,
+            metric=metric,
+            threshold=threshold,
+            evaluation_periods=1,
+            comparison_operator=aws_cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            treat_missing_data=aws_cloudwatch.TreatMissingData.NOT_BREACHING,
+            alarm_description=f"Sentinel: {says}",
+        )
+        alarm.add_alarm_action(*self._actions)
