@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import zstandard
@@ -12,6 +13,7 @@ from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.adapters.sqlite_tasks import SqliteTasks
 from sentinel.core import chain as hashing
 from sentinel.core.segment import Segment
+from sentinel.core.tasks import State, Task, born
 from sentinel.errors import Missing, Tampered
 from sentinel.usecases.inspect import Inspect, exported
 from tests.chains import grow
@@ -101,3 +103,28 @@ def test_an_unknown_chain_is_missing() -> None:
         list(inspecting([]).export("x/0"))
     with pytest.raises(Missing, match="no chain x/0"):
         inspecting([]).head("x/0")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"state": State.FAILED},
+        {"recipe": "other"},
+        {"recipe_digest": "00"},
+        {"cause": {"rule": "r", "fingerprint": "f", "entries": [{"chain": "s/0", "seq": 9}]}},
+    ],
+    ids=lambda each: next(iter(each)),
+)
+def test_a_task_must_agree_with_its_lineage(change: dict[str, Any]) -> None:
+    """The row of a task is not hashed; what it says of state, recipe and cause is held against what is."""
+    cause = {"rule": "r", "fingerprint": "f", "entries": [{"chain": "s/0", "seq": 1}]}
+    unborn = Task("t", "a", 1, "d", State.QUEUED, 0, 0, 0, 0, "siem", 5, 6, cause)
+    task, event = born(unborn, bytes(32), {"recipe": "a", "version": 1, "digest": "d", **cause})
+    tasks = SqliteTasks(":memory:")
+    tasks.create(task, event)
+    inspect = Inspect(SqliteLedger(":memory:"), lambda: tasks)
+    assert inspect.task("s", "t")["state"] == "queued"
+    forged = SqliteTasks(":memory:")
+    forged.create(replace(task, **change), event)
+    with pytest.raises(Tampered, match=f"do not agree on {'state|recipe|digest|entries'}"):
+        Inspect(SqliteLedger(":memory:"), lambda: forged).task(None, "t")

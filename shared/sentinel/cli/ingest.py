@@ -42,6 +42,7 @@ class Stored:
     sent: int = 0
     batches: int = 0
     problems: list[dict[str, object]] = field(default_factory=list)
+    form: str = "text"
 
     def refuse(self, problems: list[dict[str, object]], count: int) -> None:
         """Note refused lines."""
@@ -99,7 +100,7 @@ def store(producer: Producer, source: str, form: str, home: Path, *, progress: b
         beginning, read = _stream(0 if source == "-" else os.open(path, os.O_RDONLY))
         _refuse_packed(beginning)
         chosen = lines.looks_like(beginning, False) if form == "auto" else form
-        stored = Stored(Mark())
+        stored = Stored(Mark(), form=chosen)
         return _send_all(producer, lines.Cutter(chosen, path.name).batches(read), stored, lambda: None)
     marks = Bookmarks(home / "ingest")
     with path.open("rb") as file:
@@ -119,7 +120,7 @@ def store(producer: Producer, source: str, form: str, home: Path, *, progress: b
         except Unavailable as error:
             raise _stuck(error, Stored(mark)) from None
         cutter = lines.Cutter(chosen, path.name, prefix, mark.offset, mark.line)
-        stored = Stored(mark)
+        stored = Stored(mark, form=chosen)
         with _bar(path.stat().st_size, mark.offset, progress) as bar:
 
             def done() -> None:
@@ -235,6 +236,7 @@ def summary(stored: Stored, home: Path) -> dict[str, Any]:
     """Return the final account: of the whole log, what was stored earlier included."""
     mark = stored.mark
     return {
+        "format": stored.form,
         "entries": mark.entries,
         "sent": stored.sent,
         "segments": segments(home, mark.ranges),
@@ -269,7 +271,7 @@ def _tell(told: dict[str, Any]) -> None:
     if told["refused"]:
         echo(f"{told['refused']:,} lines were refused; the others are stored", file=sys.stderr)
     earlier = told["entries"] - told["sent"]
-    parts = [f"{told['entries']:,} entries"]
+    parts = [f"{told['entries']:,} entries as {told['format']}"]
     if told["segments"] is not None:
         parts.append(f"{told['segments']:,} {'segment' if told['segments'] == 1 else 'segments'}")
     if earlier:

@@ -6,12 +6,12 @@ Verification and export work on the ledger alone and trust no stored head: they 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sentinel.core.chain import genesis, service_of
 from sentinel.core.segment import Segment
-from sentinel.core.tasks import State, Task, verify_lineage
+from sentinel.core.tasks import State, Task, lineage_chain, verify_lineage
 from sentinel.core.verify import Verifier
 from sentinel.errors import Malformed, Missing, Tampered
 from sentinel.ports import Ledger, Tasks
@@ -123,12 +123,32 @@ class Inspect:
             raise Missing(f"there is no task {task_id}")
         events = stored.lineage(task.id)
         verify_lineage(task.id, events, task.head)
+        _follows(task, [event.body for event in events])
         return {
             **summary(task),
             "cause": dict(task.cause),
             "results": dict(task.results),
             "lineage": [{**event.body, "head": event.head.hex()} for event in events],
         }
+
+
+def _follows(task: Task, bodies: Sequence[Mapping[str, object]]) -> None:
+    """Check what the task's row says against its lineage, which alone is hashed. Raises `Tampered`."""
+    born, newest = bodies[0], bodies[-1]["event"]
+    told = {
+        "recipe": task.recipe,
+        "version": task.recipe_version,
+        "digest": task.recipe_digest,
+        "rule": task.cause.get("rule"),
+        "fingerprint": task.cause.get("fingerprint"),
+        "entries": task.cause.get("entries"),
+    }
+    wrong = [name for name, value in told.items() if name in born and born[name] != value]
+    if newest in {state.value for state in State} and newest != task.state.value:
+        wrong.append("state")
+    if wrong:
+        why = f"its row and its lineage do not agree on {', '.join(wrong)}"
+        raise Tampered(lineage_chain(task.id), len(bodies) - 1, "state", why)
 
 
 def services_of(task: Task) -> set[str]:
