@@ -30,6 +30,7 @@ class SentinelHandler(logging.Handler):
         super().__init__()
         self._url = f"{url}/v1/entries?partial=true"
         self._service = service
+        self._instance = f"{service}-{uuid4().hex[:8]}"  # one run of the program: what it does wrong is its own
         self._queue: queue.Queue[bytes | None] = queue.Queue(MAX_QUEUED)
         self.dropped = 0
         self.stored = 0
@@ -63,6 +64,7 @@ class SentinelHandler(logging.Handler):
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
+            "instance": self._instance,
         }
         told |= {name: value for name, value in vars(record).items() if name not in _PLAIN}
         if record.exc_info and record.exc_info[0]:

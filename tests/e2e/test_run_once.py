@@ -90,6 +90,8 @@ def test_the_shop_fails_for_real_and_sentinel_sees_it(tmp_path: Path) -> None:
     for word in ("up", "stored", "matched", "task", "delivered", "verified", "checked"):
         assert word in words
     assert "http 201" in done.stdout
+    again = figures(once(tmp_path / "home"))
+    assert again["deliveries"] >= 3, "another run of the shop is another incident"
 
 
 def test_it_stays_up_until_ctrl_c(tmp_path: Path) -> None:
