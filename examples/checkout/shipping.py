@@ -30,7 +30,9 @@ class SentinelHandler(logging.Handler):
         super().__init__()
         self._url = f"{url}/v1/entries?partial=true"
         self._service = service
-        self._instance = f"{service}-{uuid4().hex[:8]}"  # one run of the program: what it does wrong is its own
+        self._instance = (
+            f"{service}-{uuid4().hex[:8]}"  # one run of the program: what it does wrong is its own
+        )
         self._queue: queue.Queue[bytes | None] = queue.Queue(MAX_QUEUED)
         self.dropped = 0
         self.stored = 0
