@@ -6,6 +6,7 @@ Each function takes records in order and returns how many it finished; Lambda re
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 from sentinel.entrypoints import observe
@@ -14,35 +15,57 @@ from sentinel.errors import Tampered, Unavailable
 
 if TYPE_CHECKING:
     from sentinel.bootstrap import App
+    from sentinel.core.segment import Segment
+
+SLICE = 5_000  # entries that detection is given at once
+SECONDS = 300.0  # after so long what is finished is reported; a slice takes less than the function still has
 
 log = logging.getLogger("sentinel.feeds")
 
 
 def detect(app: App, records: list[dict[str, Any]]) -> int:
-    """Give new segments to detection, and raise the alarm for every other change of the ledger."""
+    """Give new segments to detection, and raise the alarm for every other change of the ledger.
+
+    Works in slices: what is finished counts, also when a later slice finds a store away or time is up.
+    """
+    begun = time.monotonic()
+    done = 0
+    while done < len(records) and (not done or time.monotonic() - begun < SECONDS):
+        segments, end = _slice(records, done)
+        try:
+            found = app.detector.detect(segments)
+        except Unavailable as error:
+            log.warning("detection will be tried again: %s", error)
+            return done
+        except Tampered as error:
+            # All other segments were worked through, and trying again mends nothing: page someone, and go on.
+            _alarm(error)
+        else:
+            told = {"entries": found.entries, "matches": found.matches, "tasks": len(found.tasks)}
+            for name, value in told.items():
+                observe.count("detect", name, value)
+        done = end
+    return done
+
+
+def _slice(records: list[dict[str, Any]], at: int) -> tuple[list[Segment], int]:
+    """Return the segments of the next records, some thousand entries or one segment, and where they end."""
     from sentinel.adapters.dynamodb_ledger import from_item
 
-    segments = []
-    for record in records:
+    segments: list[Segment] = []
+    size = 0
+    while at < len(records) and size < SLICE:
+        record = records[at]
+        at += 1
         if record["eventName"] != "INSERT":
             _tripped(record)
             continue
         try:
             segments.append(from_item(image(record["dynamodb"]["NewImage"])))
+            size += segments[-1].count
         except Tampered as error:
             _alarm(error)
-    try:
-        found = app.detector.detect(segments)
-    except Unavailable as error:
-        log.warning("detection will be tried again: %s", error)
-        return 0
-    except Tampered as error:
-        # All other segments were worked through, and trying again mends nothing: page someone, and go on.
-        _alarm(error)
-        return len(records)
-    for name, value in (("entries", found.entries), ("matches", found.matches), ("tasks", len(found.tasks))):
-        observe.count("detect", name, value)
-    return len(records)
+    return segments, at
 
 
 def _tripped(record: dict[str, Any]) -> None:
