@@ -6,8 +6,7 @@ disk. In the same run the same lines go into a SQLite table of the same settings
 transactions of 500. The rounds alternate, and the medians count. Detection runs behind the posts, with no
 rules in force; it is waited for before each round of inserts. Afterwards every chain is verified.
 
-The entries are real lines (`../shared/data/loghub`) in JSON; where those are absent, made ones, and it says
-so.
+The entries are those of `benchmarks.lines`, and it says where they come from.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import random
 import shutil
 import sqlite3
 import statistics
@@ -28,6 +26,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from benchmarks.lines import entries
 from benchmarks.report import report
 from sentinel.adapters.sqlite_cursors import SqliteCursors
 from sentinel.adapters.sqlite_ledger import SqliteLedger
@@ -37,7 +36,7 @@ from sentinel.local.supervisor import Supervisor, settings_for
 from sentinel.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA = ROOT.parent / "shared" / "data" / "loghub"
+LINES = 20_000
 BATCH = 500
 PRODUCERS = 8
 BATCHES = 200  # a round: 100,000 entries
@@ -45,38 +44,9 @@ ROUNDS = 3
 TARGETS: dict[str, dict[str, float]] = {"ratio_to_plain_inserts": {"at_least": 0.5}}
 
 
-def entries() -> list[bytes]:
-    """Return entries of about 300 bytes; a multiple of a batch."""
-    lines = [
-        line.decode(errors="replace")
-        for path in sorted(DATA.glob("*/*_2k.log"))
-        for line in path.read_bytes().splitlines()
-    ]
-    if not lines:
-        print("no real lines at ../shared/data/loghub: made ones are used")
-        luck = random.Random(1)
-        words = [f"{luck.getrandbits(40):x}" for _ in range(2000)]
-        lines = [" ".join(luck.choices(words, k=12)) for _ in range(20_000)]
-    found = [_entry(number, line) for number, line in enumerate(lines)]
-    return found[: len(found) // BATCH * BATCH]
-
-
-def _entry(number: int, line: str) -> bytes:
-    about = {
-        "timestamp": f"2026-01-01T00:00:00.{number % 1_000_000:06d}Z",
-        "level": "INFO",
-        "logger": "app.requests",
-        "host": f"web-{number % 40:03d}.example.net",
-        "thread": f"worker-{number % 16}",
-        "message": line[:180],
-        "line": number,
-    }
-    return json.dumps(about).encode()
-
-
 def batches() -> list[bytes]:
     """Return the bodies that are posted."""
-    found = entries()
+    found, _ = entries(LINES)
     return [b"\n".join(found[at : at + BATCH]) for at in range(0, len(found), BATCH)]
 
 
@@ -166,7 +136,8 @@ def quiet(tree: Supervisor) -> None:
 
 def measured(folder: Path) -> int:
     """Run the rounds in a folder."""
-    rows = entries()
+    rows, source = entries(LINES)
+    print(f"entries: {source}")
     settings = settings_for(folder / "home", Settings(log_level="WARNING"))
     plain = Plain(folder / "plain.db")
     ours, theirs = [], []
