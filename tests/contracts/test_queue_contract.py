@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,22 +13,6 @@ from sentinel.adapters.redis_streams import GROUP, RedisQueue, connect
 from sentinel.errors import Unavailable
 from sentinel.ports import Hint
 from tests.valkey import Valkey, running
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """Run one server for all of these tests."""
-    with running(tmp_path_factory.mktemp("valkey")) as found:
-        yield found
-
-
-@pytest.fixture
-def client(server: Valkey) -> Iterator[redis.Redis]:
-    """Connect to the server, emptied."""
-    made = connect(server.url)
-    made.flushall()
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import redis
 
 from sentinel.actions.http_call import HttpInputs
 from sentinel.actions.siem_send import BUDGET
-from sentinel.adapters.redis_streams import RedisQueue, connect
+from sentinel.adapters.redis_streams import RedisQueue
 from sentinel.adapters.task_json import task_to_json
 from sentinel.core.steps import Again, Done, Failed
 from sentinel.core.tasks import LEASE, QUEUE_GRACE, SECOND, EffectState, State, Task
@@ -23,25 +23,8 @@ from sentinel.siem.splunk import SplunkConfig
 from sentinel.usecases.dispatch import Change, dispatch
 from sentinel.usecases.run import MARGIN, drain
 from tests.scenario import Target, World, correlation, recipe, rule
-from tests.valkey import Valkey, running
 
 BOOM = b'{"message": "boom"}'
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """Run one server for all of these tests."""
-    with running(tmp_path_factory.mktemp("valkey")) as found:
-        yield found
-
-
-@pytest.fixture
-def client(server: Valkey) -> Iterator[redis.Redis]:
-    """Connect to the server, emptied."""
-    made = connect(server.url)
-    made.flushall()
-    yield made
-    made.close()
 
 
 @pytest.fixture
