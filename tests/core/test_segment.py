@@ -94,6 +94,22 @@ def test_time_never_runs_backwards() -> None:
     assert (first.t, second.t) == (500, 500)
 
 
+@pytest.mark.parametrize("t", [999, -1, 1 << 64])
+def test_a_segment_older_than_the_one_before_is_damage(t: int) -> None:
+    """A time that runs backwards, or is none, is found even where somebody sealed it well."""
+    first = grow(CHAIN, [[b"{}"]])[0]
+    assert first.t == 1_000
+    head = replace(Head.after(first), t=0)
+    if 0 <= t < 1 << 64:
+        second, _ = batch(2, [b"{}"]).draft(0, b"n" * 32).place(CHAIN, head, t)
+    else:
+        second, _ = batch(2, [b"{}"]).draft(0, b"n" * 32).place(CHAIN, Head.after(first), 1_000)
+        second = replace(second, t=t)
+    with pytest.raises(Tampered) as found:
+        verify([first, second])
+    assert (found.value.seq, found.value.kind) == (1, "time")
+
+
 # Each operation damages a chain at a place and says at which entry it must be found, by which kinds.
 # None means that the chain is too short for it.
 Damage = tuple[list[Segment], int, set[str]] | None

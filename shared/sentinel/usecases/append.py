@@ -167,9 +167,8 @@ class _Append:
         try:
             self._send(segment)
         except SlotTaken as taken:
+            # Also where it is this very segment, which had landed: it is recognised by its batch id like any.
             self._learn(Head.after(taken.segment))
-            if taken.segment.head == segment.head:
-                return segment, after  # it had landed, and only the answer was lost
             self._taken += 1
             self._lost += 1
             self._by.sleep(self._by.jitter() * 0.01 * 2 ** min(self._taken, 5))
