@@ -269,9 +269,11 @@ def _tell(told: dict[str, Any]) -> None:
     for problem in told["problems"]:
         echo(f"refused: line {problem['line']:,}: {plain(problem['reason'])}", file=sys.stderr)
     if told["refused"]:
-        echo(f"{told['refused']:,} lines were refused; the others are stored", file=sys.stderr)
+        lines_were = "line was" if told["refused"] == 1 else "lines were"
+        echo(f"{told['refused']:,} {lines_were} refused; the others are stored", file=sys.stderr)
     earlier = told["entries"] - told["sent"]
-    parts = [f"{told['entries']:,} entries as {told['format']}"]
+    entries = "entry" if told["entries"] == 1 else "entries"
+    parts = [f"{told['entries']:,} {entries} as {told['format']}"]
     if told["segments"] is not None:
         parts.append(f"{told['segments']:,} {'segment' if told['segments'] == 1 else 'segments'}")
     if earlier:
