@@ -33,6 +33,7 @@ class StateStack(Stack):
             "tasks": self.tasks.tasks,
             "catalog": self.tasks.catalog,
             "counters": self.tasks.counters,
+            "registry": self.tasks.registry,
         }
         for name, table in tables.items():
             variable = f"SENTINEL_{name.upper()}_TABLE"

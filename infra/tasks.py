@@ -12,7 +12,7 @@ from sentinel.adapters.dynamodb_tables import TABLES
 
 
 class Tasks(Construct):
-    """`tasks`, `catalog` and `counters` are the three tables."""
+    """`tasks`, `catalog`, `counters` and `registry` are the tables beside the ledger."""
 
     def __init__(
         self, scope: Construct, construct_id: str, deployment: Deployment, key: aws_kms.IKey | None
@@ -21,6 +21,7 @@ class Tasks(Construct):
         self.tasks = make_table(self, "Tasks", TABLES["tasks"], deployment, key)
         self.catalog = make_table(self, "Catalog", TABLES["catalog"], deployment, key)
         self.counters = make_table(self, "Counters", TABLES["counters"], deployment, key)
+        self.registry = make_table(self, "Registry", TABLES["registry"], deployment, key)
         if not TABLES["counters"].recover:
             acknowledge(
                 self.counters,

@@ -17,7 +17,8 @@ PACKAGE = ROOT / "shared" / "sentinel"
 CORE = {"errors", "core"}
 PORTS = CORE | {"ports"}
 ACTIONS = PORTS | {"siem", "actions"}
-BOOTSTRAP = ACTIONS | {"usecases", "adapters", "settings", "bootstrap"}
+WIRING = ACTIONS | {"webhooks", "usecases", "adapters", "settings", "wiring"}
+BOOTSTRAP = WIRING | {"bootstrap", "bootstrap_doors"}
 ENTRYPOINTS = BOOTSTRAP | {"entrypoints", "routes"}
 RINGS = {
     "errors": set[str](),
@@ -27,15 +28,30 @@ RINGS = {
     "ports": PORTS,
     "usecases": PORTS | {"usecases"},
     "siem": PORTS | {"siem"},
+    "webhooks": PORTS | {"webhooks"},
     "adapters": PORTS | {"adapters"},
     "actions": ACTIONS,
+    "wiring": WIRING,
+    "bootstrap_doors": BOOTSTRAP,
     "bootstrap": BOOTSTRAP,
     "entrypoints": ENTRYPOINTS,
     "local": ENTRYPOINTS | {"local"},
     "cli": ENTRYPOINTS | {"local", "cli"},
 }
 # The pure libraries that the core may use, beside the standard library.
-PURE = {"orjson", "zstandard", "pydantic", "pydantic_core", "yaml", "sigma", "re2", "opentelemetry", "google"}
+PURE = {
+    "orjson",
+    "zstandard",
+    "cryptography",
+    "joserfc",
+    "pydantic",
+    "pydantic_core",
+    "yaml",
+    "sigma",
+    "re2",
+    "opentelemetry",
+    "google",
+}
 # Parts of the standard library that reach outside, and so are no business of the core's.
 OUTSIDE = {
     "asyncio",
@@ -55,6 +71,8 @@ OUTSIDE |= {"sqlite3", "ssl", "subprocess", "tempfile", "time", "urllib"}
 HEAVY = {
     "boto3",
     "botocore",
+    "cryptography",
+    "joserfc",
     "redis",
     "pydantic",
     "sigma",

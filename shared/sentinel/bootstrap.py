@@ -14,10 +14,9 @@ import secrets
 import time
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sentinel.errors import Malformed
+from sentinel.bootstrap_doors import Doors
 from sentinel.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
         Http,
         Ledger,
         Queue,
-        Secrets,
         Tasks,
     )
     from sentinel.usecases.append import Appender
@@ -42,42 +40,8 @@ if TYPE_CHECKING:
     from sentinel.usecases.playbook import Playbook
 
 
-class App:
+class App(Doors):
     """One process's adapters and use cases, each made on first use."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-
-    @property
-    def local(self) -> bool:
-        """Whether data is on this machine."""
-        return not self.settings.ledger_table
-
-    @property
-    def home(self) -> Path:
-        """The folder of local data."""
-        return Path(self.settings.home)
-
-    @cached_property
-    def dynamodb(self) -> Any:
-        """The DynamoDB client. Few retries: each is a slot tried again, and the caller retries too."""
-        return self._aws("dynamodb")
-
-    def _aws(self, service: str) -> Any:
-        # botocore's own session: importing boto3 itself costs a cold start some 60 ms and adds nothing here.
-        import botocore.session
-        from botocore.config import Config
-
-        config = Config(
-            connect_timeout=2,
-            # An ingest reads once and writes once at least, and answers before its time is up even then.
-            read_timeout=3,
-            retries={"mode": "standard", "total_max_attempts": 2},
-            tcp_keepalive=True,
-            max_pool_connections=32,
-            parameter_validation=False,  # our own typed code makes the parameters; DynamoDB checks them too
-        )
-        return botocore.session.get_session().create_client(service, config=config)
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -147,18 +111,9 @@ class App:
     @cached_property
     def queue(self) -> Queue:
         """The streams of hints. Raises `Malformed` where no Redis is set."""
-        from sentinel.adapters.redis_streams import RedisQueue, connect
+        from sentinel.adapters.redis_streams import RedisQueue
 
-        to = self.settings
-        if not to.redis_url:
-            raise Malformed("SENTINEL_REDIS_URL is not set: workers need a Redis or Valkey")
-        password = self.secrets.get(to.redis_secret) if to.redis_secret else None
-        credentials = None
-        if to.redis_user:
-            from sentinel.adapters.elasticache_iam import IamCredentials
-
-            credentials = IamCredentials(to.redis_user, to.redis_cache, time.time_ns)
-        return RedisQueue(connect(to.redis_url, to.redis_cluster, credentials, password))
+        return RedisQueue(self.redis)
 
     @cached_property
     def doorbell(self) -> Doorbell:
@@ -167,17 +122,6 @@ class App:
 
         functions = parse_functions(self.settings.worker_functions)
         return LambdaDoorbell(self._aws("lambda"), functions) if functions else NoDoorbell()
-
-    @cached_property
-    def secrets(self) -> Secrets:
-        """Looks secrets up by name."""
-        if self.local:
-            from sentinel.adapters.secrets_file import FileSecrets
-
-            return FileSecrets(self.home / "secrets")
-        from sentinel.adapters.secrets_aws import AwsSecrets
-
-        return AwsSecrets(self._aws("secretsmanager"), self.settings.secret_prefix)
 
     @cached_property
     def http(self) -> Http:

@@ -12,6 +12,7 @@
     │   ├── Missing              no such thing (404)
     │   └── Conflict             the thing is in a state that does not allow this (409)
     ├── Unavailable              try again after `retry_after` seconds (503)
+    │   └── Limited              over the caller's own limit (429)
     └── Tampered                 a stored chain does not verify: never retry, never swallow, page someone
 
 Messages are written for the caller and never hold entry bodies, secrets or tokens.
@@ -72,6 +73,14 @@ class Unavailable(SentinelError):
     def __init__(self, message: str, retry_after: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Limited(Unavailable):
+    """The caller is over a limit of its own. `limits` are the answer's `RateLimit*` headers."""
+
+    def __init__(self, message: str, retry_after: float, limits: Mapping[str, str] | None = None) -> None:
+        super().__init__(message, retry_after)
+        self.limits = dict(limits or {})
 
 
 @dataclass

@@ -1,26 +1,50 @@
-"""The routes of the service API: the one list that CDK, the local gateway and the tests build from."""
+"""The routes of both APIs: the lists that CDK, the local gateway and the tests build from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Door = Literal["token", "key", "certificate", "signature", "open"]
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """One method of one path. `function` is the folder below `functions/` that answers it.
 
-    `path` is in API Gateway's notation: `{name}` is one segment.
+    `path` is in API Gateway's notation: `{name}` is one segment, `{name+}` one or more. `method` may be
+    `ANY`. `door` says what a caller has to bring:
+
+    - `token`: a client certificate and an access token that is bound to it, with `scope` where one is named;
+    - `key`: a client certificate and the service's API key;
+    - `certificate`: a client certificate, as everything on the service API needs one;
+    - `signature`: what the webhook's source proves itself with;
+    - `open`: nothing.
     """
 
     method: str
     path: str
     function: str
+    scope: str = ""
+    door: Door = "token"
 
 
+# The service API: behind mutual TLS as a whole.
 ROUTES: tuple[Route, ...] = (
-    Route("POST", "/v1/entries", "ingest"),
-    Route("POST", "/v1/logs", "ingest"),
-    Route("GET", "/v1/chains", "control"),
-    Route("GET", "/v1/tasks", "control"),
-    Route("GET", "/v1/tasks/{task}", "control"),
+    Route("POST", "/v1/entries", "ingest", "ingest"),
+    Route("POST", "/v1/logs", "ingest", "ingest"),
+    Route("GET", "/v1/chains", "control", "ingest"),
+    Route("GET", "/v1/tasks", "control", "tasks:read"),
+    Route("GET", "/v1/tasks/{task}", "control", "tasks:read"),
+    Route("GET", "/v1/services", "control", "admin"),
+    Route("POST", "/v1/certificate", "certify"),
+    Route("ANY", "/v1/proxy/{upstream}/{path+}", "proxy", "proxy"),
+    Route("POST", "/v1/token", "token", door="key"),
+    Route("GET", "/.well-known/jwks.json", "token", door="certificate"),
+)
+
+# The webhook API: its senders have no certificates.
+HOOK_ROUTES: tuple[Route, ...] = (
+    Route("POST", "/hooks/{source}/{hook}", "receive", door="signature"),
+    Route("GET", "/.well-known/jwks.json", "token", door="open"),
 )

@@ -39,6 +39,28 @@ class Settings:
     lanes: int = _setting(1, "chains a service is spread over, 1 to 64")
     http_hosts: str = _setting("", "hosts that steps may call, comma separated; *.example.com for all below")
     http_private: bool = _setting(False, "whether steps may call loopback and private addresses")
+    registry_table: str = _setting("", "DynamoDB table of services, keys, certificates and hooks")
+    issuer: str = _setting("https://sentinel.local", "issuer of the access tokens: https, no path but `/`")
+    audience: str = _setting("sentinel", "audience that access tokens must name")
+    trust_domain: str = _setting("sentinel.local", "SPIFFE trust domain of the own CA's certificates")
+    signing_secret: str = _setting("signing-keys", "name of the secret with the keys that sign access tokens")
+    door_prefix: str = _setting("", "prefix of the names of the doors' own secrets")
+    ca_key: str = _setting("", "KMS key of the own CA; empty: a sealed file below `home`")
+    ca_secret: str = _setting("ca-passphrase", "name of the secret that unseals the own CA's file")
+    key_prefix: str = _setting("services.", "what the names of secrets with API keys begin with")
+    hook_prefix: str = _setting("hooks.", "what the names of secrets of webhooks begin with")
+    oidc_issuers: str = _setting("", "outside issuers as issuer=audience, comma separated; empty: none")
+    client_certificate_header: str = _setting(
+        "", "header with the certificate that a proxy in front verified; empty: headers are never believed"
+    )
+    door_seconds: int = _setting(10, "how long a door uses what it read of the registry, 0 to 60")
+    limits: bool = _setting(True, "whether services are held to the limits of their tiers")
+    proxy: str = _setting("", "upstreams as name=https://host:port/path, comma separated; empty: none")
+    proxy_seconds: int = _setting(25, "how long an upstream may take to answer, in seconds")
+    proxy_bytes: int = _setting(4_000_000, "largest body that is passed on, either way, in bytes")
+    truststore: str = _setting("", "s3://bucket/key of the trust store; empty: a file below `home`")
+    domain: str = _setting("", "custom domain of the service API, whose trust store is kept up to date")
+    usage_plans: str = _setting("", "tier=usage plan pairs of API Gateway, comma separated; empty: none")
     worker_functions: str = _setting("", "stream=function pairs that dispatch wakes, comma separated")
     catalog_seconds: int = _setting(30, "how long rules and recipes are used before asking for newer ones")
     drain_block_ms: int = _setting(0, "how long a worker waits for its first hint, in milliseconds")
@@ -55,6 +77,8 @@ class Settings:
         settings = cls(**found)  # type: ignore[arg-type]
         if not 1 <= settings.lanes <= 64:
             raise Malformed(f"{PREFIX}LANES is {settings.lanes}; it may be 1 to 64")
+        if not 0 <= settings.door_seconds <= 60:
+            raise Malformed(f"{PREFIX}DOOR_SECONDS is {settings.door_seconds}; it may be 0 to 60")
         if settings.log_level not in LOG_LEVELS:
             raise Malformed(f"{PREFIX}LOG_LEVEL is one of {', '.join(LOG_LEVELS)}")
         if settings.redis_url and not settings.redis_url.startswith(REDIS_SCHEMES):

@@ -75,6 +75,7 @@ TABLES: Mapping[str, Table] = {
     "catalog": Table(Key("kind", "S"), Key("id", "S")),
     # Lost counters only forget what was counted in windows that are still open: not worth a recovery.
     "counters": Table(Key("key", "S"), ttl="expires", recover=False),
+    "registry": Table(Key("kind", "S"), Key("id", "S"), ttl="expires"),
 }
 
 # For the event source mapping of dispatch: tasks that have just become queued.

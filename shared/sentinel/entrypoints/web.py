@@ -5,6 +5,7 @@ Nothing here knows API Gateway, Lambda or a socket: `aws.py` turns events into a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -17,14 +18,22 @@ from sentinel import errors
 class Identity:
     """Who sends a request, as the door in front of us established it; never taken from the body.
 
-    `service` is the service id. `subject` and `certificate` are the token's subject and the certificate's
-    SHA-256 thumbprint where there were any. `address` is the sender's IP address.
+    `service` is the service id; empty where a door lets strangers in (`Route.door` `key`, `certificate`,
+    `signature`, `open`), whose function finds out itself. `subject` is the token's subject, `certificate` the
+    client certificate's thumbprint (SHA-256 of its DER form, base64url without padding, as in `x5t#S256`).
+    `scopes` are what the token allows, `tier` names the limits (`core.access.TIERS`), `lanes` is how many
+    chains the service is spread over (0: the deployment's own number). `address` is the sender's IP address,
+    `pem` the client certificate as the TLS layer verified it, "" where there was none.
     """
 
     service: str
     subject: str = ""
     certificate: str = ""
     address: str = ""
+    scopes: frozenset[str] = frozenset()
+    tier: str = ""
+    lanes: int = 0
+    pem: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,7 @@ STATUS: Mapping[type[errors.SentinelError], int] = {
     errors.Forbidden: 403,
     errors.Missing: 404,
     errors.Conflict: 409,
+    errors.Limited: 429,
     errors.Unavailable: 503,
     errors.Tampered: 500,
 }
@@ -81,5 +91,7 @@ def error_response(error: errors.SentinelError) -> Response:
         told["problems"] = error.problems
     headers = {}
     if isinstance(error, errors.Unavailable):
-        headers["Retry-After"] = str(max(1, round(error.retry_after)))
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    if isinstance(error, errors.Limited):
+        headers |= error.limits
     return Response(status, orjson.dumps(told), headers=headers)

@@ -1,0 +1,163 @@
+"""The wiring of the doors: who is known, what proves it, what they may take, and how all of it rotates."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from sentinel.wiring import Base
+
+if TYPE_CHECKING:
+    from sentinel.ports import Limits, Registry, SecretVersions, Signer, TrustStore, UsagePlans
+    from sentinel.usecases.authorize import Authorizer
+    from sentinel.usecases.certify import Authority
+    from sentinel.usecases.directory import Directory
+    from sentinel.usecases.issue_token import TokenIssuer
+    from sentinel.usecases.limit import Limiter
+    from sentinel.usecases.proxy import Proxy
+    from sentinel.usecases.receive import Receiver
+    from sentinel.usecases.rotate import Rotation
+    from sentinel.usecases.services import Services
+
+
+class Doors(Base):
+    """The adapters and use cases of the doors, each made on first use."""
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Services, keys, certificates, hooks."""
+        if self.local:
+            from sentinel.adapters.sqlite_registry import SqliteRegistry
+
+            return SqliteRegistry(self.home / "registry.db")
+        from sentinel.adapters.dynamodb_registry import DynamoRegistry
+
+        return DynamoRegistry(self.dynamodb, self.settings.registry_table)
+
+    @cached_property
+    def door_secrets(self) -> SecretVersions:
+        """The doors' own secrets, apart from those that recipes may name."""
+        if self.local:
+            from sentinel.adapters.secret_versions_file import FileSecretVersions
+
+            return FileSecretVersions(self.home / "doors")
+        from sentinel.adapters.secret_versions_aws import AwsSecretVersions
+
+        return AwsSecretVersions(self._aws("secretsmanager"), self.settings.door_prefix)
+
+    @cached_property
+    def directory(self) -> Directory:
+        """The registry as the doors read it: kept for some seconds."""
+        from sentinel.usecases.directory import Directory
+
+        return Directory(self.registry, self.settings.door_seconds, time.monotonic)
+
+    @cached_property
+    def authorizer(self) -> Authorizer:
+        """Lets requests in, or not."""
+        from sentinel.usecases.authorize import Authorizer
+
+        to = self.settings
+        return Authorizer(self.directory, to.issuer, to.audience, self._outside, time.time)
+
+    @cached_property
+    def _outside(self) -> Any:
+        """The outside issuers that the deployment accepts."""
+        from sentinel.adapters.hosts import Hosts
+        from sentinel.adapters.http import HttpClient
+        from sentinel.usecases.outside_issuers import OutsideIssuers, parse_issuers
+
+        issuers = parse_issuers(self.settings.oidc_issuers)
+        return OutsideIssuers(issuers, HttpClient(Hosts(issuers.hosts)), time.monotonic)
+
+    @cached_property
+    def token_issuer(self) -> TokenIssuer:
+        """Gives access tokens for API keys."""
+        from sentinel.usecases.issue_token import TokenIssuer
+
+        to = self.settings
+        return TokenIssuer(
+            self.directory, self.door_secrets, to.signing_secret, to.issuer, to.audience, time.time
+        )
+
+    @cached_property
+    def authority(self) -> Authority:
+        """The own CA."""
+        from sentinel.usecases.certify import Authority
+
+        return Authority(self.registry, self.directory, self.ca_signer, self.settings.trust_domain, time.time)
+
+    def ca_signer(self, key: str, *, create: bool = False) -> Signer:
+        """Return the CA's key named `key`: one of KMS, or a sealed file below `home`."""
+        if self.settings.ca_key:
+            from sentinel.adapters.kms_signer import KmsSigner
+
+            return KmsSigner(self._aws("kms"), key)
+        from sentinel.adapters.sealed_key import SealedKey
+
+        passphrase = self.door_secrets.value(self.settings.ca_secret)
+        return SealedKey(self.home / "ca" / key, passphrase, create=create)
+
+    @cached_property
+    def trust_store(self) -> TrustStore:
+        """The roots that TLS accepts."""
+        if not self.settings.truststore:
+            from sentinel.adapters.trust_store_file import FileTrustStore
+
+            return FileTrustStore(self.home / "ca" / "roots.pem")
+        from sentinel.adapters.trust_store_aws import AwsTrustStore
+
+        to = self.settings
+        return AwsTrustStore(self._aws("s3"), self._aws("apigateway"), to.truststore, to.domain)
+
+    @cached_property
+    def usage_plans(self) -> UsagePlans:
+        """API Gateway's usage plans, where there are any."""
+        from sentinel.adapters.usage_plans import ApiGatewayPlans, NoPlans, parse_plans
+
+        plans = parse_plans(self.settings.usage_plans)
+        return ApiGatewayPlans(self._aws("apigateway"), plans) if plans else NoPlans()
+
+    @cached_property
+    def services(self) -> Services:
+        """Adds, changes and disables services and hooks."""
+        from sentinel.usecases.services import Services
+
+        return Services(self.registry, self.door_secrets, self.usage_plans, self.settings, time.time)
+
+    @cached_property
+    def rotation(self) -> Rotation:
+        """Rotates secrets in four steps."""
+        from sentinel.usecases.rotate import Rotation
+
+        return Rotation(self.registry, self.door_secrets, self.settings, time.time, secrets.token_bytes)
+
+    @cached_property
+    def limit_store(self) -> Limits:
+        """The exact counters, for all processes together."""
+        from sentinel.adapters.redis_limits import RedisLimits
+
+        return RedisLimits(self._redis(seconds=0.25, retries=0))
+
+    @cached_property
+    def limiter(self) -> Limiter:
+        """Holds services to their limits."""
+        from sentinel.usecases.limit import Limiter
+
+        return Limiter(lambda: self.limit_store, time.monotonic)
+
+    @cached_property
+    def receiver(self) -> Receiver:
+        """Takes webhooks in."""
+        from sentinel.usecases.receive import Receiver
+
+        return Receiver(self.directory, self.door_secrets, self.ingest, time.time)  # type: ignore[attr-defined] # App has it
+
+    @cached_property
+    def proxy(self) -> Proxy:
+        """Passes requests on to upstreams."""
+        from sentinel.usecases.proxy import Proxy
+
+        return Proxy.of(self.settings)

@@ -1,0 +1,227 @@
+"""Who may do what: services, their tiers and scopes, and the records in which the registry keeps them.
+
+A record is a small JSON document under a kind and an id (`ports.Registry`). Each dataclass here is one
+kind; `encode` and `decode` are its two directions. API keys and webhook secrets are never in them: of a key
+only its SHA-256 is kept, of a secret only its name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from types import MappingProxyType
+from typing import Any, ClassVar, TypeVar
+
+import orjson
+
+from sentinel.core.chain import check_service
+from sentinel.errors import Malformed
+
+# What a token may allow. `admin` is of the deployment; the others are about the caller's own things.
+SCOPES = ("ingest", "tasks:read", "tasks:approve", "recipes:write", "proxy", "admin")
+DEFAULT_SCOPES = ("ingest", "tasks:read")
+MAX_LANES = 64
+_HOOK = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+# An identity of somebody else's: a SPIFFE id, or an OIDC issuer and subject.
+_IDENTITY = re.compile(
+    r"spiffe://[a-z0-9.-]{1,253}/[A-Za-z0-9._/-]{1,1500}|oidc:https://[^\s#]{1,500}#[^\s]{1,500}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """Limits of a service, each a second: requests, entries, and bytes as unpacked. `burst` is in seconds.
+
+    After a quiet time, `burst` seconds' worth may come at once. `quota` is requests a day at the front door,
+    best effort; 0: none.
+    """
+
+    requests: int
+    entries: int
+    bytes: int
+    burst: float = 2.0
+    quota: int = 0
+
+
+TIERS: Mapping[str, Tier] = MappingProxyType(
+    {
+        "trial": Tier(5, 500, 500_000, quota=50_000),
+        "standard": Tier(100, 20_000, 20_000_000),
+        "high": Tier(2_000, 500_000, 500_000_000),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A producer that is known. `identities` are ids of others' certificates and tokens that stand for it.
+
+    `lanes` 0 takes the deployment's number. `masking` and `encryption` are policies by name; this version
+    knows "none" (entries are sealed as they come) and "store" (as the store encrypts them), and refuses what
+    it could not keep. `usage` is the value of the service's key in API Gateway's usage plan: it selects the
+    plan and opens nothing. `created` is in nanoseconds.
+    """
+
+    KIND: ClassVar[str] = "service"
+
+    id: str
+    tier: str = "standard"
+    scopes: tuple[str, ...] = DEFAULT_SCOPES
+    disabled: bool = False
+    lanes: int = 0
+    masking: str = "none"
+    encryption: str = "store"
+    identities: tuple[str, ...] = ()
+    usage: str = ""
+    created: int = 0
+
+    def check(self) -> None:
+        """Raise `Malformed` naming what is wrong with this service."""
+        check_service(self.id)
+        unknown = sorted(set(self.scopes) - set(SCOPES))
+        problems = (
+            (self.tier not in TIERS, f"tier is one of {', '.join(TIERS)}"),
+            (bool(unknown), f"there is no scope {', '.join(unknown)}; there are {', '.join(SCOPES)}"),
+            (
+                not 0 <= self.lanes <= MAX_LANES,
+                f"lanes is 1 to {MAX_LANES}, or 0 for the default",
+            ),
+            (self.masking != "none", "masking is none: this version has no other policy"),
+            (self.encryption != "store", "encryption is store: this version has no other policy"),
+            (
+                not all(_IDENTITY.fullmatch(each) for each in self.identities),
+                "an identity is spiffe://DOMAIN/PATH or oidc:ISSUER#SUBJECT",
+            ),
+        )
+        for wrong, message in problems:
+            if wrong:
+                raise Malformed(message)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """One API key of a service: its id (a part of the key), and the SHA-256 of its secret part, in hex.
+
+    Valid from `since` until `until`, epoch seconds; `until` 0 has no end.
+    """
+
+    KIND: ClassVar[str] = "key"
+
+    id: str
+    service: str
+    digest: str
+    since: int = 0
+    until: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A certificate of our own CA. `id` is its thumbprint, `serial` in hex; times in epoch seconds.
+
+    `revoked` 0 is not revoked; `root` names the root that signed it.
+    """
+
+    KIND: ClassVar[str] = "certificate"
+
+    id: str
+    service: str
+    serial: str
+    root: str
+    since: int
+    until: int
+    revoked: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """A certificate that is refused, of our own CA or of another: `id` is its thumbprint.
+
+    The record may go after `until`, when the certificate has run out anyway.
+    """
+
+    KIND: ClassVar[str] = "revoked"
+
+    id: str
+    at: int
+    until: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A CA that may vouch for the SPIFFE ids of one trust domain. `pem` is its certificate.
+
+    `key` says how our own CA's key is found (a KMS key id or a file's name); it is empty for another's CA.
+    `until` 0 has no end; a root that was rolled over has the end of its overlap there.
+    """
+
+    KIND: ClassVar[str] = "root"
+
+    id: str
+    domain: str
+    pem: str
+    key: str = ""
+    since: int = 0
+    until: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A webhook: what `source` sends to `/hooks/{source}/{id}` goes to the chains of `service`.
+
+    `secret` is the name of its secret.
+    """
+
+    KIND: ClassVar[str] = "hook"
+
+    id: str
+    service: str
+    source: str
+    secret: str
+    disabled: bool = False
+
+    def check(self) -> None:
+        """Raise `Malformed` naming what is wrong with this hook."""
+        check_service(self.service)
+        if not _HOOK.fullmatch(self.id):
+            raise Malformed("a hook's id is up to 64 of a-z, 0-9 and -")
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """Whose service an identity of somebody else's stands for; `id` is one of `Service.identities`."""
+
+    KIND: ClassVar[str] = "identity"
+
+    id: str
+    service: str
+
+
+Entity = TypeVar("Entity", Service, ApiKey, Issued, Revoked, Root, Hook, Alias)
+
+
+def encode(entity: Service | ApiKey | Issued | Revoked | Root | Hook | Alias) -> bytes:
+    """Return the body of an entity's record: a JSON object without its id."""
+    told = asdict(entity)
+    del told["id"]
+    return orjson.dumps(told)
+
+
+def decode(kind: type[Entity], record_id: str, body: bytes) -> Entity:
+    """Return the entity that a record holds. Fields of a later version are left out.
+
+    >>> decode(ApiKey, "k1", encode(ApiKey("k1", "checkout", "00"))).service
+    'checkout'
+    """
+    told: dict[str, Any] = orjson.loads(body)
+    known = {each.name for each in fields(kind)}
+    values = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in told.items()
+        if name in known
+    }
+    made: Any = kind
+    entity: Entity = made(id=record_id, **values)
+    return entity

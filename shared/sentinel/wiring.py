@@ -1,0 +1,83 @@
+"""What every part of the wiring shares: the settings, where data is, and one client of each kind."""
+
+from __future__ import annotations
+
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sentinel.errors import Malformed
+from sentinel.settings import Settings
+
+if TYPE_CHECKING:
+    from sentinel.ports import Secrets
+
+
+class Base:
+    """What all parts of the wiring share."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @property
+    def local(self) -> bool:
+        """Whether data is on this machine."""
+        return not self.settings.ledger_table
+
+    @property
+    def home(self) -> Path:
+        """The folder of local data."""
+        return Path(self.settings.home)
+
+    @cached_property
+    def dynamodb(self) -> Any:
+        """The DynamoDB client. Few retries: each is a slot tried again, and the caller retries too."""
+        return self._aws("dynamodb")
+
+    def _aws(self, service: str) -> Any:
+        # botocore's own session: importing boto3 itself costs a cold start some 60 ms and adds nothing here.
+        import botocore.session
+        from botocore.config import Config
+
+        config = Config(
+            connect_timeout=2,
+            # An ingest reads once and writes once at least, and answers before its time is up even then.
+            read_timeout=3,
+            retries={"mode": "standard", "total_max_attempts": 2},
+            tcp_keepalive=True,
+            max_pool_connections=32,
+            parameter_validation=False,  # our own typed code makes the parameters; DynamoDB checks them too
+        )
+        return botocore.session.get_session().create_client(service, config=config)
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """Looks secrets up by name."""
+        if self.local:
+            from sentinel.adapters.secrets_file import FileSecrets
+
+            return FileSecrets(self.home / "secrets")
+        from sentinel.adapters.secrets_aws import AwsSecrets
+
+        return AwsSecrets(self._aws("secretsmanager"), self.settings.secret_prefix)
+
+    @cached_property
+    def redis(self) -> Any:
+        """The connection to Redis or Valkey. Raises `Malformed` where none is set."""
+        return self._redis()
+
+    def _redis(self, **options: float) -> Any:
+        """Connect to Redis; `options` are those of `redis_streams.connect`."""
+        from sentinel.adapters.redis_streams import connect
+
+        to = self.settings
+        if not to.redis_url:
+            raise Malformed("SENTINEL_REDIS_URL is not set: workers and limits need a Redis or Valkey")
+        password = self.secrets.get(to.redis_secret) if to.redis_secret else None
+        credentials = None
+        if to.redis_user:
+            from sentinel.adapters.elasticache_iam import IamCredentials
+
+            credentials = IamCredentials(to.redis_user, to.redis_cache, time.time_ns)
+        return connect(to.redis_url, to.redis_cluster, credentials, password, **options)
