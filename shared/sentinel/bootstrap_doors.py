@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sentinel.wiring import Base
 
 if TYPE_CHECKING:
-    from sentinel.ports import Limits, Registry, SecretVersions, Signer, TrustStore, UsagePlans
+    from sentinel.ports_doors import Limits, Registry, SecretVersions, Signer, TrustStore, UsagePlans
     from sentinel.usecases.authorize import Authorizer
     from sentinel.usecases.certify import Authority
     from sentinel.usecases.directory import Directory
@@ -60,7 +59,7 @@ class Doors(Base):
         from sentinel.usecases.authorize import Authorizer
 
         to = self.settings
-        return Authorizer(self.directory, to.issuer, to.audience, self._outside, time.time)
+        return Authorizer(self.directory, to.issuer, to.audience, to.trust_domain, self._outside, time.time)
 
     @cached_property
     def _outside(self) -> Any:
@@ -125,14 +124,20 @@ class Doors(Base):
         """Adds, changes and disables services and hooks."""
         from sentinel.usecases.services import Services
 
-        return Services(self.registry, self.door_secrets, self.usage_plans, self.settings, time.time)
+        to = self.settings
+        return Services(
+            self.registry, self.door_secrets, self.usage_plans, to.key_prefix, to.hook_prefix, time.time
+        )
 
     @cached_property
     def rotation(self) -> Rotation:
         """Rotates secrets in four steps."""
         from sentinel.usecases.rotate import Rotation
 
-        return Rotation(self.registry, self.door_secrets, self.settings, time.time, secrets.token_bytes)
+        to = self.settings
+        return Rotation(
+            self.registry, self.door_secrets, to.signing_secret, to.key_prefix, to.hook_prefix, time.time
+        )
 
     @cached_property
     def limit_store(self) -> Limits:
@@ -158,6 +163,11 @@ class Doors(Base):
     @cached_property
     def proxy(self) -> Proxy:
         """Passes requests on to upstreams."""
-        from sentinel.usecases.proxy import Proxy
+        from sentinel.adapters.hosts import Hosts
+        from sentinel.adapters.http import HttpClient
+        from sentinel.usecases.proxy import Proxy, parse_upstreams
 
-        return Proxy.of(self.settings)
+        to = self.settings
+        upstreams = parse_upstreams(to.proxy)
+        client = HttpClient(Hosts([each.host for each in upstreams.values()], private=True))
+        return Proxy(upstreams, client, to.proxy_seconds, to.proxy_bytes)

@@ -1,4 +1,4 @@
-"""A ring of secrets: the one in force, the one before it and the one to come, with the times of their overlap.
+"""A ring of secrets: the one in force, the one before it and the one to come, with their overlap.
 
 What rotates is kept as one JSON document, `{"keys": [{"id", "value", "since", "until"}]}`, so that a
 rotation is one new version of one secret and nobody has to guess which of two is meant. Times are epoch
@@ -75,9 +75,9 @@ class Ring:
 
 def _keys(told: Iterable[Any]) -> Iterable[Key]:
     for each in told:
-        key = Key(each["id"], each["value"], each["since"], each["until"])
-        if not (isinstance(key.id, str) and isinstance(key.value, str) and key.value):
+        names, times = (each["id"], each["value"]), (each["since"], each["until"])
+        if not all(isinstance(name, str) and name for name in names):
             raise ValueError
-        if not (isinstance(key.since, int) and isinstance(key.until, int)):
-            raise TypeError
-        yield key
+        if not all(type(time) is int for time in times):
+            raise ValueError
+        yield Key(*names, *times)
