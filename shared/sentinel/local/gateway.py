@@ -27,8 +27,9 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from sentinel.local import functions
+from sentinel.local.fair import Crowded, Fair
 from sentinel.local.gateway_socket import BACKLOG
-from sentinel.local.proxy_events import event_of, response_of
+from sentinel.local.proxy_events import DEFAULT_SERVICE, event_of, response_of
 from sentinel.routes import ROUTES, Route
 
 MAX_BODY = 10_000_000  # what API Gateway takes, in bytes as sent
@@ -37,6 +38,7 @@ HEADER_SECONDS = 30.0  # also how long an idle connection is kept
 HANDLER_SECONDS = 29.0  # API Gateway's own limit
 THREADS = 4  # two keep two cores busy while others sync; more only contend for the interpreter
 BUSY = 64  # requests that may hold a body in memory at one time
+WAITING = 256  # requests of one service that may wait for that, and four times as many in all
 
 log = logging.getLogger("sentinel.gateway")
 
@@ -112,7 +114,8 @@ class Gateway:
     body_seconds: float = BODY_SECONDS
     paths: Paths = field(default_factory=lambda: Paths.of(ROUTES))
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(THREADS, "handler"))
-    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(BUSY))
+    bodies: Fair = field(default_factory=lambda: Fair(BUSY, BUSY * 3 // 4, WAITING, 4 * WAITING))
+    calls: Fair = field(default_factory=lambda: Fair(THREADS, THREADS - 1, BUSY, BUSY))
     leaving: bool = False
     _active: int = 0
 
@@ -144,11 +147,14 @@ class Gateway:
             if request.path == "/healthz" and request.method in {"GET", "HEAD"}:
                 return web.json_response({"status": "ok"})
             route, params = self.paths.find(request.method, request.raw_path.partition("?")[0])
-            async with self.room:
+            caller = request.headers.get("Sentinel-Service", DEFAULT_SERVICE)
+            async with self.bodies.turn(caller):
                 body = await self._body(request)
                 event = event_of(request, route, params, body, request_id)
-                return response_of(await self._call(route.function, event, request_id), request_id)
-        except _Answer as refusal:
+                async with self.calls.turn(caller):
+                    return response_of(await self._call(route.function, event, request_id), request_id)
+        except (_Answer, Crowded) as refused:
+            refusal = refused if isinstance(refused, _Answer) else _crowded()
             headers = {**refusal.headers, "Sentinel-Request-Id": request_id}
             answer = web.Response(
                 status=refusal.status, body=refusal.body, headers=headers, content_type="application/json"
@@ -192,6 +198,10 @@ class Gateway:
         except Exception:
             log.exception("%s failed outside of its own handling of errors", function)
             raise _Answer(502, "Internal", "the function failed; it was logged") from None
+
+
+def _crowded() -> _Answer:
+    return _Answer(429, "Limited", f"{WAITING} requests of this service wait already", Retry_After="1")
 
 
 def _too_large() -> _Answer:
