@@ -38,11 +38,16 @@ def api_gateway(function: str, bootstrap: Bootstrap) -> Handler:
 
 
 def _answer(function: str, bootstrap: Bootstrap, event: dict[str, Any]) -> Response:
+    from sentinel.entrypoints import limits
     from sentinel.entrypoints.api import endpoint
 
     try:
         request = request_from(event)
-        return endpoint(bootstrap(), event["resource"], request.method)(request)
+        app = bootstrap()
+        try:
+            return endpoint(app, event["resource"], request.method)(request)
+        finally:
+            limits.tell(app, function)
     except SentinelError as error:
         if isinstance(error, Tampered):
             log.critical("tampered: %s", error)
