@@ -64,7 +64,7 @@ class RedisLimits:
 
     def counted(self, key: str, buckets: Sequence[Bucket]) -> tuple[bool, int, list[int]]:
         """Take, and return (admitted, the server's time in microseconds, the level before of each bucket)."""
-        from redis.exceptions import NoScriptError, RedisError
+        from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
         if not key:
             raise ValueError("limits need a key")
@@ -77,7 +77,7 @@ class RedisLimits:
                 answer = client.evalsha(DIGEST, len(buckets), *told)
             except NoScriptError:
                 answer = client.eval(SCRIPT, len(buckets), *told)
-        except RedisError as error:
+        except (RedisError, RedisClusterException) as error:
             # Whatever it is, nobody learns here whether the request is within its limits.
             raise Unavailable(f"the limits' counter does not answer: {type(error).__name__}") from error
         return bool(answer[0]), answer[1], answer[2:]
