@@ -101,10 +101,8 @@ class Service:
 
 
 def _is_identity(text: str) -> bool:
-    return (
-        _IDENTITY.fullmatch(text) is not None
-        and len(text.encode("utf-8", "surrogatepass")) <= MAX_IDENTITY_BYTES
-    )
+    # ASCII, as SPIFFE and OpenID Connect have it.
+    return text.isascii() and len(text) <= MAX_IDENTITY_BYTES and _IDENTITY.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
