@@ -31,7 +31,7 @@ def build(mode: str, service: socket.socket, hooks: socket.socket) -> list[Front
         OpenDoor(),
         scheme="",
         body_seconds=HOOK_BODY_SECONDS,
-        pool=ThreadPoolExecutor(HOOK_THREADS, "hooks"),
+        threads=HOOK_THREADS,
     )
     if mode == INSECURE:
         routes = open_routes(ROUTES)

@@ -12,6 +12,7 @@ import asyncio
 import ipaddress
 import logging
 import uuid
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from multidict import CIMultiDict
 
 from sentinel.local import functions
 from sentinel.local.door import Admission
+from sentinel.local.fair import Crowded, Fair
 from sentinel.local.paths import Paths
 from sentinel.local.peer import Peer
 from sentinel.local.proxy_events import Call, event_of, response_of
@@ -33,8 +35,9 @@ MAX_HEAD = 10_240  # all headers of a request, as at API Gateway
 BODY_SECONDS = 30.0
 HANDLER_SECONDS = 29.0  # API Gateway's own limit
 THREADS = 4  # two keep two cores busy while others sync; more only contend for the interpreter
-BUSY = 64  # requests that may hold a large body in memory at one time
-SMALL = 1 << 16  # bytes of a body that may wait for the rest without a place among those
+BUSY = 64  # requests that may hold a whole body in memory at one time
+WAITING = 256  # requests of one caller that may wait for that, and four times as many in all
+SMALL = 1 << 16  # bytes of a body that are read without a place among those
 
 log = logging.getLogger("sentinel.gateway")
 
@@ -74,10 +77,17 @@ class Gateway:
     scheme: str = "http"
     handler_seconds: float = HANDLER_SECONDS
     body_seconds: float = BODY_SECONDS
-    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(THREADS, "handler"))
-    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(BUSY))
+    threads: int = THREADS
     leaving: bool = False
+    pool: ThreadPoolExecutor = field(init=False)
+    bodies: Fair = field(init=False)
+    calls: Fair = field(init=False)
     _active: int = 0
+
+    def __post_init__(self) -> None:
+        self.pool = ThreadPoolExecutor(self.threads, "handler")
+        self.bodies = Fair(BUSY, BUSY * 3 // 4, WAITING, 4 * WAITING)
+        self.calls = Fair(self.threads, self.threads - 1, BUSY, BUSY)
 
     async def answer(self, request: web.BaseRequest, peer: Peer) -> web.StreamResponse:
         """Answer one request; never raises for what a client can do."""
@@ -109,10 +119,14 @@ class Gateway:
             route, params = self.paths.find(request.method, request.raw_path.partition("?")[0])
             call = Call(request, route, params, peer, request_id)
             context = await self.door.admit(call)
+            caller = _caller(call, context)
             async with AsyncExitStack() as held:
-                event = event_of(call, context, await self._body(request, held))
+                body = await self._body(request, held, caller)
+                event = event_of(call, context, body)
+                await held.enter_async_context(self.calls.turn(caller))
                 return response_of(await self._call(route.function, event, request_id), request_id)
-        except Refusal as refusal:
+        except (Refusal, Crowded) as refused:
+            refusal = refused if isinstance(refused, Refusal) else _crowded()
             answer = refusal.response(request_id)
             if not request.content.is_eof():
                 answer.force_close()  # the rest of the body is not worth reading
@@ -124,8 +138,11 @@ class Gateway:
         if self.scheme:
             check_sender(request.headers, self.scheme)
 
-    async def _body(self, request: web.BaseRequest, held: AsyncExitStack) -> bytes:
-        """Read the body; a large one takes a place in `held` first, which it keeps until it is answered."""
+    async def _body(self, request: web.BaseRequest, held: AsyncExitStack, caller: str) -> bytes:
+        """Read the body, and take a place for it in `held`, which it keeps until it is answered.
+
+        What fits into `SMALL` is read first: a sender that is slow over it keeps nobody from a place.
+        """
         if (request.content_length or 0) > MAX_BODY:
             raise _too_large()
         if request.headers.get("Expect", "").lower() == "100-continue":
@@ -135,8 +152,8 @@ class Gateway:
         try:
             async with asyncio.timeout(self.body_seconds):
                 await self._read(request, found, SMALL)
+            await held.enter_async_context(self.bodies.turn(caller))
             if not request.content.at_eof():
-                await held.enter_async_context(self.room)
                 async with asyncio.timeout(self.body_seconds):
                     await self._read(request, found, MAX_BODY)
         except TimeoutError:
@@ -171,6 +188,17 @@ class Gateway:
         except Exception:
             log.exception("%s failed outside of its own handling of errors", function)
             raise Refusal(502, "Internal", "the function failed; it was logged") from None
+
+
+def _caller(call: Call, context: Mapping[str, Any] | None) -> str:
+    """Return in whose line a request stands: its service's, its certificate's, or its webhook's."""
+    if context is not None:
+        return str(context.get("service", ""))
+    return call.peer.digest or "/".join(call.params.values())
+
+
+def _crowded() -> Refusal:
+    return Refusal(429, "Limited", f"{WAITING} requests of this service wait already", Retry_After="1")
 
 
 def _too_large() -> Refusal:
