@@ -7,6 +7,7 @@ home could do so by hand. Its certificate is renewed in the same way when it is 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,7 +47,13 @@ def credentials(files: Files, home: Path, url: str, service: str) -> Credentials
     return Credentials(files.certificate, files.key, files.api_key, files.roots)
 
 
-def local_credentials(home: Path, url: str, service: str) -> Credentials | None:
+def _told(text: str) -> None:
+    echo(text, file=sys.stderr)
+
+
+def local_credentials(
+    home: Path, url: str, service: str, tell: Callable[[str], None] = _told
+) -> Credentials | None:
     """Return what `service` proves itself with at the gateway of `home`, made where the service is new."""
     if urlsplit(url).scheme != "https":
         return None
@@ -57,7 +64,7 @@ def local_credentials(home: Path, url: str, service: str) -> Credentials | None:
     from sentinel.local import clients
     from sentinel.local.doors import server_roots
 
-    folder = clients.enrol(application(str(home)), service, _told)
+    folder = clients.enrol(application(str(home)), service, tell)
     names = ("certificate.pem", "key.pem", clients.API_KEY)
     return Credentials(*(folder / name for name in names), server_roots(home))
 
@@ -86,7 +93,3 @@ def ends(found: Credentials) -> datetime:
     from sentinel.core.certificates import read
 
     return datetime.fromtimestamp(read(found.certificate.read_text()).not_after, UTC)
-
-
-def _told(text: str) -> None:
-    echo(text, file=sys.stderr)

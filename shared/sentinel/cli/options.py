@@ -37,7 +37,7 @@ def credential_options(command: Command) -> Command:
     def gathered(**arguments: Any) -> Any:
         from sentinel.cli.clients import Files
 
-        found = (arguments.pop(name) for name in ("certificate", "key", "api_key_file", "roots"))
+        found = [arguments.pop(name) for name in ("certificate", "key", "api_key_file", "roots")]
         return command(**arguments, files=Files(*found))
 
     file = click.Path(exists=True, dir_okay=False, path_type=Path)
