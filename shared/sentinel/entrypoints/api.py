@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from sentinel.entrypoints import limits, observe
+from sentinel.entrypoints.api_doors import DOOR_ENDPOINTS
 from sentinel.entrypoints.web import Endpoint, Request, Response, json_response
 from sentinel.errors import Malformed, Missing
 from sentinel.usecases.ingest import Origin
@@ -85,6 +86,7 @@ ENDPOINTS: Mapping[tuple[str, str], Callable[[App, Request], Response]] = {
     ("GET", "/v1/chains"): chains,
     ("GET", "/v1/tasks"): tasks,
     ("GET", "/v1/tasks/{task}"): task,
+    **DOOR_ENDPOINTS,
 }
 
 # These take entries and bytes of the limits, too, and do so themselves once they know how many.
