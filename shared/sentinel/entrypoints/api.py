@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from sentinel.entrypoints import observe
-from sentinel.entrypoints.web import Endpoint, Request, Response, json_response
+from sentinel.entrypoints.api_doors import DOOR_ENDPOINTS
+from sentinel.entrypoints.web import Endpoint, Request, Response, json_response, trace_of
 from sentinel.errors import Malformed, Missing
 from sentinel.usecases.ingest import Origin
 
@@ -19,7 +20,7 @@ JSON = "application/json"
 
 def endpoint(app: App, path: str, method: str) -> Endpoint:
     """Return what answers `method` on `path`, a key of `ENDPOINTS`. Raises `Missing`."""
-    found = ENDPOINTS.get((method, path))
+    found = ENDPOINTS.get((method, path)) or ENDPOINTS.get(("ANY", path))
     if found is None:
         raise Missing("there is nothing at this path; see docs/wire.md for the routes")
     return lambda request: found(app, request)
@@ -35,6 +36,7 @@ def _origin(request: Request) -> Origin:
         address=request.identity.address,
         agent=request.headers.get("user-agent", ""),
         instance=request.headers.get("sentinel-instance", ""),
+        trace=trace_of(request),
     )
 
 
@@ -82,4 +84,5 @@ ENDPOINTS: Mapping[tuple[str, str], Callable[[App, Request], Response]] = {
     ("GET", "/v1/chains"): chains,
     ("GET", "/v1/tasks"): tasks,
     ("GET", "/v1/tasks/{task}"): task,
+    **DOOR_ENDPOINTS,
 }

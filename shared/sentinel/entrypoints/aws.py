@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pybase64
@@ -32,7 +32,9 @@ def api_gateway(function: str, bootstrap: Bootstrap) -> Handler:
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         with observe.call(function, context):
-            return reply(_answer(function, bootstrap, event))
+            answer = reply(_answer(function, bootstrap, event))
+        answer["headers"]["Sentinel-Request-Id"] = event["requestContext"]["requestId"]
+        return answer
 
     return handler
 
@@ -65,16 +67,26 @@ def request_from(event: dict[str, Any]) -> Request:
     return Request(
         method=event["httpMethod"],
         path=event["path"],
-        identity=identity_from(about),
+        identity=identity_from(about, event["resource"]),
         request_id=about["requestId"],
         headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
         query=event.get("queryStringParameters") or {},
         params=event.get("pathParameters") or {},
         body=raw,
+        repeated=_repeated(event.get("multiValueHeaders") or {}),
+        queries=event.get("multiValueQueryStringParameters") or {},
     )
 
 
-def identity_from(about: Mapping[str, Any]) -> Identity:
+def _repeated(headers: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return the headers that came more than once, in whatever case, with all values; names in lower case."""
+    found: dict[str, list[str]] = {}
+    for name, values in headers.items():
+        found.setdefault(name.lower(), []).extend(values)
+    return {name: values for name, values in found.items() if len(values) > 1}
+
+
+def identity_from(about: Mapping[str, Any], resource: str = "") -> Identity:
     """Establish who calls from what the door in front of us says; never from a header.
 
     An authorizer names the service in its context. Under IAM authorization the service is the name of
@@ -83,6 +95,8 @@ def identity_from(about: Mapping[str, Any]) -> Identity:
     caller = about.get("identity") or {}
     door = about.get("authorizer") or {}
     address = caller.get("sourceIp") or ""
+    if resource.startswith("/hooks/"):
+        return Identity("", address=address)  # its function finds out who sends
     if door.get("service"):
         return Identity(door["service"], door.get("subject", ""), door.get("certificate", ""), address)
     kind, _, rest = (caller.get("userArn") or "").rpartition(":")[2].partition("/")
@@ -98,15 +112,21 @@ def identity_from(about: Mapping[str, Any]) -> Identity:
 def reply(response: Response) -> dict[str, Any]:
     """Turn a `Response` into what API Gateway takes."""
     headers = {"Content-Type": response.content_type, "X-Content-Type-Options": "nosniff", **response.headers}
-    if response.content_type == "application/json":
-        return {
-            "statusCode": response.status,
-            "headers": headers,
-            "body": response.body.decode(),
-            "isBase64Encoded": False,
-        }
+    text = _text(response)
+    if text is not None:
+        return {"statusCode": response.status, "headers": headers, "body": text, "isBase64Encoded": False}
     encoded = base64.b64encode(response.body).decode()
     return {"statusCode": response.status, "headers": headers, "body": encoded, "isBase64Encoded": True}
+
+
+def _text(response: Response) -> str | None:
+    """Return a JSON body as text; None for what is not JSON, or is not text: an upstream's may be packed."""
+    if response.content_type != "application/json":
+        return None
+    try:
+        return response.body.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def stream(function: str, bootstrap: Bootstrap, take: Callable[[App, list[dict[str, Any]]], int]) -> Handler:
