@@ -40,6 +40,7 @@ _OURS = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "expect", "te", "trailer", "upgrade"}
 )
 
+
 @dataclass(frozen=True, slots=True)
 class _Target:
     scheme: str

@@ -173,7 +173,9 @@ def onward(
         if name in _SINGLE and len(values) > 1:
             raise Malformed(f"the header {name} came {len(values)} times; it may come once")
         if not all(map(_VALUE.fullmatch, values)):
-            raise Malformed(f"the header {name} has characters beyond printable ASCII, which are not passed on")
+            raise Malformed(
+                f"the header {name} has characters beyond printable ASCII, which are not passed on"
+            )
         found[name] = ", ".join(each.strip(" \t") for each in values)
     return found
 

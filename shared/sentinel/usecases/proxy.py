@@ -79,10 +79,11 @@ def _upstream(name: str, url: str) -> Upstream:
     try:
         parts = urls.parse(url)
         base = parts.path.rstrip("/")
-        if base and forwarding.clean_path(base[1:]) != base[1:]:
-            raise ValueError("its path must be percent-encoded")
+        encoded = forwarding.clean_path(base[1:])
     except (ValueError, Malformed) as error:
         raise Malformed(f"SENTINEL_PROXY: the upstream {name} cannot be used: {error}") from None
+    if base[1:] != encoded:
+        raise Malformed(f"SENTINEL_PROXY: the path of the upstream {name} must be percent-encoded")
     if parts.query or parts.fragment or "?" in url or "#" in url:
         raise Malformed(f"SENTINEL_PROXY: the upstream {name} has a query or a fragment; give a path only")
     if not urls.safe_for_secrets(parts):
@@ -173,7 +174,9 @@ class Proxy:
             if location:
                 headers["location"] = location
             elif 300 <= answer.status <= 399:
-                raise BadAnswer(f"the upstream {upstream.name} redirects to another place; it is not followed")
+                raise BadAnswer(
+                    f"the upstream {upstream.name} redirects to another place; it is not followed"
+                )
         return HttpResponse(answer.status, headers, answer.body)
 
 

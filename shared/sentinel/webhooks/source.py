@@ -37,13 +37,13 @@ class Source(Protocol):
 
 
 def stored(delivery: Delivery, body: bytes) -> list[bytes]:
-    """Return the usual entries: `{"webhook": {"source", "hook", "id"}, "body"}`, the body as it came.
+    r"""Return the usual entries: `{"webhook": {"source", "hook", "id"}, "body"}`, the body as it came.
 
     A body that is no plain text (UTF-8 without control characters) is base64, and `webhook.encoding` says
     so. A long one is stored in parts: `webhook.part` counts them from 0, `webhook.parts` is how many.
 
     >>> stored(Delivery("standard-webhooks", "billing", "m1"), b'{"a":1}')
-    [b'{"webhook":{"source":"standard-webhooks","hook":"billing","id":"m1"},"body":"{\\\\"a\\\\":1}"}']
+    [b'{"webhook":{"source":"standard-webhooks","hook":"billing","id":"m1"},"body":"{\\"a\\":1}"}']
     """
     about: dict[str, object] = {"source": delivery.source, "hook": delivery.hook, "id": delivery.id}
     text = _text(body)
