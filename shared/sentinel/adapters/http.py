@@ -178,7 +178,7 @@ class _Connection:
         found = answer.read(limit)
         if answer.length and len(found) < limit:
             raise http.client.HTTPException("the answer was cut off")
-        whole = answer.isclosed() or not answer.read(1)
+        whole = answer.isclosed()  # nothing more is waited for: at the limit the rest may never come
         if answer.status < 200:
             raise http.client.HTTPException("an interim answer only")
         named = _combined(answer.getheaders())
