@@ -1,4 +1,4 @@
-"""Passes requests on to the deployment's upstreams: `/v1/proxy/{upstream}/{path+}`."""
+"""Passes requests on to upstreams: `ANY /v1/proxy/{upstream}/{path+}`."""
 
 from sentinel.bootstrap import bootstrap
 from sentinel.entrypoints.aws import api_gateway

@@ -20,7 +20,7 @@ JSON = "application/json"
 
 def endpoint(app: App, path: str, method: str) -> Endpoint:
     """Return what answers `method` on `path`, a key of `ENDPOINTS`. Raises `Missing`."""
-    found = ENDPOINTS.get((method, path)) or ENDPOINTS.get(("ANY", path))
+    found = ENDPOINTS.get((method, path))
     if found is None:
         raise Missing("there is nothing at this path; see docs/wire.md for the routes")
     return lambda request: found(app, request)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from sentinel.entrypoints import observe
+from sentinel.entrypoints import oauth, observe
 from sentinel.entrypoints.web import Request, Response, json_response, trace_of
 
 if TYPE_CHECKING:
@@ -59,4 +59,6 @@ def proxied(app: App, request: Request) -> Response:
 DOOR_ENDPOINTS: Mapping[tuple[str, str], Callable[[App, Request], Response]] = {
     ("POST", "/hooks/{source}/{hook}"): receive,
     ("ANY", "/v1/proxy/{upstream}/{path+}"): proxied,
+    ("POST", "/v1/token"): oauth.token,
+    ("GET", "/.well-known/jwks.json"): oauth.keys,
 }

@@ -82,14 +82,12 @@ class Door:
             if str(error) == "Unauthorized":  # the one message that API Gateway knows
                 raise refusals.unauthenticated() from None
             log.warning("the authorizer failed: %s", type(error).__name__)
-            raise Refusal(
-                503, "Unavailable", "who calls cannot be found out just now; try again", Retry_After="1"
-            ) from None
+            raise refusals.busy(2) from None
         try:
             decision = decision_of(answer)
         except ValueError as error:
             log.error("the authorizer's answer is none: %s", error)
-            raise Refusal(500, "Internal", "the authorizer failed; it was logged") from None
+            raise refusals.busy(5) from None
         if self.seconds > 0:
             self._kept[authorization, call.peer.digest] = (asked, decision)
             while len(self._kept) > MAX_KEPT:

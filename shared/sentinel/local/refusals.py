@@ -31,11 +31,16 @@ def unauthenticated() -> Refusal:
     return Refusal(
         401,
         "Unauthenticated",
-        "bring a client certificate and an access token that is bound to it (POST /v1/token gives one)",
-        WWW_Authenticate='Bearer realm="sentinel"',
+        "bring a client certificate and an access token that is bound to it; POST /v1/token gives one",
+        WWW_Authenticate="Bearer",
     )
 
 
 def forbidden() -> Refusal:
     """Refuse a request of somebody who is known and may not do this."""
-    return Refusal(403, "Forbidden", "the access token does not allow this")
+    return Refusal(403, "Forbidden", "the token does not allow this")
+
+
+def busy(retry_after: int) -> Refusal:
+    """Refuse a request while nobody can say who sends it."""
+    return Refusal(503, "Unavailable", "the door is busy: try again", Retry_After=str(retry_after))
