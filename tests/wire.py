@@ -49,6 +49,15 @@ class Wire:
                     going = self._answer(connection)
             connection.close()
 
+    def answer_with(self, data: bytes, *, hang_up: bool = False) -> None:
+        """Answer these bytes from now on, and hang up behind them if told."""
+
+        def answer(connection: socket.socket) -> bool:
+            connection.sendall(data)
+            return not hang_up
+
+        self._answer = answer
+
     def close(self) -> None:
         """Stop listening and hang up on everybody."""
         for each in [self._listener, *self.connections]:

@@ -179,7 +179,7 @@ def test_what_reaches_an_upstream_is_clean(
     queries: dict[str, list[str]],
     body: bytes,
 ) -> None:
-    """Whatever a client sends, an upstream gets one whole request below its base, and our word of who calls."""
+    """Whatever a client sends, an upstream gets one request below its base, and our word of who calls."""
     proxy, wire = shared
     before = len(wire.requests)
     headers = {**headers, **{name: values[-1] for name, values in repeated.items()}}
