@@ -150,10 +150,11 @@ class Doors(Base):
 
     @cached_property
     def limiter(self) -> Limiter:
-        """Holds services to their limits."""
+        """Holds services to their limits: where no Redis is set, those of this process alone."""
         from sentinel.usecases.limit import Limiter
 
-        return Limiter(lambda: self.limit_store, time.monotonic)
+        shared = bool(self.settings.redis_url)
+        return Limiter((lambda: self.limit_store) if shared else None, time.monotonic)
 
     @cached_property
     def receiver(self) -> Receiver:

@@ -56,7 +56,17 @@ def proxied(app: App, request: Request) -> Response:
     return Response(answer.status, answer.body, kind, headers)
 
 
+def certificate(app: App, request: Request) -> Response:
+    """`POST /v1/certificate`: a certificate request (PEM) in, the successor of the certificate in use out."""
+    from sentinel.core.certificates import read
+
+    pem = app.authority.renew(read(request.identity.pem), request.identity.service, request.body)
+    headers = {"Cache-Control": "no-store"}
+    return Response(200, pem.encode(), "application/pem-certificate-chain", headers)  # RFC 8555, 9.1
+
+
 DOOR_ENDPOINTS: Mapping[tuple[str, str], Callable[[App, Request], Response]] = {
+    ("POST", "/v1/certificate"): certificate,
     ("POST", "/hooks/{source}/{hook}"): receive,
     ("ANY", "/v1/proxy/{upstream}/{path+}"): proxied,
     ("POST", "/v1/token"): oauth.token,

@@ -41,13 +41,17 @@ def api_gateway(function: str, bootstrap: Bootstrap) -> Handler:
 
 
 def _answer(function: str, bootstrap: Bootstrap, event: dict[str, Any]) -> Response:
+    from sentinel.entrypoints import limits
     from sentinel.entrypoints.api import endpoint
 
     try:
         app = bootstrap()
         request = request_from(event, app.settings.client_certificate_header)
         route = route_of(request.method, event["resource"])
-        return endpoint(app, route.path, route.method)(request)
+        try:
+            return endpoint(app, route.path, route.method)(request)
+        finally:
+            limits.tell(app, function)
     except SentinelError as error:
         if isinstance(error, Tampered):
             log.critical("tampered: %s", error)

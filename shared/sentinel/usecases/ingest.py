@@ -157,15 +157,31 @@ def batch_id(text: str) -> bytes:
     return sha256(b"SB1" + text.encode()).digest()[:BATCH_ID_BYTES]
 
 
+Admit = Callable[[int, int], None]
+
+
+def _freely(entries: int, size: int) -> None:
+    """Admit everything."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ingest:
-    """The use case. `lanes` is how many chains a service is spread over."""
+    """The use case. `lanes` is how many chains a service is spread over.
+
+    `admit(entries, bytes)` is called once a body is known to be good and nothing of it is stored yet, with
+    its size as unpacked; what it raises is raised.
+    """
 
     appender: Appender
     lanes: int = 1
 
     def entries(
-        self, origin: Origin, body: bytes, headers: Mapping[str, str], partial: bool = False
+        self,
+        origin: Origin,
+        body: bytes,
+        headers: Mapping[str, str],
+        partial: bool = False,
+        admit: Admit = _freely,
     ) -> dict[str, object]:
         """Store an NDJSON body (`core.entry`) and return the receipt.
 
@@ -173,7 +189,8 @@ class Ingest:
         is a batch of its own. A bad line rejects the batch with the first 20 bad lines; with `partial`
         the good lines are stored, and the receipt says `rejected` and `problems`.
         """
-        lines = ndjson.parse(decompress(body, headers.get("content-encoding", "")))
+        plain = decompress(body, headers.get("content-encoding", ""))
+        lines = ndjson.parse(plain)
         if lines.bad and not (partial and lines.entries):
             raise Malformed(
                 f"{'1 line is no entry' if lines.bad == 1 else f'{lines.bad} lines are no entries'}; "
@@ -183,13 +200,19 @@ class Ingest:
             )
         given = headers.get("sentinel-batch-id")
         name = batch_id(given) if given else _digest("request", origin.service, origin.request_id.encode())
+        admit(len(lines.entries), len(plain))
         receipt = self._append(origin, name, lines.entries, None).json()
         if lines.bad:
             receipt |= {"rejected": lines.bad, "problems": lines.problems}
         return receipt
 
     def logs(
-        self, origin: Origin, body: bytes, headers: Mapping[str, str], form: Literal["json", "protobuf"]
+        self,
+        origin: Origin,
+        body: bytes,
+        headers: Mapping[str, str],
+        form: Literal["json", "protobuf"],
+        admit: Admit = _freely,
     ) -> tuple[int, int, str]:
         """Store the records of an OTLP ExportLogsServiceRequest; return (stored, rejected, why).
 
@@ -205,6 +228,7 @@ class Ingest:
         good = [each for each in found.entries if len(each) <= ndjson.MAX_ENTRY_BYTES]
         if len(good) > ndjson.MAX_ENTRIES:
             raise TooLarge(f"the request has over {ndjson.MAX_ENTRIES} records; export smaller batches")
+        admit(len(good), len(plain))
         if good:
             name = _digest("content", origin.service, b"\n".join(good))
             self._append(origin, name, good, SAME_CONTENT)
