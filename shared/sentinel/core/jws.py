@@ -187,7 +187,8 @@ def _public_key(told: object) -> PublicKey | None:
     kid, kty, until = told.get("kid"), told.get("kty"), told.get("exp", 0)
     if not (isinstance(kid, str) and KID.fullmatch(kid) and isinstance(kty, str) and type(until) is int):
         return None
-    names = _ALGORITHMS.get((kty, told.get("crv", "") if kty != "RSA" else ""), ())
+    curve = "" if kty == "RSA" else told.get("crv")
+    names = _ALGORITHMS.get((kty, curve), ()) if isinstance(curve, str) else ()
     alg = told.get("alg", names[0] if names else None)
     if alg not in names:
         return None
