@@ -135,19 +135,28 @@ class Rotation:
         self.test(name, token)
         self._finish(name, token, at_once)
 
-    def ensure_signing_keys(self) -> None:
-        """Make the first signing key and publish it, where there is none; else see that it is published."""
+    def ensure_signing_keys(self) -> bool:
+        """Make the first signing key and publish it, where there is none; else see that it is published.
+
+        Return whether there was none.
+        """
         name, now = self._signing_secret, self._now()
-        first = Ring((Key(self._entropy(8).hex(), private_key(), since=now),))
+        begun = self._signing.ring(name).accepted(now)
+        if not begun:
+            self._begin_signing(name, now)
+        self._signing.settle(name, self._now(), False)
+        return not begun
+
+    def _begin_signing(self, name: str, now: int) -> None:
         try:
             self._secrets.stages(name)
         except Missing:
+            first = Ring((Key(self._entropy(8).hex(), private_key(), since=now),))
             self._signing.publish(name, now, first)
             with contextlib.suppress(Conflict):  # somebody else was faster
                 self._secrets.create(name, first.encode())
-        if not self._signing.ring(name).accepted(now):
+        else:
             self.now(name)  # the deployment made the secret, without a key in it
-        self._signing.settle(name, self._now(), False)
 
     def upkeep(self) -> list[str]:
         """Complete what rotations left, and rotate what is old; return the names of what was rotated.
