@@ -11,7 +11,18 @@ from sentinel.entrypoints.web import Request, Response
 if TYPE_CHECKING:
     from sentinel.bootstrap import App
 
+
+def certificate(app: App, request: Request) -> Response:
+    """`POST /v1/certificate`: a certificate request (PEM) in, the successor of the certificate in use out."""
+    from sentinel.core.certificates import read
+
+    pem = app.authority.renew(read(request.identity.pem), request.identity.service, request.body)
+    headers = {"Cache-Control": "no-store"}
+    return Response(200, pem.encode(), "application/pem-certificate-chain", headers)  # RFC 8555, 9.1
+
+
 DOOR_ENDPOINTS: Mapping[tuple[str, str], Callable[[App, Request], Response]] = {
     ("POST", "/v1/token"): oauth.token,
     ("GET", "/.well-known/jwks.json"): oauth.keys,
+    ("POST", "/v1/certificate"): certificate,
 }
