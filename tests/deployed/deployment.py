@@ -1,7 +1,7 @@
-"""One deployment on the emulator, with what stands around it: an outside Valkey and a collector, on loopback.
+"""One deployment on the emulator, with what stands around it on loopback: an outside Valkey and a collector.
 
-`deploy` starts everything, deploys the app's templates and gives a `Deployment`; when its block ends nothing of
-it is left. How long each phase took is in `seconds`.
+`deploy` starts everything, deploys the app's templates and gives a `Deployment`; when its block ends nothing
+of it is left. How long each phase took is in `seconds`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 from examples.loopback_hec import Collector, Server
 from sentinel.local.valkey import binary
 from tests.deployed import stacks
-from tests.deployed.emulator import ROOT, Emulator, Say, Tethered, free_port, python, run_folder
+from tests.deployed.emulator import Emulator, Say, Tethered, free_port, python, run_folder
 
 ENVIRONMENT = "emulated"
 SECRETS = f"sentinel/{ENVIRONMENT}/"

@@ -1,8 +1,8 @@
 """The AWS emulator: an environment of its own, one process on loopback, nothing left of it afterwards.
 
-Nothing here can reach AWS. The credentials are the emulator's own and open nothing elsewhere; every client is
-given the loopback address and refuses to send to any other; what runs as a process gets an environment that is
-made from nothing, so no profile, no proxy and no endpoint of the caller's is in it.
+Nothing here can reach AWS. The credentials are the emulator's own and open nothing elsewhere; every client
+is given the loopback address and refuses to send to any other; what runs as a process gets an environment
+that is made from nothing, so no profile, no proxy and no endpoint of the caller's is in it.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ class Emulator:
     def start(self) -> None:
         """Start it. Raises `EmulatorFailed`."""
         program = python()
-        for attempt in range(3):  # a port that was free may be taken by the time it is used
+        for again in (True, True, False):  # a port that was free may be taken by the time it is used
             port = free_port()
             self.endpoint = must_be_loopback(f"http://127.0.0.1:{port}")
             self._process = Tethered(
@@ -184,9 +184,9 @@ class Emulator:
             )
             try:
                 self._process.wait(self._healthy, "the emulator")
-                return
+                break
             except EmulatorFailed:
-                if attempt == 2:
+                if not again:
                     raise
 
     def _server_environ(self, port: int) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The CDK app's own templates, synthesized by `app.py` and created by the emulator's CloudFormation, unchanged.
+"""The CDK app's own templates, synthesized by `app.py`, created as they are by the emulator's CloudFormation.
 
 What `cdk bootstrap` and `cdk deploy` do is done here without them and without npm: the bucket of assets, the
 parameter that names the bootstrap's version, the uploads that the asset manifests list, a stack each in the
