@@ -49,10 +49,10 @@ def ring(workers: Iterable[aws_lambda.IFunction]) -> aws_iam.PolicyStatement:
     return allow(["lambda:InvokeFunction"], [worker.function_arn for worker in workers])
 
 
-def secrets_below(scope: Construct, prefix: str) -> aws_iam.PolicyStatement:
-    """Allow reading the secrets whose names begin with `prefix`: sinks are added without a deployment."""
+def secrets_below(scope: Construct, prefix: str, *actions: str) -> aws_iam.PolicyStatement:
+    """Allow `actions`, named without their prefix, on the secrets whose names begin with `prefix`."""
     arn = Stack.of(scope).format_arn(service="secretsmanager", resource=f"secret:{prefix}*")
-    return allow(["secretsmanager:GetSecretValue"], [arn])
+    return allow([f"secretsmanager:{action}" for action in actions], [arn])
 
 
 def secret(scope: Construct, name: str) -> aws_iam.PolicyStatement:

@@ -15,6 +15,8 @@ PREFIX = "sentinel:"
 RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2557, 3653)
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 PYTHONS = ("3.12", "3.13", "3.14")
+TARGETS = ("lambda", "host")
+ENHANCED = "SecurityPolicy_"  # what the names of API Gateway's newer TLS policies begin with
 
 
 class BadOption(ValueError):
@@ -46,9 +48,46 @@ class Deployment:
     worker_concurrency: int = _option(0, "reserved concurrency of each worker function; 0: none reserved")
     detect_parallelism: int = _option(1, "concurrent batches a shard that detect takes, 1 to 10")
     alarm_topic: str = _option("", "ARN of the SNS topic that alarms go to; empty: they only show")
-    throttle_rate: int = _option(200, "requests a second of the whole API")
-    throttle_burst: int = _option(400, "requests at once of the whole API")
+    throttle_rate: int = _option(200, "requests a second of the whole service API")
+    throttle_burst: int = _option(400, "requests at once of the whole service API")
+    hooks_throttle_rate: int = _option(50, "requests a second of the whole webhook API")
+    hooks_throttle_burst: int = _option(100, "requests at once of the whole webhook API")
+    usage_plans: bool = _option(True, "whether the service API has a usage plan a tier and asks for its keys")
+    web_acl_arn: str = _option("", "ARN of a WAF web ACL that stands before both APIs; empty: none")
     api_account_role: bool = _option(True, "whether to set the account's CloudWatch role of API Gateway")
+    domain_name: str = _option("", "custom domain of the service API; empty: nobody can reach it")
+    certificate_arn: str = _option("", "ARN of that domain's server certificate")
+    ownership_certificate_arn: str = _option(
+        "", "ARN of a public certificate that proves the domain's ownership, where the other is imported"
+    )
+    trust_store_version: str = _option("", "version of the trust store to begin with; empty: the newest")
+    tls_policy: str = _option("TLS_1_2", "TLS policy of the domain with mutual TLS")
+    default_endpoint: bool = _option(
+        False, "whether the service API has an address without mutual TLS, for what stands behind a proxy"
+    )
+    client_certificate_header: str = _option(
+        "", "header in which that proxy hands on the certificate that it verified"
+    )
+    ingress_addresses: tuple[str, ...] = _option(
+        (), "address ranges of that proxy; empty: anybody may call that address"
+    )
+    hooks_domain_name: str = _option("", "custom domain of the webhook API; empty: its default address")
+    hooks_certificate_arn: str = _option("", "ARN of that domain's server certificate")
+    authorizer_cache_seconds: int = _option(
+        60, "how long API Gateway uses what the authorizer said, 0 to 3600 seconds; 0: for one request"
+    )
+    authorizer_cache_certificate: bool = _option(
+        True, "whether that is kept for each pair of token and certificate; needed for keeping it"
+    )
+    issuer: str = _option("", "issuer of the access tokens; empty: https:// and the service API's domain")
+    audience: str = _option("sentinel", "audience that access tokens must name")
+    trust_domain: str = _option("sentinel.local", "SPIFFE trust domain of the own CA's certificates")
+    ca_keys: int = _option(1, "keys of the own CA, 1 to 9; one more for each rollover, the last is in use")
+    oidc_issuers: str = _option("", "outside issuers as issuer=audience, comma separated; empty: none")
+    proxy: str = _option("", "upstreams as name=https://host:port/path, comma separated; empty: none")
+    limits: bool = _option(True, "whether services are held to the limits of their tiers")
+    rotation: bool = _option(True, "whether Secrets Manager rotates the signing keys by itself")
+    layer_target: str = _option("lambda", "what layers are built for: lambda, or host, the machine that builds")
     redis_url: str = _option("", "rediss:// address of an outside Redis; empty: a cache is created")
     redis_cluster: bool = _option(False, "whether the outside Redis is a cluster")
     redis_secret: str = _option("", "name below the secret prefix of the outside Redis' password")
@@ -79,7 +118,7 @@ class Deployment:
 
     def check(self) -> None:
         """Raise `BadOption` for a combination that cannot be deployed."""
-        for bad, message in self._problems():
+        for bad, message in (*self._problems(), *self._door_problems()):
             if bad:
                 raise BadOption(message)
 
@@ -116,6 +155,57 @@ class Deployment:
             ),
         )
 
+    def _door_problems(self) -> tuple[tuple[bool, str], ...]:
+        behind = (self.client_certificate_header, self.ingress_addresses)
+        return (
+            (
+                bool(self.domain_name) != bool(self.certificate_arn),
+                "domain_name and certificate_arn go together",
+            ),
+            (
+                bool(self.hooks_domain_name) != bool(self.hooks_certificate_arn),
+                "hooks_domain_name and hooks_certificate_arn go together",
+            ),
+            (
+                not self.domain_name and bool(self.ownership_certificate_arn or self.trust_store_version),
+                "ownership_certificate_arn and trust_store_version go with domain_name",
+            ),
+            (
+                bool(self.domain_name) and self.domain_name == self.hooks_domain_name,
+                "hooks_domain_name is another than domain_name: webhooks come without certificates",
+            ),
+            (
+                self.default_endpoint and bool(self.domain_name),
+                "default_endpoint would be a way around the mutual TLS of domain_name",
+            ),
+            (
+                self.default_endpoint and not self.client_certificate_header,
+                "default_endpoint needs client_certificate_header, or no caller has a certificate",
+            ),
+            (
+                any(behind) and not self.default_endpoint,
+                "client_certificate_header and ingress_addresses go with default_endpoint",
+            ),
+            (not 0 <= self.authorizer_cache_seconds <= 3600, "authorizer_cache_seconds is 0 to 3600"),
+            (
+                bool(self.authorizer_cache_seconds) and not self.authorizer_cache_certificate,
+                "authorizer_cache_certificate may be false only with authorizer_cache_seconds 0: a stolen token "
+                "would pass with another certificate",
+            ),
+            (not 1 <= self.ca_keys <= 9, "ca_keys is 1 to 9"),
+            (
+                not re.fullmatch(r"[A-Za-z0-9/_+=.@-]+", self.secrets)
+                or self.door_prefix.startswith(self.secrets)
+                or self.secrets.startswith(self.door_prefix),
+                f"secret_prefix is of A-Z, a-z, 0-9 and /_+=.@-, and apart from {self.door_prefix}",
+            ),
+            (self.layer_target not in TARGETS, f"layer_target is one of {', '.join(TARGETS)}"),
+            (
+                not (self.tls_policy == "TLS_1_2" or self.tls_policy.startswith(ENHANCED)),
+                f"tls_policy is TLS_1_2 or begins with {ENHANCED}",
+            ),
+        )
+
     @property
     def zones(self) -> tuple[str, ...]:
         """The availability zones, explicit so that synthesis never asks AWS for them."""
@@ -125,6 +215,11 @@ class Deployment:
     def secrets(self) -> str:
         """The prefix below which the workers may read secrets."""
         return self.secret_prefix or f"sentinel/{self.environment}/"
+
+    @property
+    def door_prefix(self) -> str:
+        """The prefix of the doors' own secrets, which no worker may read."""
+        return f"sentinel-doors/{self.environment}/"
 
     @property
     def own_cache(self) -> bool:

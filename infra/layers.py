@@ -37,7 +37,7 @@ class Layers(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, deployment: Deployment) -> None:
         super().__init__(scope, construct_id)
-        self._target = target = bundle.Target.aws(deployment.python)
+        self._target = target = target_of(deployment)
         self.runtime = runtime_of(deployment)
         self.all = [
             self._layer(
@@ -71,10 +71,16 @@ class Layers(Construct):
             self,
             name,
             code=code,
-            description=f"Sentinel: {name.lower()} for Python {self._target.python} on arm64",
+            description=f"Sentinel: {name.lower()} for Python {self._target.python}",
             compatible_runtimes=[self.runtime],
             compatible_architectures=[aws_lambda.Architecture.ARM_64],
         )
+
+
+def target_of(deployment: Deployment) -> bundle.Target:
+    """Return what the layers are built for: Lambda, or this machine, where an emulator runs the functions."""
+    host = deployment.layer_target == "host"
+    return bundle.Target.host() if host else bundle.Target.aws(deployment.python)
 
 
 def runtime_of(deployment: Deployment) -> aws_lambda.Runtime:

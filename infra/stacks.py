@@ -10,24 +10,32 @@ from constructs import Construct
 from infra.alarms import Alarms
 from infra.api import Api
 from infra.config import Deployment
+from infra.door_state import DoorState
+from infra.factory import Stores
 from infra.feeds import Feeds
 from infra.function import Platform
 from infra.functions import Functions
 from infra.layers import Layers
 from infra.ledger import Ledger
 from infra.network import Cache, Network, Placement, Redis, outside_placement, outside_redis
-from infra.schedules import Schedules
+from infra.rest_api import LogRole
+from infra.schedules import Rotations, Schedules
 from infra.tasks import Tasks
+from infra.webhook_api import WebhookApi
 
 
 class StateStack(Stack):
-    """The tables, and the key that encrypts them where there is one: kept when everything else goes."""
+    """The tables with the key that encrypts them where there is one, and what the doors keep.
+
+    All of it stays when everything else goes.
+    """
 
     def __init__(self, scope: Construct, construct_id: str, deployment: Deployment, **props: Any) -> None:
         super().__init__(scope, construct_id, termination_protection=deployment.keep, **props)
         self.key = self._make_key(deployment) if deployment.customer_key else None
         self.ledger = Ledger(self, "Ledger", deployment, self.key)
         self.tasks = Tasks(self, "Tasks", deployment, self.key)
+        self.doors = DoorState(self, "Doors", deployment)
         tables = {
             "ledger": self.ledger.table,
             "tasks": self.tasks.tasks,
@@ -81,7 +89,7 @@ class NetworkStack(Stack):
 
 
 class ServiceStack(Stack):
-    """Functions, feeds, schedules and the API: nothing in it holds data."""
+    """Functions, feeds, schedules and the APIs: nothing in it holds data."""
 
     def __init__(
         self,
@@ -95,13 +103,25 @@ class ServiceStack(Stack):
         super().__init__(scope, construct_id, **props)
         placement, redis = self._reach(deployment, network)
         platform = Platform(deployment, Layers(self, "Layers", deployment), placement, state.key)
-        functions = Functions(self, "Functions", platform, state.ledger, state.tasks, redis)
+        stores = Stores(state.ledger, state.tasks, state.doors, redis)
+        functions = Functions(self, "Functions", platform, stores)
         self.functions = functions
         feeds = Feeds(self, "Feeds", functions, state.ledger, state.tasks, deployment.detect_parallelism)
         Schedules(self, "Schedules", functions)
         Alarms(self, "Alarms", deployment, functions, feeds)
-        api = Api(self, "Api", platform, functions.by_verb)
-        CfnOutput(self, "Url", value=api.api.url, description="Where the API answers")
+        if deployment.rotation:
+            Rotations(self, "Rotations", state.doors.signing, functions.doors.rotate)
+        self._open(platform, state.doors)
+
+    def _open(self, platform: Platform, doors: DoorState) -> None:
+        """Make both APIs, and say what rotates the secrets that are made at run time."""
+        functions = self.functions
+        api = Api(self, "Api", platform, functions.by_verb, doors.trust_store_uri)
+        hooks = WebhookApi(self, "Hooks", platform, functions.by_verb)
+        if platform.deployment.api_account_role:
+            LogRole(self, "LogRole", [api.rest, hooks.rest])
+        rotate = functions.doors.rotate.function.function_arn
+        CfnOutput(self, "RotateFunction", value=rotate, description="What rotates secrets of services and hooks")
 
     def _reach(self, deployment: Deployment, network: NetworkStack | None) -> tuple[Placement | None, Redis]:
         if network:
@@ -116,7 +136,7 @@ def make_stacks(app: App, deployment: Deployment) -> ServiceStack:
     Tags.of(app).add("application", "sentinel")
     Tags.of(app).add("environment", name)
     state = StateStack(
-        app, f"SentinelState-{name}", deployment, env=env, description="Sentinel: ledger and tasks (kept)"
+        app, f"SentinelState-{name}", deployment, env=env, description="Sentinel: ledger, tasks and doors (kept)"
     )
     network = None
     if deployment.own_cache:
@@ -130,5 +150,5 @@ def make_stacks(app: App, deployment: Deployment) -> ServiceStack:
         state,
         network,
         env=env,
-        description="Sentinel: functions, feeds, schedules and API (disposable)",
+        description="Sentinel: functions, feeds, schedules and APIs (disposable)",
     )

@@ -1,0 +1,6 @@
+"""Takes webhooks in: `POST /hooks/{source}/{hook}`."""
+
+from sentinel.bootstrap import bootstrap
+from sentinel.entrypoints.aws import api_gateway
+
+handler = api_gateway("receive", bootstrap)
