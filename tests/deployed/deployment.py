@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -27,6 +28,8 @@ from tests.deployed.emulator import Emulator, Say, Tethered, free_port, python, 
 ENVIRONMENT = "emulated"
 SECRETS = f"sentinel/{ENVIRONMENT}/"
 REDIS_SECRET = "redis"
+# Stands in for mutual TLS: RFC 9440, as a proxy in front that verified the certificate would send it.
+CERTIFICATE_HEADER = "Client-Cert"
 HEC_SECRET = "hec"
 
 
@@ -114,6 +117,10 @@ def _options(port: int) -> dict[str, object]:
     """Return the options of the app without which the emulator cannot have it."""
     return {
         "environment": ENVIRONMENT,
+        "layer_target": "host",
+        "rotation": False,
+        "default_endpoint": True,
+        "client_certificate_header": CERTIFICATE_HEADER,
         "redis_url": f"redis://127.0.0.1:{port}",
         "redis_secret": REDIS_SECRET,
         "http_hosts": "127.0.0.1",
@@ -139,13 +146,14 @@ def _put_secrets(emulator: Emulator, values: Mapping[str, str]) -> None:
 
 
 def _described(emulator: Emulator, made: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """Return all outputs by key, and those whose description is a setting by its name as well."""
+    """Return all outputs by key, and those whose description names a setting by that name as well."""
     found: dict[str, str] = {}
     for name, outputs in made.items():
         (stack,) = emulator.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
         for each in stack.get("Outputs", ()):
-            if each.get("Description", "").startswith("SENTINEL_"):
-                found[each["Description"]] = each["OutputValue"]
+            setting = re.match(r"SENTINEL_[A-Z_]+", each.get("Description", ""))
+            if setting:
+                found[setting[0]] = each["OutputValue"]
         found |= outputs
     return found
 

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,18 +33,6 @@ program.wait(lambda: log.read_text().count(" ") == 1, "the program")
 print(log.read_text(), flush=True)
 time.sleep(60)
 '''
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Emulator]:
-    """Run one emulator for these tests."""
-    with run_folder() as folder:
-        made = Emulator(folder)
-        try:
-            made.start()
-            yield made
-        finally:
-            made.stop()
 
 
 @pytest.mark.parametrize(
