@@ -22,6 +22,7 @@ from sentinel.errors import Malformed
 SCOPES = ("ingest", "tasks:read", "tasks:approve", "recipes:write", "proxy", "admin")
 DEFAULT_SCOPES = ("ingest", "tasks:read")
 MAX_LANES = 64
+MAX_IDENTITY_BYTES = 1024  # it is the id of a record
 _HOOK = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 # An identity of somebody else's: a SPIFFE id, or an OIDC issuer and subject.
 _IDENTITY = re.compile(
@@ -90,13 +91,18 @@ class Service:
             (self.masking != "none", "masking is none: this version has no other policy"),
             (self.encryption != "store", "encryption is store: this version has no other policy"),
             (
-                not all(_IDENTITY.fullmatch(each) for each in self.identities),
-                "an identity is spiffe://DOMAIN/PATH or oidc:ISSUER#SUBJECT",
+                not all(map(_is_identity, self.identities)),
+                f"an identity is spiffe://DOMAIN/PATH or oidc:ISSUER#SUBJECT of {MAX_IDENTITY_BYTES:,} bytes",
             ),
         )
         for wrong, message in problems:
             if wrong:
                 raise Malformed(message)
+
+
+def _is_identity(text: str) -> bool:
+    # ASCII, as SPIFFE and OpenID Connect have it.
+    return text.isascii() and len(text) <= MAX_IDENTITY_BYTES and _IDENTITY.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,12 +25,13 @@ class Kept(Generic[T]):
         self._stale = max(stale, seconds)
         self._clock = clock
         self._kept: tuple[float, T] | None = None
+        self._expired = False
 
     def get(self) -> T:
         """Return the value."""
         now = self._clock()
         kept = self._kept
-        if kept is not None and now - kept[0] < self._seconds:
+        if kept is not None and now - kept[0] < self._seconds and not self._expired:
             return kept[1]
         try:
             value = self._load()
@@ -38,12 +39,16 @@ class Kept(Generic[T]):
             if kept is not None and now - kept[0] < self._stale:
                 return kept[1]
             raise
-        self._kept = (now, value)
+        self._kept, self._expired = (now, value), False
         return value
 
     def age(self) -> float:
         """Return how old the kept value is, in seconds; infinite where there is none."""
         return self._clock() - self._kept[0] if self._kept is not None else float("inf")
+
+    def expire(self) -> None:
+        """Read anew at the next `get`; what is kept serves on, as it may, while it cannot be read."""
+        self._expired = True
 
     def forget(self) -> None:
         """Read anew at the next `get`."""
