@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -86,7 +87,8 @@ class Doors(Base):
         """The own CA."""
         from sentinel.usecases.certify import Authority
 
-        return Authority(self.registry, self.directory, self.ca_signer, self.settings.trust_domain, time.time)
+        domain = self.settings.trust_domain
+        return Authority(self.registry, self.ca_signer, domain, time.time, secrets.token_bytes)
 
     def ca_signer(self, key: str, *, create: bool = False) -> Signer:
         """Return the CA's key named `key`: one of KMS, or a sealed file below `home`."""

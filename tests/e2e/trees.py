@@ -42,6 +42,7 @@ class Tree:
     process: subprocess.Popen[bytes]
     url: str
     home: Path
+    hooks: str = ""
 
     def request(
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
@@ -114,9 +115,14 @@ def _runs(pid: int) -> bool:
 
 
 @contextmanager
-def up(home: Path, *arguments: str, **settings: str) -> Iterator[Tree]:
-    """Run `sentinel up` on a free port; whatever is left of it at the end is killed."""
+def up(home: Path, *arguments: str, insecure: bool = True, **settings: str) -> Iterator[Tree]:
+    """Run `sentinel up` on free ports; whatever is left of it at the end is killed.
+
+    Without doors, unless a test is about them: then whoever asks is whom the header says.
+    """
     command = [sys.executable, "-m", "sentinel.cli.main", "up", "--json", "--port", "0", "--home", str(home)]
+    if insecure:
+        command.append("--insecure")
     with subprocess.Popen(
         [*command, *arguments], stdout=subprocess.PIPE, env=environment(**settings), cwd=ROOT
     ) as process:
@@ -125,7 +131,8 @@ def up(home: Path, *arguments: str, **settings: str) -> Iterator[Tree]:
         pids: list[int] = []
         try:
             assert line, "it did not come up"
-            tree = Tree(process, json.loads(line)["url"], home)
+            told = json.loads(line)
+            tree = Tree(process, told["url"], home, told["hooks"])
             pids = tree.pids()
             yield tree
         finally:

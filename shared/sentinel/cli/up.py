@@ -15,19 +15,33 @@ if TYPE_CHECKING:
     from sentinel.local.supervisor import Supervisor
 
 
+_WARNING = (
+    "WARNING: --insecure: no TLS, no certificates, no tokens, no limits.",
+    "WARNING: every program on this machine can read and write as any service it names. For a first try only.",
+)
+
+
 @click.command()
 @click.option(
     "--port",
     default=8787,
     show_default=True,
-    type=click.IntRange(0, 65_535),
-    help="Port of the gateway; 0 takes a free one.",
+    type=click.IntRange(0, 65_534),
+    help="Port of the service API; webhooks have the next one. 0 takes two free ones.",
+)
+@click.option(
+    "--insecure",
+    is_flag=True,
+    help="Plain HTTP without certificates and tokens: whoever reaches 127.0.0.1 is whom they say.",
 )
 @click.option("--verbose", is_flag=True, help="Log more than warnings.")
 @home_option
 @json_option
-def up(port: int, verbose: bool, home: Path, as_json: bool) -> int:
+def up(port: int, insecure: bool, verbose: bool, home: Path, as_json: bool) -> int:
     """Run the gateway, Valkey, feeds and workers on 127.0.0.1.
+
+    The service API takes TLS 1.3 with client certificates alone; what is missing for that is made at the
+    first start.
 
     Ctrl-C finishes what has begun; a second one hurries, which loses nothing either. Settings are the
     environment variables SENTINEL_*.
@@ -39,10 +53,10 @@ def up(port: int, verbose: bool, home: Path, as_json: bool) -> int:
     from sentinel.errors import Unavailable
     from sentinel.local.supervisor import Supervisor, settings_for
 
-    settings = settings_for(home, bootstrap.application(str(home)).settings)
+    settings = settings_for(home, bootstrap.application(str(home)).settings, insecure=insecure)
     if settings.log_level == "INFO" and not verbose:
         settings = replace(settings, log_level="WARNING")
-    tree = Supervisor(settings, port, tell=lambda line: echo(line, file=sys.stderr))
+    tree = Supervisor(settings, port, insecure, tell=lambda line: echo(line, file=sys.stderr))
 
     def wanted(*_: object) -> None:
         if tree.stop.is_set():
@@ -61,12 +75,16 @@ def up(port: int, verbose: bool, home: Path, as_json: bool) -> int:
 
 
 def _run(tree: Supervisor, home: Path, as_json: bool) -> None:
-    from sentinel.cli.output import echo, emit
+    from sentinel.cli.output import echo, emit, style
 
+    if tree.insecure:
+        for line in _WARNING:
+            echo(style(line, "red", sys.stderr), file=sys.stderr)
     if as_json:
-        emit({"url": tree.url, "home": str(tree.home)})
+        told = {"url": tree.url, "hooks": tree.hooks, "home": str(tree.home), "insecure": tree.insecure}
+        emit(told)
     else:
-        echo(f"Sentinel is up at {tree.url}, data in {home}; Ctrl-C stops it")
+        echo(f"Sentinel is up at {tree.url}, webhooks at {tree.hooks}, data in {home}; Ctrl-C stops it")
     sys.stdout.flush()
     tree.watch()
     if not as_json:

@@ -1,8 +1,8 @@
 """The child processes of `sentinel up`: `python -m sentinel.local.child ROLE`, which the supervisor starts.
 
-Roles: `gateway` (its socket is inherited; the file descriptor's number is the second argument), `feeds`
-(ledger to detect, tasks to dispatch, the sweep's schedule), `work_siem` and `work_action`. Settings come by
-the environment, as in Lambda.
+Roles: `gateway` (its sockets are inherited; further arguments are its mode and their file descriptors' numbers,
+that of the service API first), `feeds` (ledger to detect, tasks to dispatch, the sweep's schedule), `work_siem`
+and `work_action`. Settings come by the environment, as in Lambda.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main(role: str, *rest: str) -> int:
     if role != "gateway":
         os.nice(NICENESS)
     if role == "gateway":
-        _gateway(int(rest[0]), stop)
+        _gateway(rest[0], [int(each) for each in rest[1:]], stop)
     elif role == "feeds":
         _feeds(stop)
     elif role in WORKERS:
@@ -47,16 +47,17 @@ def _log_to_stderr() -> None:
     )
 
 
-def _gateway(fd: int, stop: lifeline.Stop) -> None:
+def _gateway(mode: str, fds: list[int], stop: lifeline.Stop) -> None:
     import asyncio
     import socket
 
-    from sentinel.local import gateway
+    from sentinel.local import fronts, listeners
 
     async def run() -> None:
         stopped = asyncio.Event()
         asyncio.get_running_loop().add_reader(stop.fd, stopped.set)
-        await gateway.serve(socket.socket(fileno=fd), stopped)
+        sockets = [socket.socket(fileno=fd) for fd in fds]
+        await listeners.serve(fronts.build(mode, *sockets), stopped)
 
     asyncio.run(run())
 

@@ -1,88 +1,48 @@
 """The local gateway: HTTP on loopback in the place of API Gateway, calling the handlers that are deployed.
 
 It builds its paths from `sentinel.routes`, turns each request into a REST proxy event (payload 1.0) and each
-reply back, as AWS's "Set up Lambda proxy integrations" says. It plays the door, too: who calls is what the
-header `Sentinel-Service` says, which is only sound because nobody but this machine's own users can reach a
-loopback address. Since any web page in a browser can send requests there as well, it refuses hosts that are
-not loopback names (DNS rebinding) and foreign origins.
+reply back, as AWS's "Set up Lambda proxy integrations" says. Who may call what is decided at the door (`door`)
+before a body is read. Since any web page in a browser can send requests to a loopback address, the service
+API refuses hosts that are not loopback names (DNS rebinding) and foreign origins.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import ipaddress
-import json
 import logging
-import re
-import socket
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from multidict import CIMultiDict
 
 from sentinel.local import functions
-from sentinel.local.gateway_socket import BACKLOG
-from sentinel.local.proxy_events import event_of, response_of
-from sentinel.routes import ROUTES, Route
+from sentinel.local.door import Admission
+from sentinel.local.fair import Crowded, Fair
+from sentinel.local.paths import Paths
+from sentinel.local.peer import Peer
+from sentinel.local.proxy_events import Call, event_of, response_of
+from sentinel.local.refusals import Refusal
 
 MAX_BODY = 10_000_000  # what API Gateway takes, in bytes as sent
+MAX_HEAD = 10_240  # all headers of a request, as at API Gateway
 BODY_SECONDS = 30.0
-HEADER_SECONDS = 30.0  # also how long an idle connection is kept
 HANDLER_SECONDS = 29.0  # API Gateway's own limit
 THREADS = 4  # two keep two cores busy while others sync; more only contend for the interpreter
-BUSY = 64  # requests that may hold a body in memory at one time
+BUSY = 64  # requests that may hold a whole body in memory at one time
+WAITING = 256  # requests of one caller that may wait for that, and four times as many in all
+SMALL = 1 << 16  # bytes of a body that are read without a place among those
 
 log = logging.getLogger("sentinel.gateway")
 
 
-class _Answer(Exception):
-    """A refusal of the gateway's own, in the shape of the API's errors."""
-
-    def __init__(self, status: int, error: str, message: str, **headers: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.body = json.dumps({"error": error, "message": message}).encode()
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Paths:
-    """The routes as patterns."""
-
-    patterns: tuple[tuple[re.Pattern[str], Route], ...]
-
-    @staticmethod
-    def of(routes: Sequence[Route]) -> Paths:
-        """Compile routes: `{name}` is one segment of the path."""
-        return Paths(
-            tuple(
-                (re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(route.path))), route)
-                for route in routes
-            )
-        )
-
-    def find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
-        """Return the route of a request with its path parameters, decoded. Raises the 404 and the 405."""
-        allowed = []
-        for pattern, route in self.patterns:
-            found = pattern.fullmatch(path)
-            if found and route.method == method:
-                return route, {name: unquote(value) for name, value in found.groupdict().items()}
-            if found:
-                allowed.append(route.method)
-        if allowed:
-            told = ", ".join(sorted(allowed))
-            raise _Answer(405, "NotAllowed", f"this path takes {told}", Allow=told)
-        raise _Answer(404, "Missing", "there is nothing at this path; see docs/wire.md for the routes")
-
-
-def check_sender(headers: CIMultiDict[str] | Any) -> None:
+def check_sender(headers: CIMultiDict[str] | Any, scheme: str = "http") -> None:
     """Refuse what a web page made a browser send. Raises the refusal.
 
     A page that had its name point here sends that name as `Host`; one that posts across origins sends
@@ -90,10 +50,10 @@ def check_sender(headers: CIMultiDict[str] | Any) -> None:
     """
     host = headers.get("Host", "")
     if not _is_loopback(host):
-        raise _Answer(421, "Misdirected", "Host must be a loopback name: localhost, 127.0.0.1 or [::1]")
+        raise Refusal(421, "Misdirected", "Host must be a loopback name: localhost, 127.0.0.1 or [::1]")
     origin = headers.get("Origin")
-    if origin is not None and origin != f"http://{host}":
-        raise _Answer(403, "Forbidden", "requests of other origins are not taken")
+    if origin is not None and origin != f"{scheme}://{host}":
+        raise Refusal(403, "Forbidden", "requests of other origins are not taken")
 
 
 def _is_loopback(host: str) -> bool:
@@ -106,21 +66,35 @@ def _is_loopback(host: str) -> bool:
 
 @dataclass(slots=True)
 class Gateway:
-    """Answers requests. `handler_seconds` and `body_seconds` bound a request's two halves."""
+    """Answers the requests of one API. `handler_seconds` and `body_seconds` bound a request's two halves.
 
+    `scheme` is what a browser's `Origin` begins with; "" where senders are no business of ours: webhooks come
+    under whatever name they were forwarded from, and prove themselves.
+    """
+
+    paths: Paths
+    door: Admission
+    scheme: str = "http"
     handler_seconds: float = HANDLER_SECONDS
     body_seconds: float = BODY_SECONDS
-    paths: Paths = field(default_factory=lambda: Paths.of(ROUTES))
-    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(THREADS, "handler"))
-    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(BUSY))
+    threads: int = THREADS
+    load: Callable[[str], functions.Handler] = functions.load
     leaving: bool = False
+    pool: ThreadPoolExecutor = field(init=False)
+    bodies: Fair = field(init=False)
+    calls: Fair = field(init=False)
     _active: int = 0
 
-    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    def __post_init__(self) -> None:
+        self.pool = ThreadPoolExecutor(self.threads, "handler")
+        self.bodies = Fair(BUSY, BUSY * 3 // 4, WAITING, 4 * WAITING)
+        self.calls = Fair(self.threads, self.threads - 1, BUSY, BUSY)
+
+    async def answer(self, request: web.BaseRequest, peer: Peer) -> web.StreamResponse:
         """Answer one request; never raises for what a client can do."""
         self._active += 1
         try:
-            response = await self._answer(request)
+            response = await self._answer(request, peer)
         finally:
             self._active -= 1
         if self.leaving:
@@ -137,27 +111,39 @@ class Gateway:
         while self._active and asyncio.get_running_loop().time() < end:
             await asyncio.sleep(0.01)
 
-    async def _answer(self, request: web.BaseRequest) -> web.Response:
+    async def _answer(self, request: web.BaseRequest, peer: Peer) -> web.Response:
         request_id = uuid.uuid4().hex
         try:
-            check_sender(request.headers)
+            self._check_head(request)
             if request.path == "/healthz" and request.method in {"GET", "HEAD"}:
                 return web.json_response({"status": "ok"})
             route, params = self.paths.find(request.method, request.raw_path.partition("?")[0])
-            async with self.room:
-                body = await self._body(request)
-                event = event_of(request, route, params, body, request_id)
+            call = Call(request, route, params, peer, request_id)
+            context = await self.door.admit(call)
+            caller = _caller(call, context)
+            async with AsyncExitStack() as held:
+                body = await self._body(request, held, caller)
+                event = event_of(call, context, body)
+                await held.enter_async_context(self.calls.turn(caller))
                 return response_of(await self._call(route.function, event, request_id), request_id)
-        except _Answer as refusal:
-            headers = {**refusal.headers, "Sentinel-Request-Id": request_id}
-            answer = web.Response(
-                status=refusal.status, body=refusal.body, headers=headers, content_type="application/json"
-            )
+        except (Refusal, Crowded) as refused:
+            refusal = refused if isinstance(refused, Refusal) else _crowded()
+            answer = refusal.response(request_id)
             if not request.content.is_eof():
                 answer.force_close()  # the rest of the body is not worth reading
             return answer
 
-    async def _body(self, request: web.BaseRequest) -> bytes:
+    def _check_head(self, request: web.BaseRequest) -> None:
+        if sum(len(name) + len(value) for name, value in request.raw_headers) > MAX_HEAD:
+            raise Refusal(431, "TooLarge", f"the headers are over {MAX_HEAD} bytes")
+        if self.scheme:
+            check_sender(request.headers, self.scheme)
+
+    async def _body(self, request: web.BaseRequest, held: AsyncExitStack, caller: str) -> bytes:
+        """Read the body, and take a place for it in `held`, which it keeps until it is answered.
+
+        What fits into `SMALL` is read first: a sender that is slow over it keeps nobody from a place.
+        """
         if (request.content_length or 0) > MAX_BODY:
             raise _too_large()
         if request.headers.get("Expect", "").lower() == "100-continue":
@@ -166,99 +152,55 @@ class Gateway:
         found = bytearray()
         try:
             async with asyncio.timeout(self.body_seconds):
-                async for chunk in request.content.iter_any():
-                    found += chunk
-                    if len(found) > MAX_BODY:
-                        raise _too_large()
+                await self._read(request, found, SMALL)
+            await held.enter_async_context(self.bodies.turn(caller))
+            if not request.content.at_eof():
+                async with asyncio.timeout(self.body_seconds):
+                    await self._read(request, found, MAX_BODY)
         except TimeoutError:
-            raise _Answer(408, "TimedOut", "the request's body did not arrive in time") from None
+            raise Refusal(408, "TimedOut", "the request's body did not arrive in time") from None
         except OSError:
-            raise _Answer(400, "Malformed", "the connection was lost before the body was whole") from None
+            raise Refusal(400, "Malformed", "the connection was lost before the body was whole") from None
         return bytes(found)
+
+    async def _read(self, request: web.BaseRequest, found: bytearray, enough: int) -> None:
+        """Read on until the end, or until more than `enough` is there; over `MAX_BODY` is refused."""
+        while len(found) <= enough:
+            chunk = await request.content.readany()
+            if not chunk:
+                return
+            found += chunk
+            if len(found) > MAX_BODY:
+                raise _too_large()
 
     async def _call(self, function: str, event: dict[str, Any], request_id: str) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
         context = functions.Context(function, request_id, self.handler_seconds)
-        handler = functions.load(function)
+        handler = self.load(function)
         # The call goes on when its time is up, as it may have stored what it was given; only nobody waits.
         call = asyncio.shield(loop.run_in_executor(self.pool, handler, event, context))
         try:
             return await asyncio.wait_for(call, self.handler_seconds)
         except TimeoutError:
             log.warning("%s took over %s s", function, self.handler_seconds)
-            raise _Answer(
+            raise Refusal(
                 504, "TimedOut", "the answer took too long; sending the batch again is safe"
             ) from None
         except Exception:
             log.exception("%s failed outside of its own handling of errors", function)
-            raise _Answer(502, "Internal", "the function failed; it was logged") from None
+            raise Refusal(502, "Internal", "the function failed; it was logged") from None
 
 
-def _too_large() -> _Answer:
-    return _Answer(413, "TooLarge", f"the request is over {MAX_BODY} bytes; send it in parts")
+def _caller(call: Call, context: Mapping[str, Any] | None) -> str:
+    """Return in whose line a request stands: its service's, its certificate's, or its webhook's."""
+    if context is not None:
+        return str(context.get("service", ""))
+    return call.peer.digest or "/".join(call.params.values())
 
 
-class _Protocol(web.RequestHandler):
-    """aiohttp's protocol, but for what it says of bytes that are no HTTP: it quotes them, in its log, too."""
-
-    __slots__ = ()
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Answer in the shape of the API's errors, without what was sent."""
-        if status >= 500:
-            return super().handle_error(request, status, exc, message)
-        log.warning("a request was not understood: %s", type(exc).__name__)
-        if request.writer.output_size > 0:
-            raise ConnectionError("an answer has begun; another one cannot be sent")
-        refusal = _Answer(status, "Malformed", "this is no HTTP request, or its head is over 8 KB a line")
-        answer = web.Response(status=status, body=refusal.body, content_type="application/json")
-        answer.force_close()
-        return answer
+def _crowded() -> Refusal:
+    return Refusal(429, "Limited", f"{WAITING} requests of this service wait already", Retry_After="1")
 
 
-class _Server(web.Server):
-    """aiohttp's server with our protocol."""
-
-    def __init__(
-        self, answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], **options: Any
-    ) -> None:
-        super().__init__(answer)
-        self._options = options
-
-    def __call__(self) -> web.RequestHandler:
-        """Make the protocol of one connection."""
-        return _Protocol(self, loop=asyncio.get_running_loop(), **self._options)
-
-
-async def serve(listener: socket.socket, stopped: asyncio.Event, grace: float = 10.0) -> None:
-    """Serve until `stopped` is set, then finish the requests that have begun, for `grace` seconds at most.
-
-    Bodies are handed on as they came: decompressing them, within bounds, is the handler's part.
-    """
-    gateway = Gateway()
-    for function in sorted({route.function for route in ROUTES}):
-        functions.load(function)
-    server = _Server(
-        gateway.answer,
-        access_log=None,
-        auto_decompress=False,
-        keepalive_timeout=HEADER_SECONDS,
-        lingering_time=2.0,
-        read_bufsize=1 << 18,
-    )
-    runner = web.ServerRunner(server, shutdown_timeout=1.0)
-    await runner.setup()
-    site = web.SockSite(runner, listener, backlog=BACKLOG)
-    await site.start()
-    gc.freeze()  # what is loaded stays: no collection needs to look at it again
-    await stopped.wait()
-    await site.stop()
-    await gateway.finish(grace)
-    await runner.cleanup()
-    gateway.pool.shutdown(wait=True, cancel_futures=True)
+def _too_large() -> Refusal:
+    return Refusal(413, "TooLarge", f"the request is over {MAX_BODY} bytes; send it in parts")

@@ -1,4 +1,4 @@
-"""The gateway's listening socket. The supervisor holds it, so that it outlives a gateway that dies.
+"""The gateway's listening sockets. The supervisor holds them, so that they outlive a gateway that dies.
 
 Connections that come while a gateway starts wait in the socket's queue in the place of being refused.
 """

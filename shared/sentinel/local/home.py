@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sentinel.errors import Conflict
@@ -48,10 +48,19 @@ def lock(home: Path) -> Lock:
     return Lock(fd)
 
 
-def publish(home: Path, url: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where the gateway of a home is: its service API, its webhook API, and whether it runs without doors."""
+
+    url: str
+    hooks: str = ""
+    insecure: bool = True
+
+
+def publish(home: Path, where: Endpoint) -> None:
     """Write down where the gateway is; whole or not at all."""
     fresh = home / f"{_ENDPOINT}.new"
-    fresh.write_text(json.dumps({"url": url, "pid": os.getpid()}) + "\n")
+    fresh.write_text(json.dumps({**asdict(where), "pid": os.getpid()}) + "\n")
     fresh.replace(home / _ENDPOINT)
 
 
@@ -60,10 +69,16 @@ def withdraw(home: Path) -> None:
     (home / _ENDPOINT).unlink(missing_ok=True)
 
 
-def endpoint(home: Path) -> str | None:
-    """Return the gateway's address, if one is written down."""
+def published(home: Path) -> Endpoint | None:
+    """Return where the gateway is, if that is written down."""
     try:
         found = json.loads((home / _ENDPOINT).read_text())
-    except (OSError, ValueError):
+        return Endpoint(str(found["url"]), str(found["hooks"]), bool(found["insecure"]))
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return str(found["url"]) if isinstance(found, dict) and "url" in found else None
+
+
+def endpoint(home: Path) -> str | None:
+    """Return the service API's address, if it is written down."""
+    found = published(home)
+    return found.url if found else None

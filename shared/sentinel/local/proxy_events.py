@@ -1,29 +1,67 @@
 """Requests as API Gateway hands them to a function, and its replies as responses.
 
-Format: REST API proxy integration, "Input format of a Lambda function for proxy integration" in the API
-Gateway guide. Bodies travel in base64, as they do with `binaryMediaTypes` `*/*`.
+Formats: REST API proxy integration, "Input format of a Lambda function for proxy integration", and "Input to
+an API Gateway Lambda authorizer" (REQUEST) in the API Gateway guide. Bodies travel in base64, as they do with
+`binaryMediaTypes` `*/*`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pybase64
 from aiohttp import web
 from multidict import CIMultiDict
 
+from sentinel.local.peer import Peer
 from sentinel.routes import Route
 
-DEFAULT_SERVICE = "local"
+STAGE = "live"
+# Partition, region, account and API of a machine's own gateway.
+API_ARN = f"arn:aws:execute-api:local:000000000000:local/{STAGE}"
 
 
-def event_of(
-    request: web.BaseRequest, route: Route, params: dict[str, str], body: bytes, request_id: str
-) -> dict[str, Any]:
-    """Return the REST proxy event of a request."""
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request on its way to a function: its route, its parameters, who is at the other end."""
+
+    request: web.BaseRequest
+    route: Route
+    params: dict[str, str]
+    peer: Peer
+    request_id: str
+
+    @property
+    def arn(self) -> str:
+        """The ARN of what is called, with the path as it came."""
+        path = self.request.raw_path.partition("?")[0]
+        return f"{API_ARN}/{self.request.method}{path}"
+
+
+def authorizer_event_of(call: Call) -> dict[str, Any]:
+    """Return the REQUEST authorizer's event of a request."""
+    return {"type": "REQUEST", "methodArn": call.arn, **_common(call), "stageVariables": {}}
+
+
+def event_of(call: Call, authorizer: Mapping[str, Any] | None, body: bytes) -> dict[str, Any]:
+    """Return the REST proxy event of a request; `authorizer` is the authorizer's context, if one was asked."""
+    event = _common(call)
+    if authorizer is not None:
+        event["requestContext"]["authorizer"] = dict(authorizer)
+    event["body"] = pybase64.b64encode_as_string(body)
+    event["isBase64Encoded"] = True
+    return event
+
+
+def _common(call: Call) -> dict[str, Any]:
+    request, route = call.request, call.route
     headers, many = _both((name, _text(value)) for name, value in request.headers.items())
     query, queries = _both(request.rel_url.query.items()) if request.query_string else (None, None)
+    identity: dict[str, Any] = {"sourceIp": request.remote}
+    if call.peer.client is not None:
+        identity["clientCert"] = call.peer.client
     return {
         "resource": route.path,
         "path": request.path,
@@ -32,16 +70,15 @@ def event_of(
         "multiValueHeaders": many,
         "queryStringParameters": query,
         "multiValueQueryStringParameters": queries,
-        "pathParameters": params or None,
+        "pathParameters": call.params or None,
         "requestContext": {
-            "requestId": request_id,
+            "requestId": call.request_id,
             "resourcePath": route.path,
             "httpMethod": request.method,
-            "identity": {"sourceIp": request.remote},
-            "authorizer": {"service": _text(request.headers.get("Sentinel-Service", DEFAULT_SERVICE))},
+            "path": request.path,
+            "stage": STAGE,
+            "identity": identity,
         },
-        "body": pybase64.b64encode_as_string(body),
-        "isBase64Encoded": True,
     }
 
 
@@ -62,6 +99,11 @@ def _text(value: str) -> str:
     except UnicodeEncodeError:
         return value.encode("utf-8", "surrogateescape").decode("latin-1")
     return value
+
+
+def header(request: web.BaseRequest, name: str, default: str = "") -> str:
+    """Return a request's header as text."""
+    return _text(request.headers.get(name, default))
 
 
 def response_of(reply: dict[str, Any], request_id: str) -> web.Response:

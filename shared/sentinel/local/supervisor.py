@@ -8,7 +8,6 @@ child never outlives the supervisor (`lifeline`). Everything is crash-safe, so h
 
 from __future__ import annotations
 
-import http.client
 import os
 import socket
 import subprocess
@@ -20,8 +19,8 @@ from pathlib import Path
 from types import TracebackType
 
 from sentinel.errors import Malformed, Unavailable
+from sentinel.local import doors, valkey
 from sentinel.local import home as homes
-from sentinel.local import valkey
 from sentinel.local.lifeline import Stop
 from sentinel.settings import Settings
 
@@ -35,10 +34,11 @@ _TICK = 0.2
 _STAGES = (("gateway",), ("feeds",), ("work_siem", "work_action"), ("valkey",))
 
 
-def settings_for(home: Path, settings: Settings) -> Settings:
+def settings_for(home: Path, settings: Settings, *, insecure: bool = False) -> Settings:
     """Return the settings of the children: local data below `home`, the queue in the embedded Valkey.
 
-    An outside `redis_url` stays. Raises `Malformed` for settings that name tables in AWS.
+    An outside `redis_url` stays. Without doors nobody is who they say, so there are no limits a service
+    either. Raises `Malformed` for settings that name tables in AWS.
     """
     if settings.ledger_table:
         raise Malformed("`sentinel up` keeps its data on this machine: unset SENTINEL_LEDGER_TABLE")
@@ -46,6 +46,8 @@ def settings_for(home: Path, settings: Settings) -> Settings:
         settings,
         home=str(home.absolute()),
         redis_url=settings.redis_url or valkey.url(home),
+        limits=settings.limits and not insecure,
+        door_seconds=doors.directory_seconds(settings.door_seconds),
         catalog_seconds=min(settings.catalog_seconds, CATALOG_SECONDS),
         drain_block_ms=settings.drain_block_ms or BLOCK_MS,
     )
@@ -72,20 +74,23 @@ class _Child:
 class Supervisor:
     """Runs a tree. Use it as a context: leaving it drains. `tell` gets lines about what goes wrong.
 
-    `settings` are those of `settings_for`; `port` 0 takes a free one; `stop` ends `watch`. Raises `Conflict`
-    where somebody runs on the folder already, `Unavailable` where the tree does not come up or the port is
+    `settings` are those of `settings_for`; `port` is that of the service API, the webhook API has the next one,
+    and 0 takes two free ones; `insecure` is without doors, in plain HTTP; `stop` ends `watch`. Raises `Conflict`
+    where somebody runs on the folder already, `Unavailable` where the tree does not come up or a port is
     taken, and `Missing` where there is no Valkey or no functions.
     """
 
     settings: Settings
     port: int = 8787
+    insecure: bool = False
     tell: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)
     stop: Stop = field(default_factory=Stop)
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     _children: list[_Child] = field(default_factory=list)
     _lock: homes.Lock | None = None
-    _listener: socket.socket | None = None
+    _listeners: list[socket.socket] = field(default_factory=list)
     _hurried: bool = False
+    _look_at_doors: float = 0.0
 
     @property
     def home(self) -> Path:
@@ -94,9 +99,17 @@ class Supervisor:
 
     @property
     def url(self) -> str:
-        """Where the gateway is."""
-        assert self._listener is not None  # noqa: S101 - for the type checker
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        """Where the service API is."""
+        return self._address(0)
+
+    @property
+    def hooks(self) -> str:
+        """Where the webhook API is."""
+        return self._address(1)
+
+    def _address(self, number: int) -> str:
+        port = self._listeners[number].getsockname()[1]
+        return f"{'http' if self.insecure else 'https'}://127.0.0.1:{port}"
 
     def claim(self) -> None:
         """Take the folder, for a caller that prepares something in it first."""
@@ -122,14 +135,19 @@ class Supervisor:
         from sentinel.local import functions, gateway_socket, recovery
 
         functions.folder()
-        self._listener = gateway_socket.listen(self.port)
+        for port in (self.port, self.port + 1 if self.port else 0):
+            self._listeners.append(gateway_socket.listen(port))
+        if not self.insecure:
+            doors.prepare(self.settings)
+            self._look_at_doors = time.monotonic() + doors.LOOK_SECONDS
         if self.settings.redis_url == valkey.url(self.home):
             valkey.shut_down(valkey.socket_path(self.home))
             config = str(valkey.configure(self.home))
             self._children.append(_Child("valkey", [*_python("sentinel.local.valkey"), config]))
-        fd = self._listener.fileno()
+        fds = tuple(each.fileno() for each in self._listeners)
         child = _python("sentinel.local.child")
-        self._children.append(_Child("gateway", [*child, "gateway", str(fd)], (fd,)))
+        mode = doors.INSECURE if self.insecure else doors.SECURE
+        self._children.append(_Child("gateway", [*child, "gateway", mode, *map(str, fds)], fds))
         self._children.append(_Child("feeds", [*child, "feeds"]))
         self._children += [_Child(name, [*child, name]) for name in ("work_siem", "work_action")]
         workers = [each for each in self._children if each.name.startswith("work_")]
@@ -140,7 +158,7 @@ class Supervisor:
         for each in workers:
             self._spawn(each)
         self._wait_ready()
-        homes.publish(self.home, self.url)
+        homes.publish(self.home, homes.Endpoint(self.url, self.hooks, self.insecure))
 
     def _spawn(self, child: _Child) -> None:
         # The pipe at its standard input is held open by this process alone: see `lifeline`.
@@ -169,19 +187,19 @@ class Supervisor:
     def _ready(self) -> bool:
         if self._children[0].name == "valkey" and not valkey.answers(valkey.socket_path(self.home)):
             return False
-        connection = http.client.HTTPConnection("127.0.0.1", int(self.url.rpartition(":")[2]), timeout=0.5)
+        # The webhook API asks for no certificate, and it opens after the service API, in the same process.
         try:
-            connection.request("GET", "/healthz")
-            return connection.getresponse().status == 200
+            return doors.healthy(self.hooks, self.home)
         except OSError:
             return False
-        finally:
-            connection.close()
 
     def watch(self) -> None:
         """Keep every child running until `stop` is set."""
         while not self.stop.wait(_TICK):
             self.tend()
+            if not self.insecure and time.monotonic() >= self._look_at_doors:
+                self._look_at_doors = time.monotonic() + doors.LOOK_SECONDS
+                doors.tend(self.settings, self.tell)
 
     def tend(self) -> None:
         """Look after the children once: start again what died, after a pause that grows."""
@@ -205,8 +223,8 @@ class Supervisor:
     def drain(self) -> None:
         """Stop the tree in order and let go of the folder. Safe to call twice."""
         homes.withdraw(self.home)
-        if self._listener is not None:
-            self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         for stage in _STAGES:
             self._stop([child for child in self._children if child.name in stage and child.process])
         self._children.clear()

@@ -1,0 +1,116 @@
+"""The doors of the gateway: who may call a route, and what the function behind it is told of the caller.
+
+`Door` plays API Gateway: for a route behind a token it asks the function `authorize`, the very file that is
+deployed, and keeps its answer for a moment; routes behind the other doors go to their function with the
+client certificate alone, and it decides. `OpenDoor` is that of `--insecure`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from sentinel.core.access import SCOPES
+from sentinel.local import refusals
+from sentinel.local.policies import Decision, decision_of
+from sentinel.local.proxy_events import Call, authorizer_event_of, header
+from sentinel.local.refusals import Refusal
+
+MAX_KEPT = 1024  # decisions
+DEFAULT_SERVICE = "local"
+
+log = logging.getLogger("sentinel.door")
+
+Authorize = Callable[[dict[str, Any], str], Awaitable[Any]]
+
+
+class Admission(Protocol):
+    """Decides on requests before their bodies are read."""
+
+    async def admit(self, call: Call) -> Mapping[str, Any] | None:
+        """Return the authorizer's context; None for a route without one. Raises the refusal."""
+
+
+@dataclass(slots=True)
+class Door:
+    """Asks the authorizer. `seconds` is how long its answer for a token and certificate is used again.
+
+    API Gateway keeps answers, too. What is kept is a policy for all routes, so each request is held against
+    it; the key has the certificate in it, so a token stolen from one connection finds nothing on another.
+    """
+
+    authorize: Authorize
+    seconds: float
+    clock: Callable[[], float] = time.monotonic
+    _kept: OrderedDict[tuple[str, str], tuple[float, Decision]] = field(default_factory=OrderedDict)
+
+    async def admit(self, call: Call) -> Mapping[str, Any] | None:
+        """Return the context for a route behind a token, None for others."""
+        if call.route.door != "token":
+            return None
+        given = call.request.headers.getall("Authorization", ())
+        if len(given) > 1:
+            raise Refusal(400, "Malformed", "there is more than one Authorization header")
+        if not given or not given[0] or not call.peer.digest:
+            raise refusals.unauthenticated()  # as API Gateway does where an identity source is missing
+        decision = self._known(given[0], call.peer.digest) or await self._asked(given[0], call)
+        if not decision.allows(call.arn):
+            raise refusals.forbidden()
+        return decision.context
+
+    def _known(self, authorization: str, digest: str) -> Decision | None:
+        found = self._kept.get((authorization, digest))
+        if found is None:
+            return None
+        if self.clock() - found[0] < self.seconds:
+            return found[1]
+        del self._kept[authorization, digest]
+        return None
+
+    async def _asked(self, authorization: str, call: Call) -> Decision:
+        asked = self.clock()  # before the question: an answer is as old as what it was made from
+        try:
+            answer = await self.authorize(authorizer_event_of(call), call.request_id)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            if str(error) == "Unauthorized":  # the one message that API Gateway knows
+                raise refusals.unauthenticated() from None
+            log.warning("the authorizer failed: %s", type(error).__name__)
+            raise refusals.busy(2) from None
+        try:
+            decision = decision_of(answer)
+        except ValueError as error:
+            log.error("the authorizer's answer is none: %s", error)
+            raise refusals.busy(5) from None
+        if self.seconds > 0:
+            self._kept[authorization, call.peer.digest] = (asked, decision)
+            while len(self._kept) > MAX_KEPT:
+                self._kept.popitem(last=False)
+        return decision
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDoor:
+    """Takes a caller's word: the service is what the header `Sentinel-Service` says.
+
+    It may do everything with its own things; `admin` is of the deployment, and not given.
+    """
+
+    async def admit(self, call: Call) -> Mapping[str, Any] | None:
+        """Return the context for a route that would be behind a token, None for others."""
+        if call.route.door != "token":
+            return None
+        return {
+            "service": header(call.request, "Sentinel-Service", DEFAULT_SERVICE),
+            "scopes": " ".join(scope for scope in SCOPES if scope != "admin"),
+            "tier": "high",
+            "lanes": "0",
+            "subject": "",
+            "certificate": "",
+        }

@@ -1,0 +1,71 @@
+"""The two APIs of the local gateway, each with its socket, its door and its TLS, in one of two modes."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from sentinel.bootstrap import bootstrap
+from sentinel.local import functions
+from sentinel.local.door import Door, OpenDoor
+from sentinel.local.doors import DECISION_SECONDS, INSECURE, SECURE, server_files
+from sentinel.local.gateway import Gateway
+from sentinel.local.listeners import Front
+from sentinel.local.paths import Paths
+from sentinel.local.tls import Files
+from sentinel.routes import HOOK_ROUTES, ROUTES, Route
+
+AUTHORIZE_SECONDS = 10.0
+HOOK_BODY_SECONDS = 10.0
+HOOK_THREADS = 2
+
+
+def build(mode: str, service: socket.socket, hooks: socket.socket) -> list[Front]:
+    """Make the service API and the webhook API, and load the functions behind them."""
+    hook_routes = [route for route in HOOK_ROUTES if mode == SECURE or route.door == "signature"]
+    hook_gateway = Gateway(
+        Paths.of(hook_routes),
+        OpenDoor(),
+        scheme="",
+        body_seconds=HOOK_BODY_SECONDS,
+        threads=HOOK_THREADS,
+    )
+    if mode == INSECURE:
+        routes = open_routes(ROUTES)
+        _load(route.function for route in (*routes, *hook_routes))
+        return [Front(service, Gateway(Paths.of(routes), OpenDoor())), Front(hooks, hook_gateway)]
+    app = bootstrap()
+    kept = DECISION_SECONDS if app.settings.door_seconds > 0 else 0
+    _load(("authorize", *(route.function for route in (*ROUTES, *HOOK_ROUTES))))
+    door = Door(_Authorizer(), kept)
+    certificate, key, roots = server_files(app.home)
+    return [
+        Front(service, Gateway(Paths.of(ROUTES), door, "https"), Files(certificate, key, roots)),
+        Front(hooks, hook_gateway, Files(certificate, key)),
+    ]
+
+
+def open_routes(routes: Iterable[Route]) -> list[Route]:
+    """Return the routes that there are without doors: those that are about tokens and certificates are not."""
+    return [route for route in routes if route.door == "token" and route.function != "certify"]
+
+
+def _load(names: Iterable[str]) -> None:
+    for name in sorted(set(names)):
+        functions.load(name)
+
+
+class _Authorizer:
+    """Calls the function `authorize` in threads of its own: it may have to ask the registry or an issuer."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(2, "authorize")
+
+    async def __call__(self, event: dict[str, Any], request_id: str) -> Any:
+        context = functions.Context("authorize", request_id, AUTHORIZE_SECONDS)
+        handler = functions.load("authorize")
+        call = asyncio.get_running_loop().run_in_executor(self._pool, handler, event, context)
+        return await asyncio.wait_for(asyncio.shield(call), AUTHORIZE_SECONDS)
