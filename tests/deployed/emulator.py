@@ -123,7 +123,7 @@ class Tethered:
         self.log = log
         with log.open("wb") as out:
             self._process = subprocess.Popen(
-                [sys.executable, str(HERE / "tethered.py"), *command],
+                [sys.executable, "-I", str(HERE / "tethered.py"), *command],
                 stdin=subprocess.PIPE,
                 stdout=out,
                 stderr=subprocess.STDOUT,

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.deployed import operator
+from tests.deployed import seeding
 from tests.deployed.caller import Caller
 from tests.deployed.deployment import Deployment, deploy, lines_of
 from tests.deployed.emulator import EmulatorFailed, NotLoopback, Say
@@ -50,10 +50,10 @@ class Journey:
     def prepare(self) -> None:
         """Do what an operator does before the first request."""
         with self.deployed.timed("operator"):
-            operator.open_doors(self.deployed, self.say)
-            operator.push(self.deployed, self.say)
-            self.service = operator.add(self.deployed, "checkout", self.say)
-            self.other = operator.add(self.deployed, "payments", self.say)
+            seeding.open_doors(self.deployed, self.say)
+            seeding.push(self.deployed, self.say)
+            self.service = seeding.add(self.deployed, "checkout", self.say)
+            self.other = seeding.add(self.deployed, "payments", self.say)
 
     def go(self) -> None:
         """Token, ingest, rule, task, worker, delivery, verify."""
