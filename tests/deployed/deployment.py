@@ -27,6 +27,7 @@ from tests.deployed.emulator import Emulator, Say, Tethered, free_port, python, 
 
 ENVIRONMENT = "emulated"
 SECRETS = f"sentinel/{ENVIRONMENT}/"
+DOOR_SECRETS = f"sentinel-doors/{ENVIRONMENT}/"
 REDIS_SECRET = "redis"
 # Stands in for mutual TLS: RFC 9440, as a proxy in front that verified the certificate would send it.
 CERTIFICATE_HEADER = "Client-Cert"
@@ -47,7 +48,18 @@ class Deployment:
     def settings(self) -> dict[str, str]:
         """Return the settings that name the deployment's tables: what the state stack's outputs describe."""
         found = {key: value for key, value in self.outputs.items() if key.startswith("SENTINEL_")}
-        return {**found, "SENTINEL_SECRET_PREFIX": SECRETS}
+        return {**found, "SENTINEL_SECRET_PREFIX": SECRETS, "SENTINEL_DOOR_PREFIX": DOOR_SECRETS}
+
+    @property
+    def url(self) -> str:
+        """Where the paths of the service API begin: the printed address of execute-api has no way here."""
+        return f"{self.emulator.endpoint}/restapis/{self.outputs['ServiceApi']}/live/_user_request_"
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Note how long a block takes."""
+        with _timed(self.seconds, phase):
+            yield
 
     def sentinel(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run a `sentinel` command against the deployment, as its operator."""
