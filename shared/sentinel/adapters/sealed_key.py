@@ -6,6 +6,7 @@ only. The passphrase stands elsewhere, so that a copy of the folder alone gives 
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes, serialization
@@ -52,10 +53,8 @@ def _make(path: Path, secret: bytes) -> None:
         serialization.PrivateFormat.PKCS8,
         serialization.BestAvailableEncryption(secret),
     )
-    try:
+    with contextlib.suppress(Conflict):  # another process made it in the meantime: its key is the one
         whole_files.create(path, sealed)
-    except Conflict:
-        pass  # another process made it in the meantime: its key is the one
 
 
 def _open(path: Path, secret: bytes) -> ec.EllipticCurvePrivateKey:

@@ -1,8 +1,8 @@
-"""The roots that API Gateway trusts: `ports_doors.TrustStore` as an S3 object and a custom domain's version of it.
+"""The roots that API Gateway trusts: `ports_doors.TrustStore` as an S3 object that a custom domain points to.
 
-API Gateway reads a trust store when its domain is told to, never by itself: a new object in a versioned bucket,
-then `UpdateDomainName` with `replace /mutualTlsAuthentication/truststoreVersion`. It takes whatever it is given
-and only warns of certificates that it cannot use, so warnings are looked at here.
+API Gateway reads a trust store when its domain is told to, never by itself: a new object in a versioned
+bucket, then `UpdateDomainName` with `replace /mutualTlsAuthentication/truststoreVersion`. It takes whatever
+it is given and only warns of certificates that it cannot use, so warnings are looked at here.
 """
 
 from __future__ import annotations

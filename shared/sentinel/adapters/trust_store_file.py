@@ -16,7 +16,7 @@ class FileTrustStore:
         self._path = path
 
     def publish(self, roots: Sequence[str]) -> str:
-        """Make these the ones in force; see `ports_doors.TrustStore`. The version is the content's SHA-256."""
+        """Make these the ones in force; see `ports_doors.TrustStore`. The version is the file's SHA-256."""
         data = "".join(f"{root.strip()}\n" for root in roots).encode()
         if not self._path.exists() or self._path.read_bytes() != data:
             whole_files.replace(self._path, data, whole_files.PUBLIC)

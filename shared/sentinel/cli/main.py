@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import click
 
-from sentinel.cli import chains, ingest, recipes, rules, tasks, up
+from sentinel.cli import ca, certs, chains, hooks, ingest, recipes, rotate, rules, services, tasks, up
 from sentinel.cli.output import Failure, failure_of, report
 from sentinel.errors import SentinelError
 
@@ -48,6 +48,11 @@ cli.add_command(chains.export)
 cli.add_command(tasks.tasks)
 cli.add_command(recipes.recipes)
 cli.add_command(rules.rules)
+cli.add_command(certs.certs)
+cli.add_command(ca.ca)
+cli.add_command(services.services)
+cli.add_command(hooks.hooks)
+cli.add_command(rotate.rotate)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -160,7 +160,8 @@ class Root:
     """A CA that may vouch for the SPIFFE ids of one trust domain. `pem` is its certificate.
 
     `key` says how our own CA's key is found (a KMS key id or a file's name); it is empty for another's CA.
-    `until` 0 has no end; a root that was rolled over has the end of its overlap there.
+    A root is trusted as soon as it is recorded, and of our own CA signs from `since` on. `until` 0 has no
+    end; a root that was rolled over has the end of its overlap there.
     """
 
     KIND: ClassVar[str] = "root"

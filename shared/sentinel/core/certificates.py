@@ -2,8 +2,8 @@
 
 `read` takes the PEM text that the TLS layer hands over and bounds it before it parses anything; `check` says
 whether the certificate counts now. Profile: RFC 5280 and the SPIFFE X.509-SVID specification (one URI SAN,
-no CA), narrowed to key usage digitalSignature and extended key usage clientAuth. A root vouches for the ids of
-its own trust domain only: the trust store of a TLS layer mixes all roots, so its word alone is not enough.
+no CA), narrowed to key usage digitalSignature and extended key usage clientAuth. A root vouches for the ids
+of its own trust domain only: the trust store of a TLS layer mixes all roots, so its word is not enough.
 
 The thumbprint (RFC 8705, `x5t#S256`) is what revocation and token bindings hold on to, so one certificate
 must not have two. ECDSA signatures come in pairs, (r, s) and (r, n - s): of the own CA only the one with the
@@ -27,10 +27,21 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from sentinel.core.access import Root
 from sentinel.core.ecdsa_forms import canonical, twins
-from sentinel.core.spiffe import domain_of as domain_of
-from sentinel.core.spiffe import service_of as service_of
+from sentinel.core.spiffe import domain_of, service_of
 from sentinel.core.x509_bounds import check_name, load, readable, unwrap
 from sentinel.errors import Malformed, Unauthenticated
+
+__all__ = [
+    "CLOCK_SKEW",
+    "ClientCertificate",
+    "check",
+    "domain_of",
+    "read",
+    "root_certificate",
+    "service_of",
+    "thumbprint",
+    "thumbprints",
+]
 
 # A certificate counts this long before its first second, for clocks that are off; never after its last one.
 CLOCK_SKEW = 60

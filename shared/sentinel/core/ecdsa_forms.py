@@ -1,4 +1,4 @@
-"""The two forms of an ECDSA signature, (r, s) and (r, n - s): both verify, so a certificate can be written twice.
+"""The two forms of an ECDSA signature, (r, s) and (r, n - s): both verify, so there are two certificates.
 
 Anybody can turn one into the other without the key (SEC 1, 4.1.4), and the certificate's thumbprint changes
 with it. What a deny list or a binding holds on to has to know that. The form with the smaller s is the

@@ -1,8 +1,8 @@
-"""What our own CA writes: its roots, its clients' certificates and the local gateway's, and the requests for them.
+"""What our own CA writes, its roots and the certificates of clients and servers, and what it reads for that.
 
-Profile: RFC 5280 and X.509-SVID. A request (RFC 2986, PKCS #10) gives its public key and proves that its sender
-has the private one; names and extensions in it are ignored, since the registry says who it is. A certificate
-is signed by a `SignerKey`, whose private key may live where nobody can read it.
+Profile: RFC 5280 and X.509-SVID. A request (RFC 2986, PKCS #10) gives its public key and proves that its
+sender has the private one; names and extensions in it are ignored, since the registry says who it is. A
+certificate is signed by a `SignerKey`, whose private key may live where nobody can read it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _USAGES = (
 class SignerKey(ec.EllipticCurvePrivateKey):
     """A P-256 key that signs elsewhere (`ports_doors.Signer`), in the form that certificate builders take.
 
-    `public` is its SubjectPublicKeyInfo in DER form; `sign` gives the DER signature of SHA-256 of its argument.
+    `public` is its SubjectPublicKeyInfo in DER form; `sign` gives the DER signature of SHA-256 of some data.
     """
 
     def __init__(self, public: bytes, sign: Callable[[bytes], bytes]) -> None:
@@ -80,7 +80,7 @@ class SignerKey(ec.EllipticCurvePrivateKey):
             raise Malformed("the CA signs with SHA-256")
         return canonical(self._sign(bytes(data)))
 
-    def exchange(self, algorithm: ec.ECDH, peer_public_key: ec.EllipticCurvePublicKey) -> NoReturn:
+    def exchange(self, *_: object) -> NoReturn:
         """Refuse: this key signs."""
         raise Malformed("the CA's key only signs")
 
@@ -88,7 +88,7 @@ class SignerKey(ec.EllipticCurvePrivateKey):
         """Refuse: nobody here has the private key."""
         raise Malformed("the CA's private key is not to be had")
 
-    def private_bytes(self, encoding: object, format: object, encryption_algorithm: object) -> NoReturn:  # noqa: A002
+    def private_bytes(self, *_: object) -> NoReturn:
         """Refuse: nobody here has the private key."""
         raise Malformed("the CA's private key is not to be had")
 

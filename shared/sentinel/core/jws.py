@@ -90,9 +90,7 @@ def parse(token: str) -> Unverified:
     if found is None:
         raise Unauthenticated("the token is not three parts of base64url")
     header, payload, signature = found.groups()
-    return Unverified(
-        _header(header), _decode(payload), token[: found.end(2)].encode(), _decode(signature)
-    )
+    return Unverified(_header(header), _decode(payload), token[: found.end(2)].encode(), _decode(signature))
 
 
 def check(token: Unverified, key: PublicKey, now: int) -> None:

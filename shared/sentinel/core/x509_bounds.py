@@ -1,8 +1,8 @@
 """What is taken for an X.509 document at all: sizes before anything is parsed, then versions and algorithms.
 
 PEM is RFC 7468 with one document and nothing around it, DER is X.690, certificates are RFC 5280, requests
-RFC 2986. Whatever is refused raises `Malformed` with a message that names the rule and never quotes the input:
-names in a certificate are written by strangers and end in logs and terminals.
+RFC 2986. Whatever is refused raises `Malformed` with a message that names the rule and never quotes the
+input: names in a certificate are written by strangers and end in logs and terminals.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ def readable(what: str) -> Iterator[None]:
 
 
 def unwrap(text: str, label: str) -> bytes:
-    """Return the DER form of the one PEM document that `text` is. White space around it is left out.
+    r"""Return the DER form of the one PEM document that `text` is. White space around it is left out.
 
-    >>> unwrap("-----BEGIN X-----\\nAAEC\\n-----END X-----\\n", "X").hex()
+    >>> unwrap("-----BEGIN X-----\nAAEC\n-----END X-----\n", "X").hex()
     '000102'
     """
     begin, end = f"-----BEGIN {label}-----", f"-----END {label}-----"

@@ -22,13 +22,13 @@ from sentinel.core.certificates import (
 from sentinel.core.issuing import (
     CLIENT_DAYS,
     DAY,
-    PublicKey,
     Terms,
     build_client,
     build_server,
     public_key,
     read_request,
 )
+from sentinel.core.x509_bounds import PublicKey
 from sentinel.errors import Conflict, Forbidden, Malformed, Missing, Unauthenticated, Unavailable
 from sentinel.ports_doors import Record
 from sentinel.usecases.roots import Roots
@@ -64,7 +64,7 @@ class Authority(Roots):
         self._known(service)
         pem, fresh = self._issue(service, key, current.not_after - current.not_before)
         # Whoever revokes looks for certificates, then writes, then looks again; so do we the other way round.
-        if self._revoked(current.thumbprint):
+        if self.is_revoked(current.thumbprint):
             self._revoke([fresh], "its predecessor is revoked")
             raise Unauthenticated("the client certificate is revoked: have a new one issued")
         return pem
@@ -87,9 +87,9 @@ class Authority(Roots):
         Doors refuse them once they have read the deny list again. Revoking twice changes nothing. Raises
         `Missing` for what is none of them.
         """
-        serial = what.replace(":", "").lower()
+        serial = what.replace(":", "").lower().lstrip("0")
         every = self.issued()
-        found = [each for each in every if each.id == what or each.serial == serial]
+        found = [each for each in every if each.id == what or each.serial.lstrip("0") == serial]
         if found:
             return self._revoke(found, reason)
         if not any(each.service == what for each in every) and self._registry.get(Service.KIND, what) is None:
@@ -101,6 +101,10 @@ class Authority(Roots):
         for each in thumbprints(certificate):
             self._deny(each, certificate.not_after, reason)
 
+    def is_revoked(self, thumbprint: str) -> bool:
+        """Whether a certificate is on the deny list, as of now."""
+        return self._registry.get(Revoked.KIND, thumbprint) is not None
+
     def _renewable(self, current: ClientCertificate, service: str) -> None:
         now = self._now()
         check(current, self.roots(), now)
@@ -110,7 +114,7 @@ class Authority(Roots):
         record = self._registry.get(Issued.KIND, current.thumbprint)
         if owner != service or record is None or record.service != service:
             raise Forbidden("a service renews its own certificates, with the one in use")
-        if self._revoked(current.thumbprint):
+        if self.is_revoked(current.thumbprint):
             raise Unauthenticated("the client certificate is revoked: have a new one issued")
         start = current.renewable_from()
         if now < start:
@@ -139,9 +143,6 @@ class Authority(Roots):
         if not self._registry.put(record):
             raise Unavailable("the certificate could not be recorded: try again")
         return pem, issued
-
-    def _revoked(self, thumbprint: str) -> bool:
-        return self._registry.get(Revoked.KIND, thumbprint) is not None
 
     def _revoke_service(self, service: str, reason: str) -> list[Issued]:
         told: dict[str, Issued] = {}

@@ -2,8 +2,8 @@
 
 A root is trusted from the moment its record is there until `until`, and signs from `since`: doors and trust
 stores know it before its first certificate appears. Of our own roots the newest signs whose `since` has come,
-provided that the one before it has an end; a roll-over that stopped halfway therefore changes nothing about who
-signs, and running it again goes on where it stopped.
+provided that the one before it has an end; a roll-over that stopped halfway therefore changes nothing about
+who signs, and running it again goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -107,6 +107,12 @@ class Roots:
             self._change(root, until=fresh.since + overlap)
         return fresh
 
+    def next_key(self) -> str:
+        """Return the name of a sealed key for the next root: that of a roll-over under way, or a new one."""
+        own = [root for root in self._stored() if root.key and root.domain == self._domain]
+        under_way = [root for root in self._own() if not root.until and root != self.signing()]
+        return under_way[-1].key if under_way else f"root-{len(own) + 1}"
+
     def trust(self, domain: str, pem: str) -> Root:
         """Let another's CA vouch for the SPIFFE ids of its own trust domain; the same again changes nothing.
 
@@ -178,8 +184,3 @@ class Roots:
 
 def _id_of(data: bytes) -> str:
     return sha256(data).hexdigest()[:32]
-
-
-def next_key(roots: Sequence[Root]) -> str:
-    """Return the name of the next sealed key of a CA whose keys are files."""
-    return f"root-{sum(bool(root.key) for root in roots) + 1}"
