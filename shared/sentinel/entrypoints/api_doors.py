@@ -69,10 +69,17 @@ def certificate(app: App, request: Request) -> Response:
     return Response(200, pem.encode(), "application/pem-certificate-chain", headers)  # RFC 8555, 9.1
 
 
+def services(app: App, request: Request) -> Response:
+    """`GET /v1/services`: every service with its rights and its keys' ids and ends; nothing secret."""
+    del request
+    return json_response(200, {"services": app.services.overview()})
+
+
 DOOR_ENDPOINTS: Mapping[tuple[str, str], Callable[[App, Request], Response]] = {
-    ("POST", "/v1/certificate"): certificate,
-    ("POST", "/hooks/{source}/{hook}"): receive,
-    ("ANY", "/v1/proxy/{upstream}/{path+}"): proxied,
     ("POST", "/v1/token"): oauth.token,
     ("GET", "/.well-known/jwks.json"): oauth.keys,
+    ("POST", "/v1/certificate"): certificate,
+    ("GET", "/v1/services"): services,
+    ("POST", "/hooks/{source}/{hook}"): receive,
+    ("ANY", "/v1/proxy/{upstream}/{path+}"): proxied,
 }

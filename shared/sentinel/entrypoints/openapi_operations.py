@@ -110,7 +110,6 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         "services",
         "The services that are known",
         (Answer("all of them", json_content("Services")),),
-        errors=(404,),
     ),
     ("POST", "/v1/certificate"): Operation(
         "certificate",
