@@ -113,7 +113,7 @@ def refusal(answer: tuple[int, Any, dict[str, str]]) -> tuple[int, str]:
 
 
 def test_wrong_clients_all_get_the_same_answer(world: World, call: Call) -> None:
-    """A wrong key, another's key, an ended one, an unknown service, a disabled one: no difference to be seen."""
+    """A wrong key, another's key, an ended one, an unknown or a disabled service: one answer."""
     other = api_keys.make("ffffffffffffffff", SECRET)
     ended = api_keys.make("eeeeeeeeeeeeeeee", SECRET)
     billing = api_keys.make("dddddddddddddddd", SECRET)
