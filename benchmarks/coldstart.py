@@ -38,7 +38,8 @@ def measure(verbs: list[str], environ: dict[str, str], rounds: int) -> dict[str,
         for verb in verbs:
             found["boto3"].append(isolated.run(BASELINE, packages, environ).ms)
             ended = isolated.handle(verb, environ)
-            if ended.raised or ended.strangers or "unavailable" in (ended.answer or {}):
+            refused = verb == "authorize" and ended.why == "Unauthorized"  # nobody is known in empty tables
+            if (ended.raised and not refused) or ended.strangers or "unavailable" in (ended.answer or {}):
                 raise RuntimeError(f"{verb} did not run to its end: {ended}")
             found[verb].append(ended.ms)
     return {name: statistics.median(times) for name, times in found.items()}

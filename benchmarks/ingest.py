@@ -96,7 +96,7 @@ def event(lines: list[bytes], number: int) -> dict[str, Any]:
         "requestContext": {
             "requestId": f"{number:08x}-0000-4000-8000-000000000000",
             "identity": {"sourceIp": "10.0.0.1"},
-            "authorizer": {"service": "checkout"},
+            "authorizer": {"service": "checkout", "scopes": "ingest"},
         },
         "body": base64.b64encode(b"\n".join(lines)).decode(),
         "isBase64Encoded": True,

@@ -1,6 +1,6 @@
-"""Lets requests in, or not: the service API's authorizer."""
+"""Decides who comes in: the REQUEST authorizer of the service API."""
 
 from sentinel.bootstrap import bootstrap
-from sentinel.entrypoints.aws import api_gateway
+from sentinel.entrypoints.authorizer import authorizer
 
-handler = api_gateway("authorize", bootstrap)
+handler = authorizer("authorize", bootstrap)

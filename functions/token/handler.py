@@ -1,4 +1,4 @@
-"""Gives access tokens for API keys, and shows the keys that sign them."""
+"""Gives access tokens and publishes their keys: `POST /v1/token`, `GET /.well-known/jwks.json`."""
 
 from sentinel.bootstrap import bootstrap
 from sentinel.entrypoints.aws import api_gateway

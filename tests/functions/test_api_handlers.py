@@ -63,7 +63,7 @@ def event(method: str, resource: str, body: bytes = b"", **changes: Any) -> dict
         "requestContext": {
             "requestId": str(uuid.uuid4()),
             "identity": {"sourceIp": "10.0.0.1"},
-            "authorizer": {"service": changes.pop("service", "checkout")},
+            "authorizer": {"service": changes.pop("service", "checkout"), "scopes": "ingest tasks:read"},
         },
         "body": base64.b64encode(body).decode(),
         "isBase64Encoded": True,
@@ -275,26 +275,12 @@ def test_a_service_cannot_be_named_by_a_header(app: App, call: Call) -> None:
     assert list(app.ledger.chains()) == ["checkout/0"]
 
 
-@pytest.mark.parametrize(
-    ("arn", "service"),
-    [
-        ("arn:aws:sts::123456789012:assumed-role/checkout/i-0abc", "checkout"),
-        ("arn:aws:iam::123456789012:user/division/payments", "payments"),
-    ],
-)
-def test_iam_callers_are_services(app: App, arn: str, service: str) -> None:
-    """Under IAM authorization the role's or user's name is the service."""
+@pytest.mark.parametrize("door", [None, {}, {"service": ""}, {"service": None, "scopes": "ingest"}])
+def test_callers_without_a_name_are_refused(app: App, door: dict[str, str] | None) -> None:
+    """Who came in by no door gets 401; a role that signed the request is none."""
     sent = event("POST", "/v1/entries", b"{}")
-    sent["requestContext"] = {"requestId": "r", "identity": {"userArn": arn, "sourceIp": "10.0.0.1"}}
-    assert load("ingest")(sent, None)["statusCode"] == 200
-    assert list(app.ledger.chains()) == [f"{service}/0"]
-
-
-@pytest.mark.parametrize("arn", [None, "", "arn:aws:iam::123456789012:root", "nonsense"])
-def test_callers_without_a_name_are_refused(app: App, arn: str | None) -> None:
-    """Who is no role and no user of ours gets 401."""
-    sent = event("POST", "/v1/entries", b"{}")
-    sent["requestContext"] = {"requestId": "r", "identity": {"userArn": arn}}
+    identity = {"userArn": "arn:aws:sts::123456789012:assumed-role/checkout/i-0abc"}
+    sent["requestContext"] = {"requestId": "r", "identity": identity, "authorizer": door}
     assert load("ingest")(sent, None)["statusCode"] == 401
     assert list(app.ledger.chains()) == []
 

@@ -213,12 +213,10 @@ def proxy(method: str, resource: str, body: bytes | None = None, **more: Any) ->
             "stage": "live",
             "requestId": str(uuid.uuid4()),
             "identity": {
-                "accountId": "123456789012",
                 "sourceIp": "192.0.2.7",
-                "userArn": "arn:aws:sts::123456789012:assumed-role/checkout/i-0abc",
-                "user": "AROAEXAMPLE:i-0abc",
                 "userAgent": "test",
             },
+            "authorizer": {"service": "checkout", "scopes": "ingest tasks:read", "principalId": "checkout"},
             "apiId": "abcdefghij",
         },
         "body": None if body is None else base64.b64encode(body).decode(),

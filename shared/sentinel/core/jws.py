@@ -9,14 +9,13 @@ token's: the header's `alg` must be the one of the key, and no key is symmetric.
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-import pybase64
 
 from sentinel.core.roca import is_roca
 from sentinel.errors import Malformed, Unauthenticated
@@ -90,9 +89,7 @@ def parse(token: str) -> Unverified:
     if found is None:
         raise Unauthenticated("the token is not three parts of base64url")
     header, payload, signature = found.groups()
-    return Unverified(
-        _header(header), _decode(payload), token[: found.end(2)].encode(), _decode(signature)
-    )
+    return Unverified(_header(header), _decode(payload), token[: found.end(2)].encode(), _decode(signature))
 
 
 def check(token: Unverified, key: PublicKey, now: int) -> None:
@@ -138,7 +135,7 @@ def _decode(text: str) -> bytes:
     ending = _ENDINGS.get(len(text) % 4)
     if ending is None or (ending and text[-1] not in ending):
         raise Unauthenticated("the token is not in canonical base64url")
-    return pybase64.urlsafe_b64decode(text + "==")
+    return base64.urlsafe_b64decode(text + "==")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -189,7 +186,8 @@ def _public_key(told: object) -> PublicKey | None:
     kid, kty, until = told.get("kid"), told.get("kty"), told.get("exp", 0)
     if not (isinstance(kid, str) and KID.fullmatch(kid) and isinstance(kty, str) and type(until) is int):
         return None
-    names = _ALGORITHMS.get((kty, told.get("crv", "") if kty != "RSA" else ""), ())
+    curve = "" if kty == "RSA" else told.get("crv")
+    names = _ALGORITHMS.get((kty, curve), ()) if isinstance(curve, str) else ()
     alg = told.get("alg", names[0] if names else None)
     if alg not in names:
         return None

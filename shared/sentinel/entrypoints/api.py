@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from sentinel.entrypoints import observe
+from sentinel.entrypoints.api_doors import DOOR_ENDPOINTS
 from sentinel.entrypoints.web import Endpoint, Request, Response, json_response
 from sentinel.errors import Malformed, Missing
 from sentinel.usecases.ingest import Origin
@@ -82,4 +83,5 @@ ENDPOINTS: Mapping[tuple[str, str], Callable[[App, Request], Response]] = {
     ("GET", "/v1/chains"): chains,
     ("GET", "/v1/tasks"): tasks,
     ("GET", "/v1/tasks/{task}"): task,
+    **DOOR_ENDPOINTS,
 }

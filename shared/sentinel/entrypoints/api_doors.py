@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from sentinel.entrypoints import oauth
 from sentinel.entrypoints.web import Request, Response
 
 if TYPE_CHECKING:
@@ -21,5 +22,7 @@ def certificate(app: App, request: Request) -> Response:
 
 
 DOOR_ENDPOINTS: Mapping[tuple[str, str], Callable[[App, Request], Response]] = {
+    ("POST", "/v1/token"): oauth.token,
+    ("GET", "/.well-known/jwks.json"): oauth.keys,
     ("POST", "/v1/certificate"): certificate,
 }

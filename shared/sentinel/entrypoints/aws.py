@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pybase64
 
 from sentinel.entrypoints import observe
-from sentinel.entrypoints.web import Identity, Request, Response, error_response, json_response
-from sentinel.errors import Malformed, SentinelError, Tampered, Unauthenticated
+from sentinel.entrypoints.identity import identity_of, route_of
+from sentinel.entrypoints.web import Request, Response, error_response, json_response
+from sentinel.errors import Malformed, SentinelError, Tampered
 
 if TYPE_CHECKING:
     from sentinel.bootstrap import App
@@ -41,8 +42,10 @@ def _answer(function: str, bootstrap: Bootstrap, event: dict[str, Any]) -> Respo
     from sentinel.entrypoints.api import endpoint
 
     try:
-        request = request_from(event)
-        return endpoint(bootstrap(), event["resource"], request.method)(request)
+        app = bootstrap()
+        request = request_from(event, app.settings.client_certificate_header)
+        route = route_of(request.method, event["resource"])
+        return endpoint(app, route.path, route.method)(request)
     except SentinelError as error:
         if isinstance(error, Tampered):
             log.critical("tampered: %s", error)
@@ -54,8 +57,12 @@ def _answer(function: str, bootstrap: Bootstrap, event: dict[str, Any]) -> Respo
         return json_response(500, {"error": "Internal", "message": "unexpected failure; it was logged"})
 
 
-def request_from(event: dict[str, Any]) -> Request:
-    """Turn an API Gateway proxy event into a `Request`. Raises `Malformed` or `Unauthenticated`."""
+def request_from(event: dict[str, Any], certificate_header: str = "") -> Request:
+    """Turn an API Gateway proxy event into a `Request`.
+
+    Raises `Malformed`, and what `identity_of` raises. `certificate_header` is the setting
+    `client_certificate_header`.
+    """
     body = event.get("body") or ""
     try:
         raw = pybase64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body.encode()
@@ -65,33 +72,12 @@ def request_from(event: dict[str, Any]) -> Request:
     return Request(
         method=event["httpMethod"],
         path=event["path"],
-        identity=identity_from(about),
+        identity=identity_of(event, certificate_header),
         request_id=about["requestId"],
         headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
         query=event.get("queryStringParameters") or {},
         params=event.get("pathParameters") or {},
         body=raw,
-    )
-
-
-def identity_from(about: Mapping[str, Any]) -> Identity:
-    """Establish who calls from what the door in front of us says; never from a header.
-
-    An authorizer names the service in its context. Under IAM authorization the service is the name of
-    the role or user that signed the request: `arn:aws:sts::1:assumed-role/checkout/x` is `checkout`.
-    """
-    caller = about.get("identity") or {}
-    door = about.get("authorizer") or {}
-    address = caller.get("sourceIp") or ""
-    if door.get("service"):
-        return Identity(door["service"], door.get("subject", ""), door.get("certificate", ""), address)
-    kind, _, rest = (caller.get("userArn") or "").rpartition(":")[2].partition("/")
-    if kind == "assumed-role":
-        return Identity(rest.partition("/")[0], caller["userArn"], "", address)
-    if kind == "user":
-        return Identity(rest.rpartition("/")[2], caller["userArn"], "", address)
-    raise Unauthenticated(
-        "the request names no service: sign it as an IAM role or user that may call this API"
     )
 
 

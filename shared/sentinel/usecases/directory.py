@@ -25,6 +25,7 @@ STALE: Final = 60.0
 COOL_DOWN: Final = 5.0  # seconds between two readings of the public keys because of an unknown kid
 MOST: Final = 4_096  # records that are kept
 JWKS: Final = ("jwks", "keys")  # kind and id of the record with the public keys
+PUBLIC: Final = frozenset({"kty", "crv", "x", "y", "kid", "use", "alg", "exp"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,9 @@ class Directory:
         self._clock = clock
         self._lock = threading.Lock()
         self._records: dict[tuple[str, str], Kept[Any]] = {}
-        self._roots = self._kept(self._load_roots)
-        self._revoked = self._kept(self._load_revoked)
-        self._jwks = self._kept(self._load_jwks)
+        self._roots: Kept[dict[str, list[Root]]] = self._kept(self._load_roots)
+        self._revoked: Kept[frozenset[str]] = self._kept(self._load_revoked)
+        self._jwks: Kept[_Published] = self._kept(self._load_jwks)
         self._refreshed = -COOL_DOWN
 
     def service(self, service_id: str) -> Service | None:
@@ -136,5 +137,8 @@ class Directory:
         from sentinel.core.jws import public_keys
 
         record = self._registry.get(*JWKS)
-        document = orjson.loads(record.body) if record is not None else {"keys": []}
-        return _Published(document, public_keys(document))
+        told = orjson.loads(record.body) if record is not None else {"keys": []}
+        keys = public_keys(told)
+        # Only members that are public by their names: whatever was stored, nothing else gets out.
+        document = {"keys": [{k: v for k, v in key.items() if k in PUBLIC} for key in told["keys"]]}
+        return _Published(document, keys)

@@ -1,0 +1,110 @@
+"""The token endpoint (RFC 6749) and the public keys of the tokens (RFC 7517)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, unquote_plus
+
+import orjson
+
+from sentinel.entrypoints import observe
+from sentinel.entrypoints.web import Request, Response
+from sentinel.errors import Malformed, Rejected, Unauthenticated, Unsupported
+from sentinel.usecases.issue_token import BadScope
+
+if TYPE_CHECKING:
+    from sentinel.bootstrap import App
+
+FORM = "application/x-www-form-urlencoded"
+MAX_FORM = 8_192
+MAX_FIELDS = 16
+JWKS_SECONDS = 300  # that others may keep our public keys
+
+# RFC 6749, 5.2: the code and the status of each kind of refusal; the first that fits.
+_CODES: tuple[tuple[type[Rejected], str, int], ...] = (
+    (Unauthenticated, "invalid_client", 401),
+    (BadScope, "invalid_scope", 400),
+    (Unsupported, "unsupported_grant_type", 400),
+    (Malformed, "invalid_request", 400),
+)
+_PRIVATE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+
+def token(app: App, request: Request) -> Response:
+    """`POST /v1/token`: an access token for an API key and a client certificate."""
+    try:
+        fields = _form(request)
+        client_id, api_key = _client(request.headers.get("authorization"), fields)
+        _check_grant(fields.get("grant_type"))
+        certificate, owner = app.authorizer.certificate(request.identity.pem)
+        told = app.token_issuer.token(certificate, owner, client_id, api_key, fields.get("scope", ""))
+    except (Malformed, Unauthenticated) as error:
+        observe.count("token", "refused", 1)
+        return _refusal(error)
+    return Response(200, orjson.dumps(told), headers=_PRIVATE)
+
+
+def keys(app: App, request: Request) -> Response:
+    """`GET /.well-known/jwks.json`: the public keys that access tokens are signed with."""
+    del request
+    headers = {"Cache-Control": f"public, max-age={JWKS_SECONDS}"}
+    return Response(200, orjson.dumps(app.directory.jwks()), headers=headers)
+
+
+def _refusal(error: Rejected) -> Response:
+    code, status = next((code, status) for kind, code, status in _CODES if isinstance(error, kind))
+    told = {"error": code, "error_description": str(error), "message": str(error)}
+    challenge = {"WWW-Authenticate": 'Basic realm="sentinel", charset="UTF-8"'} if status == 401 else {}
+    return Response(status, orjson.dumps(told), headers={**_PRIVATE, **challenge})
+
+
+def _check_grant(grant_type: str | None) -> None:
+    if grant_type is None:
+        raise Malformed("grant_type is missing")
+    if grant_type != "client_credentials":
+        raise Unsupported("grant_type is client_credentials")
+
+
+def _form(request: Request) -> dict[str, str]:
+    """Read the form. A field without a value counts as left out, one that is there twice is refused."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != FORM:
+        raise Malformed(f"the body is a form: Content-Type: {FORM}")
+    if len(request.body) > MAX_FORM:
+        raise Malformed(f"the form is over {MAX_FORM} bytes")
+    try:
+        pairs = parse_qsl(
+            request.body.decode("ascii"), strict_parsing=True, errors="strict", max_num_fields=MAX_FIELDS
+        )
+    except ValueError:
+        raise Malformed("the body is not a form of percent-encoded UTF-8") from None
+    if len({name for name, _ in pairs}) != len(pairs):
+        raise Malformed("a field is there twice")
+    return dict(pairs)
+
+
+def _client(authorization: str | None, fields: dict[str, str]) -> tuple[str, str]:
+    """Return client id and secret, of HTTP Basic or of the form but not of both (RFC 6749, 2.3.1)."""
+    if authorization is None:
+        found = fields.get("client_id", ""), fields.get("client_secret", "")
+    else:
+        found = _basic(authorization)
+        if "client_secret" in fields or fields.get("client_id", found[0]) != found[0]:
+            raise Malformed("the client names itself twice: use HTTP Basic or the form, not both")
+    if not all(found):
+        raise Unauthenticated("name the client: client_id is the service, client_secret its API key")
+    return found
+
+
+def _basic(authorization: str) -> tuple[str, str]:
+    scheme, _, text = authorization.partition(" ")
+    refusal = Unauthenticated("this is no HTTP Basic authentication (RFC 7617)")
+    if scheme.lower() != "basic" or len(text) > MAX_FORM:
+        raise refusal
+    try:
+        client_id, _, secret = base64.b64decode(text, validate=True).decode().partition(":")
+        return unquote_plus(client_id, errors="strict"), unquote_plus(secret, errors="strict")
+    except (ValueError, binascii.Error):
+        raise refusal from None
