@@ -24,7 +24,7 @@ def hooks() -> None:
 @hooks.command()
 @click.argument("hook")
 @click.option("--service", required=True, help="Whose chains its entries go to.")
-@click.option("--source", required=True, help="What sends it; docs/hooks.md lists them.")
+@click.option("--source", required=True, help="What sends it; docs/webhooks.md lists them.")
 @click.option("--secret-stdin", is_flag=True, help="Take the source's own secret from standard input.")
 @home_option
 @json_option
