@@ -15,6 +15,8 @@ from infra.function import Function, Spec
 from sentinel.adapters.dynamodb_tables import BY_CHANGE, CHAINS
 from sentinel.settings import Settings
 
+# Those that count what services take by the one counter in Redis.
+LIMITED = ("ingest", "control", "token", "receive", "proxy")
 READ = ("GetItem", "Query")
 # The four steps of a rotation: read, stage, look, promote.
 ROTATE = ("DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage")
