@@ -65,8 +65,8 @@ def local_credentials(
     from sentinel.local.doors import server_roots
 
     folder = clients.enrol(application(str(home)), service, tell)
-    names = ("certificate.pem", "key.pem", clients.API_KEY)
-    return Credentials(*(folder / name for name in names), server_roots(home))
+    api_key = folder / clients.API_KEY
+    return Credentials(folder / "certificate.pem", folder / "key.pem", api_key, server_roots(home))
 
 
 def _same(one: str, other: str) -> bool:

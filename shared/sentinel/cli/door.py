@@ -151,7 +151,9 @@ class Door:
 
     def _of_tls(self, error: ssl.SSLError) -> Rejected | Unavailable:
         if isinstance(error, ssl.SSLCertVerificationError):
-            return Unauthenticated(f"the certificate of {self.url} is not to be trusted: {error.verify_message}")
+            return Unauthenticated(
+                f"the certificate of {self.url} is not to be trusted: {error.verify_message}"
+            )
         reason = error.reason or ""
         if "ALERT" in reason and any(each in reason for each in _ALERTS):
             return Unauthenticated(f"{self.url} refuses the client certificate")
