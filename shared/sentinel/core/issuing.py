@@ -19,15 +19,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sentinel.core.ecdsa_forms import canonical
+from sentinel.core.pem import MAX_PEM, unwrap
 from sentinel.core.spiffe import of_service
-from sentinel.core.x509_bounds import (
-    MAX_PEM,
-    PublicKey,
-    check_key,
-    check_signature_algorithm,
-    readable,
-    unwrap,
-)
+from sentinel.core.x509_bounds import PublicKey, check_key, check_signature_algorithm, readable
 from sentinel.errors import Malformed
 
 DAY = 86_400
