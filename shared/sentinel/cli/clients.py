@@ -55,8 +55,8 @@ def local_credentials(
     home: Path, url: str, service: str, tell: Callable[[str], None] = _told
 ) -> Credentials | None:
     """Return what `service` proves itself with at the gateway of `home`, made where the service is new."""
-    if urlsplit(url).scheme != "https":
-        return None
+    if not url.lower().startswith("https:"):
+        return None  # plain HTTP; or no address at all, which the connection will say
     published = homes.published(home)
     if published is None or not _same(published.url, url):
         raise _elsewhere(home, url)

@@ -103,7 +103,10 @@ class Door:
             return self._send(method, path, body, {"Sentinel-Service": self.service, **sent})
         known = bool(self._token)
         answer = self._send(method, path, body, {**sent, "Authorization": f"Bearer {self.token()}"})
-        if answer.status == 401 and known:  # keys were rotated, or the certificate is another one now
+        if answer.status == 401 and known:
+            # The keys or the certificate were renewed meanwhile: with a connection of the files as they are
+            # now, and a token that is bound to that.
+            self.close()
             self._token = ""
             answer = self._send(method, path, body, {**sent, "Authorization": f"Bearer {self.token()}"})
         return answer
