@@ -59,7 +59,7 @@ def _make(app: App) -> None:
 
 
 def _write_server_roots(app: App) -> None:
-    """Write down what clients accept servers of: our own roots, none of those that vouch for others' clients."""
+    """Write down what clients accept servers of: our own roots, not those that others' clients are of."""
     from sentinel.adapters import whole_files
 
     ours = [root.pem.strip() for root in app.authority.roots() if root.key]

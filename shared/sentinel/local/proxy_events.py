@@ -46,7 +46,7 @@ def authorizer_event_of(call: Call) -> dict[str, Any]:
 
 
 def event_of(call: Call, authorizer: Mapping[str, Any] | None, body: bytes) -> dict[str, Any]:
-    """Return the REST proxy event of a request; `authorizer` is the authorizer's context, if one was asked."""
+    """Return the REST proxy event of a request; `authorizer` is the context that the authorizer gave."""
     event = _common(call)
     if authorizer is not None:
         event["requestContext"]["authorizer"] = dict(authorizer)
