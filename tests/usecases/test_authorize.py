@@ -195,7 +195,7 @@ def test_a_new_key_is_found_and_an_old_one_counts_to_its_end(world: World) -> No
 def test_unknown_kids_are_looked_up_once_in_a_while(world: World) -> None:
     """A flood of invented kids makes one reading of the keys each five seconds."""
     registry = Away(world.registry)
-    world.directory._registry = registry  # noqa: SLF001 - the real one, counted
+    world.directory._registry = registry
     signing = tokens.SigningKey("invented", "ES256", tokens.signing_key(world.ring.keys[0]).key)
     token = tokens.sign(world.claims(), signing)
     for _ in range(50):
@@ -211,7 +211,7 @@ def test_unknown_kids_are_looked_up_once_in_a_while(world: World) -> None:
 def test_the_doors_shut_when_the_registry_is_away(world: World) -> None:
     """What was read is used for 60 seconds at most; a door that was never open stays shut at once."""
     registry = Away(world.registry)
-    world.directory._registry = registry  # noqa: SLF001
+    world.directory._registry = registry
     token = world.token()
     registry.away = True
     with pytest.raises(Unavailable):
@@ -246,7 +246,7 @@ def test_each_part_of_the_registry_is_needed(world: World) -> None:
                 self.away = about[0] == self.kind
                 return super().listing(*about)
 
-        fresh.directory._registry = Partly(world.registry)  # noqa: SLF001
+        fresh.directory._registry = Partly(world.registry)
         with pytest.raises(Unavailable):
             fresh.admit(token)
 
@@ -270,8 +270,8 @@ def test_certificates_and_records_that_are_kept_are_bounded(world: World, monkey
         pem = world.ca.leaf(f"/service/{name}")
         token = world.token(sub=name, client_id=name, cnf={"x5t#S256": certificates.thumbprint(pem)})
         assert world.admit(token, pem).service.id == name
-    assert len(world.authorizer._certificates) == 3  # noqa: SLF001
-    assert len(world.directory._records) == 3  # noqa: SLF001
+    assert len(world.authorizer._certificates) == 3
+    assert len(world.directory._records) == 3
 
 
 def test_threads_share_an_authorizer(world: World) -> None:
