@@ -52,8 +52,8 @@ class Journey:
         with self.deployed.timed("operator"):
             seeding.open_doors(self.deployed, self.say)
             seeding.push(self.deployed, self.say)
-            self.service = seeding.add(self.deployed, "checkout", "ingest tasks:read", self.say)
-            self.other = seeding.add(self.deployed, "payments", "tasks:read", self.say)
+            self.service = seeding.add(self.deployed, "checkout", ("ingest", "tasks:read"), self.say)
+            self.other = seeding.add(self.deployed, "payments", ("tasks:read",), self.say)
 
     def go(self) -> None:
         """Token, ingest, rule, task, worker, delivery, verify."""

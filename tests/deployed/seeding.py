@@ -1,17 +1,17 @@
 """What an operator does with a deployment: opens its doors, pushes rules, adds services.
 
-By the product's own commands, with the settings that the stacks' outputs name; the steps of a rotation are
-called as Secrets Manager calls them, which the emulator does not.
+By the product's own commands, with the settings that the stacks' outputs name. Where Secrets Manager would call
+the function that rotates, it is called here in the same four steps, which the emulator does not do by itself.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import uuid
+from typing import Any
 
-from tests.deployed.caller import Caller, signing_request
-from tests.deployed.deployment import HEC_SECRET, Deployment
+from tests.deployed.caller import Caller
+from tests.deployed.deployment import DOOR_SECRETS, HEC_SECRET, Deployment
 from tests.deployed.emulator import ROOT, Say
 
 RULES = ROOT / "examples" / "rules" / "login-failures.yml"
@@ -23,32 +23,64 @@ steps:
   - {id: tell, uses: siem.send, with: {to: [hec]}}
 """
 SINKS = "sinks: {hec: {kind: splunk, url: '%s', token: %s, index: main}}\n"
+STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 
 
-def direct(deployed, *a, stdin=b""):
-    d = subprocess.run([sys.executable, str(ROOT / "tests/deployed/seed_directly.py"), *a], env={**deployed.emulator.environ(), **deployed.settings()}, input=stdin, capture_output=True)
-    assert d.returncode == 0, d.stderr.decode()
-    return d.stdout.decode()
+class CommandFailed(RuntimeError):
+    """A command of the operator's failed; the message has what it said."""
+
+
+def command(deployed: Deployment, *arguments: str) -> Any:
+    """Run a `sentinel` command and return its JSON. Raises `CommandFailed`."""
+    done = deployed.sentinel(*arguments, "--json")
+    if done.returncode:
+        raise CommandFailed(f"sentinel {' '.join(arguments)}: {done.stdout}{done.stderr}")
+    return json.loads(done.stdout)
+
 
 def open_doors(deployed: Deployment, say: Say) -> None:
-    """Make the CA's root and the first signing key."""
-    direct(deployed, "open")
-    say("ca", "its root, signed by a key of KMS")
+    """Make the CA's root, publish it, and make the first key that signs tokens."""
+    told = command(deployed, "ca", "publish")
+    say("ca", f"its root by a key of KMS, published as version {told['version']}")
+    command(deployed, "rotate", "signing-keys")
+    say("keys", "the first one signs")
 
 
 def push(deployed: Deployment, say: Say) -> None:
     """Push a rule, a recipe and a sink into the catalog."""
     (deployed.folder / "recipe.yaml").write_text(RECIPE)
     (deployed.folder / "sinks.yaml").write_text(SINKS % (deployed.collector.url, HEC_SECRET))
-    done = deployed.sentinel("recipes", "push", str(RULES), "recipe.yaml", "sinks.yaml")
-    assert done.returncode == 0, done.stderr
-    say("pushed", "a rule, a recipe and a sink")
+    pushed = command(deployed, "recipes", "push", str(RULES), "recipe.yaml", "sinks.yaml")
+    say("pushed", ", ".join(f"{each['kind']} {each['id']}" for each in pushed))
 
 
-def add(deployed: Deployment, service: str, scopes: str, say: Say) -> Caller:
-    """Add a service and have a certificate issued for it."""
-    told = json.loads(direct(deployed, "add", service, scopes))
-    key, request = signing_request(service)
-    pem = direct(deployed, "issue", service, stdin=request)
-    say("service", f"{service}, with an API key and a certificate")
-    return Caller(deployed.url, service, pem, told["api_key"], told["usage"])
+def add(deployed: Deployment, service: str, scopes: tuple[str, ...], say: Say) -> Caller:
+    """Add a service and have a certificate issued for it; return it as a caller."""
+    asked = [part for scope in scopes for part in ("--scope", scope)]
+    key = command(deployed, "services", "add", service, *asked)["api_key"]
+    issued = command(deployed, "certs", "issue", service, "--out", str(deployed.folder / service))
+    say("service", f"{issued['spiffe']} with an API key, may {', '.join(scopes)}")
+    pem = (deployed.folder / service / "certificate.pem").read_text()
+    return Caller(deployed.url, service, pem, key, usage_key(deployed, service))
+
+
+def usage_key(deployed: Deployment, service: str) -> str:
+    """Return a service's key in the usage plans, which is the emulated gateway's business and no service's.
+
+    The emulator answers `GetUsagePlans` of one key with all plans there are, so the command takes the key for
+    enrolled and leaves it at that: what was left to do is done here.
+    """
+    client = deployed.emulator.client("apigateway")
+    keys = client.get_api_keys(includeValues=True, limit=500)["items"]
+    (key,) = [each for each in keys if f" {service};" in each["description"]]
+    plans = dict(pair.split("=") for pair in deployed.outputs["UsagePlans"].split(","))
+    client.create_usage_plan_key(usagePlanId=plans["standard"], keyId=key["id"], keyType="API_KEY")
+    return str(key["value"])
+
+
+def rotate(deployed: Deployment, name: str) -> None:
+    """Rotate one of the doors' secrets as Secrets Manager does: a version of its own, then the four steps."""
+    client, token = deployed.emulator.client("secretsmanager"), str(uuid.uuid4())
+    arn = client.describe_secret(SecretId=DOOR_SECRETS + name)["ARN"]
+    for step in STEPS:
+        deployed.invoke("rotate", {"Step": step, "SecretId": arn, "ClientRequestToken": token})
