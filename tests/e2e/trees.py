@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,17 +116,26 @@ def _runs(pid: int) -> bool:
 
 @contextmanager
 def up(
-    home: Path, *arguments: str, secure: bool = False, settings: Mapping[str, str] | None = None
+    home: Path,
+    *arguments: str,
+    secure: bool = False,
+    settings: Mapping[str, str] | None = None,
+    stderr: IO[bytes] | None = None,
 ) -> Iterator[Tree]:
     """Run `sentinel up` on free ports; whatever is left of it at the end is killed.
 
-    Without doors, unless a test is about them: then whoever asks is whom the header says.
+    Without doors, unless a test is about them: then whoever asks is whom the header says. `stderr` gets what
+    the whole tree logs.
     """
     command = [sys.executable, "-m", "sentinel.cli.main", "up", "--json", "--port", "0", "--home", str(home)]
     if not secure:
         command.append("--insecure")
     with subprocess.Popen(
-        [*command, *arguments], stdout=subprocess.PIPE, env=environment(**(settings or {})), cwd=ROOT
+        [*command, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        env=environment(**(settings or {})),
+        cwd=ROOT,
     ) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
