@@ -189,6 +189,7 @@ def start(stack: ExitStack, folder: Path) -> Deployment:
         "SENTINEL_HTTP_HOSTS": ODD_HOSTS,
         "SENTINEL_PROXY": f"echo=http://127.0.0.1:{upstream.port}/base,meta=https://169.254.169.254/latest",
     }
+    push(home, folder / "rules", marked=RULE, reach=RECIPE % inside.port)
     stderr = stack.enter_context(log.open("wb"))
     tree = stack.enter_context(up(home, secure=True, settings=settings, stderr=stderr))
     app = application(str(home))
@@ -202,7 +203,6 @@ def start(stack: ExitStack, folder: Path) -> Deployment:
 
 
 def _settle(made: Deployment) -> None:
-    push(made.tree.home, made.folder / "rules", marked=RULE, reach=RECIPE % made.inside.port)
     for name in (ME, VICTIM):
         made.join(name)
     victim = made.members[VICTIM]
