@@ -35,6 +35,8 @@ from examples.checkout.shipping import SentinelHandler
 from examples.desk import Desk
 from examples.narrator import Narrator, sinks_of
 from sentinel.bootstrap import App, application
+from sentinel.cli.clients import ends, local_credentials
+from sentinel.cli.door import Credentials
 from sentinel.cli.ingest import segments, store
 from sentinel.cli.output import Failure, failure_of, report, style
 from sentinel.cli.producer import Producer
@@ -84,7 +86,8 @@ class Run:
     def feed_log(self, path: Path) -> None:
         """Send a log as a service with the log's name, through the gateway."""
         service = service_of(path)
-        stored = store(Producer(self.tree.url, service), str(path), "auto", self.app.home)
+        producer = Producer(self.tree.url, service, credentials=issued(self.app.home, self.tree, service))
+        stored = store(producer, str(path), "auto", self.app.home)
         self.ranges += stored.mark.ranges
         for problem in stored.problems:
             say("refused", f"line {problem['line']}: {problem['reason']}")
@@ -147,7 +150,7 @@ class Run:
     def tell_where(self) -> None:
         """Say where everything is and what to try."""
         home = self.options.home
-        say("gateway", self.tree.url)
+        say("gateway", f"{self.tree.url}  client certificates and tokens; webhooks at {self.tree.hooks}")
         say("shop", self.desk.shop.url)
         say("collector", f"{self.desk.hec.url}  {len(self.desk.hec.collector.events):,} events taken")
         say("alerts", str(home / "files" / "alerts.ndjson"))
@@ -155,6 +158,15 @@ class Run:
         for command in ("chains", "verify", "tasks", "ingest FILE --service laptop"):
             say("try", f"{sentinel} {command} --home {home}")
         say("try", f"{_shown(Path(sys.executable))} -m examples.traffic {self.desk.shop.url}")
+
+
+def issued(home: Path, tree: Supervisor, service: str) -> Credentials | None:
+    """Return what a service proves itself with, made where it is new, and tell of it."""
+    found = local_credentials(home, tree.url, service, lambda _: None)
+    if found is not None:
+        until = ends(found)
+        say("issued", f"{service}  certificate until {until:%Y-%m-%d}, tokens of 15 minutes for its API key")
+    return found
 
 
 def _shown(program: Path) -> str:
@@ -203,7 +215,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         kinds = Counter(str(each["kind"]) for each in desk.push(app))
         say("pushed", ", ".join(f"{count} {kind} files" for kind, count in kinds.items()))
-        with tree, _tended(tree), _shipped(tree.url) as handler:
+        with tree, _tended(tree), _shipped(tree, options.home) as handler:
             narrator = Narrator(options.home, say)
             return story(Run(options, app, tree, desk, narrator, handler, began, []))
     finally:
@@ -234,9 +246,9 @@ def _leave_on_signals(tree: Supervisor) -> None:
 
 
 @contextmanager
-def _shipped(url: str) -> Iterator[SentinelHandler]:
+def _shipped(tree: Supervisor, home: Path) -> Iterator[SentinelHandler]:
     """Ship the shop's log records to the gateway, and no longer than the block."""
-    handler = SentinelHandler(url, "checkout")
+    handler = SentinelHandler(tree.url, "checkout", issued(home, tree, "checkout"))
     logger = logging.getLogger("checkout")
     logger.setLevel("INFO")
     logger.propagate = False

@@ -64,11 +64,10 @@ class Domain(Construct):
 
     def serve(self, api: aws_apigateway.RestApi) -> None:
         """Map the root of the domain to an API's stage."""
-        mapping = aws_apigateway.CfnBasePathMapping(
+        aws_apigateway.CfnBasePathMapping(
             self,
             "Mapping",
             domain_name=self._domain.ref,
             rest_api_id=api.rest_api_id,
             stage=api.deployment_stage.stage_name,
         )
-        mapping.add_dependency(self._domain)

@@ -77,6 +77,8 @@ class Rest(Construct):
             deploy_options=self._stage(),
             policy=_only_from(front.addresses) if front.addresses else None,
         )
+        # The construct's own output names an address that may be off; the APIs say where they answer.
+        self.api.node.try_remove_child("Endpoint")
         self._secure()
         self._add_refusals()
         if platform.deployment.web_acl_arn:

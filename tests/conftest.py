@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.valkey import Valkey, running
+from tests.valkey import Valkey, binary, running
 
 if TYPE_CHECKING:
     import redis
@@ -29,3 +33,34 @@ def client(server: Valkey) -> Iterator[redis.Redis]:
     made.flushall()
     yield made
     made.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run one node that has all slots; give its address and process."""
+    import redis
+
+    port, bus = _free_port(), _free_port()
+    command = [
+        *(binary(), "--bind", "127.0.0.1", "--port", str(port), "--dir", str(tmp_path), "--save", ""),
+        *("--cluster-enabled", "yes", "--cluster-port", str(bus), "--cluster-require-full-coverage", "yes"),
+    ]
+    with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        node = redis.Redis(port=port)
+        deadline = time.monotonic() + 20
+        assigned = False
+        while not assigned or node.cluster("info")["cluster_state"] != "ok":
+            assert time.monotonic() < deadline, (tmp_path / "log").read_text()[-2000:]
+            try:
+                assigned = assigned or bool(node.cluster("addslotsrange", 0, 16383))
+            except redis.ConnectionError:
+                time.sleep(0.02)
+        node.close()
+        yield f"redis://127.0.0.1:{port}", process
+        process.kill()

@@ -1,6 +1,6 @@
 """The shop's web server and its bank, both real HTTP servers on 127.0.0.1.
 
-    python -m examples.checkout.server --sentinel http://127.0.0.1:8787
+    python -m examples.checkout.server --sentinel https://127.0.0.1:8787 --home .sentinel
 
 POST /carts, POST /carts/ID/items {sku, quantity}, POST /carts/ID/checkout {currency, voucher},
 POST /stocktaking {seconds}, POST /incidents (the shop becomes careful).
@@ -20,6 +20,7 @@ from typing import Any
 
 from examples.checkout.shipping import SentinelHandler
 from examples.checkout.shop import Refused, Shop
+from sentinel.cli.clients import local_credentials
 
 PORT = 8090
 log = logging.getLogger("checkout.http")
@@ -141,9 +142,11 @@ def main() -> None:
     """Serve until Ctrl-C, logging to Sentinel."""
     parser = argparse.ArgumentParser(prog="python -m examples.checkout.server", description=__doc__)
     parser.add_argument("--port", type=int, default=PORT)
-    parser.add_argument("--sentinel", default="http://127.0.0.1:8787", help="the gateway's address")
+    parser.add_argument("--sentinel", default="https://127.0.0.1:8787", help="the gateway's address")
+    parser.add_argument("--home", type=Path, default=Path(".sentinel"), help="the folder of Sentinel's data")
     chosen = parser.parse_args()
-    handler = SentinelHandler(chosen.sentinel, "checkout")
+    credentials = local_credentials(chosen.home, chosen.sentinel, "checkout")
+    handler = SentinelHandler(chosen.sentinel, "checkout", credentials)
     logging.basicConfig(level="INFO", handlers=[handler, logging.StreamHandler()])
     with tempfile.TemporaryDirectory() as folder:
         server = ShopServer(Path(folder), chosen.port)

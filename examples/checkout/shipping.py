@@ -1,21 +1,22 @@
 """Python's logging, shipped to Sentinel: a handler that posts NDJSON batches from a thread of its own.
 
 It never blocks or breaks the program that logs: the queue is bounded, what does not fit is counted and told
-with the next entry that does, and a batch keeps its id however often it is sent.
+with the next entry that does, and a batch keeps its id however often it is sent. It comes in by the doors:
+with the service's client certificate, and with an access token that it fetches for its API key.
 """
 
 from __future__ import annotations
 
-import http.client
 import json
 import logging
 import queue
 import threading
 import time
 import traceback
-import urllib.error
-import urllib.request
 from uuid import uuid4
+
+from sentinel.cli.door import Credentials, Door
+from sentinel.errors import Rejected, Unavailable
 
 MAX_QUEUED = 10_000
 MAX_BATCH = 200
@@ -24,12 +25,11 @@ _PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", 
 
 
 class SentinelHandler(logging.Handler):
-    """Ships records to the gateway at `url` as `service`."""
+    """Ships records to the gateway at `url` as `service`, which `credentials` prove."""
 
-    def __init__(self, url: str, service: str) -> None:
+    def __init__(self, url: str, service: str, credentials: Credentials | None = None) -> None:
         super().__init__()
-        self._url = f"{url}/v1/entries?partial=true"
-        self._service = service
+        self._door = Door(url, service, credentials)
         self._instance = (
             f"{service}-{uuid4().hex[:8]}"  # one run of the program: what it does wrong is its own
         )
@@ -98,21 +98,21 @@ class SentinelHandler(logging.Handler):
                 self._ship(b"\n".join(batch), len(batch))
             for _ in batch:
                 self._queue.task_done()
+        self._door.close()
 
     def _ship(self, body: bytes, count: int) -> None:
-        headers = {"Sentinel-Service": self._service, "Sentinel-Batch-Id": uuid4().hex}
+        headers = {"Sentinel-Batch-Id": uuid4().hex}
         for attempt in range(8):
-            request = urllib.request.Request(self._url, body, headers, method="POST")
             try:
-                with urllib.request.urlopen(request, timeout=10) as answer:
-                    answer.read()
-            except urllib.error.HTTPError as error:
-                if error.code not in {429, 502, 503, 504}:
-                    break
-            except (OSError, http.client.HTTPException):
-                pass
-            else:
+                status = self._door.request("POST", "/v1/entries?partial=true", body, headers).status
+            except Unavailable:
+                status = 503
+            except Rejected:
+                status = 401
+            if status == 200:
                 self.stored += count
                 return
+            if status not in {429, 502, 503, 504}:
+                break
             time.sleep(min(2.0, 0.1 * 2**attempt))
         self.dropped += count

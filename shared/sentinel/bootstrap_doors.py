@@ -152,17 +152,20 @@ class Doors(Base):
 
     @cached_property
     def limiter(self) -> Limiter:
-        """Holds services to their limits."""
+        """Holds services to their limits: where no Redis is set, those of this process alone."""
         from sentinel.usecases.limit import Limiter
 
-        return Limiter(lambda: self.limit_store, time.monotonic)
+        shared = bool(self.settings.redis_url)
+        return Limiter((lambda: self.limit_store) if shared else None, time.monotonic)
 
     @cached_property
     def receiver(self) -> Receiver:
         """Takes webhooks in."""
         from sentinel.usecases.receive import Receiver
+        from sentinel.webhooks import SOURCES
 
-        return Receiver(self.directory, self.door_secrets, self.ingest, time.time)  # type: ignore[attr-defined] # App has it
+        ingest = self.ingest  # type: ignore[attr-defined] # App has it
+        return Receiver(SOURCES, self.directory, self.door_secrets, ingest, time.time, time.monotonic)
 
     @cached_property
     def proxy(self) -> Proxy:
@@ -173,5 +176,7 @@ class Doors(Base):
 
         to = self.settings
         upstreams = parse_upstreams(to.proxy)
-        client = HttpClient(Hosts([each.host for each in upstreams.values()], private=True))
-        return Proxy(upstreams, client, to.proxy_seconds, to.proxy_bytes)
+        hosts = Hosts([each.host for each in upstreams.values()], private=True)
+        client = HttpClient(hosts, max_answer=to.proxy_bytes + 1)
+        withheld = [to.client_certificate_header.lower()]
+        return Proxy(upstreams, client, to.proxy_seconds, to.proxy_bytes, withheld)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from sentinel.core.limits import Bucket, Verdict
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -79,41 +81,15 @@ class SecretVersions(Protocol):
         """Make a version AWSCURRENT and the one before it AWSPREVIOUS; nothing where it is that already."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """What one request takes of one limit: `cost` of `rate` a second, of which `burst` may come at once."""
-
-    name: str
-    rate: float
-    burst: float
-    cost: float
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether a request is within its limits. `bucket` is the tightest one.
-
-    `retry_after` is the seconds until the same request would pass, 0 where it does; `closed` the seconds
-    until any request at all would. `remaining` is what the tightest bucket has left, `reset` the seconds
-    until it is full again.
-    """
-
-    allowed: bool
-    bucket: str
-    retry_after: float
-    closed: float
-    remaining: float
-    reset: float
-
-
 class Limits(Protocol):
     """Counts what services take, exactly, for all processes together."""
 
     def take(self, key: str, buckets: Sequence[Bucket]) -> Verdict:
-        """Take from all buckets of `key` or from none: one atomic call.
+        """Take from all buckets of `key` or from none: one atomic call (`core.limits` has the arithmetic).
 
-        A cost over the whole burst passes when its bucket is full, and leaves it in debt. Raises
-        `Unavailable` quickly where the counter does not answer; it may have counted.
+        `key` is any text that is not empty, and a bucket's name a word. A cost over the whole burst passes
+        when nothing of it is used, and leaves the bucket in debt. Raises `Unavailable` quickly where the
+        counter does not answer; it may have counted.
         """
 
 
@@ -135,3 +111,12 @@ class TrustStore(Protocol):
 
         Raises `Unavailable`; connections that are open stay open.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message that a webhook's source has proven: which source and hook, and the sender's id of it."""
+
+    source: str
+    hook: str
+    id: str

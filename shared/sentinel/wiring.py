@@ -67,7 +67,7 @@ class Base:
         """The connection to Redis or Valkey. Raises `Malformed` where none is set."""
         return self._redis()
 
-    def _redis(self, **options: float) -> Any:
+    def _redis(self, **options: Any) -> Any:
         """Connect to Redis; `options` are those of `redis_streams.connect`."""
         from sentinel.adapters.redis_streams import connect
 

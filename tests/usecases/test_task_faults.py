@@ -7,8 +7,6 @@ every effect is recorded and reached its target under one key, and every lineage
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 import redis
@@ -18,50 +16,12 @@ from sentinel.core.segment import Segment
 from sentinel.core.steps import Again
 from sentinel.core.tasks import SECOND, EffectState, State
 from sentinel.errors import Unavailable
+from tests.faults_calls import Faults, Killed
 from tests.scenario import START, Target, World, correlation, recipe, rule
 from tests.valkey import running
 
 ANN = b'{"message": "boom", "user": "ann"}'
 BOB = b'{"message": "boom", "user": "bob"}'
-
-
-class Killed(BaseException):
-    """The process is gone: nothing of ours that would catch an error runs."""
-
-
-@dataclass
-class Faults:
-    """Counts the calls of all ports; `fails(n)` says whether call n fails, `applied` whether it was done."""
-
-    error: type[BaseException] = Unavailable
-
-    fails: Callable[[int], bool] = lambda _: False
-    applied: bool = False
-    calls: int = 0
-    log: list[str] = field(default_factory=list)
-
-    def wrap(self, name: str, port: Any) -> Any:
-        return _Faulty(self, name, port)
-
-
-class _Faulty:
-    def __init__(self, faults: Faults, name: str, port: Any) -> None:
-        self._faults, self._name, self._port = faults, name, port
-
-    def __getattr__(self, method: str) -> Any:
-        real = getattr(self._port, method)
-
-        def call(*args: Any) -> Any:
-            faults = self._faults
-            faults.calls += 1
-            faults.log.append(f"{self._name}.{method}")
-            if not faults.fails(faults.calls):
-                return real(*args)
-            if faults.applied:
-                real(*args)
-            raise faults.error(f"injected at call {faults.calls}")
-
-        return call
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,9 @@ def connect(
     cluster: bool = False,
     credentials: CredentialProvider | None = None,
     password: str | None = None,
+    *,
+    seconds: float = SOCKET_SECONDS,
+    retries: int = _RETRIES,
 ) -> redis.Redis:
     """Return a client of the server at `url`.
 
@@ -48,17 +51,18 @@ def connect(
 
     `url` is redis://, rediss:// (TLS, certificate verified) or unix://. `cluster` speaks the cluster
     protocol, which ElastiCache Serverless always does. `credentials` are asked at each connection;
-    `password` is for a server outside AWS. Time-outs are bounded, and a command is sent at most three times:
-    a hint that is added twice does no harm.
+    `password` is for a server outside AWS. An answer is waited for `seconds`, a connection no longer and two
+    seconds at most. A command that got no answer is sent up to `retries` times more: a hint that is added
+    twice does no harm; what must not be done twice takes 0.
     """
     import redis
     from redis.backoff import FullJitterBackoff
     from redis.retry import Retry
 
     options: dict[str, Any] = {
-        "socket_connect_timeout": CONNECT_SECONDS,
-        "socket_timeout": SOCKET_SECONDS,
-        "retry": Retry(FullJitterBackoff(cap=0.5, base=0.05), _RETRIES),
+        "socket_connect_timeout": min(CONNECT_SECONDS, seconds),
+        "socket_timeout": seconds,
+        "retry": Retry(FullJitterBackoff(cap=0.5, base=0.05), retries),
         "protocol": 2,  # the one that all three servers have always had; shapes of answers depend on it
         "health_check_interval": 30,
     }

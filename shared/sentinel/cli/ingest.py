@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sentinel.cli.options import home_option, json_option
+from sentinel.cli.options import credential_options, home_option, json_option
 from sentinel.cli.output import Failure, echo, emit, plain
 
 if TYPE_CHECKING:
     from sentinel.cli.bookmarks import Mark
+    from sentinel.cli.clients import Files
     from sentinel.cli.lines import Batch, Read
     from sentinel.cli.producer import Producer
 
-DEFAULT_URL = "http://127.0.0.1:8787"
+DEFAULT_URL = "https://127.0.0.1:8787"
 SILENCE = 1.0  # seconds without a byte on standard input before what is held is sent
 MAX_REPORTED = 20
 _CHUNK = 1 << 18
@@ -63,22 +64,33 @@ class Stored:
 )
 @click.option("--url", envvar="SENTINEL_URL", help="The gateway; by default the one that runs on --home.")
 @click.option("--patience", default=30.0, show_default=True, help="Seconds to keep trying a batch.")
+@credential_options
 @home_option
 @json_option
 def ingest(
-    source: str, service: str, form: str, url: str | None, patience: float, home: Path, as_json: bool
+    source: str,
+    service: str,
+    form: str,
+    url: str | None,
+    patience: float,
+    files: Files,
+    home: Path,
+    as_json: bool,
 ) -> int:
     """Store a log through the gateway, in batches, each line once.
 
     A run that was interrupted, or is repeated, goes on after what is stored. Lines that are refused are
-    reported, and the exit code is 1.
+    reported, and the exit code is 1. At the gateway of --home a service that is new is added, with a
+    certificate and an API key; elsewhere, name the files that it was given.
     """
+    from sentinel.cli.clients import credentials
     from sentinel.cli.producer import Producer
     from sentinel.core.chain import check_service
     from sentinel.local.home import endpoint
 
     check_service(service)
-    producer = Producer(url or endpoint(home) or DEFAULT_URL, service, patience)
+    where = url or endpoint(home) or DEFAULT_URL
+    producer = Producer(where, service, patience, credentials(files, home, where, service))
     stored = store(producer, source, form, home, progress=not as_json and sys.stderr.isatty())
     told = summary(stored, home)
     if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,6 +25,31 @@ def home_option(command: Command) -> Command:
         type=click.Path(path_type=Path),
         help="Folder of the local data.",
     )(command)
+
+
+def credential_options(command: Command) -> Command:
+    """Add the files that a service proves itself with, as one argument `files` (`cli.clients.Files`).
+
+    Secrets are named by their files, never given: a command line can be seen by everybody on the machine.
+    """
+
+    @functools.wraps(command)
+    def gathered(**arguments: Any) -> Any:
+        from sentinel.cli.clients import Files
+
+        found = [arguments.pop(name) for name in ("certificate", "key", "api_key_file", "roots")]
+        return command(**arguments, files=Files(*found))
+
+    file = click.Path(exists=True, dir_okay=False, path_type=Path)
+    wrapped: Any = gathered
+    for name, into, what in (
+        ("--ca", "roots", "Roots that the gateway's certificate is accepted of; the system's by default."),
+        ("--api-key-file", "api_key_file", "File with the service's API key."),
+        ("--key", "key", "Key of the client certificate, PEM."),
+        ("--cert", "certificate", "Client certificate of the service, PEM, at an https gateway."),
+    ):
+        wrapped = click.option(name, into, type=file, help=what)(wrapped)
+    return wrapped  # type: ignore[no-any-return] # it is the command, wrapped
 
 
 def json_option(command: Command) -> Command:

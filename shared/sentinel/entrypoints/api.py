@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from sentinel.entrypoints import observe
+from sentinel.entrypoints import limits, observe
 from sentinel.entrypoints.api_doors import DOOR_ENDPOINTS
-from sentinel.entrypoints.web import Endpoint, Request, Response, json_response
+from sentinel.entrypoints.web import Endpoint, Request, Response, json_response, trace_of
 from sentinel.errors import Malformed, Missing
 from sentinel.usecases.ingest import Origin
 
@@ -23,7 +23,9 @@ def endpoint(app: App, path: str, method: str) -> Endpoint:
     found = ENDPOINTS.get((method, path))
     if found is None:
         raise Missing("there is nothing at this path; see docs/wire.md for the routes")
-    return lambda request: found(app, request)
+    if (method, path) in COUNTED:
+        return lambda request: found(app, request)
+    return lambda request: limits.held(app, request, found)
 
 
 def _origin(request: Request) -> Origin:
@@ -36,15 +38,17 @@ def _origin(request: Request) -> Origin:
         address=request.identity.address,
         agent=request.headers.get("user-agent", ""),
         instance=request.headers.get("sentinel-instance", ""),
+        trace=trace_of(request),
     )
 
 
 def entries(app: App, request: Request) -> Response:
     """`POST /v1/entries`: NDJSON in, the receipt out."""
-    partial = _flag(request, "partial")
-    receipt = app.ingest.entries(_origin(request), request.body, request.headers, partial)
+    with limits.admission(app, request) as admit:
+        partial = _flag(request, "partial")
+        receipt = app.ingest.entries(_origin(request), request.body, request.headers, partial, admit)
     observe.count("ingest", "entries", float(str(receipt["count"])))
-    return json_response(200, receipt)
+    return admit.answered(json_response(200, receipt))
 
 
 def _flag(request: Request, name: str) -> bool:
@@ -58,7 +62,7 @@ def logs(app: App, request: Request) -> Response:
     """`POST /v1/logs`: OTLP/HTTP logs, protobuf or JSON, answered in kind."""
     from sentinel.entrypoints import otlp_http
 
-    return otlp_http.logs(app.ingest, _origin(request), request)
+    return otlp_http.logs(app, _origin(request), request)
 
 
 def chains(app: App, request: Request) -> Response:
@@ -85,3 +89,6 @@ ENDPOINTS: Mapping[tuple[str, str], Callable[[App, Request], Response]] = {
     ("GET", "/v1/tasks/{task}"): task,
     **DOOR_ENDPOINTS,
 }
+
+# These take entries and bytes of the limits, too, and do so themselves once they know how many.
+COUNTED = {("POST", "/v1/entries"), ("POST", "/v1/logs")}

@@ -8,14 +8,17 @@ opentelemetry.io/docs/specs/otlp, "OTLP/HTTP": the answer has the request's cont
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import orjson
 
-from sentinel.entrypoints import observe
+from sentinel.entrypoints import limits, observe
 from sentinel.entrypoints.web import Request, Response, error_response
 from sentinel.errors import Malformed, SentinelError
-from sentinel.usecases.ingest import Ingest, Origin
+from sentinel.usecases.ingest import Origin
+
+if TYPE_CHECKING:
+    from sentinel.bootstrap import App
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
@@ -24,18 +27,19 @@ JSON = "application/json"
 _CODES = {400: 3, 401: 16, 403: 7, 404: 5, 413: 3, 429: 8, 503: 14}
 
 
-def logs(ingest: Ingest, origin: Origin, request: Request) -> Response:
+def logs(app: App, origin: Origin, request: Request) -> Response:
     """Answer `POST /v1/logs`."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     form: Literal["json", "protobuf"] = "json" if kind == JSON else "protobuf"
     try:
-        if kind not in {JSON, PROTOBUF}:
-            raise Malformed(f"Content-Type must be {PROTOBUF} or {JSON}")
-        stored, rejected, why = ingest.logs(origin, request.body, request.headers, form)
+        with limits.admission(app, request) as admit:
+            if kind not in {JSON, PROTOBUF}:
+                raise Malformed(f"Content-Type must be {PROTOBUF} or {JSON}")
+            stored, rejected, why = app.ingest.logs(origin, request.body, request.headers, form, admit)
     except SentinelError as error:
         return _status(error, form)
     observe.count("ingest", "entries", float(stored))
-    return _success(rejected, why, form)
+    return admit.answered(_success(rejected, why, form))
 
 
 def _success(rejected: int, why: str, form: Literal["json", "protobuf"]) -> Response:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SECURE, INSECURE = "secure", "insecure"  # the gateway's modes
 DECISION_SECONDS = 1  # how long the gateway uses an authorizer's answer again
-LOOK_SECONDS = 3600.0  # how often what may be old is looked at
+LOOK_SECONDS = 60.0  # how often what may be old is looked at
 
 
 def directory_seconds(door_seconds: int) -> int:
@@ -38,21 +38,48 @@ def server_files(home: Path) -> tuple[Path, Path, Path]:
     return home / "tls" / "server.pem", home / "tls" / "server.key", home / "ca" / "roots.pem"
 
 
+def server_roots(home: Path) -> Path:
+    """Return the roots that the gateway's own certificate is of."""
+    return home / "tls" / "roots.pem"
+
+
 def prepare(settings: Settings) -> None:
-    """Make what is missing."""
+    """Make what is missing: the CA, what is trusted, the server's certificate, the keys of tokens."""
     from sentinel.bootstrap import App
 
     _make(App(settings))
 
 
 def _make(app: App) -> None:
-    raise NotImplementedError
+    from sentinel.local import certificates
+
+    certificates.server_certificate(app)
+    _write_server_roots(app)
+    app.rotation.ensure_signing_keys()
+
+
+def _write_server_roots(app: App) -> None:
+    """Write down what clients accept servers of: our own roots, not those that others' clients are of."""
+    from sentinel.adapters import whole_files
+
+    ours = [root.pem.strip() for root in app.authority.roots() if root.key]
+    data = ("\n".join(ours) + "\n").encode()
+    path = server_roots(app.home)
+    if not path.exists() or path.read_bytes() != data:
+        whole_files.replace(path, data, whole_files.PUBLIC)
 
 
 def tend(settings: Settings, tell: Callable[[str], None]) -> None:
-    """Renew what is old; what goes wrong is told, and tried again the next time."""
+    """Renew and rotate what is old; what goes wrong is told, and tried again the next time."""
+    from sentinel.bootstrap import App
+    from sentinel.local import clients
+
     try:
-        prepare(settings)
+        app = App(settings)
+        _make(app)
+        for name in app.rotation.upkeep():
+            tell(f"{name} was rotated")
+        clients.refresh(app, tell)
     except (SentinelError, OSError) as error:
         tell(f"the doors could not be looked after: {error}")
 
@@ -66,7 +93,7 @@ def healthy(url: str, home: Path) -> bool:
     else:
         from sentinel.local.tls import client_context
 
-        context = client_context(server_files(home)[2])
+        context = client_context(server_roots(home))
         plain = http.client.HTTPSConnection(host, port, timeout=0.5, context=context)
     with closing(plain) as connection:
         connection.request("GET", "/healthz")

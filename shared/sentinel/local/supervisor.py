@@ -34,11 +34,10 @@ _TICK = 0.2
 _STAGES = (("gateway",), ("feeds",), ("work_siem", "work_action"), ("valkey",))
 
 
-def settings_for(home: Path, settings: Settings, *, insecure: bool = False) -> Settings:
+def settings_for(home: Path, settings: Settings) -> Settings:
     """Return the settings of the children: local data below `home`, the queue in the embedded Valkey.
 
-    An outside `redis_url` stays. Without doors nobody is who they say, so there are no limits a service
-    either. Raises `Malformed` for settings that name tables in AWS.
+    An outside `redis_url` stays. Raises `Malformed` for settings that name tables in AWS.
     """
     if settings.ledger_table:
         raise Malformed("`sentinel up` keeps its data on this machine: unset SENTINEL_LEDGER_TABLE")
@@ -46,7 +45,6 @@ def settings_for(home: Path, settings: Settings, *, insecure: bool = False) -> S
         settings,
         home=str(home.absolute()),
         redis_url=settings.redis_url or valkey.url(home),
-        limits=settings.limits and not insecure,
         door_seconds=doors.directory_seconds(settings.door_seconds),
         catalog_seconds=min(settings.catalog_seconds, CATALOG_SECONDS),
         drain_block_ms=settings.drain_block_ms or BLOCK_MS,
@@ -74,10 +72,10 @@ class _Child:
 class Supervisor:
     """Runs a tree. Use it as a context: leaving it drains. `tell` gets lines about what goes wrong.
 
-    `settings` are those of `settings_for`; `port` is that of the service API, the webhook API has the next one,
-    and 0 takes two free ones; `insecure` is without doors, in plain HTTP; `stop` ends `watch`. Raises `Conflict`
-    where somebody runs on the folder already, `Unavailable` where the tree does not come up or a port is
-    taken, and `Missing` where there is no Valkey or no functions.
+    `settings` are those of `settings_for`; `port` is that of the service API, the webhook API has the next
+    one, and 0 takes two free ones; `insecure` is without doors, in plain HTTP; `stop` ends `watch`. Raises
+    `Conflict` where somebody runs on the folder already, `Unavailable` where the tree does not come up or a
+    port is taken, and `Missing` where there is no Valkey or no functions.
     """
 
     settings: Settings

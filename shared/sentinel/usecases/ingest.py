@@ -29,7 +29,10 @@ _HEX_ID = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who sent a batch and how: what its context commits to. Empty values are left out."""
+    """Who sent a batch and how: what its context commits to. Empty values are left out.
+
+    `trace` is the id of the W3C trace that the request was a part of.
+    """
 
     service: str
     endpoint: str
@@ -39,6 +42,7 @@ class Origin:
     address: str = ""
     agent: str = ""
     instance: str = ""
+    trace: str = ""
 
     def context(self) -> dict[str, object]:
         """Return the context of the batch's segments; values are cut at 256 characters."""
@@ -51,6 +55,7 @@ class Origin:
             "address": self.address,
             "agent": self.agent,
             "instance": self.instance,
+            "trace": self.trace,
         }
         return {name: _plain(value[:MAX_CONTEXT]) for name, value in told.items() if value}
 
@@ -152,15 +157,31 @@ def batch_id(text: str) -> bytes:
     return sha256(b"SB1" + text.encode()).digest()[:BATCH_ID_BYTES]
 
 
+Admit = Callable[[int, int], None]
+
+
+def _freely(entries: int, size: int) -> None:
+    """Admit everything."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ingest:
-    """The use case. `lanes` is how many chains a service is spread over."""
+    """The use case. `lanes` is how many chains a service is spread over.
+
+    `admit(entries, bytes)` is called once a body is known to be good and nothing of it is stored yet, with
+    its size as unpacked; what it raises is raised.
+    """
 
     appender: Appender
     lanes: int = 1
 
     def entries(
-        self, origin: Origin, body: bytes, headers: Mapping[str, str], partial: bool = False
+        self,
+        origin: Origin,
+        body: bytes,
+        headers: Mapping[str, str],
+        partial: bool = False,
+        admit: Admit = _freely,
     ) -> dict[str, object]:
         """Store an NDJSON body (`core.entry`) and return the receipt.
 
@@ -168,7 +189,8 @@ class Ingest:
         is a batch of its own. A bad line rejects the batch with the first 20 bad lines; with `partial`
         the good lines are stored, and the receipt says `rejected` and `problems`.
         """
-        lines = ndjson.parse(decompress(body, headers.get("content-encoding", "")))
+        plain = decompress(body, headers.get("content-encoding", ""))
+        lines = ndjson.parse(plain)
         if lines.bad and not (partial and lines.entries):
             raise Malformed(
                 f"{'1 line is no entry' if lines.bad == 1 else f'{lines.bad} lines are no entries'}; "
@@ -178,13 +200,19 @@ class Ingest:
             )
         given = headers.get("sentinel-batch-id")
         name = batch_id(given) if given else _digest("request", origin.service, origin.request_id.encode())
+        admit(len(lines.entries), len(plain))
         receipt = self._append(origin, name, lines.entries, None).json()
         if lines.bad:
             receipt |= {"rejected": lines.bad, "problems": lines.problems}
         return receipt
 
     def logs(
-        self, origin: Origin, body: bytes, headers: Mapping[str, str], form: Literal["json", "protobuf"]
+        self,
+        origin: Origin,
+        body: bytes,
+        headers: Mapping[str, str],
+        form: Literal["json", "protobuf"],
+        admit: Admit = _freely,
     ) -> tuple[int, int, str]:
         """Store the records of an OTLP ExportLogsServiceRequest; return (stored, rejected, why).
 
@@ -200,6 +228,7 @@ class Ingest:
         good = [each for each in found.entries if len(each) <= ndjson.MAX_ENTRY_BYTES]
         if len(good) > ndjson.MAX_ENTRIES:
             raise TooLarge(f"the request has over {ndjson.MAX_ENTRIES} records; export smaller batches")
+        admit(len(good), len(plain))
         if good:
             name = _digest("content", origin.service, b"\n".join(good))
             self._append(origin, name, good, SAME_CONTENT)
