@@ -3,8 +3,8 @@
 Two trees of `sentinel up` run side by side on this repository's disk, one secure, one with `--insecure`. One
 client, on one kept connection to each, posts the same batches of 100 entries of about 300 bytes in turns:
 over TLS 1.3 with a client certificate and an access token, held to the exact limits of its tier, or over
-plain HTTP. Counted are the wall time of a request (median) and the processor time of the gateway's process (median
-of the rounds). New connections are measured apart: a full handshake with both certificates, and one request.
+plain HTTP. Counted are the wall time of a request (median) and the processor time of the gateway's process
+(median of the rounds). New connections are measured apart: a full handshake with both certificates.
 
 The entries are those of `benchmarks.lines`, and it says where they come from.
 """

@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import ssl
@@ -31,7 +33,7 @@ from sentinel.core.certificates import read
 from sentinel.core.ring import Ring
 from sentinel.core.tokens import Rules
 from sentinel.errors import Unauthenticated, Unavailable
-from tests.e2e.trees import Tree, environment, sentinel, until, up
+from tests.e2e.trees import ROOT, Tree, environment, sentinel, until, up
 
 SECONDS = 2  # SENTINEL_DOOR_SECONDS of the trees here
 SETTINGS = {"SENTINEL_DOOR_SECONDS": str(SECONDS)}
@@ -116,7 +118,7 @@ def commands(tree: Tree, *arguments: str) -> Any:
 
 
 def test_the_whole_journey_by_hand(tree: Tree, tmp_path: Path) -> None:
-    """A service is added and certified by commands, gets a token by mere HTTP, and stores what is verified."""
+    """A service is added and certified by commands, gets a token by mere HTTP, and its chain is whole."""
     added = commands(tree, "services", "add", "journey", "--tier", "standard")
     key = added["api_key"]
     made = commands(tree, "certs", "issue", "journey")
@@ -232,7 +234,7 @@ def test_a_stolen_token_is_worth_nothing_on_another_connection(tree: Tree) -> No
 
 
 def test_webhooks_have_a_port_of_their_own(tree: Tree) -> None:
-    """The webhook API asks for no certificate and has no route of the service API, nor the other way round."""
+    """The webhook API asks for no certificate and has no route of the service API, nor that of its."""
     anybody = Plain(tree)
     assert anybody.ask("GET", "/.well-known/jwks.json", hooks=True)[0] == 200
     assert anybody.ask("POST", "/v1/entries", {}, b"{}", hooks=True)[0] == 404
@@ -460,6 +462,29 @@ def test_insecure_is_loud_and_for_this_machine_alone(
             assert tree.request(method, path, b"{}")[0] == 404
         assert tree.request("GET", "/v1/services")[0] == 403
         tree.post([{"a": 1}], "anybody")
+
+
+def test_the_curl_commands_of_the_documentation_work(tree: Tree, tmp_path: Path) -> None:
+    """docs/local.md shows how any program comes in by the doors; run as they stand, the commands do."""
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed here")
+    found = re.search(r"```sh\n(.*?)```", (ROOT / "docs" / "local.md").read_text(), re.DOTALL)
+    assert found is not None
+    script = found[1].replace("https://127.0.0.1:8787", tree.url).replace(".sentinel", str(tree.home))
+    program = shlex.join([sys.executable, "-m", "sentinel.cli.main"])
+    script = script.replace("sentinel ingest", f"{program} ingest --home {shlex.quote(str(tree.home))}")
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    receipt, chains = (json.loads(line) for line in done.stdout.decode().splitlines()[-2:])
+    assert receipt["count"] == 1
+    assert [each["chain"] for each in chains["chains"]] == ["laptop/0"]
 
 
 def test_secure_listens_on_this_machine_alone(tree: Tree) -> None:
