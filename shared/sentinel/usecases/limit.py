@@ -23,6 +23,7 @@ from sentinel.ports_doors import Limits
 from sentinel.usecases.local_limits import LocalLimits
 
 PAUSE = 1.0  # seconds for which a counter that did not answer is left alone
+TICK = 1e-6
 MOST_CLOSED = 10_000  # closed buckets that are remembered, some 200 bytes each
 # Ten failed attempts a minute: an attempt is six units, so that the rate is a whole number.
 FAILURE = Bucket("failures", rate=1, burst=60, cost=6, least=6)
@@ -95,20 +96,33 @@ class Limiter:
         known = self._known(key, buckets)
         if known is not None:
             return known
-        if self._store is None:
-            return self._alone.take(key, buckets)
         asked = self._clock()
-        if self._may_ask(asked):
+        found = self._counted(key, buckets, asked) or self._alone.take(key, buckets)
+        if found.closed:
+            with self._lock:
+                # From when it was asked, not from when it answered: never a moment too long.
+                self._closed.pop((key, found.bucket), None)
+                self._closed[key, found.bucket] = asked + found.closed
+                while len(self._closed) > MOST_CLOSED:
+                    del self._closed[next(iter(self._closed))]
+        return found
+
+    def _counted(self, key: str, buckets: Sequence[Bucket], now: float) -> Verdict | None:
+        """Ask the counter; None where there is none, or where it is away or was just now."""
+        if self._store is None:
+            return None
+        if self._may_ask(now):
             try:
                 found = self._store().take(key, buckets)
             except (Unavailable, Rejected) as error:  # also where settings or rights keep us from it
                 self._lost(error)
             else:
-                self._got(key, asked, found)
+                if self._failed:
+                    self._back()
                 return found
         with self._lock:
             self._uncounted += 1
-        return self._alone.take(key, buckets)
+        return None
 
     def _may_ask(self, now: float) -> bool:
         """Say whether to ask the counter: always, or one request a second where it failed."""
@@ -125,27 +139,20 @@ class Limiter:
             news, self._failed = not self._failed, True
             self._ask_from = self._clock() + PAUSE
         if news:
-            log.warning("%s; until it does, each process holds services to their limits by itself", error)
+            log.warning("each process holds services to their limits by itself for now: %s", error)
 
-    def _got(self, key: str, asked: float, found: Verdict) -> None:
-        if not (found.closed or self._failed):
-            return
+    def _back(self) -> None:
         with self._lock:
-            news, self._failed = self._failed, False
-            if found.closed:
-                # From when it was asked, not from when it answered: never a moment too long.
-                self._closed.pop((key, found.bucket), None)
-                self._closed[key, found.bucket] = asked + found.closed
-            while len(self._closed) > MOST_CLOSED:
-                del self._closed[next(iter(self._closed))]
-        if news:
-            log.warning("the limits' counter answers again")
+            self._failed = False
+            self._closed.clear()  # the counter knows nothing of what was closed here meanwhile
+        log.warning("the limits' counter answers again")
 
     def _known(self, key: str, buckets: Sequence[Bucket]) -> Verdict | None:
         """Return the refusal that is certain, if one of the buckets is known to be closed."""
         now = self._clock()
         times = [self._closed.get((key, bucket.name), now) - now for bucket in buckets]
-        found = [refused(each, closed) for each, closed in zip(buckets, times, strict=True) if closed > 0]
+        # The counter's time is in whole microseconds: at the last one it might admit what we would refuse.
+        found = [refused(each, closed) for each, closed in zip(buckets, times, strict=True) if closed > TICK]
         return max(found, key=lambda each: each.retry_after, default=None)
 
 
