@@ -225,7 +225,8 @@ def run(options: argparse.Namespace) -> int:
 def _port(wanted: int | None) -> int:
     if wanted is None:
         try:
-            listen(8787).close()
+            for port in (8787, 8788):
+                listen(port).close()
         except Unavailable:
             return 0
     return 8787 if wanted is None else wanted
