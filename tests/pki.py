@@ -97,7 +97,7 @@ def build(
     since: int = NOW - DAY,
     until: int = NOW + 89 * DAY,
     serial: int = 0xABCDEF,
-    algorithm: Any = hashes.SHA256(),
+    algorithm: Any = None,
     **options: Any,
 ) -> x509.Certificate:
     """Sign a certificate of any shape."""
@@ -112,8 +112,8 @@ def build(
     )
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical)
-    if isinstance(signer, ed25519.Ed25519PrivateKey):
-        algorithm = None
+    if not isinstance(signer, ed25519.Ed25519PrivateKey):
+        algorithm = algorithm or hashes.SHA256()
     made: x509.Certificate = builder.sign(signer, algorithm, **options)
     return made
 

@@ -70,7 +70,9 @@ class Doors(Base):
         from sentinel.usecases.outside_issuers import OutsideIssuers, parse_issuers
 
         issuers = parse_issuers(self.settings.oidc_issuers)
-        return OutsideIssuers(issuers, HttpClient(Hosts(issuers.hosts)), time.monotonic)
+        # A cluster's own issuer has a private address. Only listed hosts are asked, and TLS is verified.
+        client = HttpClient(Hosts(issuers.hosts, private=True))
+        return OutsideIssuers(issuers, client, time.monotonic)
 
     @cached_property
     def token_issuer(self) -> TokenIssuer:

@@ -1,4 +1,4 @@
-"""Whatever bytes come as a certificate or request: an answer or the one kind of refusal, never anything else."""
+"""Whatever bytes come as a certificate or request: an answer, or the one kind of refusal."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, ObjectIdentifier
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,7 +33,7 @@ def canonical_leaf(told: list[tuple[x509.ExtensionType, bool]]) -> x509.Certific
 GOOD = pem(canonical_leaf(pki.client_extensions()))
 DER = read(GOOD).der
 CSR = pki.request(pki.p256())
-CSR_DER = x509.load_pem_x509_csr(CSR).public_bytes(pki.serialization.Encoding.DER)
+CSR_DER = x509.load_pem_x509_csr(CSR).public_bytes(serialization.Encoding.DER)
 
 
 def outcome(text: str) -> bool:
@@ -43,8 +44,7 @@ def outcome(text: str) -> bool:
         assert domain_of(found.spiffe)
         check(found, [own.root()], NOW)
         assert found.thumbprint in thumbprints(found)
-    except Unauthenticated as error:
-        assert str(error).isascii()
+    except Unauthenticated:
         return False
     return True
 
@@ -101,7 +101,7 @@ def test_mutations_of_the_der_form(data: st.DataObject) -> None:
     mutated = bytearray(DER)
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(mutated) - 1))
-        kind = data.draw(st.sampled_from("changed cut doubled added".split()))
+        kind = data.draw(st.sampled_from(["changed", "cut", "doubled", "added"]))
         if kind == "changed":
             mutated[at] = data.draw(st.integers(0, 255))
         elif kind == "cut":

@@ -14,7 +14,7 @@ from sentinel.core import certificates
 from sentinel.core.certificates import CLOCK_SKEW, check, read, thumbprint, thumbprints
 from sentinel.core.ecdsa_forms import twins
 from sentinel.core.spiffe import domain_of, of_service, service_of
-from sentinel.core.x509_bounds import MAX_PEM
+from sentinel.core.pem import MAX_PEM
 from sentinel.errors import Malformed, Unauthenticated
 from tests import pki
 from tests.pki import DAY, NOW, SPIFFE, Ca, changed, names, pem, uri, usage
@@ -131,7 +131,10 @@ def test_white_space_around_a_certificate_is_none_of_it() -> None:
             changed(x509.SubjectAlternativeName, names(*([x509.DNSName("a.b")] * 40), uri(SPIFFE))),
             "more than 32",
         ),
-        (changed(x509.SubjectAlternativeName, names(x509.DNSName("a" * 3_000), uri(SPIFFE))), "at most 2,048"),
+        (
+            changed(x509.SubjectAlternativeName, names(x509.DNSName("a" * 3_000), uri(SPIFFE))),
+            "at most 2,048",
+        ),
         (changed(x509.BasicConstraints, x509.BasicConstraints(True, None), True), "no CA is a client"),
         (changed(x509.KeyUsage, None), "digitalSignature"),
         (changed(x509.KeyUsage, usage("key_agreement"), True), "digitalSignature"),
@@ -180,7 +183,7 @@ def test_wrong_purposes(extensions: Any, match: str) -> None:
 
 
 def test_what_a_mesh_adds_is_taken() -> None:
-    """serverAuth beside clientAuth, DNS names beside the id, an empty subject, unknown extensions."""
+    """ServerAuth beside clientAuth, DNS names beside the id, an empty subject, unknown extensions."""
     both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     extensions = [
         (usage("digital_signature", "key_encipherment"), True),
@@ -338,9 +341,7 @@ def test_a_leaf_does_not_vouch_for_another() -> None:
     """A client cannot issue certificates with its own, though the store trusts the client's CA."""
     key = pki.p256()
     middle = ca.leaf(key=key)
-    forged = pki.build(
-        pki.name("x"), middle.subject, pki.p256().public_key(), key, pki.client_extensions()
-    )
+    forged = pki.build(pki.name("x"), middle.subject, pki.p256().public_key(), key, pki.client_extensions())
     refused(pem(forged), "no CA in force")
 
 
@@ -389,12 +390,25 @@ def test_both_forms_of_a_signature_are_known() -> None:
 
 
 def test_certificates_of_our_own_ca_have_one_form() -> None:
-    """Of the own CA only the smaller s counts: a revoked certificate cannot come back with another thumbprint."""
+    """Of the own CA only the smaller s counts: what is revoked cannot come back under another thumbprint."""
     own = Ca(own="root-1")
     made = own.leaf()
     forms = [pki.der(made), *twins(made, pki.der(made))]
     taken = [each for each in forms if _counts(each, own)]
     assert len(taken) == 1
+
+
+def test_unused_bits_of_a_signature_are_refused() -> None:
+    """They would give a certificate a second thumbprint: verifying looks at whole bytes."""
+    made = ca.leaf()
+    while made.signature[-1] & 1:
+        made = ca.leaf()
+    data = bytearray(pki.der(made))
+    assert _counts(bytes(data))
+    data[-len(made.signature) - 1] = 1
+    found = x509.load_der_x509_certificate(bytes(data))
+    found.verify_directly_issued_by(ca.certificate)
+    refused(pki.as_pem(bytes(data)), "whole bytes")
 
 
 def test_twins_of_long_certificates_are_der() -> None:

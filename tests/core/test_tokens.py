@@ -112,6 +112,8 @@ HEADERS: dict[str, bytes] = {
     "not ASCII": '{"alg":"ES256","kid":"k1","typ":"at+jwt","x":"ä"}'.encode(),
     "NUL": b'{"alg":"ES256","kid":"k1","typ":"at+jwt"}\0',
     "BOM": b"\xef\xbb\xbf" + head(),
+    "UTF-16": head().decode().encode("utf-16"),
+    "UTF-32 without BOM": head().decode().encode("utf-32-le"),
     "two objects": head() + head(),
     "an array": b"[" + head() + b"]",
     "text": b'"ES256"',
@@ -181,6 +183,8 @@ CLAIMS: dict[str, bytes] = {
     "not UTF-8": body()[:-1] + b',"x":"\xff"}',
     "lone surrogate as subject": body(sub=None, client_id=None)[:-1]
     + b',"sub":"\\ud800","client_id":"\\ud800"}',
+    "UTF-16": body().decode().encode("utf-16"),
+    "BOM": b"\xef\xbb\xbf" + body(),
     "array": b"[" + body() + b"]",
     "deep": b'{"x":' + b"[" * 4000,
     "nothing": b"",

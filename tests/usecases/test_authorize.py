@@ -248,7 +248,8 @@ def test_each_part_of_the_registry_is_needed(world: World) -> None:
                 self.away = about[0] == self.kind
                 return super().listing(*about)
 
-        fresh.directory._registry = Partly(world.registry)
+        partly: Any = Partly(world.registry)
+        fresh.directory._registry = partly
         with pytest.raises(Unavailable):
             fresh.admit(token)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -191,7 +192,7 @@ def test_a_service_renews_its_own_certificate_only(scene: Scene) -> None:
     mesh = Ca(domain="cluster.local", title="mesh")
     scene.authority.trust("cluster.local", pem(mesh.certificate))
     names = pki.names(pki.uri("spiffe://cluster.local/ns/shop/sa/checkout"))
-    theirs = mesh.leaf(pki.changed(pki.x509.SubjectAlternativeName, names), until=scene.now + DAY)
+    theirs = mesh.leaf(pki.changed(x509.SubjectAlternativeName, names), until=scene.now + DAY)
     with pytest.raises(Forbidden, match="another CA"):
         scene.renew(read(pem(theirs)))
     with pytest.raises(Unauthenticated):
@@ -199,7 +200,7 @@ def test_a_service_renews_its_own_certificate_only(scene: Scene) -> None:
 
 
 def _name_of(root: Root) -> Any:
-    return pki.x509.load_pem_x509_certificate(root.pem.encode()).subject
+    return x509.load_pem_x509_certificate(root.pem.encode()).subject
 
 
 def test_a_disabled_service_renews_nothing(scene: Scene) -> None:
@@ -254,7 +255,8 @@ def test_a_renewal_does_not_slip_past_a_revocation(scene: Scene, monkeypatch: py
     """Whoever revokes a service while one of its certificates is being renewed gets the new one, too."""
     made = scene.issue()
     scene.now = made.renewable_from()
-    put, done = scene.registry.put, []
+    put = scene.registry.put
+    done: list[str] = []
 
     def late(record: Record) -> bool:
         if record.kind == Issued.KIND and not done:
@@ -279,7 +281,7 @@ def test_anothers_certificate_is_revoked_in_both_its_forms(scene: Scene) -> None
 
 
 def test_one_root_follows_another(scene: Scene) -> None:
-    """The new root is published before it signs; both are trusted until the old one's last certificate ends."""
+    """The new root is published before it signs; both are trusted while the old one's certificates live."""
     first = scene.authority.signing()
     old = scene.issue()
     published: list[list[str]] = []
