@@ -138,7 +138,7 @@ def measured(folder: Path) -> int:
     """Run the rounds in a folder."""
     rows, source = entries(LINES)
     print(f"entries: {source}")
-    settings = settings_for(folder / "home", Settings(log_level="WARNING"), insecure=True)
+    settings = settings_for(folder / "home", Settings(log_level="WARNING"))
     plain = Plain(folder / "plain.db")
     ours, theirs = [], []
     with Supervisor(settings, 0, insecure=True) as tree:

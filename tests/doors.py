@@ -77,10 +77,9 @@ class Ca:
             x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False
         )
         # The own CA signs with the smaller of the two s that verify, so that a certificate has one form.
-        for _ in range(64):
+        signed = made.sign(self.key, hashes.SHA256())
+        while not _low(signed.signature):
             signed = made.sign(self.key, hashes.SHA256())
-            if _low(signed.signature):
-                break
         return str(signed.public_bytes(serialization.Encoding.PEM).decode())
 
 
@@ -96,8 +95,8 @@ def _time(seconds: int) -> datetime.datetime:
 
 
 def _usage(**on: bool) -> x509.KeyUsage:
-    names = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment")
-    names += ("key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only")
+    names = ["digital_signature", "content_commitment", "key_encipherment", "data_encipherment"]
+    names += ["key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only"]
     return x509.KeyUsage(**{name: on.get(name, False) for name in names})
 
 
@@ -135,9 +134,7 @@ class World:
         self.pem = self.ca.leaf()
         self.directory = Directory(self.registry, 10.0, self.monotonic)
         self.outside = OutsideIssuers(parse_issuers(issuers), http or NoHttp(), self.monotonic)
-        self.authorizer = Authorizer(
-            self.directory, ISSUER, AUDIENCE, DOMAIN, self.outside, self.clock
-        )
+        self.authorizer = Authorizer(self.directory, ISSUER, AUDIENCE, DOMAIN, self.outside, self.clock)
         self.put(self.ca.root())
         self.put(Service("checkout"))
         self.publish()

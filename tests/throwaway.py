@@ -30,7 +30,12 @@ def _name(text: str) -> x509.Name:
 
 
 def make(
-    folder: Path, name: str, issuer: Made | None = None, *, server: bool = False, days: tuple[int, int] = (-1, 1)
+    folder: Path,
+    name: str,
+    issuer: Made | None = None,
+    *,
+    server: bool = False,
+    days: tuple[int, int] = (-1, 1),
 ) -> Made:
     """Make a CA (without an issuer), or a client's or server's certificate, in `folder`.
 

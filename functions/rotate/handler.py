@@ -1,6 +1,6 @@
-"""Rotates keys and secrets, and publishes the trust store."""
+"""Rotates secrets as Secrets Manager asks, and each day what is old; publishes the trust store."""
 
 from sentinel.bootstrap import bootstrap
-from sentinel.entrypoints.aws import api_gateway
+from sentinel.entrypoints.rotation import secret_rotation
 
-handler = api_gateway("rotate", bootstrap)
+handler = secret_rotation("rotate", bootstrap)

@@ -70,7 +70,9 @@ class Doors(Base):
         from sentinel.usecases.outside_issuers import OutsideIssuers, parse_issuers
 
         issuers = parse_issuers(self.settings.oidc_issuers)
-        return OutsideIssuers(issuers, HttpClient(Hosts(issuers.hosts)), time.monotonic)
+        # A cluster's own issuer has a private address. Only listed hosts are asked, and TLS is verified.
+        client = HttpClient(Hosts(issuers.hosts, private=True))
+        return OutsideIssuers(issuers, client, time.monotonic)
 
     @cached_property
     def token_issuer(self) -> TokenIssuer:
@@ -160,8 +162,10 @@ class Doors(Base):
     def receiver(self) -> Receiver:
         """Takes webhooks in."""
         from sentinel.usecases.receive import Receiver
+        from sentinel.webhooks import SOURCES
 
-        return Receiver(self.directory, self.door_secrets, self.ingest, time.time)  # type: ignore[attr-defined] # App has it
+        ingest = self.ingest  # type: ignore[attr-defined] # App has it
+        return Receiver(SOURCES, self.directory, self.door_secrets, ingest, time.time, time.monotonic)
 
     @cached_property
     def proxy(self) -> Proxy:
@@ -172,5 +176,7 @@ class Doors(Base):
 
         to = self.settings
         upstreams = parse_upstreams(to.proxy)
-        client = HttpClient(Hosts([each.host for each in upstreams.values()], private=True))
-        return Proxy(upstreams, client, to.proxy_seconds, to.proxy_bytes)
+        hosts = Hosts([each.host for each in upstreams.values()], private=True)
+        client = HttpClient(hosts, max_answer=to.proxy_bytes + 1)
+        withheld = [to.client_certificate_header.lower()]
+        return Proxy(upstreams, client, to.proxy_seconds, to.proxy_bytes, withheld)

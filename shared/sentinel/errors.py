@@ -12,7 +12,9 @@
     │   ├── Missing              no such thing (404)
     │   └── Conflict             the thing is in a state that does not allow this (409)
     ├── Unavailable              try again after `retry_after` seconds (503)
-    │   └── Limited              over the caller's own limit (429)
+    │   ├── Limited              over the caller's own limit (429)
+    │   ├── BadAnswer            it answered, but with nothing that can be used (502)
+    │   └── TimedOut             it did not answer within its time (504)
     └── Tampered                 a stored chain does not verify: never retry, never swallow, page someone
 
 Messages are written for the caller and never hold entry bodies, secrets or tokens.
@@ -81,6 +83,14 @@ class Limited(Unavailable):
     def __init__(self, message: str, retry_after: float, limits: Mapping[str, str] | None = None) -> None:
         super().__init__(message, retry_after)
         self.limits = dict(limits or {})
+
+
+class BadAnswer(Unavailable):
+    """What stands behind us broke off or answered with what cannot be used. The request may have arrived."""
+
+
+class TimedOut(Unavailable):
+    """What stands behind us did not answer within its time. The request may have arrived."""
 
 
 @dataclass

@@ -111,3 +111,12 @@ class TrustStore(Protocol):
 
         Raises `Unavailable`; connections that are open stay open.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message that a webhook's source has proven: which source and hook, and the sender's id of it."""
+
+    source: str
+    hook: str
+    id: str

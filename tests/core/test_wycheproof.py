@@ -94,9 +94,7 @@ def point(uncompressed: str) -> dict[str, str]:
     return {"kty": "EC", "crv": "P-256", "x": text(raw[1:33]), "y": text(raw[33:])}
 
 
-@pytest.mark.parametrize(
-    ("name", "alg"), [("ecdsa_secp256r1_sha256_p1363", "ES256"), ("ed25519", "Ed25519")]
-)
+@pytest.mark.parametrize(("name", "alg"), [("ecdsa_secp256r1_sha256_p1363", "ES256"), ("ed25519", "Ed25519")])
 def test_signatures_are_verified(name: str, alg: str) -> None:
     """Every raw signature of the vectors over a message is taken exactly where they call it valid.
 

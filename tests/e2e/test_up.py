@@ -59,7 +59,7 @@ def test_an_entry_leads_to_its_effects_and_a_second_up_goes_on(tmp_path: Path) -
     sinks = SINKS.removesuffix("}") + f", hec: {{kind: splunk, url: '{hec.url}', token: hec}}}}"
     push(home, tmp_path / "docs", rule=RULE, sinks=sinks, recipe=RECIPE.replace("[file]", "[file, hec]"))
     try:
-        with up(home, **LOOPBACK) as tree:
+        with up(home, settings=LOOPBACK) as tree:
             receipt = tree.post([{"kind": "calm"}, {"kind": "boom", "n": 1}])
             until(lambda: alerts(home) and hec.collector.events, "nothing was delivered")
             [told] = alerts(home)
@@ -76,7 +76,7 @@ def test_an_entry_leads_to_its_effects_and_a_second_up_goes_on(tmp_path: Path) -
             assert tree.stop() == 0
             assert gone(pids)
             assert not (home / "endpoint.json").exists()
-        with up(home, **LOOPBACK) as tree:
+        with up(home, settings=LOOPBACK) as tree:
             assert tree.post([{"kind": "boom", "n": 2}])["first"] == receipt["first"] + 2
             until(
                 lambda: len(alerts(home)) == 2 and len(hec.collector.events) == 2, "the second was not told"

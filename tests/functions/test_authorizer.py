@@ -45,7 +45,7 @@ def authorize(world: World) -> Authorize:
 
 def event(world: World, *tokens: str, pem: str | None = None, name: str = "Authorization") -> dict[str, Any]:
     """Return the event of a request with these tokens (one good one where there are none)."""
-    made = copy.deepcopy(EVENT)
+    made: dict[str, Any] = copy.deepcopy(EVENT)
     given = [f"Bearer {token}" for token in tokens or (world.token(),)]
     for headers in (made["headers"], made["multiValueHeaders"]):
         del headers["Authorization"]
@@ -56,7 +56,7 @@ def event(world: World, *tokens: str, pem: str | None = None, name: str = "Autho
 
 
 def test_the_policy_names_every_route_of_the_scopes(world: World, authorize: Authorize) -> None:
-    """One Allow with the ARNs of all routes that the token allows, since API Gateway uses it for all of them."""
+    """One Allow with the ARNs of all routes that the token allows: API Gateway uses it for all of them."""
     answer = authorize(event(world), None)
     assert answer["principalId"] == "checkout"
     [statement] = answer["policyDocument"]["Statement"]
@@ -119,7 +119,7 @@ def test_header_names_are_in_any_case(world: World, authorize: Authorize, name: 
 
 def unauthorized(authorize: Authorize, sent: dict[str, Any]) -> None:
     """Assert that the answer is API Gateway's word for 401, and nothing else."""
-    with pytest.raises(Exception, match="^Unauthorized$") as caught:
+    with pytest.raises(Exception, match=r"^Unauthorized$") as caught:
         authorize(sent, None)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
@@ -133,7 +133,8 @@ def test_one_authorization_header(world: World, authorize: Authorize) -> None:
     twice = event(world, good)
     twice["multiValueHeaders"]["authorization"] = [f"Bearer {good}"]
     unauthorized(authorize, twice)
-    for many in ({}, None):
+    nothing: tuple[dict[str, list[str]] | None, ...] = ({}, None)
+    for many in nothing:
         without = event(world, good)
         del without["headers"]["Authorization"]
         without["multiValueHeaders"] = many
@@ -181,7 +182,7 @@ def test_a_disabled_service_is_denied_everything(world: World, authorize: Author
 def test_the_door_stays_shut_when_the_registry_is_away(
     world: World, authorize: Authorize, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Any exception but `Unauthorized` is 500 at API Gateway: nobody is let in, and nobody called a stranger."""
+    """Any exception but `Unauthorized` is 500 at API Gateway: nobody is let in, nobody called a stranger."""
 
     def away(*_about: str) -> None:
         raise Unavailable("the registry is away")
@@ -192,7 +193,9 @@ def test_the_door_stays_shut_when_the_registry_is_away(
         authorize(event(world), None)
 
 
-@pytest.mark.parametrize("arn", ["", "*", "arn:aws:execute-api:x:1:a/*/GET/", "arn:aws:s3:::bucket/live/GET/x", None])
+@pytest.mark.parametrize(
+    "arn", ["", "*", "arn:aws:execute-api:x:1:a/*/GET/", "arn:aws:s3:::bucket/live/GET/x", None]
+)
 def test_an_odd_arn_gives_no_policy(world: World, authorize: Authorize, arn: Any) -> None:
     """A policy is made of nothing but an ARN of API Gateway's own."""
     sent = event(world)

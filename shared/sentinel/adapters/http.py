@@ -11,20 +11,19 @@ deadline but by the system resolver's own time-outs.
 from __future__ import annotations
 
 import http.client
-import io
 import re
-import select
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult
 
+from sentinel.adapters.http_wire import Clock, Wire
 from sentinel.core import urls
-from sentinel.errors import Malformed, Unavailable
+from sentinel.errors import BadAnswer, Malformed, TimedOut, Unavailable
 from sentinel.ports import HttpRequest, HttpResponse
 
 if TYPE_CHECKING:
@@ -40,9 +39,6 @@ _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # RFC 9110, 5.5
 _OURS = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "expect", "te", "trailer", "upgrade"}
 )
-_CHUNK = 65_536
-
-Clock = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +55,20 @@ class HttpClient:
 
     Connections are kept for `IDLE_SECONDS` and used again. A kept connection that the server closes at the
     very moment it is used gives `Unavailable`: nothing is ever sent twice here. `context` replaces the
-    system's trust, for a server with a certificate of a private authority.
+    system's trust, for a server with a certificate of a private authority; answers are cut at `max_answer`
+    bytes.
     """
 
     def __init__(
-        self, hosts: Hosts, *, context: ssl.SSLContext | None = None, clock: Clock = time.monotonic
+        self,
+        hosts: Hosts,
+        *,
+        context: ssl.SSLContext | None = None,
+        clock: Clock = time.monotonic,
+        max_answer: int = MAX_ANSWER,
     ) -> None:
         self._hosts = hosts
+        self._max_answer = max_answer
         self._context = context
         self._clock = clock
         self._lock = threading.Lock()
@@ -78,10 +81,13 @@ class HttpClient:
         deadline = self._clock() + request.timeout
         connection = self._take(target, deadline) or self._connect(target, deadline)
         try:
-            answer, reusable = connection.exchange(request.method, target, headers, request.body)
+            answer, reusable = connection.exchange(
+                request.method, target, headers, request.body, self._max_answer
+            )
         except (OSError, http.client.HTTPException, ValueError) as error:
             connection.close()
-            raise Unavailable(f"{target.host} gave no answer: {_why(error)}") from None
+            kind = TimedOut if isinstance(error, TimeoutError) else BadAnswer
+            raise kind(f"{target.host} gave no answer: {_why(error)}") from None
         except BaseException:
             connection.close()
             raise
@@ -118,103 +124,35 @@ class HttpClient:
     def _connect(self, target: _Target, deadline: float) -> _Connection:
         addresses = self._hosts.addresses(target.host, target.port)
         why = "no time left"
+        kind: type[Unavailable] = TimedOut
         for address in addresses:
             left = min(CONNECT_SECONDS, deadline - self._clock())
             if left <= 0:
                 break
             try:
-                wire = _Wire(socket.create_connection((address, target.port), left), deadline, self._clock)
+                wire = Wire(socket.create_connection((address, target.port), left), deadline, self._clock)
             except OSError as error:
                 why = _why(error)
+                kind = TimedOut if isinstance(error, TimeoutError) else Unavailable
                 continue
             try:
                 return _Connection(target, wire if target.scheme == "http" else self._secured(wire, target))
             except (OSError, ValueError) as error:
                 wire.hang_up()
-                raise Unavailable(f"{target.host} cannot be trusted or reached: {_why(error)}") from None
-        raise Unavailable(f"{target.host} cannot be reached: {why}")
+                kind = TimedOut if isinstance(error, TimeoutError) else Unavailable
+                raise kind(f"{target.host} cannot be trusted or reached: {_why(error)}") from None
+        raise kind(f"{target.host} cannot be reached: {why}")
 
-    def _secured(self, wire: _Wire, target: _Target) -> _Wire:
+    def _secured(self, wire: Wire, target: _Target) -> Wire:
         if self._context is None:
             self._context = ssl.create_default_context()
         return wire.secured(self._context, target.host)
 
 
-class _Wire:
-    """A socket with one deadline: as much of `socket.socket` as `http.client` uses."""
-
-    def __init__(self, sock: socket.socket, deadline: float, clock: Clock) -> None:
-        self.sock = sock
-        self.deadline = deadline
-        self._clock = clock
-        self._raw = _Reader(self)
-        self._reader = _Kept(self._raw, _CHUNK)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def arm(self) -> None:
-        left = self.deadline - self._clock()
-        if left <= 0:
-            raise TimeoutError("timed out")
-        self.sock.settimeout(left)
-
-    def secured(self, context: ssl.SSLContext, host: str) -> _Wire:
-        self.arm()
-        self.sock = context.wrap_socket(self.sock, server_hostname=host)
-        return self
-
-    def sendall(self, data: bytes) -> None:
-        for start in range(0, len(data), _CHUNK):
-            self.arm()
-            self.sock.sendall(data[start : start + _CHUNK])
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        return self._reader
-
-    def quiet(self) -> bool:
-        """Say whether the server has neither closed the connection nor said anything unasked."""
-        self._raw.muted = True
-        buffered = self._reader.peek(1)
-        self._raw.muted = False
-        if buffered:
-            return False
-        waiting = select.poll()
-        waiting.register(self.sock, select.POLLIN)
-        return not waiting.poll(0)
-
-    def close(self) -> None:
-        """Do nothing: `http.client` closes its socket before the body is read. See `hang_up`."""
-
-    def hang_up(self) -> None:
-        self.sock.close()
-
-
-class _Kept(io.BufferedReader):
-    """One buffer for all answers of a connection, so that bytes nobody asked for are not lost but noticed."""
-
-    def close(self) -> None:
-        """Do nothing: the end of an answer is not the end of the connection."""
-
-
-class _Reader(io.RawIOBase):
-    def __init__(self, wire: _Wire) -> None:
-        super().__init__()
-        self._wire = wire
-        self.muted = False
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        if self.muted:
-            return None
-        self._wire.arm()
-        return self._wire.sock.recv_into(buffer)
-
-
 class _Connection:
     """One connection to one target, made already; it never connects by itself."""
 
-    def __init__(self, target: _Target, wire: _Wire) -> None:
+    def __init__(self, target: _Target, wire: Wire) -> None:
         self._wire = wire
         self._http = http.client.HTTPConnection(target.host, target.port)
         self._http.auto_open = 0
@@ -226,9 +164,10 @@ class _Connection:
         return self._wire.quiet()
 
     def exchange(
-        self, method: str, target: _Target, headers: Mapping[str, str], body: bytes
+        self, method: str, target: _Target, headers: Mapping[str, str], body: bytes, limit: int
     ) -> tuple[HttpResponse, bool]:
-        self._http.putrequest(method, target.path, skip_host=True)
+        chosen = any(name.lower() == "accept-encoding" for name in headers)
+        self._http.putrequest(method, target.path, skip_host=True, skip_accept_encoding=chosen)
         self._http.putheader("Host", target.authority)
         for name, value in headers.items():
             self._http.putheader(name, value.encode("latin-1"))
@@ -236,13 +175,13 @@ class _Connection:
             self._http.putheader("Content-Length", str(len(body)))
         self._http.endheaders(body or None)
         answer = self._http.getresponse()
-        found = answer.read(MAX_ANSWER)
-        if answer.length and len(found) < MAX_ANSWER:
+        found = answer.read(limit)
+        if answer.length and len(found) < limit:
             raise http.client.HTTPException("the answer was cut off")
-        whole = answer.isclosed() or not answer.read(1)
+        whole = answer.isclosed()  # nothing more is waited for: at the limit the rest may never come
         if answer.status < 200:
             raise http.client.HTTPException("an interim answer only")
-        named = {name.lower(): value for name, value in answer.getheaders()}
+        named = _combined(answer.getheaders())
         reusable = whole and not answer.will_close
         answer.close()
         return HttpResponse(answer.status, named, found), reusable
@@ -285,6 +224,19 @@ def _headers(headers: Mapping[str, str]) -> Mapping[str, str]:
                 f"the header {name} has a line break or another character that no header may have"
             )
     return headers
+
+
+def _combined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return headers by name in lower case: a name that comes again is one list (RFC 9110, 5.3).
+
+    Cookies are no list (RFC 6265, 3): of them the last one is kept.
+    """
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        low = name.lower()
+        again = low in found and low != "set-cookie"
+        found[low] = f"{found[low]}, {value}" if again else value
+    return found
 
 
 def _why(error: Exception) -> str:

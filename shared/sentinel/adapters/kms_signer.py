@@ -16,6 +16,8 @@ from sentinel.errors import Forbidden, Unavailable
 MAX_RAW = 4_096
 SPEC = "ECC_NIST_P256"
 ALGORITHM = "ECDSA_SHA_256"
+# What a SubjectPublicKeyInfo of an uncompressed point on P-256 begins with (RFC 5480).
+_P256 = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
 # KMS's own words for what passes by itself, beside those of `aws_errors`. A key that is disabled, about to be
 # deleted, missing or not ours to use stays so until somebody acts.
 _PASSING = frozenset({"KeyUnavailableException", "DependencyTimeoutException", "KMSInternalException"})
@@ -33,9 +35,10 @@ class KmsSigner:
         """Return the public key; see `ports_doors.Signer`."""
         if self._public is None:
             found = self._call("get_public_key", KeyId=self._key)
-            if found.get("KeySpec") != SPEC or ALGORITHM not in found.get("SigningAlgorithms", ()):
+            public = bytes(found["PublicKey"])
+            if not public.startswith(_P256):
                 raise Forbidden(f"the CA's key in KMS has to be of spec {SPEC} and usage SIGN_VERIFY")
-            self._public = bytes(found["PublicKey"])
+            self._public = public
         return self._public
 
     def sign(self, data: bytes) -> bytes:

@@ -48,9 +48,14 @@ def read_private(path: Path, most: int) -> bytes:
         if error.errno == errno.ELOOP:
             raise Forbidden(f"{path} is a link; put a plain file there") from None
         raise Unavailable(f"{path} cannot be read: {error.strerror}") from None
-    with os.fdopen(fd, "rb") as file:
+    try:
         _check(path, os.fstat(fd))
-        data = file.read(most + 1)
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be read: {error.strerror}") from None
+    finally:
+        os.close(fd)
     if len(data) > most:
         raise Forbidden(f"{path} is over {most} bytes")
     return data
@@ -79,7 +84,8 @@ def _written(path: Path, data: bytes, mode: int) -> Iterator[Path]:
         yield fresh
         _flush(path.parent)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            fresh.unlink()
         raise Unavailable(f"{path} cannot be written: {error.strerror}", 30.0) from None
 
 

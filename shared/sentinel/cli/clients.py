@@ -55,8 +55,8 @@ def local_credentials(
     home: Path, url: str, service: str, tell: Callable[[str], None] = _told
 ) -> Credentials | None:
     """Return what `service` proves itself with at the gateway of `home`, made where the service is new."""
-    if urlsplit(url).scheme != "https":
-        return None
+    if not url.lower().startswith("https:"):
+        return None  # plain HTTP; or no address at all, which the connection will say
     published = homes.published(home)
     if published is None or not _same(published.url, url):
         raise _elsewhere(home, url)
@@ -65,8 +65,8 @@ def local_credentials(
     from sentinel.local.doors import server_roots
 
     folder = clients.enrol(application(str(home)), service, tell)
-    names = ("certificate.pem", "key.pem", clients.API_KEY)
-    return Credentials(*(folder / name for name in names), server_roots(home))
+    api_key = folder / clients.API_KEY
+    return Credentials(folder / "certificate.pem", folder / "key.pem", api_key, server_roots(home))
 
 
 def _same(one: str, other: str) -> bool:

@@ -103,7 +103,10 @@ class Door:
             return self._send(method, path, body, {"Sentinel-Service": self.service, **sent})
         known = bool(self._token)
         answer = self._send(method, path, body, {**sent, "Authorization": f"Bearer {self.token()}"})
-        if answer.status == 401 and known:  # keys were rotated, or the certificate is another one now
+        if answer.status == 401 and known:
+            # The keys or the certificate were renewed meanwhile: with a connection of the files as they are
+            # now, and a token that is bound to that.
+            self.close()
             self._token = ""
             answer = self._send(method, path, body, {**sent, "Authorization": f"Bearer {self.token()}"})
         return answer
@@ -151,7 +154,9 @@ class Door:
 
     def _of_tls(self, error: ssl.SSLError) -> Rejected | Unavailable:
         if isinstance(error, ssl.SSLCertVerificationError):
-            return Unauthenticated(f"the certificate of {self.url} is not to be trusted: {error.verify_message}")
+            return Unauthenticated(
+                f"the certificate of {self.url} is not to be trusted: {error.verify_message}"
+            )
         reason = error.reason or ""
         if "ALERT" in reason and any(each in reason for each in _ALERTS):
             return Unauthenticated(f"{self.url} refuses the client certificate")

@@ -28,7 +28,7 @@ def home_option(command: Command) -> Command:
 
 
 def credential_options(command: Command) -> Command:
-    """Add the files that a service proves itself with, as one argument `files` (`sentinel.cli.clients.Files`).
+    """Add the files that a service proves itself with, as one argument `files` (`cli.clients.Files`).
 
     Secrets are named by their files, never given: a command line can be seen by everybody on the machine.
     """

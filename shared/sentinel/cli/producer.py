@@ -22,7 +22,7 @@ _REFUSALS: Mapping[int, type[Rejected]] = {401: Unauthenticated, 403: Forbidden,
 
 @dataclass(slots=True)
 class Producer:
-    """One connection to `url` as `service`, with `credentials` where it has doors. Not for several threads."""
+    """One connection to `url` as `service`; `credentials` open its doors. Not for several threads."""
 
     url: str
     service: str

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _WARNING = (
     "WARNING: --insecure: no TLS, no certificates, no tokens, no limits.",
-    "WARNING: every program on this machine can read and write as any service it names. For a first try only.",
+    "WARNING: every program on this machine can read and write as any service. For a first try only.",
 )
 
 
@@ -53,7 +53,7 @@ def up(port: int, insecure: bool, verbose: bool, home: Path, as_json: bool) -> i
     from sentinel.errors import Unavailable
     from sentinel.local.supervisor import Supervisor, settings_for
 
-    settings = settings_for(home, bootstrap.application(str(home)).settings, insecure=insecure)
+    settings = settings_for(home, bootstrap.application(str(home)).settings)
     if settings.log_level == "INFO" and not verbose:
         settings = replace(settings, log_level="WARNING")
     tree = Supervisor(settings, port, insecure, tell=lambda line: echo(line, file=sys.stderr))

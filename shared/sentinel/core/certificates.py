@@ -14,12 +14,10 @@ Every refusal is `Unauthenticated`, says what to do, and quotes nothing that the
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from hashlib import sha256
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -27,8 +25,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from sentinel.core.access import Root
 from sentinel.core.ecdsa_forms import canonical, twins
+from sentinel.core.pem import digest, thumbprint, unwrap
 from sentinel.core.spiffe import domain_of, service_of
-from sentinel.core.x509_bounds import check_name, load, readable, unwrap
+from sentinel.core.x509_bounds import check_name, load, readable
 from sentinel.errors import Malformed, Unauthenticated
 
 __all__ = [
@@ -79,12 +78,6 @@ class ClientCertificate:
         return self.not_before + (self.not_after - self.not_before) * 2 // 3
 
 
-def thumbprint(pem: str) -> str:
-    """Return the thumbprint of a certificate without parsing it. Raises `Unauthenticated` for no PEM."""
-    with _refused():
-        return _digest(unwrap(pem, "CERTIFICATE"))
-
-
 def read(pem: str) -> ClientCertificate:
     """Read a client certificate: bounds, version, algorithms and its one SPIFFE id; `check` does the rest."""
     with _refused():
@@ -94,7 +87,7 @@ def read(pem: str) -> ClientCertificate:
             spiffe = _spiffe(found)
             domain_of(spiffe)
             return ClientCertificate(
-                thumbprint=_digest(der),
+                thumbprint=digest(der),
                 serial=serial_text(found.serial_number),
                 not_before=int(found.not_valid_before_utc.timestamp()),
                 not_after=int(found.not_valid_after_utc.timestamp()),
@@ -133,7 +126,7 @@ def thumbprints(certificate: ClientCertificate) -> list[str]:
     with _refused():
         found = load(certificate.der)
         with readable("the certificate"):
-            return [certificate.thumbprint, *map(_digest, twins(found, certificate.der))]
+            return [certificate.thumbprint, *map(digest, twins(found, certificate.der))]
 
 
 @lru_cache(maxsize=64)
@@ -158,10 +151,6 @@ def _refused() -> Iterator[None]:
         raise Unauthenticated(
             f"the client certificate is refused: {error}; use one as `sentinel certs issue` makes them"
         ) from None
-
-
-def _digest(der: bytes) -> str:
-    return base64.urlsafe_b64encode(sha256(der).digest()).decode().rstrip("=")
 
 
 def _spiffe(found: x509.Certificate) -> str:

@@ -19,21 +19,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sentinel.core.ecdsa_forms import canonical
+from sentinel.core.pem import MAX_PEM, unwrap
 from sentinel.core.spiffe import of_service
-from sentinel.core.x509_bounds import (
-    MAX_PEM,
-    PublicKey,
-    check_key,
-    check_signature_algorithm,
-    readable,
-    unwrap,
-)
+from sentinel.core.x509_bounds import PublicKey, check_key, check_signature_algorithm, readable
 from sentinel.errors import Malformed
 
 DAY = 86_400
 CLIENT_DAYS = 90
 ROOT_DAYS = 3_650
-_COMMON_NAME = 64  # RFC 5280, A.1: ub-common-name
+_COMMON_NAME = 64  # RFC 5280, A.1: ub-common-name; the library counts bytes
 _USAGES = (
     "digital_signature",
     "content_commitment",
@@ -147,7 +141,7 @@ def public_key(spki: bytes) -> PublicKey:
 
 def build_root(domain: str, terms: Terms, key: SignerKey) -> str:
     """Return a new root of a trust domain, signed by itself, as PEM."""
-    name = _name(f"Sentinel CA {domain}"[:_COMMON_NAME], f"{terms.serial:x}")
+    name = _name(_cut(f"Sentinel CA {domain}"), f"{terms.serial:x}")
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     made = (
         _begun(name, name, key.public_key(), terms)
@@ -162,7 +156,7 @@ def build_root(domain: str, terms: Terms, key: SignerKey) -> str:
 def build_client(service: str, domain: str, key: PublicKey, terms: Terms, issuer: Issuer) -> str:
     """Return a service's client certificate as PEM. Raises `Malformed` for what is no service id."""
     names = _names(x509.UniformResourceIdentifier(of_service(service, domain)))
-    made = _leaf(_name(service[:_COMMON_NAME]), key, terms, issuer, names)
+    made = _leaf(_name(_cut(service)), key, terms, issuer, names)
     return _signed(_for(made, ExtendedKeyUsageOID.CLIENT_AUTH), issuer.key)
 
 
@@ -222,6 +216,10 @@ def _name(common: str, serial: str = "") -> x509.Name:
     # Two roots of one domain differ in name too, so that who looks an issuer up by name finds one.
     parts = [x509.NameAttribute(NameOID.COMMON_NAME, common)]
     return x509.Name(parts + ([x509.NameAttribute(NameOID.SERIAL_NUMBER, serial)] if serial else []))
+
+
+def _cut(text: str) -> str:
+    return text.encode()[:_COMMON_NAME].decode(errors="ignore")
 
 
 def _names(*names: x509.GeneralName) -> x509.SubjectAlternativeName:

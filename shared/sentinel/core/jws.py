@@ -9,14 +9,13 @@ token's: the header's `alg` must be the one of the key, and no key is symmetric.
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-import pybase64
 
 from sentinel.core.roca import is_roca
 from sentinel.errors import Malformed, Unauthenticated
@@ -136,7 +135,7 @@ def _decode(text: str) -> bytes:
     ending = _ENDINGS.get(len(text) % 4)
     if ending is None or (ending and text[-1] not in ending):
         raise Unauthenticated("the token is not in canonical base64url")
-    return pybase64.urlsafe_b64decode(text + "==")
+    return base64.urlsafe_b64decode(text + "==")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

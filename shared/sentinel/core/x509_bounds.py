@@ -1,13 +1,12 @@
 """What is taken for an X.509 document at all: sizes before anything is parsed, then versions and algorithms.
 
-PEM is RFC 7468 with one document and nothing around it, DER is X.690, certificates are RFC 5280, requests
-RFC 2986. Whatever is refused raises `Malformed` with a message that names the rule and never quotes the
-input: names in a certificate are written by strangers and end in logs and terminals.
+DER is X.690 (`pem` unwraps it), certificates are RFC 5280, requests RFC 2986. Whatever is refused raises
+`Malformed` with a message that names the rule and never quotes the input: names in a certificate are written
+by strangers and end in logs and terminals.
 """
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,10 +16,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import SignatureAlgorithmOID
 
+from sentinel.core.ecdsa_forms import bit_string
+from sentinel.core.pem import MAX_DER
 from sentinel.errors import Malformed, Rejected
 
-MAX_PEM = 16_384
-MAX_DER = 8_192
 MAX_EXTENSIONS = 20
 MAX_NAME_PARTS = 16
 MAX_NAME = 1_024
@@ -68,30 +67,6 @@ def readable(what: str) -> Iterator[None]:
         raise Malformed(f"{what} is not one that can be read") from None
 
 
-def unwrap(text: str, label: str) -> bytes:
-    r"""Return the DER form of the one PEM document that `text` is. White space around it is left out.
-
-    >>> unwrap("-----BEGIN X-----\nAAEC\n-----END X-----\n", "X").hex()
-    '000102'
-    """
-    begin, end = f"-----BEGIN {label}-----", f"-----END {label}-----"
-    if len(text) > MAX_PEM:
-        raise Malformed(f"a PEM document is at most {MAX_PEM:,} characters")
-    text = text.strip(" \t\r\n")
-    if not text.isascii() or not text.startswith(begin) or not text.endswith(end):
-        raise Malformed(f"expected one PEM document, from '{begin}' to '{end}', and nothing around it")
-    body = text[len(begin) : -len(end)]
-    if "-----" in body:
-        raise Malformed(f"expected one PEM document {label}, found several")
-    try:
-        der = binascii.a2b_base64("".join(body.split()), strict_mode=True)
-    except binascii.Error:
-        raise Malformed("the PEM document is not base64 inside") from None
-    if not der or len(der) > MAX_DER:
-        raise Malformed(f"a certificate or request has 1 to {MAX_DER:,} bytes in DER form")
-    return der
-
-
 def load(der: bytes) -> x509.Certificate:
     """Read a certificate within the bounds of this module, everything but its purpose."""
     if len(der) > MAX_DER:
@@ -103,6 +78,9 @@ def load(der: bytes) -> x509.Certificate:
         if not 0 < found.serial_number.bit_length() <= MAX_SERIAL_BITS or found.serial_number < 0:
             raise Malformed("the certificate's serial number is not a positive one of 20 bytes at most")
         check_signature_algorithm(found)
+        if not der.endswith(bit_string(found.signature)):
+            # Unused bits at its end change the certificate's thumbprint, and nothing that is verified.
+            raise Malformed("the certificate's signature is not written in whole bytes")
         check_key(found.public_key())
         for name in (found.subject, found.issuer):
             check_name(name)

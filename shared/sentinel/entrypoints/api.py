@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sentinel.entrypoints import limits, observe
 from sentinel.entrypoints.api_doors import DOOR_ENDPOINTS
-from sentinel.entrypoints.web import Endpoint, Request, Response, json_response
+from sentinel.entrypoints.web import Endpoint, Request, Response, json_response, trace_of
 from sentinel.errors import Malformed, Missing
 from sentinel.usecases.ingest import Origin
 
@@ -38,6 +38,7 @@ def _origin(request: Request) -> Origin:
         address=request.identity.address,
         agent=request.headers.get("user-agent", ""),
         instance=request.headers.get("sentinel-instance", ""),
+        trace=trace_of(request),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pybase64
@@ -33,7 +33,9 @@ def api_gateway(function: str, bootstrap: Bootstrap) -> Handler:
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         with observe.call(function, context):
-            return reply(_answer(function, bootstrap, event))
+            answer = reply(_answer(function, bootstrap, event))
+        answer["headers"]["Sentinel-Request-Id"] = event["requestContext"]["requestId"]
+        return answer
 
     return handler
 
@@ -82,21 +84,37 @@ def request_from(event: dict[str, Any], certificate_header: str = "") -> Request
         query=event.get("queryStringParameters") or {},
         params=event.get("pathParameters") or {},
         body=raw,
+        repeated=_repeated(event.get("multiValueHeaders") or {}),
+        queries=event.get("multiValueQueryStringParameters") or {},
     )
+
+
+def _repeated(headers: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return the headers that came more than once, in whatever case, with all values; names in lower case."""
+    found: dict[str, list[str]] = {}
+    for name, values in headers.items():
+        found.setdefault(name.lower(), []).extend(values)
+    return {name: values for name, values in found.items() if len(values) > 1}
 
 
 def reply(response: Response) -> dict[str, Any]:
     """Turn a `Response` into what API Gateway takes."""
     headers = {"Content-Type": response.content_type, "X-Content-Type-Options": "nosniff", **response.headers}
-    if response.content_type == "application/json":
-        return {
-            "statusCode": response.status,
-            "headers": headers,
-            "body": response.body.decode(),
-            "isBase64Encoded": False,
-        }
+    text = _text(response)
+    if text is not None:
+        return {"statusCode": response.status, "headers": headers, "body": text, "isBase64Encoded": False}
     encoded = base64.b64encode(response.body).decode()
     return {"statusCode": response.status, "headers": headers, "body": encoded, "isBase64Encoded": True}
+
+
+def _text(response: Response) -> str | None:
+    """Return a JSON body as text; None for what is not JSON, or is not text: an upstream's may be packed."""
+    if response.content_type != "application/json":
+        return None
+    try:
+        return response.body.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def stream(function: str, bootstrap: Bootstrap, take: Callable[[App, list[dict[str, Any]]], int]) -> Handler:

@@ -1,4 +1,4 @@
-"""Who sends a request, from what the door in front says: its authorizer's context and the TLS layer's certificate.
+"""Who sends a request, as the door in front says: its authorizer's context, the TLS layer's certificate.
 
 A header says who somebody is in one case only: where a proxy in front ended TLS, verified the certificate and
 hands it on, and the deployment names that header (`client_certificate_header`). Then the proxy has to take
@@ -15,11 +15,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from sentinel.core.pem import MAX_DER, MAX_PEM
+from sentinel.core.pem import thumbprint as thumbprint_of
 from sentinel.entrypoints.web import Identity
 from sentinel.errors import Forbidden, Malformed, Missing, Unauthenticated
 from sentinel.routes import HOOK_ROUTES, ROUTES, Route
 
-MAX_PEM = 16_384
 MAX_HEADER = 32_768
 XFCC = "x-forwarded-client-cert"
 
@@ -72,7 +73,7 @@ def _client_cert(value: str) -> str:
         der = base64.b64decode(found[1], validate=True) if found else b""
     except binascii.Error:
         der = b""
-    if not 0 < len(der) <= MAX_PEM * 3 // 4:
+    if not 0 < len(der) <= MAX_DER:
         raise Unauthenticated("the header with the client certificate is not one of RFC 9440")
     text = base64.b64encode(der).decode()
     lines = "\n".join(text[at : at + 64] for at in range(0, len(text), 64))
@@ -137,11 +138,7 @@ def identity_of(event: Mapping[str, Any], header: str) -> Identity:
 
 def _check_binding(pem: str, thumbprint: str) -> None:
     """Hold the certificate of this very connection against the one that the authorizer decided on."""
-    found = ""
-    if pem:
-        from sentinel.core import certificates
-
-        found = certificates.thumbprint(pem)
+    found = thumbprint_of(pem) if pem else ""
     if not hmac.compare_digest(found.encode(), thumbprint.encode()):
         raise Unauthenticated("the client certificate is not the one that the token was checked with")
 

@@ -37,10 +37,7 @@ def token(app: App, request: Request) -> Response:
     try:
         fields = _form(request)
         client_id, api_key = _client(request.headers.get("authorization"), fields)
-        if "grant_type" not in fields:
-            raise Malformed("grant_type is missing")
-        if fields["grant_type"] != "client_credentials":
-            raise Unsupported("grant_type is client_credentials")
+        _check_grant(fields.get("grant_type"))
         certificate, owner = app.authorizer.certificate(request.identity.pem)
         told = app.token_issuer.token(certificate, owner, client_id, api_key, fields.get("scope", ""))
     except (Malformed, Unauthenticated) as error:
@@ -61,6 +58,13 @@ def _refusal(error: Rejected) -> Response:
     told = {"error": code, "error_description": str(error), "message": str(error)}
     challenge = {"WWW-Authenticate": 'Basic realm="sentinel", charset="UTF-8"'} if status == 401 else {}
     return Response(status, orjson.dumps(told), headers={**_PRIVATE, **challenge})
+
+
+def _check_grant(grant_type: str | None) -> None:
+    if grant_type is None:
+        raise Malformed("grant_type is missing")
+    if grant_type != "client_credentials":
+        raise Unsupported("grant_type is client_credentials")
 
 
 def _form(request: Request) -> dict[str, str]:
@@ -96,12 +100,11 @@ def _client(authorization: str | None, fields: dict[str, str]) -> tuple[str, str
 
 def _basic(authorization: str) -> tuple[str, str]:
     scheme, _, text = authorization.partition(" ")
+    refusal = Unauthenticated("this is no HTTP Basic authentication (RFC 7617)")
+    if scheme.lower() != "basic" or len(text) > MAX_FORM:
+        raise refusal
     try:
-        if scheme.lower() != "basic" or len(text) > MAX_FORM:
-            raise ValueError
-        client_id, colon, secret = base64.b64decode(text, validate=True).decode().partition(":")
-        if not colon:
-            raise ValueError
+        client_id, _, secret = base64.b64decode(text, validate=True).decode().partition(":")
         return unquote_plus(client_id, errors="strict"), unquote_plus(secret, errors="strict")
     except (ValueError, binascii.Error):
-        raise Unauthenticated("this is no HTTP Basic authentication (RFC 7617)") from None
+        raise refusal from None

@@ -6,12 +6,13 @@ Nothing here knows API Gateway, Lambda or a socket: `aws.py` turns events into a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
 
 from sentinel import errors
+from sentinel.core import trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,11 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request. Header names in lower case; `body` as it came, still encoded."""
+    """One HTTP request. Header names in lower case; `body` as it came, still encoded.
+
+    `headers` and `query` have the last value of each name. `repeated` has the headers that came more than
+    once, with all their values: what proves an identity may come once only. `queries` has all query values.
+    """
 
     method: str
     path: str
@@ -48,6 +53,8 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    repeated: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    queries: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +77,17 @@ STATUS: Mapping[type[errors.SentinelError], int] = {
     errors.Missing: 404,
     errors.Conflict: 409,
     errors.Limited: 429,
+    errors.BadAnswer: 502,
+    errors.TimedOut: 504,
     errors.Unavailable: 503,
     errors.Tampered: 500,
 }
+
+
+def trace_of(request: Request) -> str:
+    """Return the id of the W3C trace that a request is a part of; "" where it says none, or says it twice."""
+    found = trace.parse(request.headers.get("traceparent", ""))
+    return found.trace if found is not None and "traceparent" not in request.repeated else ""
 
 
 def json_response(status: int, value: object) -> Response:

@@ -27,7 +27,8 @@ def ensure_ca(app: App) -> str:
     try:
         app.authority.signing()
     except Missing:
-        app.authority.create_root(new_key(app))
+        with contextlib.suppress(Conflict):  # another process made it in the meantime
+            app.authority.create_root(new_key(app))
     return app.trust_store.publish(app.authority.published())
 
 

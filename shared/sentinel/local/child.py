@@ -1,8 +1,8 @@
 """The child processes of `sentinel up`: `python -m sentinel.local.child ROLE`, which the supervisor starts.
 
-Roles: `gateway` (its sockets are inherited; further arguments are its mode and their file descriptors' numbers,
-that of the service API first), `feeds` (ledger to detect, tasks to dispatch, the sweep's schedule), `work_siem`
-and `work_action`. Settings come by the environment, as in Lambda.
+Roles: `gateway` (its sockets are inherited; further arguments are its mode and the numbers of their file
+descriptors, that of the service API first), `feeds` (ledger to detect, tasks to dispatch, the sweep's
+schedule), `work_siem` and `work_action`. Settings come by the environment, as in Lambda.
 """
 
 from __future__ import annotations

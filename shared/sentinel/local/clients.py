@@ -67,7 +67,9 @@ def _refresh(app: App, service: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         found = read((folder / "certificate.pem").read_text())
         if app.authority.is_revoked(found.thumbprint):
-            raise Unauthenticated(f"its certificate was revoked; `sentinel certs issue {service}` gives a new one")
+            raise Unauthenticated(
+                f"its certificate was revoked; `sentinel certs issue {service}` gives a new one"
+            )
     certificates.enrol(app, service)
     api_key = app.door_secrets.value(app.services.secret_of(service)).encode()
     path = folder / API_KEY

@@ -49,7 +49,7 @@ def build(mode: str, service: socket.socket, hooks: socket.socket) -> list[Front
 
 
 def open_routes(routes: Iterable[Route]) -> list[Route]:
-    """Return the routes that there are without doors: those that are about tokens and certificates are not."""
+    """Return the routes that there are without doors: none that is about tokens or certificates."""
     return [route for route in routes if route.door == "token" and route.function != "certify"]
 
 

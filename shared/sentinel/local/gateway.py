@@ -1,7 +1,7 @@
 """The local gateway: HTTP on loopback in the place of API Gateway, calling the handlers that are deployed.
 
 It builds its paths from `sentinel.routes`, turns each request into a REST proxy event (payload 1.0) and each
-reply back, as AWS's "Set up Lambda proxy integrations" says. Who may call what is decided at the door (`door`)
+reply back, as AWS's "Set up Lambda proxy integrations" says. Who may call what is decided at the `door`,
 before a body is read. Since any web page in a browser can send requests to a loopback address, the service
 API refuses hosts that are not loopback names (DNS rebinding) and foreign origins.
 """

@@ -27,6 +27,7 @@ from sentinel.local.refusals import Refusal
 from sentinel.local.tls import Files
 
 HANDSHAKE_SECONDS = 5.0
+SHUTDOWN_SECONDS = 2.0  # for a peer to say goodbye
 HEADER_SECONDS = 30.0  # also how long an idle connection is kept
 MAX_CONNECTIONS = 1000  # a listener's
 RELOAD_SECONDS = 0.5
@@ -119,13 +120,14 @@ class _Site(web.SockSite):
         await web.BaseSite.start(self)
         server = self._runner.server
         assert server is not None  # noqa: S101 - for the type checker
-        timed = {"ssl_handshake_timeout": HANDSHAKE_SECONDS, "ssl_shutdown_timeout": 2.0}
+        tls = self._ssl_context is not None  # without it, its times are refused
         self._server = await asyncio.get_running_loop().create_server(
             server,
             sock=self._sock,
             ssl=self._ssl_context,
             backlog=self._backlog,
-            **(timed if self._ssl_context else {}),  # type: ignore[arg-type]
+            ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
+            ssl_shutdown_timeout=SHUTDOWN_SECONDS if tls else None,
         )
 
 
@@ -188,6 +190,7 @@ class Front:
         """Take no new connections, and finish the requests that have begun, for `grace` seconds at most."""
         if self._site is not None:
             await self._site.stop()
+        self.listener.close()
         await self.gateway.finish(grace)
         if self._runner is not None:
             await self._runner.cleanup()

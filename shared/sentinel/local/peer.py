@@ -54,10 +54,10 @@ def peer_of(connection: ssl.SSLObject | None) -> Peer:
 
 
 def distinguished(name: tuple[tuple[tuple[str, str], ...], ...]) -> str:
-    """Return a name of `ssl.SSLSocket.getpeercert` as text (RFC 4514): the last part first.
+    r"""Return a name of `ssl.SSLSocket.getpeercert` as text (RFC 4514): the last part first.
 
     >>> distinguished(((("countryName", "DE"),), (("commonName", "a, b"),)))
-    'CN=a\\\\, b,C=DE'
+    'CN=a\\, b,C=DE'
     """
     return ",".join(
         "+".join(f"{_SHORT.get(kind, kind)}={_escaped(value)}" for kind, value in part)

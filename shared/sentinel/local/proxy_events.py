@@ -46,7 +46,7 @@ def authorizer_event_of(call: Call) -> dict[str, Any]:
 
 
 def event_of(call: Call, authorizer: Mapping[str, Any] | None, body: bytes) -> dict[str, Any]:
-    """Return the REST proxy event of a request; `authorizer` is the authorizer's context, if one was asked."""
+    """Return the REST proxy event of a request; `authorizer` is the context that the authorizer gave."""
     event = _common(call)
     if authorizer is not None:
         event["requestContext"]["authorizer"] = dict(authorizer)
@@ -57,6 +57,7 @@ def event_of(call: Call, authorizer: Mapping[str, Any] | None, body: bytes) -> d
 
 def _common(call: Call) -> dict[str, Any]:
     request, route = call.request, call.route
+    path = request.raw_path.partition("?")[0]  # still percent-encoded, as REST APIs hand it over
     headers, many = _both((name, _text(value)) for name, value in request.headers.items())
     query, queries = _both(request.rel_url.query.items()) if request.query_string else (None, None)
     identity: dict[str, Any] = {"sourceIp": request.remote}
@@ -64,7 +65,7 @@ def _common(call: Call) -> dict[str, Any]:
         identity["clientCert"] = call.peer.client
     return {
         "resource": route.path,
-        "path": request.path,
+        "path": path,
         "httpMethod": request.method,
         "headers": headers,
         "multiValueHeaders": many,
@@ -75,7 +76,7 @@ def _common(call: Call) -> dict[str, Any]:
             "requestId": call.request_id,
             "resourcePath": route.path,
             "httpMethod": request.method,
-            "path": request.path,
+            "path": path,
             "stage": STAGE,
             "identity": identity,
         },

@@ -1,4 +1,4 @@
-"""The gateway's own refusals, in the shape of the API's errors; `infra/api.py` gives API Gateway's the same."""
+"""The gateway's own refusals, in the shape of the API's errors; `infra/refusals.py` has API Gateway's."""
 
 from __future__ import annotations
 

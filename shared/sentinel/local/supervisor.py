@@ -34,11 +34,10 @@ _TICK = 0.2
 _STAGES = (("gateway",), ("feeds",), ("work_siem", "work_action"), ("valkey",))
 
 
-def settings_for(home: Path, settings: Settings, *, insecure: bool = False) -> Settings:
+def settings_for(home: Path, settings: Settings) -> Settings:
     """Return the settings of the children: local data below `home`, the queue in the embedded Valkey.
 
-    An outside `redis_url` stays. Without doors nobody is who they say, so there are no limits a service
-    either. Raises `Malformed` for settings that name tables in AWS.
+    An outside `redis_url` stays. Raises `Malformed` for settings that name tables in AWS.
     """
     if settings.ledger_table:
         raise Malformed("`sentinel up` keeps its data on this machine: unset SENTINEL_LEDGER_TABLE")
@@ -46,7 +45,6 @@ def settings_for(home: Path, settings: Settings, *, insecure: bool = False) -> S
         settings,
         home=str(home.absolute()),
         redis_url=settings.redis_url or valkey.url(home),
-        limits=settings.limits and not insecure,
         door_seconds=doors.directory_seconds(settings.door_seconds),
         catalog_seconds=min(settings.catalog_seconds, CATALOG_SECONDS),
         drain_block_ms=settings.drain_block_ms or BLOCK_MS,
@@ -74,10 +72,10 @@ class _Child:
 class Supervisor:
     """Runs a tree. Use it as a context: leaving it drains. `tell` gets lines about what goes wrong.
 
-    `settings` are those of `settings_for`; `port` is that of the service API, the webhook API has the next one,
-    and 0 takes two free ones; `insecure` is without doors, in plain HTTP; `stop` ends `watch`. Raises `Conflict`
-    where somebody runs on the folder already, `Unavailable` where the tree does not come up or a port is
-    taken, and `Missing` where there is no Valkey or no functions.
+    `settings` are those of `settings_for`; `port` is that of the service API, the webhook API has the next
+    one, and 0 takes two free ones; `insecure` is without doors, in plain HTTP; `stop` ends `watch`. Raises
+    `Conflict` where somebody runs on the folder already, `Unavailable` where the tree does not come up or a
+    port is taken, and `Missing` where there is no Valkey or no functions.
     """
 
     settings: Settings
@@ -91,6 +89,7 @@ class Supervisor:
     _listeners: list[socket.socket] = field(default_factory=list)
     _hurried: bool = False
     _look_at_doors: float = 0.0
+    _told: set[str] = field(default_factory=set)
 
     @property
     def home(self) -> Path:
@@ -199,7 +198,13 @@ class Supervisor:
             self.tend()
             if not self.insecure and time.monotonic() >= self._look_at_doors:
                 self._look_at_doors = time.monotonic() + doors.LOOK_SECONDS
-                doors.tend(self.settings, self.tell)
+                doors.tend(self.settings, self._tell_once)
+
+    def _tell_once(self, line: str) -> None:
+        """Tell what may stay as it is for long, and is looked at every minute."""
+        if line not in self._told:
+            self._told.add(line)
+            self.tell(line)
 
     def tend(self) -> None:
         """Look after the children once: start again what died, after a pause that grows."""

@@ -3,8 +3,8 @@
 The order is: the certificate (bounded, of a root of its own trust domain, not revoked), the token (signature,
 issuer, audience, times), that both stand for the same service, that the service is known and not disabled.
 What the token allows counts only as far as the registry still allows it. No answer about a token is kept:
-every call verifies its signature. Of certificates it is kept that a root signed them, until the roots are read
-anew; whether one was revoked is asked every time.
+every call verifies its signature. Of certificates it is kept that a root signed them, until the roots are
+read anew; whether one was revoked is asked every time.
 """
 
 from __future__ import annotations
@@ -159,5 +159,7 @@ def bearer(authorization: str) -> str:
     """
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token:
-        raise Unauthenticated("send the access token as Authorization: Bearer TOKEN; POST /v1/token gives one")
+        raise Unauthenticated(
+            "send the access token as Authorization: Bearer TOKEN; POST /v1/token gives one"
+        )
     return token

@@ -47,9 +47,9 @@ class Directory:
         self._clock = clock
         self._lock = threading.Lock()
         self._records: dict[tuple[str, str], Kept[Any]] = {}
-        self._roots = self._kept(self._load_roots)
-        self._revoked = self._kept(self._load_revoked)
-        self._jwks = self._kept(self._load_jwks)
+        self._roots: Kept[dict[str, list[Root]]] = self._kept(self._load_roots)
+        self._revoked: Kept[frozenset[str]] = self._kept(self._load_revoked)
+        self._jwks: Kept[_Published] = self._kept(self._load_jwks)
         self._refreshed = -COOL_DOWN
 
     def service(self, service_id: str) -> Service | None:

@@ -29,7 +29,10 @@ _HEX_ID = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who sent a batch and how: what its context commits to. Empty values are left out."""
+    """Who sent a batch and how: what its context commits to. Empty values are left out.
+
+    `trace` is the id of the W3C trace that the request was a part of.
+    """
 
     service: str
     endpoint: str
@@ -39,6 +42,7 @@ class Origin:
     address: str = ""
     agent: str = ""
     instance: str = ""
+    trace: str = ""
 
     def context(self) -> dict[str, object]:
         """Return the context of the batch's segments; values are cut at 256 characters."""
@@ -51,6 +55,7 @@ class Origin:
             "address": self.address,
             "agent": self.agent,
             "instance": self.instance,
+            "trace": self.trace,
         }
         return {name: _plain(value[:MAX_CONTEXT]) for name, value in told.items() if value}
 

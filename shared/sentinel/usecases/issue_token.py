@@ -69,9 +69,7 @@ class TokenIssuer:
         service = self._service(owner, client_id, api_key, now)
         scopes = _granted(service, scope)
         token_id = secrets.token_urlsafe(16)
-        claims = tokens.access_claims(
-            self._rules, service.id, scopes, certificate.thumbprint, now, token_id
-        )
+        claims = tokens.access_claims(self._rules, service.id, scopes, certificate.thumbprint, now, token_id)
         return {
             "access_token": tokens.sign(claims, self._key(now)),
             "token_type": "Bearer",

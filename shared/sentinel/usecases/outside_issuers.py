@@ -56,7 +56,7 @@ def parse_issuers(text: str) -> Issuers:
     found: dict[str, str] = {}
     for each in filter(None, (part.strip() for part in text.split(","))):
         issuer, _, audience = (part.strip() for part in each.partition("="))
-        if not _https(issuer) or "?" in issuer or not audience or issuer in found:
+        if not _https(issuer) or set("?#") & set(issuer) or not audience or issuer in found:
             raise Malformed(
                 "SENTINEL_OIDC_ISSUERS is issuer=audience, comma separated: "
                 "https addresses without query or fragment, each once"

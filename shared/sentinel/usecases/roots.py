@@ -102,7 +102,7 @@ class Roots:
         if not ending:
             return fresh  # the roll-over is done, and only the time to sign has not come
         publish(self.published())
-        fresh = self._change(fresh, since=self._now() + lead)
+        fresh = self._change(fresh, since=max(fresh.since, self._now() + lead))
         for root in ending:
             self._change(root, until=fresh.since + overlap)
         return fresh
@@ -153,7 +153,9 @@ class Roots:
         # Backdated, so that a clock which is a little behind does not refuse what is brand new.
         terms = Terms(self._serial(), now - CLOCK_SKEW, now - CLOCK_SKEW + ROOT_DAYS * DAY)
         pem = build_root(self._domain, terms, SignerKey(public, signer.sign))
-        return self._store(Root(_id_of(public), self._domain, pem, key, since=now))
+        # Later than those before it, also within their second: the order of roots is that of their times.
+        since = max([now, *(root.since + 1 for root in self._own())])
+        return self._store(Root(_id_of(public), self._domain, pem, key, since=since))
 
     def _store(self, root: Root) -> Root:
         """Record a root, or return the one that is there: its id is its key's, so both are the same CA."""

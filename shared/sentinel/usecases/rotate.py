@@ -11,6 +11,7 @@ import contextlib
 import logging
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
@@ -37,6 +38,19 @@ log = logging.getLogger("sentinel.rotate")
 # Days after which `upkeep` rotates by itself; a webhook's secret has to be told to its source, so never.
 KEY_DAYS: Final = 90
 SIGNING_DAYS: Final = 45
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A secret that rotates by itself: when its newest value was made (epoch seconds), and how long it lasts.
+
+    `untidy` says that a rotation may have left the end of an old value, or its publication, undone.
+    """
+
+    name: str
+    made: int
+    days: int
+    untidy: bool
 
 
 class Rotation:
@@ -94,13 +108,15 @@ class Rotation:
 
     def set(self, name: str, token: str) -> None:
         """Make the pending value count beside the one in force."""
-        if not self._in_force(name, token):
-            self._kind(name).announce(name, self._secrets.value(name, PENDING, token), self._now())
+        value = self._pending(name, token)
+        if value is not None:
+            self._kind(name).announce(name, value, self._now())
 
     def test(self, name: str, token: str) -> None:
         """Prove that the pending value counts. Raises `Conflict` where it does not."""
-        if not self._in_force(name, token):
-            self._kind(name).prove(name, self._secrets.value(name, PENDING, token), self._now())
+        value = self._pending(name, token)
+        if value is not None:
+            self._kind(name).prove(name, value, self._now())
 
     def finish(self, name: str, token: str) -> None:
         """Bring the pending value into force, and give the old one its end."""
@@ -121,19 +137,28 @@ class Rotation:
         self.test(name, token)
         self._finish(name, token, at_once)
 
-    def ensure_signing_keys(self) -> None:
-        """Make the first signing key and publish it, where there is none; else see that it is published."""
+    def ensure_signing_keys(self) -> bool:
+        """Make the first signing key and publish it, where there is none; else see that it is published.
+
+        Return whether there was none.
+        """
         name, now = self._signing_secret, self._now()
-        first = Ring((Key(self._entropy(8).hex(), private_key(), since=now),))
+        begun = self._signing.ring(name).accepted(now)
+        if not begun:
+            self._begin_signing(name, now)
+        self._signing.settle(name, self._now(), False)
+        return not begun
+
+    def _begin_signing(self, name: str, now: int) -> None:
         try:
             self._secrets.stages(name)
         except Missing:
+            first = Ring((Key(self._entropy(8).hex(), private_key(), since=now),))
             self._signing.publish(name, now, first)
             with contextlib.suppress(Conflict):  # somebody else was faster
                 self._secrets.create(name, first.encode())
-        if not self._signing.ring(name).accepted(now):
+        else:
             self.now(name)  # the deployment made the secret, without a key in it
-        self._signing.settle(name, self._now(), False)
 
     def upkeep(self) -> list[str]:
         """Complete what rotations left, and rotate what is old; return the names of what was rotated.
@@ -142,34 +167,48 @@ class Rotation:
         """
         now = self._now()
         done = []
-        for name, begun in self._ages(now):
-            days = SIGNING_DAYS if name == self._signing_secret else KEY_DAYS
+        for each in self._kept(now):
             try:
-                self._kind(name).settle(name, now, False)
-                if now - begun >= days * records.DAY:
-                    self.now(name)
-                    done.append(name)
+                if each.untidy:
+                    self._kind(each.name).settle(each.name, now, False)
+                if now - each.made >= each.days * records.DAY:
+                    self.now(each.name)
+                    done.append(each.name)
             except SentinelError as error:
-                log.warning("%s was not rotated: %s", name, error)
+                log.warning("%s was not rotated: %s", each.name, error)
         return done
 
-    def _ages(self, now: int) -> list[tuple[str, int]]:
-        """Return what rotates by itself, with when its newest value was made (epoch seconds)."""
-        newest = max((key.since for key in self._signing.ring(self._signing_secret).keys), default=now)
-        ages = [(self._signing_secret, newest)]
-        made: dict[str, int] = {}
+    def _kept(self, now: int) -> list[_Kept]:
+        """Return what rotates by itself."""
+        made = max((key.since for key in self._signing.ring(self._signing_secret).keys), default=now)
+        kept = [_Kept(self._signing_secret, made, SIGNING_DAYS, untidy=True)]
+        keys: dict[str, list[ApiKey]] = {}
         for key in records.listed(self._registry, ApiKey):
-            made[key.service] = max(made.get(key.service, 0), key.since)
-        services = records.listed(self._registry, Service)
-        known = [each.id for each in services if not each.disabled and each.id in made]
-        return ages + [(secret_name(self._key_prefix, each), made[each]) for each in known]
+            keys.setdefault(key.service, []).append(key)
+        for service in records.listed(self._registry, Service):
+            if not service.disabled and service.id in keys:
+                of = keys[service.id]
+                endless = sum(not key.until for key in of)
+                name = secret_name(self._key_prefix, service.id)
+                kept.append(_Kept(name, max(key.since for key in of), KEY_DAYS, untidy=endless != 1))
+        return kept
 
     def _finish(self, name: str, token: str, at_once: bool) -> None:
         kind, now = self._kind(name), self._now()
-        if not self._in_force(name, token):
-            _check_usable(kind, name, self._secrets.value(name, PENDING, token), now)
+        value = self._pending(name, token)
+        if value is not None:
+            _check_usable(kind, name, value, now)
             self._secrets.promote(name, token)
         kind.settle(name, now, at_once)
+
+    def _pending(self, name: str, token: str) -> str | None:
+        """Return the value of a version that is pending; None where it is AWSCURRENT already."""
+        if self._in_force(name, token):
+            return None
+        try:
+            return self._secrets.value(name, PENDING, token)
+        except Missing:
+            raise Conflict(f"that version of {name} has no value, or is not pending any more") from None
 
     def _in_force(self, name: str, token: str) -> bool:
         """Say whether a version is AWSCURRENT already. Raises `Conflict` unless it is that or AWSPENDING."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -131,6 +131,13 @@ class Services(Hooks):
         found = records.listed(self._registry, ApiKey, service_id)
         return sorted(found, key=lambda key: (key.since, key.id))
 
+    def overview(self) -> list[dict[str, object]]:
+        """Return what may be shown of all services: nothing secret, keys by their ids."""
+        keys: dict[str, list[ApiKey]] = {}
+        for key in records.listed(self._registry, ApiKey):
+            keys.setdefault(key.service, []).append(key)
+        return [told(each, keys.get(each.id, [])) for each in self.listing()]
+
     def secret_of(self, service_id: str) -> str:
         """Return the name of the secret that holds a service's API key."""
         return secret_name(self._key_prefix, service_id)
@@ -196,6 +203,13 @@ class Services(Hooks):
             return alias
 
         records.settle(self._registry, Alias, alias.id, ours)
+
+
+def told(service: Service, keys: Sequence[ApiKey]) -> dict[str, object]:
+    """Return what may be shown of a service: all but its usage key, and of its API keys the ids and times."""
+    shown = asdict(service)
+    del shown["usage"]
+    return shown | {"keys": [{"id": key.id, "since": key.since, "until": key.until} for key in keys]}
 
 
 def _found(service: Service | None, service_id: str) -> Service:

@@ -1,0 +1,121 @@
+"""`sentinel hooks`: webhooks of other systems, each the way into one service's chains."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sentinel.cli.options import application, home_option, json_option
+from sentinel.cli.output import echo, emit, plain, table
+
+if TYPE_CHECKING:
+    from sentinel.core.access import Hook
+
+
+@click.group()
+def hooks() -> None:
+    """Add, disable and list webhooks; give them new secrets."""
+
+
+@hooks.command()
+@click.argument("hook")
+@click.option("--service", required=True, help="Whose chains its entries go to.")
+@click.option("--source", required=True, help="What kind of sender it is, such as standard-webhooks.")
+@click.option("--secret-stdin", is_flag=True, help="Take the source's own secret from standard input.")
+@home_option
+@json_option
+def add(hook: str, service: str, source: str, secret_stdin: bool, home: Path, as_json: bool) -> int:
+    """Add the webhook HOOK at /hooks/SOURCE/HOOK and print its secret, this once."""
+    from sentinel.webhooks import SOURCES
+
+    if source not in SOURCES:
+        raise click.UsageError(f"--source is one of {', '.join(SOURCES)}")
+    secret = sys.stdin.read().strip() if secret_stdin else ""
+    if secret_stdin and not secret:
+        raise click.UsageError("--secret-stdin: there is nothing on standard input")
+    added = application(home, fresh=True).services.add_hook(hook, service, source, secret)
+    _tell_secret(added.hook, "" if secret else added.secret, as_json)
+    return 0
+
+
+@hooks.command()
+@home_option
+@json_option
+def ls(home: Path, as_json: bool) -> int:
+    """List webhooks."""
+    found = application(home, fresh=True).services.hooks()
+    if as_json:
+        emit([_shown(each) for each in found])
+        return 0
+    rows = [(each.id, each.source, each.service, "disabled" if each.disabled else "") for each in found]
+    table(rows, ("WEBHOOK", "SOURCE", "SERVICE", ""))
+    return 0
+
+
+@hooks.command()
+@click.argument("hook")
+@home_option
+@json_option
+def disable(hook: str, home: Path, as_json: bool) -> int:
+    """Refuse what comes to HOOK from now on."""
+    _tell(application(home, fresh=True).services.disable_hook(hook), as_json)
+    return 0
+
+
+@hooks.command()
+@click.argument("hook")
+@home_option
+@json_option
+def enable(hook: str, home: Path, as_json: bool) -> int:
+    """Take in again what comes to HOOK."""
+    _tell(application(home, fresh=True).services.enable_hook(hook), as_json)
+    return 0
+
+
+@hooks.command()
+@click.argument("hook")
+@click.option("--at-once", is_flag=True, help="The old secret ends now: for one that somebody else knows.")
+@home_option
+@json_option
+def rotate(hook: str, at_once: bool, home: Path, as_json: bool) -> int:
+    """Give HOOK a new secret and print it, this once; the old one counts for a day more."""
+    rotate_secret(hook, at_once, home, as_json)
+    return 0
+
+
+def rotate_secret(hook: str, at_once: bool, home: Path, as_json: bool) -> None:
+    """Rotate a webhook's secret and tell the new one."""
+    app = application(home, fresh=True)
+    found = app.services.hook(hook)
+    app.rotation.now(found.secret, at_once=at_once)
+    _tell_secret(found, app.services.hook_secret(hook), as_json)
+
+
+def _tell_secret(hook: Hook, secret: str, as_json: bool) -> None:
+    """Print a webhook's secret on standard output where we made it, and what it is on standard error."""
+    if as_json:
+        emit(_shown(hook) | ({"secret": secret} if secret else {}))
+        return
+    path = f"/hooks/{plain(hook.source)}/{plain(hook.id)}"
+    if not secret:
+        echo(f"added {path}")
+        return
+    echo(f"the secret of {path}; it is not shown again: give it to the source now", file=sys.stderr)
+    echo(secret)
+
+
+def _tell(hook: Hook, as_json: bool) -> None:
+    if as_json:
+        emit(_shown(hook))
+    else:
+        echo(f"{plain(hook.id)} is {'disabled' if hook.disabled else 'enabled'}")
+
+
+def _shown(hook: Hook) -> dict[str, object]:
+    shown = asdict(hook)
+    del shown["secret"]  # the name of one, and where there is a secret beside it, the wrong one
+    return shown

@@ -1,0 +1,207 @@
+"""`sentinel services`: who may come in, with what rights and limits."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sentinel.cli.options import application, home_option, json_option
+from sentinel.cli.output import echo, emit, plain, table
+from sentinel.core.access import DEFAULT_SCOPES, SCOPES, TIERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sentinel.core.access import Service
+    from sentinel.usecases.services import Services
+
+_SCOPE = click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(SCOPES),
+    help="What its tokens allow; repeatable.",
+)
+_TIER = click.option("--tier", type=click.Choice(tuple(TIERS)), help="Its limits.")
+_LANES = click.option("--lanes", type=int, help="Chains it is spread over, 1 to 64; 0: the default number.")
+_IDENTITY = click.option(
+    "--identity",
+    "identities",
+    multiple=True,
+    help="Another CA's or issuer's id that stands for it: spiffe://DOMAIN/PATH or oidc:ISSUER#SUBJECT; "
+    "repeatable.",
+)
+
+
+@click.group()
+def services() -> None:
+    """Add, change, disable and list services; give them new API keys."""
+
+
+@services.command()
+@click.argument("service")
+@_TIER
+@_SCOPE
+@_LANES
+@_IDENTITY
+@home_option
+@json_option
+def add(
+    service: str,
+    tier: str | None,
+    scopes: tuple[str, ...],
+    lanes: int | None,
+    identities: tuple[str, ...],
+    home: Path,
+    as_json: bool,
+) -> int:
+    """Add SERVICE and print its API key, alone on standard output, this once."""
+    from sentinel.core.access import Service
+
+    desk = application(home, fresh=True).services
+    wanted = Service(
+        service,
+        tier=tier or "standard",
+        scopes=tuple(dict.fromkeys(scopes)) or DEFAULT_SCOPES,
+        lanes=lanes or 0,
+        identities=tuple(dict.fromkeys(identities)),
+    )
+    tell_key(service, desk.secret_of(service), desk.add(wanted).api_key, as_json)
+    return 0
+
+
+@services.command()
+@home_option
+@json_option
+def ls(home: Path, as_json: bool) -> int:
+    """List services with their tiers and scopes."""
+    desk = application(home, fresh=True).services
+    if as_json:
+        emit(desk.overview())
+        return 0
+    rows = [
+        (each.id, each.tier, " ".join(each.scopes), each.lanes or "-", "disabled" if each.disabled else "")
+        for each in desk.listing()
+    ]
+    table(rows, ("SERVICE", "TIER", "SCOPES", "LANES", ""))
+    return 0
+
+
+@services.command()
+@click.argument("service")
+@home_option
+@json_option
+def show(service: str, home: Path, as_json: bool) -> int:
+    """Tell all about SERVICE: its rights, and the ids of its API keys with their ends."""
+    _tell(application(home, fresh=True).services, service, as_json)
+    return 0
+
+
+@services.command()
+@click.argument("service")
+@_TIER
+@_SCOPE
+@_LANES
+@_IDENTITY
+@click.option("--no-identities", is_flag=True, help="Let no other identity stand for it.")
+@home_option
+@json_option
+def change(
+    service: str,
+    tier: str | None,
+    scopes: tuple[str, ...],
+    lanes: int | None,
+    identities: tuple[str, ...],
+    no_identities: bool,
+    home: Path,
+    as_json: bool,
+) -> int:
+    """Change what is named of SERVICE; --scope and --identity replace all that it had."""
+    from sentinel.usecases.services import Changes
+
+    if no_identities and identities:
+        raise click.UsageError("--identity and --no-identities exclude each other")
+    desk = application(home, fresh=True).services
+    named = list(identities) if identities or no_identities else None
+    desk.change(service, Changes(tier, list(scopes) or None, lanes, named))
+    _tell(desk, service, as_json)
+    return 0
+
+
+@services.command()
+@click.argument("service")
+@home_option
+@json_option
+def disable(service: str, home: Path, as_json: bool) -> int:
+    """Let nothing of SERVICE in any more; its keys and data stay."""
+    return _switch(home, as_json, service, lambda desk: desk.disable(service))
+
+
+@services.command()
+@click.argument("service")
+@home_option
+@json_option
+def enable(service: str, home: Path, as_json: bool) -> int:
+    """Let SERVICE in again."""
+    return _switch(home, as_json, service, lambda desk: desk.enable(service))
+
+
+@services.command()
+@click.argument("service")
+@click.option("--at-once", is_flag=True, help="The old key ends now: for one that somebody else knows.")
+@home_option
+@json_option
+def rotate(service: str, at_once: bool, home: Path, as_json: bool) -> int:
+    """Give SERVICE a new API key and print it, this once; the old one counts for a day more."""
+    rotate_key(service, at_once, home, as_json)
+    return 0
+
+
+def rotate_key(service: str, at_once: bool, home: Path, as_json: bool) -> None:
+    """Rotate a service's API key and tell the new one."""
+    app = application(home, fresh=True)
+    app.services.show(service)
+    name = app.services.secret_of(service)
+    app.rotation.now(name, at_once=at_once)
+    tell_key(service, name, app.door_secrets.value(name), as_json)
+
+
+def tell_key(service: str, name: str, key: str, as_json: bool) -> None:
+    """Print an API key on standard output, and what it is on standard error."""
+    if as_json:
+        emit({"service": service, "secret": name, "api_key": key})
+        return
+    note = f"the API key of {plain(service)}; it is not shown again, and is kept as the secret {name}"
+    echo(note, file=sys.stderr)
+    echo(key)
+
+
+def _switch(home: Path, as_json: bool, service: str, act: Callable[[Services], Service]) -> int:
+    desk = application(home, fresh=True).services
+    act(desk)
+    _tell(desk, service, as_json)
+    return 0
+
+
+def _tell(desk: Services, service: str, as_json: bool) -> None:
+    from sentinel.usecases.services import told
+
+    found = told(desk.show(service), desk.keys(service))
+    if as_json:
+        emit(found)
+        return
+    for name in ("id", "tier", "scopes", "lanes", "disabled", "masking", "encryption", "identities"):
+        value: Any = found[name]
+        shown = " ".join(value) if isinstance(value, list | tuple) else value
+        echo(f"{name:<12}{plain(shown)}")
+    keys: Any = found["keys"]
+    for key in keys:
+        echo(f"{'key':<12}{key['id']} {'until ' + _when(key['until']) if key['until'] else 'without an end'}")
+
+
+def _when(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}"
