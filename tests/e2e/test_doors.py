@@ -233,6 +233,19 @@ def test_a_stolen_token_is_worth_nothing_on_another_connection(tree: Tree) -> No
         assert headers["www-authenticate"] == "Bearer"
 
 
+def test_a_service_is_held_to_its_tier(tree: Tree) -> None:
+    """Past the burst of its tier a service gets 429 and when to come back; another one does not notice."""
+    commands(tree, "services", "add", "small", "--tier", "trial")
+    small, other = enrolled(tree, "small"), enrolled(tree, "large")
+    answers = [small.request("POST", "/v1/entries", b'{"a":1}') for _ in range(16)]
+    assert answers[0].status == 200
+    assert answers[-1].status == 429
+    assert answers[-1].told["error"] == "Limited"
+    assert int(answers[-1].headers["retry-after"]) >= 1
+    assert "ratelimit" in answers[-1].headers
+    assert post(other) == 200
+
+
 def test_webhooks_have_a_port_of_their_own(tree: Tree) -> None:
     """The webhook API asks for no certificate and has no route of the service API, nor that of its."""
     anybody = Plain(tree)
