@@ -14,7 +14,20 @@ from collections.abc import Sequence
 
 import click
 
-from sentinel.cli import ca, certs, chains, hooks, ingest, recipes, rotate, rules, services, tasks, up
+from sentinel.cli import (
+    ca,
+    certs,
+    chains,
+    hooks,
+    ingest,
+    openapi,
+    recipes,
+    rotate,
+    rules,
+    services,
+    tasks,
+    up,
+)
 from sentinel.cli.output import Failure, failure_of, report
 from sentinel.errors import SentinelError
 
@@ -50,6 +63,7 @@ cli.add_command(recipes.recipes)
 cli.add_command(rules.rules)
 cli.add_command(certs.certs)
 cli.add_command(ca.ca)
+cli.add_command(openapi.openapi)
 cli.add_command(services.services)
 cli.add_command(hooks.hooks)
 cli.add_command(rotate.rotate)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sentinel.entrypoints import oauth, observe
+from sentinel.entrypoints import limits, oauth, observe
 from sentinel.entrypoints.web import Request, Response, json_response, trace_of
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ def receive(app: App, request: Request) -> Response:
         agent=request.headers.get("user-agent", ""),
         trace=trace_of(request),
     )
+    # Whose limits these are is known only now. The sender is a stranger, so it is not told what they are.
+    known = replace(request.identity, service=proven.service, tier=proven.tier)
+    limits.Admission(app, replace(request, identity=known))(len(proven.entries), proven.size)
     receipt = app.receiver.store(proven, origin)
     observe.count("receive", "messages", 1)
     return json_response(200, receipt)
@@ -72,10 +76,10 @@ def services(app: App, request: Request) -> Response:
 
 
 DOOR_ENDPOINTS: Mapping[tuple[str, str], Callable[[App, Request], Response]] = {
-    ("POST", "/v1/certificate"): certificate,
-    ("POST", "/hooks/{source}/{hook}"): receive,
-    ("ANY", "/v1/proxy/{upstream}/{path+}"): proxied,
     ("POST", "/v1/token"): oauth.token,
     ("GET", "/.well-known/jwks.json"): oauth.keys,
+    ("POST", "/v1/certificate"): certificate,
     ("GET", "/v1/services"): services,
+    ("POST", "/hooks/{source}/{hook}"): receive,
+    ("ANY", "/v1/proxy/{upstream}/{path+}"): proxied,
 }

@@ -108,13 +108,15 @@ class Rotation:
 
     def set(self, name: str, token: str) -> None:
         """Make the pending value count beside the one in force."""
-        if not self._in_force(name, token):
-            self._kind(name).announce(name, self._secrets.value(name, PENDING, token), self._now())
+        value = self._pending(name, token)
+        if value is not None:
+            self._kind(name).announce(name, value, self._now())
 
     def test(self, name: str, token: str) -> None:
         """Prove that the pending value counts. Raises `Conflict` where it does not."""
-        if not self._in_force(name, token):
-            self._kind(name).prove(name, self._secrets.value(name, PENDING, token), self._now())
+        value = self._pending(name, token)
+        if value is not None:
+            self._kind(name).prove(name, value, self._now())
 
     def finish(self, name: str, token: str) -> None:
         """Bring the pending value into force, and give the old one its end."""
@@ -193,10 +195,20 @@ class Rotation:
 
     def _finish(self, name: str, token: str, at_once: bool) -> None:
         kind, now = self._kind(name), self._now()
-        if not self._in_force(name, token):
-            _check_usable(kind, name, self._secrets.value(name, PENDING, token), now)
+        value = self._pending(name, token)
+        if value is not None:
+            _check_usable(kind, name, value, now)
             self._secrets.promote(name, token)
         kind.settle(name, now, at_once)
+
+    def _pending(self, name: str, token: str) -> str | None:
+        """Return the value of a version that is pending; None where it is AWSCURRENT already."""
+        if self._in_force(name, token):
+            return None
+        try:
+            return self._secrets.value(name, PENDING, token)
+        except Missing:
+            raise Conflict(f"that version of {name} has no value, or is not pending any more") from None
 
     def _in_force(self, name: str, token: str) -> bool:
         """Say whether a version is AWSCURRENT already. Raises `Conflict` unless it is that or AWSPENDING."""

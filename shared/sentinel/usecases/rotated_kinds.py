@@ -33,8 +33,9 @@ HOOK_PATIENCE: Final = 3_600  # seconds after which a webhook's unfinished ring 
 # Who verifies learns of a key before it signs: longer than anybody keeps the public keys (60 s).
 SIGNING_LEAD: Final = 600
 SIGNING_PATIENCE: Final = 300
-# The longest token (900 s), clocks (30 s), and what keepers of the old ring may still sign meanwhile.
-SIGNING_OVERLAP: Final = 1_800
+# The longest token (900 s), clocks (30 s), and who signs with the old ring for a while yet: one that cannot
+# read the new one keeps it for 600 s, from a finish as late as patience allows.
+SIGNING_OVERLAP: Final = 900 + 30 + 600 + SIGNING_PATIENCE
 
 
 class Kind(Protocol):

@@ -1,0 +1,158 @@
+"""What each route takes and gives, for the OpenAPI document. Every route has its entry; a test says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+NDJSON = "application/x-ndjson"
+PROTOBUF = "application/x-protobuf"
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+CHAIN = "application/pem-certificate-chain"
+Content = Mapping[str, Mapping[str, Any]]
+
+
+def json_content(schema: str) -> Content:
+    """Return the content of a JSON answer with one of the schemas."""
+    return {JSON: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer that is no error. `status` may be `default`."""
+
+    description: str
+    content: Content
+    status: int | str = 200
+    headers: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One route. `parameters` are names in `openapi_schemas.PARAMETERS`, beside those of the path.
+
+    `errors` are statuses beside those that every route may answer; `error_content` is their form, where it is
+    another than usual.
+    """
+
+    id: str
+    summary: str
+    answers: tuple[Answer, ...]
+    parameters: tuple[str, ...] = ()
+    body: Mapping[str, Any] = field(default_factory=dict)
+    errors: tuple[int, ...] = ()
+    error_content: Content = field(default_factory=dict)
+
+
+def _body(description: str, content: Content, *, required: bool = True) -> Mapping[str, Any]:
+    return {"description": description, "required": required, "content": content}
+
+
+_BINARY: Mapping[str, Any] = {"schema": {}}
+_ANYTHING: Content = {"*/*": {"schema": {}}}
+_ENTRY = {"type": "object", "description": "an entry: one JSON object a line"}
+_STATUS = {"anyOf": [{"$ref": "#/components/schemas/RpcStatus"}, {"$ref": "#/components/schemas/Error"}]}
+_TOKEN_ERROR = {
+    "allOf": [{"$ref": "#/components/schemas/Error"}],
+    "properties": {"error_description": {"type": "string"}},
+}
+_KEYS = Operation(
+    "keys", "The public keys of access tokens (RFC 7517)", (Answer("the keys", json_content("Keys")),)
+)
+
+OPERATIONS: Mapping[tuple[str, str], Operation] = {
+    ("POST", "/v1/entries"): Operation(
+        "entries",
+        "Store a batch of entries",
+        (Answer("the receipt: the entries are durable", json_content("Receipt")),),
+        ("partial", "encoding", "batch", "instance", "trace"),
+        _body("newline-delimited JSON, at most 5,000,000 bytes unpacked", {NDJSON: {"schema": _ENTRY}}),
+        (409,),
+    ),
+    ("POST", "/v1/logs"): Operation(
+        "logs",
+        "Store OpenTelemetry log records (OTLP/HTTP)",
+        (
+            Answer(
+                "what was rejected, if anything; in the form of the request",
+                {**json_content("OtlpAnswer"), PROTOBUF: _BINARY},
+            ),
+        ),
+        ("encoding", "trace"),
+        _body(
+            "an ExportLogsServiceRequest",
+            {
+                JSON: {"schema": {"type": "object"}},
+                PROTOBUF: {"schema": {"type": "string", "format": "binary"}},
+            },
+        ),
+        (409,),
+        {JSON: {"schema": _STATUS}, PROTOBUF: _BINARY},
+    ),
+    ("GET", "/v1/chains"): Operation(
+        "chains", "The caller's chains", (Answer("sizes and heads", json_content("Chains")),)
+    ),
+    ("GET", "/v1/tasks"): Operation(
+        "tasks",
+        "Tasks that the caller's entries set off, newest change first",
+        (Answer("up to 100 tasks", json_content("Tasks")),),
+        ("state",),
+    ),
+    ("GET", "/v1/tasks/{task}"): Operation(
+        "task",
+        "One task with its cause, results and lineage",
+        (Answer("the task", json_content("Task")),),
+        errors=(404,),
+    ),
+    ("GET", "/v1/services"): Operation(
+        "services",
+        "The services that are known",
+        (Answer("all of them", json_content("Services")),),
+    ),
+    ("POST", "/v1/certificate"): Operation(
+        "certificate",
+        "Renew the certificate in use, from its 60th day on",
+        (Answer("the new certificate with its chain", {CHAIN: {"schema": {"type": "string"}}}),),
+        body=_body(
+            "a certificate signing request (RFC 2986), PEM",
+            {
+                "application/pkcs10": {"schema": {"type": "string"}},
+                "text/plain": {"schema": {"type": "string"}},
+            },
+        ),
+        errors=(404, 409),
+    ),
+    ("ANY", "/v1/proxy/{upstream}/{path+}"): Operation(
+        "proxy",
+        "Pass a request on to one of the deployment's upstreams",
+        (Answer("the upstream's answer, or an error of ours", _ANYTHING, "default"),),
+        ("trace",),
+        _body("whatever the upstream takes", {"application/octet-stream": {"schema": {}}}, required=False),
+        (404,),
+        _ANYTHING,
+    ),
+    ("POST", "/v1/token"): Operation(
+        "token",
+        "An access token for an API key and a client certificate (RFC 6749, client credentials)",
+        (Answer("the token", json_content("Token")),),
+        body=_body(
+            "client id and API key are here, or in `Authorization: Basic`",
+            {FORM: {"schema": {"$ref": "#/components/schemas/TokenRequest"}}},
+        ),
+        error_content={JSON: {"schema": _TOKEN_ERROR}},
+    ),
+    ("GET", "/.well-known/jwks.json"): _KEYS,
+    ("POST", "/hooks/{source}/{hook}"): Operation(
+        "receive",
+        "Take a webhook's message in",
+        (Answer("the message is sealed, now or before", json_content("Received")),),
+        ("webhook-id", "webhook-timestamp", "webhook-signature", "trace"),
+        _body(
+            "the message, at most 1,000,000 bytes; kept byte for byte",
+            {JSON: {"schema": {}}, "text/plain": {"schema": {}}},
+        ),
+        (409,),
+    ),
+}

@@ -1,0 +1,141 @@
+"""The schemas of the OpenAPI document: JSON Schema 2020-12, as OpenAPI 3.1 has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sentinel.core.access import SCOPES, TIERS
+from sentinel.core.tasks import State
+
+HEX32 = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
+HASH = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+COUNT = {"type": "integer", "minimum": 0}
+NANOSECONDS = {"type": "integer", "minimum": 0, "description": "epoch nanoseconds"}
+TEXT = {"type": "string"}
+
+
+def _object(required: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    return {"type": "object", "required": list(required), "properties": {**required, **(optional or {})}}
+
+
+def _list(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": schema}
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+_PROBLEM = _object({"line": {"type": "integer", "minimum": 1}, "reason": TEXT})
+_SUMMARY = {
+    "id": TEXT,
+    "state": {"enum": [state.value for state in State]},
+    "recipe": TEXT,
+    "version": {"type": "integer"},
+    "rule": {"type": ["string", "null"]},
+    "created": NANOSECONDS,
+    "attempt": COUNT,
+    "step": COUNT,
+    "reason": {"type": ["string", "null"]},
+}
+
+SCHEMAS: Mapping[str, dict[str, Any]] = {
+    "Error": _object({"error": TEXT, "message": TEXT}, {"problems": _list({"type": "object"})}),
+    "Receipt": _object(
+        {"chain": TEXT, "first": COUNT, "count": COUNT, "head": HASH, "t": NANOSECONDS, "batch_id": HEX32},
+        {"rejected": COUNT, "problems": _list(_PROBLEM)},
+    ),
+    "Received": _object({"batch_id": HEX32, "head": HASH, "t": NANOSECONDS}),
+    "ChainHead": _object({"chain": TEXT, "entries": COUNT, "head": HASH}),
+    "Chains": _object({"chains": _list(_ref("ChainHead"))}),
+    "TaskSummary": _object(_SUMMARY),
+    "Tasks": _object({"tasks": _list(_ref("TaskSummary"))}),
+    "Task": _object(
+        {
+            **_SUMMARY,
+            "cause": {"type": "object"},
+            "results": {"type": "object"},
+            "lineage": _list({"type": "object"}),
+        }
+    ),
+    "Service": _object(
+        {
+            "id": TEXT,
+            "tier": {"enum": list(TIERS)},
+            "scopes": _list({"enum": list(SCOPES)}),
+            "disabled": {"type": "boolean"},
+            "lanes": COUNT,
+            "masking": TEXT,
+            "encryption": TEXT,
+            "identities": _list(TEXT),
+            "created": NANOSECONDS,
+            "keys": _list(_object({"id": TEXT, "since": COUNT, "until": COUNT})),
+        }
+    ),
+    "Services": _object({"services": _list(_ref("Service"))}),
+    "OtlpAnswer": _object(
+        {}, {"partialSuccess": _object({}, {"rejectedLogRecords": TEXT, "errorMessage": TEXT})}
+    ),
+    "RpcStatus": _object({"code": {"type": "integer"}, "message": TEXT}),
+    "Token": _object(
+        {"access_token": TEXT, "token_type": {"const": "Bearer"}, "expires_in": COUNT, "scope": TEXT}
+    ),
+    "TokenRequest": _object(
+        {"grant_type": {"const": "client_credentials"}},
+        {"client_id": TEXT, "client_secret": {**TEXT, "format": "password"}, "scope": TEXT},
+    ),
+    "Keys": _object(
+        {"keys": _list(_object({"kty": {"const": "EC"}, "crv": {"const": "P-256"}, "x": TEXT, "y": TEXT}))}
+    ),
+}
+
+
+def _parameter(
+    name: str, place: str, description: str, schema: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": place,
+        "required": place == "path",
+        "description": description,
+        "schema": schema or TEXT,
+    }
+
+
+PARAMETERS: Mapping[str, dict[str, Any]] = {
+    "task": _parameter("task", "path", "a task's id"),
+    "upstream": _parameter(
+        "upstream",
+        "path",
+        "a name of the deployment's list",
+        {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,63}$"},
+    ),
+    "path": _parameter("path", "path", "the path below the upstream's own, of any number of segments"),
+    "source": _parameter("source", "path", "the kind of sender", {"enum": ["standard-webhooks"]}),
+    "hook": _parameter(
+        "hook", "path", "the webhook's id", {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,63}$"}
+    ),
+    "partial": _parameter(
+        "partial", "query", "store the good lines of a batch with bad ones", {"type": "boolean"}
+    ),
+    "state": _parameter(
+        "state", "query", "only tasks in this state", {"enum": [state.value for state in State]}
+    ),
+    "encoding": _parameter(
+        "Content-Encoding", "header", "how the body is packed", {"enum": ["gzip", "zstd", "identity"]}
+    ),
+    "batch": _parameter(
+        "Sentinel-Batch-Id",
+        "header",
+        "names the batch, so that it is stored once",
+        {"type": "string", "maxLength": 128},
+    ),
+    "instance": _parameter("Sentinel-Instance", "header", "names the sender among the service's instances"),
+    "trace": _parameter("traceparent", "header", "W3C trace context; the ledger keeps the trace id"),
+    "webhook-id": _parameter("webhook-id", "header", "the message's id, the same each time it is sent"),
+    "webhook-timestamp": _parameter("webhook-timestamp", "header", "when it is sent, epoch seconds"),
+    "webhook-signature": _parameter(
+        "webhook-signature", "header", "`v1,` and base64, several with blanks between"
+    ),
+}

@@ -1,0 +1,183 @@
+"""`sentinel services`, `hooks` and `rotate`: what they print, and that secrets are printed once."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sentinel.bootstrap import application
+from sentinel.cli.main import run
+from sentinel.core import api_keys
+from sentinel.core.ring import Ring
+
+Ran = tuple[int, str, str]
+
+
+@pytest.fixture
+def cli(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Ran]:
+    """Run a command line on a home folder of its own; return its exit code, output and errors."""
+    for name in list(os.environ):
+        if name.startswith("SENTINEL_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("SENTINEL_HOME", str(tmp_path / "home"))
+
+    def call(*arguments: str) -> Ran:
+        code = run(arguments)
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return call
+
+
+@pytest.fixture
+def secrets(tmp_path: Path) -> Callable[[str], str]:
+    """Read a secret of the home folder."""
+    return application(str(tmp_path / "home")).door_secrets.value
+
+
+def test_add_prints_the_key_alone(cli: Callable[..., Ran], secrets: Callable[[str], str]) -> None:
+    """The key is standard output's one line, so that it can go into a file; the note is on standard error."""
+    code, out, err = cli("services", "add", "checkout")
+    key = out.strip()
+    assert code == 0
+    assert out.count("\n") == 1
+    api_keys.parse(key)
+    assert key == secrets("services.checkout")
+    assert "services.checkout" in err
+    assert key not in err
+    for command in (("services", "ls"), ("services", "show", "checkout"), ("services", "ls", "--json")):
+        code, out, err = cli(*command)
+        assert code == 0
+        assert "checkout" in out
+        assert api_keys.parse(key)[1] not in out + err
+
+
+def test_add_as_json(cli: Callable[..., Ran], secrets: Callable[[str], str]) -> None:
+    """With `--json` the key, its service and its secret's name are one object, for ids in any script too."""
+    code, out, err = cli("services", "add", "決済", "--json")
+    told = json.loads(out)
+    assert (code, err) == (0, "")
+    assert told == {
+        "service": "決済",
+        "secret": "services.=5rG65riI",
+        "api_key": secrets("services.=5rG65riI"),
+    }
+
+
+def test_the_life_of_a_service(cli: Callable[..., Ran]) -> None:
+    """Added with its rights, changed, disabled and enabled; each command tells what is so then."""
+    mesh = "spiffe://mesh.example/ns/shop/sa/checkout"
+    added = ("--tier", "trial", "--scope", "ingest", "--scope", "admin", "--lanes", "3", "--identity", mesh)
+    assert cli("services", "add", "checkout", *added)[0] == 0
+
+    def told(*command: str) -> Any:
+        code, out, _ = cli("services", *command, "--json")
+        assert code == 0
+        return json.loads(out)
+
+    shown = told("show", "checkout")
+    assert (shown["tier"], shown["scopes"], shown["lanes"]) == ("trial", ["ingest", "admin"], 3)
+    assert (shown["identities"], shown["disabled"], len(shown["keys"])) == ([mesh], False, 1)
+    assert "usage" not in shown
+    changed = told("change", "checkout", "--tier", "high", "--no-identities")
+    assert changed == shown | {"tier": "high", "identities": []}
+    assert told("change", "checkout", "--scope", "ingest", "--lanes", "0")["scopes"] == ["ingest"]
+    assert told("disable", "checkout")["disabled"]
+    assert told("ls")[0]["disabled"]
+    assert "disabled" in cli("services", "ls")[1]
+    assert not told("enable", "checkout")["disabled"]
+    for wrong in (("--tier", "gold"), ("--scope", "root"), ("--no-identities", "--identity", mesh)):
+        assert cli("services", "change", "checkout", *wrong)[0] == 2
+    assert cli("services", "change", "checkout", "--lanes", "65")[0] == 1
+    assert cli("services", "add", "checkout")[0] == 1
+    assert cli("services", "show", "nope")[0] == 1
+
+
+@pytest.mark.parametrize("command", [("services", "rotate", "checkout"), ("rotate", "services", "checkout")])
+def test_rotate_an_api_key(
+    cli: Callable[..., Ran], secrets: Callable[[str], str], command: tuple[str, ...]
+) -> None:
+    """A new key is printed, and the old one has an end: in a day, or now."""
+    old = cli("services", "add", "checkout")[1].strip()
+    code, out, _ = cli(*command)
+    assert code == 0
+    assert out.strip() == secrets("services.checkout") != old
+    keys = json.loads(cli("services", "show", "checkout", "--json")[1])["keys"]
+    ends = {key["id"]: key["until"] - key["since"] for key in keys if key["until"]}
+    assert set(ends) == {api_keys.parse(old)[0]}
+    assert 86_400 <= ends[api_keys.parse(old)[0]] <= 86_500
+    assert cli(*command, "--at-once")[0] == 0
+    keys = json.loads(cli("services", "show", "checkout", "--json")[1])["keys"]
+    assert sorted(bool(key["until"]) for key in keys) == [False, True, True]
+    assert max(key["until"] - key["since"] for key in keys) < 100
+    assert cli(*command[:-1], "nope")[0] == 1
+
+
+def test_the_life_of_a_webhook(cli: Callable[..., Ran], secrets: Callable[[str], str]) -> None:
+    """Its secret is printed once, and again a new one when it rotates; the old one counts on."""
+    cli("services", "add", "checkout")
+    code, out, err = cli("hooks", "add", "alerts", "--service", "checkout", "--source", "standard-webhooks")
+    first = out.strip()
+    assert code == 0
+    assert first.startswith("whsec_")
+    assert "/hooks/standard-webhooks/alerts" in err
+    assert first not in err
+    for rotate in (("hooks", "rotate", "alerts"), ("rotate", "hooks", "alerts")):
+        code, out, _ = cli(*rotate)
+        assert code == 0
+        values = [key.value for key in Ring.decode(secrets("hooks.alerts")).keys]
+        assert values[0] == first
+        assert values[-1] == out.strip() != first
+    code, out, _ = cli("hooks", "rotate", "alerts", "--at-once", "--json")
+    assert [key.value for key in Ring.decode(secrets("hooks.alerts")).accepted(2**40)] == [
+        json.loads(out)["secret"]
+    ]
+    assert json.loads(cli("hooks", "disable", "alerts", "--json")[1])["disabled"]
+    shown = {"id": "alerts", "service": "checkout", "source": "standard-webhooks", "disabled": True}
+    assert json.loads(cli("hooks", "ls", "--json")[1]) == [shown]
+    assert cli("hooks", "enable", "alerts")[1] == "alerts is enabled\n"
+    assert "alerts" in cli("hooks", "ls")[1]
+    assert cli("hooks", "add", "b", "--service", "nope", "--source", "standard-webhooks")[0] == 1
+    assert cli("hooks", "add", "b", "--service", "checkout", "--source", "nope")[0] == 2
+    assert cli("hooks", "rotate", "nope")[0] == 1
+
+
+def test_the_secret_of_a_source_comes_by_standard_input(
+    cli: Callable[..., Ran], secrets: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No secret is ever an argument, which a shell would remember; one that was given is not printed."""
+    cli("services", "add", "checkout")
+    monkeypatch.setattr("sys.stdin", io.StringIO("chosen-elsewhere\n"))
+    command = (
+        "hooks",
+        "add",
+        "alerts",
+        "--service",
+        "checkout",
+        "--source",
+        "standard-webhooks",
+        "--secret-stdin",
+    )
+    code, out, err = cli(*command)
+    assert code == 0
+    assert "chosen" not in out + err
+    assert Ring.decode(secrets("hooks.alerts")).keys[0].value == "chosen-elsewhere"
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    assert cli(*command)[0] == 2
+
+
+def test_rotate_the_signing_keys(cli: Callable[..., Ran], secrets: Callable[[str], str]) -> None:
+    """The first call makes the first key, the next ones add one each."""
+    for count in (1, 2, 3):
+        code, out, _ = cli("rotate", "signing-keys")
+        assert code == 0
+        assert len(Ring.decode(secrets("signing-keys")).keys) == count
+        assert "PRIVATE" not in out
