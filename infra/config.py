@@ -61,7 +61,9 @@ class Deployment:
         "", "ARN of a public certificate that proves the domain's ownership, where the other is imported"
     )
     trust_store_version: str = _option("", "version of the trust store to begin with; empty: the newest")
-    tls_policy: str = _option("TLS_1_2", "TLS policy of the domain with mutual TLS, where AWS takes TLS_1_2 only")
+    tls_policy: str = _option(
+        "TLS_1_2", "TLS policy of the domain with mutual TLS, where AWS takes TLS_1_2 only"
+    )
     default_endpoint: bool = _option(
         False, "whether the service API has an address without mutual TLS, for what stands behind a proxy"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -15,16 +16,17 @@ from tests.valkey import Valkey
 
 
 @pytest.fixture
-def user(server: Valkey, client: redis.Redis) -> Iterator[redis.Redis]:
+def user(server: Valkey, client: redis.Redis) -> Iterator[Any]:
     """Log in as a user with the rights of the cache's user; here by a password."""
-    client.execute_command("ACL", "SETUSER", "sentinel-dev", "reset", ">word", *ACCESS.split())
+    root: Any = client
+    root.execute_command("ACL", "SETUSER", "sentinel-dev", "reset", ">word", *ACCESS.split())
     made = redis.Redis.from_url(server.url, username="sentinel-dev", password="word")
     yield made
     made.close()
-    client.execute_command("ACL", "DELUSER", "sentinel-dev")
+    root.execute_command("ACL", "DELUSER", "sentinel-dev")
 
 
-def test_the_user_may_do_what_functions_do(user: redis.Redis) -> None:
+def test_the_user_may_do_what_functions_do(user: Any) -> None:
     """The queue's calls and the limits' script work with the rights that are deployed."""
     queue = RedisQueue(user)
     queue.add("siem", ["task"])
@@ -52,7 +54,7 @@ def test_the_user_may_do_what_functions_do(user: redis.Redis) -> None:
     ],
     ids=lambda each: " ".join(map(str, each))[:24].replace("\n", " "),
 )
-def test_the_user_may_do_nothing_else(user: redis.Redis, command: tuple[object, ...]) -> None:
+def test_the_user_may_do_nothing_else(user: Any, command: tuple[object, ...]) -> None:
     """Other keys, other commands and both from within a script are refused by the server."""
     with pytest.raises(redis.exceptions.ResponseError, match=r"(?i)permission|NOPERM|ACL"):
         user.execute_command(*command)
