@@ -1,4 +1,4 @@
-"""The gateway under a flood, over real sockets: a quiet service is answered, the flood waits behind itself."""
+"""The gateway under a flood, over real sockets: others are answered, the flood waits behind itself."""
 
 from __future__ import annotations
 
