@@ -13,8 +13,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 from sentinel.core import certificates
 from sentinel.core.certificates import CLOCK_SKEW, check, read, thumbprint, thumbprints
 from sentinel.core.ecdsa_forms import twins
-from sentinel.core.spiffe import domain_of, of_service, service_of
 from sentinel.core.pem import MAX_PEM
+from sentinel.core.spiffe import domain_of, of_service, service_of
 from sentinel.errors import Malformed, Unauthenticated
 from tests import pki
 from tests.pki import DAY, NOW, SPIFFE, Ca, changed, names, pem, uri, usage
