@@ -147,7 +147,7 @@ def test_every_other_route_takes_one_request(app: App, send: Send, route: tuple[
     method, path = route
     while send("GET", "/v1/chains").status == 200:
         pass
-    answer = send("POST" if method == "ANY" else method, path, params={"task": "0" * 32})
+    answer = send(method, path, params={"task": "0" * 32})
     assert answer.status == 429
     assert int(answer.headers["Retry-After"]) >= 1
 
