@@ -215,7 +215,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         kinds = Counter(str(each["kind"]) for each in desk.push(app))
         say("pushed", ", ".join(f"{count} {kind} files" for kind, count in kinds.items()))
-        with tree, _tended(tree), _shipped(tree, options.home) as handler:
+        with tree, _tended(tree), _shipped(tree, options) as handler:
             narrator = Narrator(options.home, say)
             return story(Run(options, app, tree, desk, narrator, handler, began, []))
     finally:
@@ -225,7 +225,8 @@ def run(options: argparse.Namespace) -> int:
 def _port(wanted: int | None) -> int:
     if wanted is None:
         try:
-            listen(8787).close()
+            for port in (8787, 8788):
+                listen(port).close()
         except Unavailable:
             return 0
     return 8787 if wanted is None else wanted
@@ -246,9 +247,10 @@ def _leave_on_signals(tree: Supervisor) -> None:
 
 
 @contextmanager
-def _shipped(tree: Supervisor, home: Path) -> Iterator[SentinelHandler]:
+def _shipped(tree: Supervisor, options: argparse.Namespace) -> Iterator[SentinelHandler]:
     """Ship the shop's log records to the gateway, and no longer than the block."""
-    handler = SentinelHandler(tree.url, "checkout", issued(home, tree, "checkout"))
+    quiet = options.input and options.once  # nobody visits the shop
+    handler = SentinelHandler(tree.url, "checkout", None if quiet else issued(options.home, tree, "checkout"))
     logger = logging.getLogger("checkout")
     logger.setLevel("INFO")
     logger.propagate = False

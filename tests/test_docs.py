@@ -40,7 +40,7 @@ def test_no_setting_is_documented_that_is_not_there() -> None:
     assert named == {each.name.upper() for each in fields(Settings)}
 
 
-@pytest.mark.parametrize("route", (*ROUTES, *HOOK_ROUTES), ids=lambda each: f"{each.method} {each.path}")
+@pytest.mark.parametrize("route", [*ROUTES, *HOOK_ROUTES], ids=lambda each: f"{each.method} {each.path}")
 def test_routes_are_documented_and_answered(route: object) -> None:
     """Every route is in docs/wire.md, has an endpoint and a function."""
     method, path, function = route.method, route.path, route.function  # type: ignore[attr-defined]

@@ -191,7 +191,7 @@ def start(stack: ExitStack, folder: Path) -> Deployment:
     }
     push(home, folder / "rules", marked=RULE, reach=RECIPE % inside.port)
     stderr = stack.enter_context(log.open("wb"))
-    tree = stack.enter_context(up(home, secure=True, settings=settings, stderr=stderr))
+    tree = stack.enter_context(up(home, insecure=False, settings=settings, stderr=stderr))
     app = application(str(home))
     ring = Ring.decode(app.door_secrets.value(app.settings.signing_secret))
     made = Deployment(tree, app, folder, log, upstream, inside, forge_of(app), ring)

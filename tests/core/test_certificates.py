@@ -13,8 +13,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 from sentinel.core import certificates
 from sentinel.core.certificates import CLOCK_SKEW, check, read, thumbprint, thumbprints
 from sentinel.core.ecdsa_forms import twins
+from sentinel.core.pem import MAX_PEM
 from sentinel.core.spiffe import domain_of, of_service, service_of
-from sentinel.core.x509_bounds import MAX_PEM
 from sentinel.errors import Malformed, Unauthenticated
 from tests import pki
 from tests.pki import DAY, NOW, SPIFFE, Ca, changed, names, pem, uri, usage
@@ -396,6 +396,19 @@ def test_certificates_of_our_own_ca_have_one_form() -> None:
     forms = [pki.der(made), *twins(made, pki.der(made))]
     taken = [each for each in forms if _counts(each, own)]
     assert len(taken) == 1
+
+
+def test_unused_bits_of_a_signature_are_refused() -> None:
+    """They would give a certificate a second thumbprint: verifying looks at whole bytes."""
+    made = ca.leaf()
+    while made.signature[-1] & 1:
+        made = ca.leaf()
+    data = bytearray(pki.der(made))
+    assert _counts(bytes(data))
+    data[-len(made.signature) - 1] = 1
+    found = x509.load_der_x509_certificate(bytes(data))
+    found.verify_directly_issued_by(ca.certificate)
+    refused(pki.as_pem(bytes(data)), "whole bytes")
 
 
 def test_twins_of_long_certificates_are_der() -> None:

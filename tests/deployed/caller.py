@@ -1,22 +1,19 @@
-"""A service that calls the deployed API: its key pair, its certificate and its API key, as a client has them."""
+"""Who calls the deployed APIs: a service with its certificate, API key and token; a sender of webhooks."""
 
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 import re
+import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 from urllib.parse import urlencode
-
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
 
 from tests.deployed.emulator import must_be_loopback
 
@@ -89,8 +86,32 @@ class Caller:
             sent["x-api-key"] = self.usage
         return call(method, self.url + path, sent, body)
 
+    def curl(self) -> str:
+        """Return the configuration with which curl calls as this caller does."""
+        headers = {**self._certificate(), "Authorization": f"Bearer {self.access_token}"}
+        return "".join(
+            f'header = "{name}: {value}"\n' for name, value in {**headers, "x-api-key": self.usage}.items()
+        )
+
     def _certificate(self) -> dict[str, str]:
         return {"Client-Cert": client_cert(self.pem)} if self.pem else {}
+
+
+@dataclass(frozen=True)
+class Hook:
+    """A system that sends webhooks as Standard Webhooks has it; `key` is what it signs with."""
+
+    url: str
+    key: bytes = field(repr=False)
+
+    def send(self, body: bytes, secret: bytes | None = b"") -> Answer:
+        """Send one message, signed with `secret` (b"": its own; None: not at all)."""
+        number, at = uuid.uuid4().hex, str(int(time.time()))
+        headers = {"Content-Type": "application/json", "webhook-id": number, "webhook-timestamp": at}
+        if secret is not None:
+            signed = hmac.digest(secret or self.key, f"{number}.{at}.".encode() + body, "sha256")
+            headers["webhook-signature"] = f"v1,{base64.b64encode(signed).decode()}"
+        return call("POST", self.url, headers, body)
 
 
 def client_cert(pem: str) -> str:
@@ -114,11 +135,3 @@ def call(method: str, url: str, headers: Mapping[str, str], body: bytes | None) 
 
 def _answer(status: int, headers: Any, body: bytes) -> Answer:
     return Answer(status, {name.lower(): value for name, value in headers}, body)
-
-
-def signing_request(service: str) -> tuple[ec.EllipticCurvePrivateKey, bytes]:
-    """Return a new private key and the PEM of a request to certify it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, service)])
-    request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
-    return key, request.public_bytes(Encoding.PEM)

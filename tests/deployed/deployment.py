@@ -55,6 +55,11 @@ class Deployment:
         """Where the paths of the service API begin: the printed address of execute-api has no way here."""
         return f"{self.emulator.endpoint}/restapis/{self.outputs['ServiceApi']}/live/_user_request_"
 
+    @property
+    def hooks_url(self) -> str:
+        """Where the paths of the webhook API begin."""
+        return f"{self.emulator.endpoint}/restapis/{self.outputs['WebhookApi']}/live/_user_request_"
+
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
         """Note how long a block takes."""
@@ -133,6 +138,7 @@ def _options(port: int) -> dict[str, object]:
         "rotation": False,
         "default_endpoint": True,
         "client_certificate_header": CERTIFICATE_HEADER,
+        "authorizer_cache_seconds": 5,
         "redis_url": f"redis://127.0.0.1:{port}",
         "redis_secret": REDIS_SECRET,
         "http_hosts": "127.0.0.1",

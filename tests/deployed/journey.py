@@ -21,10 +21,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from sentinel.local.key_pair import KeyPair
 from tests.deployed import seeding
-from tests.deployed.caller import Caller
+from tests.deployed.caller import Answer, Caller, Hook
 from tests.deployed.deployment import Deployment, deploy, lines_of
 from tests.deployed.emulator import EmulatorFailed, NotLoopback, Say
+from tests.deployed.refusals import ATTEMPTS
+from tests.deployed.seeding import CommandFailed
 from tests.deployed.stacks import StackFailed
 
 PATIENCE = 30.0
@@ -38,36 +41,56 @@ class Wrong(AssertionError):
 
 @dataclass
 class Journey:
-    """One way through a deployment. `task` is the id of the task that it set off, `head` the chain's head."""
+    """One way through a deployment. `task` is the id of the task that was set off, `answers` the refusals."""
 
     deployed: Deployment
     say: Say
     service: Caller = field(init=False)
     other: Caller = field(init=False)
+    lost: Caller = field(init=False)
+    hook: Hook = field(init=False)
     receipt: dict[str, Any] = field(default_factory=dict)
     task: str = ""
+    lineage: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    answers: dict[str, Answer] = field(default_factory=dict)
+
+    def all(self) -> None:
+        """Go the whole way."""
+        for phase, act in {
+            "operator": self.prepare,
+            "token": self.tokens,
+            "ingest": self.ingest,
+            "delivery": self.delivery,
+            "task": self.settled,
+            "webhook": self.webhook,
+            "rotation": self.rotate,
+            "verify": self.verify,
+            "refusals": self.refuse,
+            "revocation": self.revoked,
+        }.items():
+            with self.deployed.timed(phase):
+                act()
 
     def prepare(self) -> None:
         """Do what an operator does before the first request."""
-        with self.deployed.timed("operator"):
-            seeding.open_doors(self.deployed, self.say)
-            seeding.push(self.deployed, self.say)
-            self.service = seeding.add(self.deployed, "checkout", ("ingest", "tasks:read"), self.say)
-            self.other = seeding.add(self.deployed, "payments", ("tasks:read",), self.say)
+        seeding.open_doors(self.deployed, self.say)
+        seeding.push(self.deployed, self.say)
+        self.service = seeding.add(self.deployed, "checkout", ("ingest", "tasks:read"), self.say)
+        self.other = seeding.add(self.deployed, "payments", ("tasks:read",), self.say)
+        self.hook = seeding.add_hook(self.deployed, "checkout", self.say)
 
-    def go(self) -> None:
-        """Token, ingest, rule, task, worker, delivery, verify."""
-        with self.deployed.timed("token"):
-            self.service = self.service.with_token()
-        self.say("token", f"{self.service.service} got one for its certificate and API key")
-        with self.deployed.timed("ingest"):
-            self.ingest()
-        with self.deployed.timed("delivery"):
-            self.delivery()
-        with self.deployed.timed("task"):
-            self.settled()
-        with self.deployed.timed("verify"):
-            self.verify()
+    def tokens(self) -> None:
+        """Get tokens, and lose the key of a certificate that was good: doors hear of it while all goes on."""
+        self.service = self.service.with_token()
+        self.other = self.other.with_token()
+        self.say("token", "for both services, for certificate and API key")
+        path = seeding.certificate(self.deployed, "checkout", "lost")
+        self.lost = self.service.using(pem=path.read_text()).with_token()
+        if self.lost.call("GET", "/v1/chains").status != 200:
+            raise Wrong("a second certificate of a service is not as good as the first")
+        seeding.revoke(self.deployed, path)
+        self.say("revoked", "one more certificate of checkout, which was good until now")
 
     def ingest(self) -> None:
         """Send the entries that set the rule off."""
@@ -90,8 +113,8 @@ class Journey:
     def settled(self) -> None:
         """Wait until the service sees its task as succeeded."""
         until(lambda: self.shown()["state"] == "succeeded", "the task did not succeed")
-        lineage = [each["event"] for each in self.shown()["lineage"]]
-        self.say("task", f"{self.task}  {', '.join(lineage)}")
+        self.lineage = [each["event"] for each in self.shown()["lineage"]]
+        self.say("task", f"{self.task}  {', '.join(self.lineage)}")
 
     def shown(self) -> dict[str, Any]:
         """Return the task as the API shows it to its service."""
@@ -101,12 +124,51 @@ class Journey:
         found: dict[str, Any] = answer.json()
         return found
 
+    def webhook(self) -> None:
+        """Send a signed message to the webhook API: one more entry of the service's chain."""
+        answer = self.hook.send(b'{"type": "deploy.done"}')
+        if answer.status >= 300:
+            raise Wrong(f"the webhook was answered {answer.status}: {answer.body!r}")
+        self.say("webhook", "a signed message is stored")
+
+    def rotate(self) -> None:
+        """Rotate the API key by the deployed function: both keys count, and the signing keys after them."""
+        self.keys = [self.service.api_key, seeding.new_api_key(self.deployed, "checkout")]
+        if [self.service.using(api_key=key).token().status for key in self.keys] != [200, 200]:
+            raise Wrong("old and new API key do not both count")
+        seeding.rotate(self.deployed, "signing-keys")
+        known = self.service.call("GET", "/.well-known/jwks.json").json()["keys"]
+        self.say("rotated", f"the API key, and the signing keys, of which {len(known)} are published")
+
     def verify(self) -> None:
         """Verify the chain in the emulated ledger, from its first entry."""
-        done = self.deployed.sentinel("verify", "--json")
-        if done.returncode or self.receipt["head"] not in done.stdout:
-            raise Wrong(f"sentinel verify: {done.stdout}{done.stderr}")
-        self.say("verified", f"{self.receipt['chain']}  head {self.receipt['head'][:12]}")
+        self.verified = seeding.command(self.deployed, "verify")
+        self.say(
+            "verified", ", ".join(f"{each['chain']}  {each['entries']} entries" for each in self.verified)
+        )
+
+    def refuse(self) -> None:
+        """Try what must not work."""
+        for attempt in ATTEMPTS:
+            answer = self.answers[attempt.name] = attempt.make(self)
+            self.say("refused", f"{attempt.name}: {answer.status}")
+            if answer.status != attempt.status:
+                raise Wrong(f"{attempt.name}: {answer.status} instead of {attempt.status}: {answer.body!r}")
+
+    def renew(self) -> Answer:
+        """Ask for a new certificate with the one in use, as a client does from day 60 on."""
+        request = KeyPair(self.deployed.folder / "next").begin()
+        kind = {"Content-Type": "application/x-pem-file"}
+        return self.service.call("POST", "/v1/certificate", request, kind)
+
+    def revoked(self) -> None:
+        """Wait until the doors have heard of the revocation: cache of the gateway, then of the function."""
+        until(
+            lambda: self.lost.call("GET", "/v1/chains").status == 401, "the revoked certificate still counts"
+        )
+        self.answers["a revoked certificate"] = self.lost.call("GET", "/v1/chains")
+        self.answers["a token for a revoked certificate"] = self.lost.token()
+        self.say("refused", "a revoked certificate, and its token")
 
 
 def until(holds: Callable[[], bool], otherwise: str, seconds: float = PATIENCE) -> None:
@@ -134,9 +196,8 @@ def run(keep: bool) -> int:
     with deploy(say) as deployed:
         journey = Journey(deployed, say)
         try:
-            journey.prepare()
-            journey.go()
-        except (Wrong, subprocess.TimeoutExpired):
+            journey.all()
+        except (CommandFailed, Wrong, subprocess.TimeoutExpired):
             sys.stderr.write(f"\nthe end of the emulator's log:\n{deployed.emulator.log()[-4000:]}\n")
             raise
         if keep:
@@ -176,7 +237,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return run(options.keep)
-    except (EmulatorFailed, NotLoopback, StackFailed, Wrong) as error:
+    except (CommandFailed, EmulatorFailed, NotLoopback, StackFailed, Wrong) as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1
     except KeyboardInterrupt:

@@ -6,11 +6,13 @@ the function that rotates, it is called here in the same four steps, which the e
 
 from __future__ import annotations
 
+import base64
 import json
 import uuid
+from pathlib import Path
 from typing import Any
 
-from tests.deployed.caller import Caller
+from tests.deployed.caller import Caller, Hook
 from tests.deployed.deployment import DOOR_SECRETS, HEC_SECRET, Deployment
 from tests.deployed.emulator import ROOT, Say
 
@@ -58,10 +60,36 @@ def add(deployed: Deployment, service: str, scopes: tuple[str, ...], say: Say) -
     """Add a service and have a certificate issued for it; return it as a caller."""
     asked = [part for scope in scopes for part in ("--scope", scope)]
     key = command(deployed, "services", "add", service, *asked)["api_key"]
-    issued = command(deployed, "certs", "issue", service, "--out", str(deployed.folder / service))
-    say("service", f"{issued['spiffe']} with an API key, may {', '.join(scopes)}")
-    pem = (deployed.folder / service / "certificate.pem").read_text()
+    pem = certificate(deployed, service, service).read_text()
+    say("service", f"{service}, with an API key and a certificate, may {', '.join(scopes)}")
     return Caller(deployed.url, service, pem, key, usage_key(deployed, service))
+
+
+def certificate(deployed: Deployment, service: str, folder: str) -> Path:
+    """Have one more certificate issued for a service; return the file."""
+    command(deployed, "certs", "issue", service, "--out", str(deployed.folder / folder))
+    return deployed.folder / folder / "certificate.pem"
+
+
+def revoke(deployed: Deployment, path: Path) -> None:
+    """Revoke a certificate."""
+    command(deployed, "certs", "revoke", str(path), "--reason", "its key was lost")
+
+
+def add_hook(deployed: Deployment, service: str, say: Say) -> Hook:
+    """Add a webhook of a service; return its sender."""
+    told = command(deployed, "hooks", "add", "deploys", "--service", service, "--source", "standard-webhooks")
+    say("webhook", f"/hooks/standard-webhooks/deploys, for {service}")
+    key = base64.b64decode(told["secret"].removeprefix("whsec_"))
+    return Hook(f"{deployed.hooks_url}/hooks/standard-webhooks/deploys", key)
+
+
+def new_api_key(deployed: Deployment, service: str) -> str:
+    """Rotate a service's API key as Secrets Manager does; return the new one."""
+    name = f"services.{service}"
+    rotate(deployed, name)
+    found = deployed.emulator.client("secretsmanager").get_secret_value(SecretId=DOOR_SECRETS + name)
+    return str(found["SecretString"])
 
 
 def usage_key(deployed: Deployment, service: str) -> str:
@@ -82,5 +110,7 @@ def rotate(deployed: Deployment, name: str) -> None:
     """Rotate one of the doors' secrets as Secrets Manager does: a version of its own, then the four steps."""
     client, token = deployed.emulator.client("secretsmanager"), str(uuid.uuid4())
     arn = client.describe_secret(SecretId=DOOR_SECRETS + name)["ARN"]
+    # A version without a value, as Secrets Manager begins; the function is what gives it one.
+    client.put_secret_value(SecretId=arn, ClientRequestToken=token, VersionStages=["AWSPENDING"])
     for step in STEPS:
         deployed.invoke("rotate", {"Step": step, "SecretId": arn, "ClientRequestToken": token})

@@ -22,7 +22,7 @@ from sentinel.core.access import Issued, Service, decode, encode
 from sentinel.core.certificates import ClientCertificate, read
 from sentinel.errors import Forbidden, Malformed, Missing
 from sentinel.local import certificates
-from sentinel.local.certificates import enrol, ensure_ca, server_certificate
+from sentinel.local.certificates import enrol, server_certificate
 from sentinel.local.key_pair import KeyPair
 from sentinel.ports_doors import Record
 from sentinel.settings import Settings
@@ -369,7 +369,6 @@ def test_every_certificate_has_its_record(app: App) -> None:
     record = app.registry.get(Issued.KIND, made.thumbprint)
     assert record is not None
     assert decode(Issued, made.thumbprint, record.body).serial == made.serial
-    assert ensure_ca(app) == ensure_ca(app)
 
 
 def _later(monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:

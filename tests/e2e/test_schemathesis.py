@@ -68,7 +68,7 @@ class Signed(requests.auth.AuthBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Replace what was made up by what proves."""
-        body = request.body or b""
+        body: Any = request.body or b""
         raw = body if isinstance(body, bytes) else body.encode()
         request.headers.update(sign(raw, self.secret, name=uuid.uuid4().hex, at=int(time.time())))
         return request

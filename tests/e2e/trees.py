@@ -118,9 +118,10 @@ def _runs(pid: int) -> bool:
 def up(
     home: Path,
     *arguments: str,
-    secure: bool = False,
+    insecure: bool = True,
     settings: Mapping[str, str] | None = None,
     stderr: IO[bytes] | None = None,
+    **more: str,
 ) -> Iterator[Tree]:
     """Run `sentinel up` on free ports; whatever is left of it at the end is killed.
 
@@ -128,13 +129,13 @@ def up(
     the whole tree logs.
     """
     command = [sys.executable, "-m", "sentinel.cli.main", "up", "--json", "--port", "0", "--home", str(home)]
-    if not secure:
+    if insecure:
         command.append("--insecure")
     with subprocess.Popen(
         [*command, *arguments],
         stdout=subprocess.PIPE,
         stderr=stderr,
-        env=environment(**(settings or {})),
+        env=environment(**(settings or {}), **more),
         cwd=ROOT,
     ) as process:
         assert process.stdout is not None

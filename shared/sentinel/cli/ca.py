@@ -80,7 +80,8 @@ def publish(home: Path, as_json: bool) -> int:
     from sentinel.local.certificates import ensure_ca
 
     app = application(home, fresh=True)
-    version = ensure_ca(app)
+    ensure_ca(app)
+    version = app.trust_store.publish(app.authority.published())
     roots = app.authority.roots()
     if as_json:
         emit({"version": version, "roots": [each.id for each in roots]})

@@ -24,12 +24,16 @@ def hooks() -> None:
 @hooks.command()
 @click.argument("hook")
 @click.option("--service", required=True, help="Whose chains its entries go to.")
-@click.option("--source", required=True, help="What sends it; docs/webhooks.md lists them.")
+@click.option("--source", required=True, help="What kind of sender it is, such as standard-webhooks.")
 @click.option("--secret-stdin", is_flag=True, help="Take the source's own secret from standard input.")
 @home_option
 @json_option
 def add(hook: str, service: str, source: str, secret_stdin: bool, home: Path, as_json: bool) -> int:
     """Add the webhook HOOK at /hooks/SOURCE/HOOK and print its secret, this once."""
+    from sentinel.webhooks import SOURCES
+
+    if source not in SOURCES:
+        raise click.UsageError(f"--source is one of {', '.join(SOURCES)}")
     secret = sys.stdin.read().strip() if secret_stdin else ""
     if secret_stdin and not secret:
         raise click.UsageError("--secret-stdin: there is nothing on standard input")

@@ -32,9 +32,18 @@ def twins(certificate: x509.Certificate, der: bytes) -> list[bytes]:
     r, s = decode_dss_signature(certificate.signature)
     signed = certificate.tbs_certificate_bytes
     start = der.index(signed) + len(signed)
-    algorithm = der[start : -len(_tlv(0x03, b"\0" + certificate.signature))]
+    algorithm = der[start : -len(bit_string(certificate.signature))]
     found = (encode_dss_signature(r, order - s) for order in (P256, P384) if 0 < s < order)
-    return [_tlv(0x30, signed + algorithm + _tlv(0x03, b"\0" + each)) for each in found]
+    return [_tlv(0x30, signed + algorithm + bit_string(each)) for each in found]
+
+
+def bit_string(signature: bytes) -> bytes:
+    """Write a signature as a certificate ends with it: a BIT STRING without unused bits.
+
+    >>> bit_string(b"abc").hex()
+    '030400616263'
+    """
+    return _tlv(0x03, b"\0" + signature)
 
 
 def _tlv(tag: int, value: bytes) -> bytes:

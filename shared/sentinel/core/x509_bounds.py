@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import SignatureAlgorithmOID
 
+from sentinel.core.ecdsa_forms import bit_string
 from sentinel.core.pem import MAX_DER
 from sentinel.errors import Malformed, Rejected
 
@@ -77,6 +78,9 @@ def load(der: bytes) -> x509.Certificate:
         if not 0 < found.serial_number.bit_length() <= MAX_SERIAL_BITS or found.serial_number < 0:
             raise Malformed("the certificate's serial number is not a positive one of 20 bytes at most")
         check_signature_algorithm(found)
+        if not der.endswith(bit_string(found.signature)):
+            # Unused bits at its end change the certificate's thumbprint, and nothing that is verified.
+            raise Malformed("the certificate's signature is not written in whole bytes")
         check_key(found.public_key())
         for name in (found.subject, found.issuer):
             check_name(name)

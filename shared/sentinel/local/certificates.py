@@ -19,17 +19,20 @@ if TYPE_CHECKING:
     from sentinel.bootstrap import App
 
 
-def ensure_ca(app: App) -> str:
-    """Make the CA where there is none, and publish its roots; return the trust store's version.
+def ensure_ca(app: App) -> None:
+    """Make the CA where there is none, and publish its root; on one machine see that roots are published.
 
     Raises `Malformed` for a deployment in AWS whose settings name no KMS key.
     """
+    made = False
     try:
         app.authority.signing()
     except Missing:
         with contextlib.suppress(Conflict):  # another process made it in the meantime
             app.authority.create_root(new_key(app))
-    return app.trust_store.publish(app.authority.published())
+        made = True
+    if made or app.local:  # in AWS who issues a certificate need not be somebody who may change domains
+        app.trust_store.publish(app.authority.published())
 
 
 def new_key(app: App) -> str:

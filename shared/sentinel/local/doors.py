@@ -6,6 +6,7 @@ itself, which strangers talk to, never needs the CA's key.
 
 from __future__ import annotations
 
+import functools
 import http.client
 from collections.abc import Callable
 from contextlib import closing
@@ -45,9 +46,15 @@ def server_roots(home: Path) -> Path:
 
 def prepare(settings: Settings) -> None:
     """Make what is missing: the CA, what is trusted, the server's certificate, the keys of tokens."""
+    _make(_app(settings))
+
+
+@functools.cache
+def _app(settings: Settings) -> App:
+    """Return the application that looks after a home: one a process, since it holds stores open."""
     from sentinel.bootstrap import App
 
-    _make(App(settings))
+    return App(settings)
 
 
 def _make(app: App) -> None:
@@ -71,11 +78,10 @@ def _write_server_roots(app: App) -> None:
 
 def tend(settings: Settings, tell: Callable[[str], None]) -> None:
     """Renew and rotate what is old; what goes wrong is told, and tried again the next time."""
-    from sentinel.bootstrap import App
     from sentinel.local import clients
 
     try:
-        app = App(settings)
+        app = _app(settings)
         _make(app)
         for name in app.rotation.upkeep():
             tell(f"{name} was rotated")

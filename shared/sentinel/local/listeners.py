@@ -190,6 +190,7 @@ class Front:
         """Take no new connections, and finish the requests that have begun, for `grace` seconds at most."""
         if self._site is not None:
             await self._site.stop()
+        self.listener.close()
         await self.gateway.finish(grace)
         if self._runner is not None:
             await self._runner.cleanup()

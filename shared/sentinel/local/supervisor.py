@@ -89,6 +89,7 @@ class Supervisor:
     _listeners: list[socket.socket] = field(default_factory=list)
     _hurried: bool = False
     _look_at_doors: float = 0.0
+    _told: set[str] = field(default_factory=set)
 
     @property
     def home(self) -> Path:
@@ -197,7 +198,13 @@ class Supervisor:
             self.tend()
             if not self.insecure and time.monotonic() >= self._look_at_doors:
                 self._look_at_doors = time.monotonic() + doors.LOOK_SECONDS
-                doors.tend(self.settings, self.tell)
+                doors.tend(self.settings, self._tell_once)
+
+    def _tell_once(self, line: str) -> None:
+        """Tell what may stay as it is for long, and is looked at every minute."""
+        if line not in self._told:
+            self._told.add(line)
+            self.tell(line)
 
     def tend(self) -> None:
         """Look after the children once: start again what died, after a pause that grows."""

@@ -50,6 +50,7 @@ class Roots:
         self._domain = check_domain(trust_domain)
         self._clock = clock
         self._nonce = nonce
+        self._keys: dict[str, SignerKey] = {}
 
     def roots(self) -> list[Root]:
         """Return the roots in force, our own and others', the oldest first."""
@@ -141,8 +142,11 @@ class Roots:
         return int(self._clock())
 
     def _issuer(self, root: Root) -> Issuer:
-        signer = self._ca_signer(root.key)
-        return Issuer(root_certificate(root.pem), SignerKey(signer.public_key(), signer.sign))
+        key = self._keys.get(root.key)
+        if key is None:
+            signer = self._ca_signer(root.key)
+            key = self._keys[root.key] = SignerKey(signer.public_key(), signer.sign)
+        return Issuer(root_certificate(root.pem), key)
 
     def _serial(self) -> int:
         return int.from_bytes(b"\x01" + self._nonce(16), "big")
