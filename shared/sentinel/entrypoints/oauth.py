@@ -43,7 +43,7 @@ def token(app: App, request: Request) -> Response:
 
 
 def _issued(app: App, request: Request) -> dict[str, object]:
-    """Return a new token. Whoever keeps failing with one certificate is `Limited` before anything is tried."""
+    """Return a new token. Whoever keeps failing with one certificate is `Limited` before that is tried."""
     fields = _form(request)
     client_id, api_key = _client(_authorization(request), fields)
     _check_grant(fields.get("grant_type"))
