@@ -310,7 +310,9 @@ BAD: dict[str, Bad] = {
         "no service has this identity",
         lambda f: f.leaf(profile("spiffe://mesh.example/ns/shop/sa/victim"), ca=f.mesh),
     ),
-    "service that does not exist": Bad("nobody of this name", lambda f: f.of("nobody-at-all"), service="nobody-at-all"),
+    "service that does not exist": Bad(
+        "nobody of this name", lambda f: f.of("nobody-at-all"), service="nobody-at-all"
+    ),
     "no SPIFFE id": Bad("a name in the subject alone", _changed(x509.SubjectAlternativeName)),
     "DNS name only": Bad(
         "no URI among its names",

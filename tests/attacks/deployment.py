@@ -106,7 +106,7 @@ class Deployment:
         return secret
 
     def join(self, name: str, *, scopes: tuple[str, ...] = SCOPES, held: Held | None = None) -> Member:
-        """Add a service, give it a certificate, and return it. Its tier is high: limits are no part of this."""
+        """Add a service with a certificate, and return it. Its tier is high: limits are no part of this."""
         key = self.app.services.add(Service(name, tier="high", scopes=scopes)).api_key
         own = held or self.forge.of(name)
         member = Member(name, own, self.keep("API key", key), self.client(own))
@@ -206,7 +206,9 @@ def _settle(made: Deployment) -> None:
     for name in (ME, VICTIM):
         made.join(name)
     victim = made.members[VICTIM]
-    marked = json.dumps({"set_off": "yes", "product": "attack", "n": 1, "text": f"{MARK}-of-the-victim"}).encode()
+    marked = json.dumps(
+        {"set_off": "yes", "product": "attack", "n": 1, "text": f"{MARK}-of-the-victim"}
+    ).encode()
 
     def settled() -> bool:
         return victim.client.ask("POST", "/v1/entries", marked, made.bearer(victim)).status == 200

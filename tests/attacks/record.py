@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 TLS = 0  # the status of an answer that never came: TLS failed, or the connection was closed
 
 # What tells a stranger about our insides: stack traces, and the software that answers.
-_INSIDES = re.compile(rb'Traceback|File "|\.py\b|line \d+, in|aiohttp|Python/|botocore|sqlite|joserfc|/home/|/tmp/')
+_INSIDES = re.compile(
+    rb'Traceback|File "|\.py\b|line \d+, in|aiohttp|Python/|botocore|sqlite|joserfc|/home/|/tmp/'
+)
 _OTLP = "/v1/logs"  # its function answers in google.rpc.Status, as OTLP asks
 _TOKEN = "/v1/token"  # its function answers in the form of RFC 6749
 

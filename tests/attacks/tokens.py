@@ -51,7 +51,7 @@ def ecdsa(key: ec.EllipticCurvePrivateKey, data: bytes, algorithm: hashes.HashAl
 
 @dataclass
 class Mint:
-    """Makes tokens. `pem` is the private key that signs ours, `kid` its id, `thumbprint` the certificate's."""
+    """Makes tokens. `pem` is the private key that signs, `kid` its id, `thumbprint` the certificate's."""
 
     pem: str = field(repr=False)
     kid: str
