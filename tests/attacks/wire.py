@@ -7,6 +7,7 @@ import http.client
 import io
 import socket
 import ssl
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,8 @@ def tls(roots: Path, certificate: Path | None = None) -> ssl.SSLContext:
     """Return a client's TLS. Nothing is too weak for it: who refuses is the server."""
     made = ssl.create_default_context(cafile=roots)
     made.set_ciphers("ALL:@SECLEVEL=0")
-    made.minimum_version = ssl.TLSVersion.TLSv1
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        made.minimum_version = ssl.TLSVersion.TLSv1
     if certificate is not None:
         made.load_cert_chain(certificate)
     return made
