@@ -82,6 +82,7 @@ class Deployment:
     secrets: dict[str, str] = field(default_factory=dict)
     victims_task: str = ""
     hook_secret: str = ""
+    clients: list[Client] = field(default_factory=list)
 
     @property
     def port(self) -> int:
@@ -101,7 +102,13 @@ class Deployment:
     def client(self, held: Held | None = None, *, hooks: bool = False) -> Client:
         """Return a client with a certificate, or with none."""
         file = held.files(self.folder) if held is not None else None
-        return Client(self.hooks_port if hooks else self.port, tls(self.roots, file))
+        self.clients.append(Client(self.hooks_port if hooks else self.port, tls(self.roots, file)))
+        return self.clients[-1]
+
+    def close(self) -> None:
+        """Close everybody's connections."""
+        for each in self.clients:
+            each.close()
 
     def keep(self, what: str, secret: str) -> str:
         """Note a secret down that must not turn up anywhere."""
@@ -200,6 +207,7 @@ def start(stack: ExitStack, folder: Path) -> Deployment:
     for key in ring.keys:
         made.keep("signing key", key.value.split("\n")[1])
     made.keep("CA passphrase", app.door_secrets.value(app.settings.ca_secret))
+    stack.callback(made.close)
     _settle(made)
     return made
 
