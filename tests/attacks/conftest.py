@@ -12,6 +12,7 @@ from tests.attacks.deployment import Deployment
 from tests.attacks.tokens import ME, VICTIM
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep all of this folder on one worker, since it is about one tree, and in the order of its files."""
     for item in items:

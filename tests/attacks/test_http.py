@@ -26,14 +26,14 @@ HIDDEN = b"GET /v1/services HTTP/1.1\r\nHost: localhost\r\nX-Hidden: CANARY-hidd
 Raw = Callable[[str], bytes]
 
 
-def post(*lines: str, body: bytes = CHUNKED + HIDDEN, **about: str) -> Raw:
+def post(*lines: str, body: bytes = CHUNKED + HIDDEN, version: str = "HTTP/1.1") -> Raw:
     """Return a good request but for its framing; `auth` is the header with the token."""
-    return lambda auth: request("POST", "/v1/entries", HOST, auth, *lines, body=body, **about)
+    return lambda auth: request("POST", "/v1/entries", HOST, auth, *lines, body=body, version=version)
 
 
-def get(*lines: str, target: str = "/v1/chains", method: str = "GET", **about: str) -> Raw:
+def get(*lines: str, target: str = "/v1/chains", method: str = "GET", version: str = "HTTP/1.1") -> Raw:
     """Return a good request but for its head."""
-    return lambda auth: request(method, target, HOST, auth, *lines, **about)
+    return lambda auth: request(method, target, HOST, auth, *lines, version=version)
 
 
 def coding(text: str) -> Raw:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 
 import pytest
@@ -40,7 +41,7 @@ def test_a_token_that_is_good_but_for_one_thing_opens_nothing(
     attack(tree, me, name)
 
 
-HEADERS = {
+HEADERS: dict[str, Callable[[str], str | None]] = {
     "none": lambda token: None,
     "empty header": lambda token: "",
     "Bearer alone": lambda token: "Bearer",

@@ -23,7 +23,7 @@ def whole(request: pytest.FixtureRequest) -> bool:
     here = {item.path.name for item in request.session.items if FOLDER in item.path.as_posix()}
     there = {path.name for path in Path(__file__).parent.glob("test_*.py")}
     told = request.config.option
-    spread = hasattr(request.config, "workerinput") and told.dist != "loadgroup"
+    spread = hasattr(request.config, "workerinput") and not told.loadgroup
     return here == there and not (told.keyword or told.markexpr or spread)
 
 
