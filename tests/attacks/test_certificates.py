@@ -16,6 +16,8 @@ from tests.attacks.deployment import Deployment, Member
 from tests.attacks.record import TLS, case
 from tests.attacks.wire import Client, request, tls
 
+pytestmark = pytest.mark.xdist_group("attacks")
+
 GATEWAY = "gateway"
 
 

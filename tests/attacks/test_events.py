@@ -25,6 +25,8 @@ from tests.attacks.tokens import ME, VICTIM
 from tests.attacks.walk import Target
 from tests.wire import Wire
 
+pytestmark = pytest.mark.xdist_group("attacks")
+
 EVENTS = "events"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

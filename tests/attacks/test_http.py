@@ -15,6 +15,8 @@ from tests.attacks.record import NOTHING, TLS, Answer, case
 from tests.attacks.walk import MARK
 from tests.attacks.wire import request
 
+pytestmark = pytest.mark.xdist_group("attacks")
+
 GATEWAY = "gateway"
 HOST = "Host: localhost"
 ENTRY = b'{"text":"CANARY-smuggled"}'

@@ -13,6 +13,8 @@ from tests.attacks.record import Answer, case
 from tests.attacks.walk import Target
 from tests.attacks.wire import request
 
+pytestmark = pytest.mark.xdist_group("attacks")
+
 GATEWAY = "gateway"
 # Over a line of HTTP or with a character that no header has: refused before anybody looks for a token.
 NO_HTTP = {"over 8,192 characters": 400}

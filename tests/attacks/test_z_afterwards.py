@@ -13,6 +13,8 @@ from tests.attacks import record
 from tests.attacks.deployment import Deployment, Member
 from tests.attacks.walk import MARK
 
+pytestmark = pytest.mark.xdist_group("attacks")
+
 DOC = Path(__file__).resolve().parents[2] / "docs" / "attacks.md"
 LEAST = 600  # cases; fewer than that is a suite that lost some
 FOLDER = "tests/attacks/"
