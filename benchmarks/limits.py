@@ -310,7 +310,7 @@ def limited(folder: Path) -> dict[str, float]:
 
 def without_doors(folder: Path) -> dict[str, float]:
     """Flood a gateway that limits nothing."""
-    settings = settings_for(folder / "open", Settings(log_level="ERROR"), insecure=True)
+    settings = settings_for(folder / "open", Settings(log_level="ERROR"))
     with Supervisor(replace(settings, limits=False), 0, insecure=True) as tree:
         return fairness(Place(tree.url, lambda _: None), "", "open_flood")
 

@@ -52,7 +52,8 @@ class Journey:
     receipt: dict[str, Any] = field(default_factory=dict)
     task: str = ""
     lineage: list[str] = field(default_factory=list)
-    keys: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list, repr=False)
+    verified: list[dict[str, Any]] = field(default_factory=list)
     answers: dict[str, Answer] = field(default_factory=dict)
 
     def all(self) -> None:

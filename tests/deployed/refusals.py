@@ -2,7 +2,9 @@
 
 API Gateway answers 401 where the authorizer says Unauthorized or is not even asked, 403 where its policy does
 not have the route or the usage plan not the caller, 404 where there is no method. Functions answer for
-themselves behind the doors `key` and `signature`.
+themselves behind the doors `key` and `signature`. Few attempts get as far as to be refused by the authorizer:
+it has to raise, and the emulator starts a function that raised anew, which takes a second or more. The others
+of that kind are in the tests of the authorizer.
 """
 
 from __future__ import annotations
@@ -33,19 +35,11 @@ class Attempt:
     make: Callable[[Journey], Answer]
 
 
-def _bearer(journey: Journey, token: str) -> Answer:
-    return journey.service.using(access_token=token).send(LINE)
-
-
 def _edited(journey: Journey) -> Answer:
     header, claims, signature = journey.service.access_token.split(".")
     told = json.loads(base64.urlsafe_b64decode(claims + "=="))
-    return _bearer(journey, f"{header}.{_part({**told, 'scope': 'ingest admin'})}.{signature}")
-
-
-def _unsigned(journey: Journey) -> Answer:
-    _, claims, _ = journey.service.access_token.split(".")
-    return _bearer(journey, f"{_part({'alg': 'none', 'typ': 'at+jwt'})}.{claims}.")
+    edited = f"{header}.{_part({**told, 'scope': 'ingest admin'})}.{signature}"
+    return journey.service.using(access_token=edited).send(LINE)
 
 
 def _part(value: object) -> str:
@@ -70,8 +64,6 @@ ATTEMPTS = (
     Attempt("a token under another's certificate", 401, lambda it: _swapped(it).send(LINE)),
     Attempt("a certificate of another CA", 401, lambda it: _foreign(it).send(LINE)),
     Attempt("an edited token", 401, _edited),
-    Attempt("a token without a signature", 401, _unsigned),
-    Attempt("something that is no token", 401, lambda it: _bearer(it, "x")),
     Attempt("a token without the scope", 403, lambda it: it.other.send(LINE)),
     Attempt("an operator's route", 403, lambda it: it.service.call("GET", "/v1/services")),
     Attempt("a route that there is not", 404, lambda it: it.service.call("GET", "/v1/nothing")),

@@ -1,7 +1,7 @@
 """What an operator does with a deployment: opens its doors, pushes rules, adds services.
 
-By the product's own commands, with the settings that the stacks' outputs name. Where Secrets Manager would call
-the function that rotates, it is called here in the same four steps, which the emulator does not do by itself.
+By the product's own commands, with the settings that the stacks' outputs name. Where Secrets Manager would
+call the function that rotates, it is called here in the same four steps: the emulator does not do it.
 """
 
 from __future__ import annotations

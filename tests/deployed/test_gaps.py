@@ -49,7 +49,7 @@ ROLE = {
         ],
     },
 }
-TABLE = {
+TABLE: dict[str, Any] = {
     "Type": "AWS::DynamoDB::Table",
     "Properties": {
         "TableName": "gaps",
@@ -99,6 +99,38 @@ def test_failures_of_a_stream(running: Emulator) -> None:
     assert [line.split()[-1] for line in running.log().splitlines() if "SEEN" in line] == ["a", "b"]
     url = queue.get_queue_url(QueueName="gaps")["QueueUrl"]
     assert not queue.receive_message(QueueUrl=url).get("Messages")
+
+
+def test_the_usage_plans_of_a_key(running: Emulator) -> None:
+    """Asked for the usage plans of one key, it tells of plans that the key is not in."""
+    client = running.client("apigateway")
+    plan = client.create_usage_plan(name="gaps")["id"]
+    key = client.create_api_key(name="gaps", enabled=True)["id"]
+    assert plan in {each["id"] for each in client.get_usage_plans(keyId=key)["items"]}
+
+
+def test_a_tables_own_policy(running: Emulator) -> None:
+    """The policy that a template gives a table is not set."""
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Deny", "Principal": "*", "Action": "dynamodb:DeleteItem", "Resource": "*"}],
+    }
+    table = {
+        "Type": "AWS::DynamoDB::Table",
+        "Properties": {
+            **TABLE["Properties"],
+            "TableName": "own-policy",
+            "ResourcePolicy": {"PolicyDocument": policy},
+        },
+    }
+    running.client("cloudformation").create_stack(
+        StackName="own-policy", TemplateBody=json.dumps({"Resources": {"Table": table}})
+    )
+    client = running.client("dynamodb")
+    _until(lambda: "own-policy" in client.list_tables()["TableNames"])
+    arn = client.describe_table(TableName="own-policy")["Table"]["TableArn"]
+    with pytest.raises(client.exceptions.ClientError, match="PolicyNotFoundException"):
+        client.get_resource_policy(ResourceArn=arn)
 
 
 def test_client_certificates_are_nobodys_business(running: Emulator) -> None:

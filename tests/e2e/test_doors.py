@@ -42,7 +42,7 @@ SETTINGS = {"SENTINEL_DOOR_SECONDS": str(SECONDS)}
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
     """One tree with doors for all tests that leave it as it was; each uses services of its own."""
-    with up(tmp_path_factory.mktemp("doors") / "home", secure=True, settings=SETTINGS) as running:
+    with up(tmp_path_factory.mktemp("doors") / "home", insecure=False, settings=SETTINGS) as running:
         yield running
 
 
@@ -237,13 +237,15 @@ def test_a_service_is_held_to_its_tier(tree: Tree) -> None:
     """Past the burst of its tier a service gets 429 and when to come back; another one does not notice."""
     commands(tree, "services", "add", "small", "--tier", "trial")
     small, other = enrolled(tree, "small"), enrolled(tree, "large")
-    answers = [small.request("POST", "/v1/entries", b'{"a":1}') for _ in range(16)]
-    assert answers[0].status == 200
-    assert answers[-1].status == 429
-    assert answers[-1].told["error"] == "Limited"
-    assert int(answers[-1].headers["retry-after"]) >= 1
-    assert "ratelimit" in answers[-1].headers
+    first = answer = small.request("POST", "/v1/entries", b'{"a":1}')
+    end = time.monotonic() + 10
+    while answer.status == 200 and time.monotonic() < end:
+        answer = small.request("POST", "/v1/entries", b'{"a":1}')
     assert post(other) == 200
+    assert (first.status, answer.status) == (200, 429)
+    assert answer.told["error"] == "Limited"
+    assert int(answer.headers["retry-after"]) >= 1
+    assert answer.headers["ratelimit"].startswith('"requests";r=0;')
 
 
 def test_webhooks_have_a_port_of_their_own(tree: Tree) -> None:
@@ -360,7 +362,7 @@ def test_everything_rotates_under_load_without_a_failed_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """API key, signing keys, the server's certificate, the client's, and the CA: not one request fails."""
-    with up(tmp_path / "home", secure=True, settings=SETTINGS) as tree, Flow(tree, "busy") as flow:
+    with up(tmp_path / "home", insecure=False, settings=SETTINGS) as tree, Flow(tree, "busy") as flow:
         app = _app(tree)
         flow.more(20)
         before = (tree.home / "clients" / "busy" / "api-key").read_text()
@@ -423,17 +425,48 @@ def _renew_server(app: App) -> None:
     server_certificate(app)
 
 
+def test_nothing_secret_is_logged(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """With every log line wanted, none has a key, a token, a certificate's key, a passphrase or an entry."""
+    settings = {"SENTINEL_LOG_LEVEL": "DEBUG", **SETTINGS}
+    with up(tmp_path / "home", "--verbose", insecure=False, settings=settings) as tree:
+        door = enrolled(tree, "shy")
+        assert door.request("POST", "/v1/entries", b'{"a":"hunter2"}').status == 200
+        token = door.token()
+        for headers in ({"Authorization": f"Bearer {token}x"}, {"Authorization": "Basic aHVudGVyMg=="}):
+            assert Plain(tree, door.credentials).ask("GET", "/v1/chains", headers)[0] == 401
+        assert Plain(tree, door.credentials).ask("POST", "/v1/token", _basic("shy", "hunter2"))[0] in {
+            400,
+            401,
+        }
+        key = (tree.home / "clients" / "shy" / "api-key").read_text()
+        passphrase = _app(tree).door_secrets.value("ca-passphrase")
+        assert tree.stop() == 0
+    told = "".join(capfd.readouterr())
+    assert "DEBUG" in told
+    for secret in (
+        token,
+        token.split(".")[2],
+        key,
+        key[-43:],
+        passphrase,
+        "PRIVATE KEY",
+        "hunter2",
+        "aHVudGVy",
+    ):
+        assert secret not in told
+
+
 def test_a_second_start_makes_nothing_anew(tmp_path: Path) -> None:
     """CA, server's certificate, signing keys and clients are those of the first start, and they work."""
     home = tmp_path / "home"
     names = ("ca/roots.pem", "tls/server.pem", "tls/roots.pem", "doors/signing-keys.json")
-    with up(home, secure=True) as tree:
+    with up(home, insecure=False) as tree:
         door = enrolled(tree, "again")
         assert post(door) == 200
         assert tree.stop() == 0
     before = [(home / name).read_bytes() for name in names]
     began = time.monotonic()
-    with up(home, secure=True) as tree:
+    with up(home, insecure=False) as tree:
         assert time.monotonic() - began < 10
         assert [(home / name).read_bytes() for name in names] == before
         assert post(opened(tree, "again", door.credentials)) == 200
@@ -441,7 +474,7 @@ def test_a_second_start_makes_nothing_anew(tmp_path: Path) -> None:
 
 def test_a_gateway_that_dies_comes_back_behind_its_doors(tmp_path: Path) -> None:
     """After kill -9 of the gateway clients go on with the tokens they have, and still nobody else gets in."""
-    with up(tmp_path / "home", secure=True) as tree:
+    with up(tmp_path / "home", insecure=False) as tree:
         door = enrolled(tree, "steady")
         assert post(door) == 200
         os.kill(tree.child("child\0gateway"), signal.SIGKILL)

@@ -116,17 +116,21 @@ def _runs(pid: int) -> bool:
 
 @contextmanager
 def up(
-    home: Path, *arguments: str, secure: bool = False, settings: Mapping[str, str] | None = None
+    home: Path,
+    *arguments: str,
+    insecure: bool = True,
+    settings: Mapping[str, str] | None = None,
+    **more: str,
 ) -> Iterator[Tree]:
     """Run `sentinel up` on free ports; whatever is left of it at the end is killed.
 
     Without doors, unless a test is about them: then whoever asks is whom the header says.
     """
     command = [sys.executable, "-m", "sentinel.cli.main", "up", "--json", "--port", "0", "--home", str(home)]
-    if not secure:
+    if insecure:
         command.append("--insecure")
     with subprocess.Popen(
-        [*command, *arguments], stdout=subprocess.PIPE, env=environment(**(settings or {})), cwd=ROOT
+        [*command, *arguments], stdout=subprocess.PIPE, env=environment(**(settings or {}), **more), cwd=ROOT
     ) as process:
         assert process.stdout is not None
         line = process.stdout.readline()

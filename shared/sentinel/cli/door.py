@@ -40,13 +40,16 @@ class Credentials:
 
     def context(self) -> ssl.SSLContext:
         """Return the TLS of a connection. Raises `Unauthenticated` where a file cannot be used."""
+        for path in (self.certificate, self.key, self.roots):
+            if path is not None and not path.is_file():
+                raise Unauthenticated(f"{path} is not there")
         try:
             made = ssl.create_default_context(cafile=self.roots)
             made.minimum_version = ssl.TLSVersion.TLSv1_2
             made.load_cert_chain(self.certificate, self.key)
         except OSError as error:  # ssl.SSLError is one
-            why = error.strerror or error.__class__.__name__
-            raise Unauthenticated(f"{self.certificate} with its key, or {self.roots}: {why}") from None
+            why = error.strerror or type(error).__name__
+            raise Unauthenticated(f"{self.certificate} with {self.key}, or {self.roots}: {why}") from None
         return made
 
 
