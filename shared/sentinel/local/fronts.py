@@ -17,6 +17,7 @@ from sentinel.local.listeners import Front
 from sentinel.local.paths import Paths
 from sentinel.local.tls import Files
 from sentinel.routes import HOOK_ROUTES, ROUTES, Route
+from sentinel.usecases.receive import MAX_BODY as HOOK_BODY
 
 AUTHORIZE_SECONDS = 10.0
 HOOK_BODY_SECONDS = 10.0
@@ -32,6 +33,7 @@ def build(mode: str, service: socket.socket, hooks: socket.socket) -> list[Front
         scheme="",
         body_seconds=HOOK_BODY_SECONDS,
         threads=HOOK_THREADS,
+        max_body=HOOK_BODY,  # strangers send these, and their function takes no more
     )
     if mode == INSECURE:
         routes = open_routes(ROUTES)

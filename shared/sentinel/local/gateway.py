@@ -71,6 +71,8 @@ def _is_loopback(host: str) -> bool:
 class Gateway:
     """Answers the requests of one API. `handler_seconds` and `body_seconds` bound a request's two halves.
 
+    `max_body` is how many bytes a body may have; places for bodies are counted, so it bounds memory.
+
     `scheme` is what a browser's `Origin` begins with; "" where senders are no business of ours: webhooks come
     under whatever name they were forwarded from, and prove themselves.
     """
@@ -82,6 +84,7 @@ class Gateway:
     body_seconds: float = BODY_SECONDS
     threads: int = THREADS
     brake: float = BRAKE_SECONDS
+    max_body: int = MAX_BODY
     load: Callable[[str], functions.Handler] = functions.load
     leaving: bool = False
     pool: ThreadPoolExecutor = field(init=False)
@@ -150,8 +153,8 @@ class Gateway:
 
         What fits into `SMALL` is read first: a sender that is slow over it keeps nobody from a place.
         """
-        if (request.content_length or 0) > MAX_BODY:
-            raise _too_large()
+        if (request.content_length or 0) > self.max_body:
+            raise self._too_large()
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0
@@ -162,7 +165,7 @@ class Gateway:
             await held.enter_async_context(self.bodies.turn(caller))
             if not request.content.at_eof():
                 async with asyncio.timeout(self.body_seconds):
-                    await self._read(request, found, MAX_BODY)
+                    await self._read(request, found, self.max_body)
         except TimeoutError:
             raise Refusal(408, "TimedOut", "the request's body did not arrive in time") from None
         except OSError:
@@ -170,14 +173,17 @@ class Gateway:
         return bytes(found)
 
     async def _read(self, request: web.BaseRequest, found: bytearray, enough: int) -> None:
-        """Read on until the end, or until more than `enough` is there; over `MAX_BODY` is refused."""
+        """Read on until the end, or until more than `enough` is there; over `max_body` is refused."""
         while len(found) <= enough:
             chunk = await request.content.readany()
             if not chunk:
                 return
             found += chunk
-            if len(found) > MAX_BODY:
-                raise _too_large()
+            if len(found) > self.max_body:
+                raise self._too_large()
+
+    def _too_large(self) -> Refusal:
+        return Refusal(413, "TooLarge", f"the request is over {self.max_body} bytes; send it in parts")
 
     async def _call(self, function: str, event: dict[str, Any], request_id: str) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
@@ -206,7 +212,3 @@ def _caller(call: Call, context: Mapping[str, Any] | None) -> str:
 
 def _crowded() -> Refusal:
     return Refusal(429, "Limited", f"{WAITING} requests of this service wait already", Retry_After="1")
-
-
-def _too_large() -> Refusal:
-    return Refusal(413, "TooLarge", f"the request is over {MAX_BODY} bytes; send it in parts")
