@@ -147,7 +147,7 @@ def test_revoking(home: Path, call: Any) -> None:
 
 
 def test_what_the_ca_has_no_record_of_can_be_revoked(home: Path, app: App, call: Any) -> None:
-    """A certificate that was signed with our key behind our back is good at the doors, so it can be denied."""
+    """A certificate that was signed with our key behind our back counts at the doors: it can be denied."""
     call("certs", "issue", "checkout")
     path = home / "clients" / "checkout" / "certificate.pem"
     made = certificate_in(path.parent)
