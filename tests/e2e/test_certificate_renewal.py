@@ -25,7 +25,7 @@ def test_renewing_at_a_gateway(tmp_path: Path) -> None:
         app.registry, app.ca_signer, "sentinel.local", lambda: time.time() - 61 * DAY, secrets.token_bytes
     )
     past.create_root(new_key(app))
-    with up(home, secure=True) as tree:
+    with up(home, insecure=False) as tree:
         local_credentials(home, tree.url, "checkout", lambda _: None)
         pair = clients_pair(home, "checkout")
         young = pair.pem()
