@@ -3,7 +3,7 @@
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help setup run test check bench synth lock clean
+.PHONY: help setup run test check bench synth deploy-local lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,9 @@ help:
 	@echo 'make check   lint, types and the quick tests'
 	@echo 'make bench   every benchmark, with its targets'
 	@echo 'make synth   the CDK templates, by app.py and by the CDK command'
+	@echo 'make deploy-local'
+	@echo '             the templates deployed to an AWS emulator on this machine, and the way through them;'
+	@echo '             ARGS=--keep leaves it up until Ctrl-C'
 	@echo 'make lock    lock the requirements anew (needs uv)'
 	@echo 'make clean   remove what was built; data in .sentinel stays'
 
@@ -51,6 +54,10 @@ synth: setup
 	@CDK_DISABLE_VERSION_CHECK=1 node_modules/.bin/cdk synth --quiet --no-lookups --app '$(BIN)/python app.py'
 	@echo 'cdk.out/ has the templates'
 
+# Nothing of it reaches AWS. The emulator is installed below build/ on the first call.
+deploy-local: setup
+	@$(BIN)/python -m tests.deployed.journey $(ARGS)
+
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--custom-compile-command 'make lock' requirements.in -o requirements.txt
@@ -60,6 +67,8 @@ lock:
 	uv pip compile --quiet --no-deps --universal --python-version 3.12 --generate-hashes --no-annotate \
 		--custom-compile-command 'make lock' -c requirements-dev.txt layers/runtime/requirements.in \
 		-o layers/runtime/requirements.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--custom-compile-command 'make lock' tests/deployed/requirements.in -o tests/deployed/requirements.txt
 
 clean:
 	rm -rf .venv cdk.out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,8 +1,9 @@
 """The alarms: what a person has to look at, and nothing else.
 
 A damaged ledger or task (`tampered`, a metric of the functions, 0 while all is well), records that a feed
-gave up, a feed that falls behind, and functions that fail. They go to the topic of `sentinel:alarm_topic`;
-without one they only show.
+gave up, a feed that falls behind, functions that fail, a daily round that did not rotate or publish all of
+it, and doors that count limits by themselves because Redis does not answer. They go to the topic of
+`sentinel:alarm_topic`; without one they only show.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from aws_cdk import Duration, aws_cloudwatch, aws_cloudwatch_actions, aws_sns
 from constructs import Construct
 
 from infra.config import Deployment
+from infra.door_functions import LIMITED
 from infra.feeds import Feeds
 from infra.functions import Functions
 
@@ -32,7 +34,8 @@ class Alarms(Construct):
             self._actions.append(aws_cloudwatch_actions.SnsAction(topic))
         for verb, each in functions.by_verb.items():
             name = verb.title().replace("_", "")
-            self._alarm(f"{name}Tampered", self._tampered(verb), f"{verb} met stored data that was changed")
+            changed = self._counted(verb, "tampered")
+            self._alarm(f"{name}Tampered", changed, f"{verb} met stored data that was changed")
             self._alarm(f"{name}Errors", each.function.metric_errors(period=PERIOD), f"{verb} fails")
         for name, queue in feeds.failures.items():
             depth = queue.metric_approximate_number_of_messages_visible(period=PERIOD, statistic="Maximum")
@@ -41,10 +44,17 @@ class Alarms(Construct):
             age = functions.by_verb[verb].function.metric("IteratorAge", period=PERIOD, statistic="Maximum")
             self._alarm(f"{verb.title()}Behind", age, f"{verb} falls behind", BEHIND.to_milliseconds())
 
-    def _tampered(self, verb: str) -> aws_cloudwatch.Metric:
+        incomplete = self._counted("rotate", "incomplete")
+        self._alarm("RotateIncomplete", incomplete, "the daily round could not rotate or publish everything")
+        if deployment.limits:
+            for verb in LIMITED:
+                alone = self._counted(verb, "limits_uncounted")
+                self._alarm(f"{verb.title()}Uncounted", alone, f"{verb} holds limits without Redis")
+
+    def _counted(self, verb: str, name: str) -> aws_cloudwatch.Metric:
         return aws_cloudwatch.Metric(
             namespace=NAMESPACE,
-            metric_name="tampered",
+            metric_name=name,
             dimensions_map={"service": verb},
             period=PERIOD,
             statistic="Sum",

@@ -2,7 +2,7 @@
 
 It is reached at a custom domain with mutual TLS, and its default address, which would be a way around, is
 off. Every route whose door is `token` is behind the authorizer, and in a usage plan. Routes of other doors
-(`key`, `certificate`) have none: their function checks certificate and key itself, behind the same mutual TLS.
+(`key`, `certificate`) have none: their function checks certificate and key, behind the same mutual TLS.
 
 What the authorizer said is kept for `authorizer_cache_seconds` under token and certificate together, so that
 a stolen token that comes with another certificate is looked at anew; the functions compare the two once more.
@@ -72,9 +72,7 @@ class Api(Construct):
                 api_key_required=self._deployment.usage_plans,
             )
         else:
-            method = self.rest.add(
-                route, function, authorization_type=aws_apigateway.AuthorizationType.NONE
-            )
+            method = self.rest.add(route, function, authorization_type=aws_apigateway.AuthorizationType.NONE)
             acknowledge(
                 method,
                 "AwsSolutions-APIG4",
@@ -84,7 +82,7 @@ class Api(Construct):
         acknowledge(
             method,
             "AwsSolutions-COG4",
-            "Callers are services, not people: they bring certificates and tokens, for which Cognito has no use.",
+            "Callers are services, not people: they bring certificates and tokens, not Cognito's.",
         )
 
     def _add_plans(self) -> dict[str, aws_apigateway.UsagePlan]:
@@ -119,20 +117,20 @@ class Api(Construct):
             Annotations.of(self).add_warning_v2(
                 "sentinel:noMutualTls",
                 f"The service API answers WITHOUT MUTUAL TLS and believes the header "
-                f"{to.client_certificate_header}: whoever reaches it can claim any certificate. Only a proxy that "
-                "verifies certificates and sets that header itself may reach it; name its addresses in "
+                f"{to.client_certificate_header}: whoever reaches it can claim any certificate. Only a proxy "
+                "that verifies certificates and sets that header itself may reach it; name its addresses in "
                 "sentinel:ingress_addresses.",
             )
         else:
             Annotations.of(self).add_warning_v2(
                 "sentinel:closed",
-                "The service API has no address: set sentinel:domain_name and sentinel:certificate_arn once the "
-                "trust store is published (docs/deploy.md).",
+                "The service API has no address: set sentinel:domain_name and sentinel:certificate_arn once "
+                "the trust store is published (docs/deploy.md).",
             )
         _output(self, "ServiceApi", self.rest.api.rest_api_id, "Id of the service API; its stage is live")
         if self.plans:
             pairs = ",".join(f"{tier}={plan.usage_plan_id}" for tier, plan in self.plans.items())
-            _output(self, "UsagePlans", pairs, "SENTINEL_USAGE_PLANS, for the CLI")
+            _output(self, "UsagePlans", pairs, "SENTINEL_USAGE_PLANS")
 
 
 def _front(deployment: Deployment) -> Front:

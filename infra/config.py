@@ -61,7 +61,9 @@ class Deployment:
         "", "ARN of a public certificate that proves the domain's ownership, where the other is imported"
     )
     trust_store_version: str = _option("", "version of the trust store to begin with; empty: the newest")
-    tls_policy: str = _option("TLS_1_2", "TLS policy of the domain with mutual TLS")
+    tls_policy: str = _option(
+        "TLS_1_2", "TLS policy of the domain with mutual TLS, where AWS takes TLS_1_2 only"
+    )
     default_endpoint: bool = _option(
         False, "whether the service API has an address without mutual TLS, for what stands behind a proxy"
     )
@@ -87,7 +89,9 @@ class Deployment:
     proxy: str = _option("", "upstreams as name=https://host:port/path, comma separated; empty: none")
     limits: bool = _option(True, "whether services are held to the limits of their tiers")
     rotation: bool = _option(True, "whether Secrets Manager rotates the signing keys by itself")
-    layer_target: str = _option("lambda", "what layers are built for: lambda, or host, the machine that builds")
+    layer_target: str = _option(
+        "lambda", "what layers are built for: lambda, or host, the machine that builds"
+    )
     redis_url: str = _option("", "rediss:// address of an outside Redis; empty: a cache is created")
     redis_cluster: bool = _option(False, "whether the outside Redis is a cluster")
     redis_secret: str = _option("", "name below the secret prefix of the outside Redis' password")
@@ -189,8 +193,7 @@ class Deployment:
             (not 0 <= self.authorizer_cache_seconds <= 3600, "authorizer_cache_seconds is 0 to 3600"),
             (
                 bool(self.authorizer_cache_seconds) and not self.authorizer_cache_certificate,
-                "authorizer_cache_certificate may be false only with authorizer_cache_seconds 0: a stolen token "
-                "would pass with another certificate",
+                "authorizer_cache_certificate off needs authorizer_cache_seconds 0, or stolen tokens pass",
             ),
             (not 1 <= self.ca_keys <= 9, "ca_keys is 1 to 9"),
             (

@@ -52,15 +52,19 @@ class Domain(Construct):
             )
             if trust
             else None,
-            ownership_verification_certificate_arn=(trust.ownership_certificate_arn or None) if trust else None,
+            ownership_verification_certificate_arn=(trust.ownership_certificate_arn or None)
+            if trust
+            else None,
         )
         for output, value, says in (
             ("Target", self._domain.attr_regional_domain_name, "what the domain's DNS record points to"),
-            ("Zone", self._domain.attr_regional_hosted_zone_id, "the hosted zone of that, for an alias record"),
+            (
+                "Zone",
+                self._domain.attr_regional_hosted_zone_id,
+                "the hosted zone of that, for an alias record",
+            ),
         ):
-            CfnOutput(
-                Stack.of(self), f"{construct_id}{output}", value=value, description=f"{name}: {says}"
-            )
+            CfnOutput(Stack.of(self), f"{construct_id}{output}", value=value, description=f"{name}: {says}")
 
     def serve(self, api: aws_apigateway.RestApi) -> None:
         """Map the root of the domain to an API's stage."""

@@ -15,6 +15,8 @@ from infra.function import Function, Spec
 from sentinel.adapters.dynamodb_tables import BY_CHANGE, CHAINS
 from sentinel.settings import Settings
 
+# Those that count what services take by the one counter in Redis.
+LIMITED = ("ingest", "control", "token", "receive", "proxy")
 READ = ("GetItem", "Query")
 # The four steps of a rotation: read, stage, look, promote.
 ROTATE = ("DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage")
@@ -63,7 +65,7 @@ class DoorFunctions:
         return {"registry_table": self._tables.registry.table_name}
 
     def _limited(self) -> dict[str, object]:
-        """Return the settings of those who count: where limits are off, what else they use Redis for is none."""
+        """Return the settings of those who count what services take, and use Redis for nothing else."""
         return {"limits": True, **self._make.redis()} if self._to.limits else {"limits": False}
 
     def _add_ingest(self) -> Function:
@@ -118,7 +120,7 @@ class DoorFunctions:
         settings = self._make.settings(
             ca_key=self._doors.ca_keys[-1].key_id,
             trust_domain=self._to.trust_domain,
-            limits=False,
+            limits=self._to.limits,  # of each process alone: renewals are rare, and need no Redis
             **self._registry(),
             **self._door(),
         )
@@ -150,8 +152,8 @@ class DoorFunctions:
             receive,
             self._to.door_prefix + settings.hook_prefix,
             "GetSecretValue",
-            reason="The secrets of webhooks, below their own prefix: hooks are added without a deployment, so "
-            "their names are not known here.",
+            reason="The secrets of webhooks, below their own prefix: hooks are added without a deployment, "
+            "so their names are not known here.",
         )
         return receive
 
@@ -161,7 +163,6 @@ class DoorFunctions:
             truststore=self._doors.trust_store_uri,
             domain=self._to.domain_name,
             trust_domain=self._to.trust_domain,
-            limits=False,
             **self._registry(),
         )
         rotate = self._make.make("Rotate", Spec("rotate", settings, memory=512, timeout=60))
@@ -185,7 +186,8 @@ class DoorFunctions:
         bucket = self._doors.trust_store
         key = self._doors.trust_store_uri.rpartition("/")[2]
         statements = [
-            # API Gateway reads the object with the caller's rights; listing tells a missing one from a secret one.
+            # API Gateway reads the object with the caller's rights; without listing, a missing object
+            # would look like one that may not be read.
             access.allow(
                 ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"], [bucket.arn_for_objects(key)]
             ),

@@ -28,15 +28,24 @@ class DoorState(Construct):
         self.trust_store = self._make_trust_store()
         self.ca_keys = [self._make_ca_key(deployment, n) for n in range(1, deployment.ca_keys + 1)]
         self.signing = self._make_signing(deployment)
-        outputs = {"TrustStore": self.trust_store_uri, "CaKey": self.ca_keys[-1].key_id}
-        for name, value in outputs.items():
-            variable = {"TrustStore": "SENTINEL_TRUSTSTORE", "CaKey": "SENTINEL_CA_KEY"}[name]
-            CfnOutput(Stack.of(self), name, value=value, description=variable)
+        self._tell(deployment)
 
     @property
     def trust_store_uri(self) -> str:
         """Where the trust store is, as `Settings.truststore` has it."""
         return f"s3://{self.trust_store.bucket_name}/{TRUST_STORE_KEY}"
+
+    def _tell(self, deployment: Deployment) -> None:
+        """Output what the command line needs: each output's description is the variable that takes it."""
+        for name, variable, value in (
+            ("TrustStore", "SENTINEL_TRUSTSTORE", self.trust_store_uri),
+            ("CaKey", "SENTINEL_CA_KEY", self.ca_keys[-1].key_id),
+            ("TrustDomain", "SENTINEL_TRUST_DOMAIN", deployment.trust_domain),
+            ("DoorPrefix", "SENTINEL_DOOR_PREFIX", deployment.door_prefix),
+            ("Domain", "SENTINEL_DOMAIN", deployment.domain_name),
+        ):
+            if value:
+                CfnOutput(Stack.of(self), name, value=value, description=variable)
 
     def _make_trust_store(self) -> aws_s3.Bucket:
         bucket = aws_s3.Bucket(
@@ -55,8 +64,8 @@ class DoorState(Construct):
         acknowledge(
             bucket,
             "AwsSolutions-S1",
-            "One object that changes when a root does: versions say what it was and when, and CloudTrail's data "
-            "events can say who; a bucket of access logs would hold nothing else.",
+            "One object that changes when a root does: versions say what it was and when, and CloudTrail's "
+            "data events can say who; a bucket of access logs would hold nothing else.",
         )
         return bucket
 

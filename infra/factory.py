@@ -47,7 +47,10 @@ class Factory:
 
     def settings(self, **more: object) -> Settings:
         """Return settings with what all functions have in common, and `more`."""
-        common = {"ledger_table": self._stores.ledger.table.table_name, "log_level": self.deployment.log_level}
+        common = {
+            "ledger_table": self._stores.ledger.table.table_name,
+            "log_level": self.deployment.log_level,
+        }
         return Settings(**common, **more)  # type: ignore[arg-type] # the names are checked by Settings itself
 
     def redis(self) -> dict[str, object]:

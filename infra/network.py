@@ -16,9 +16,10 @@ from infra.config import Deployment
 from infra.nag import acknowledge
 
 CACHE_PORTS = aws_ec2.Port.tcp_range(6379, 6380)  # the second reads from replicas
-# What the queue does: streams, on its own keys, and what a cluster client asks to find its way.
+# What is done on our own keys: streams by the queue, one script and what it calls by the limits; and what a
+# cluster client asks to find its way.
 ACCESS = (
-    "on ~sentinel:* resetchannels -@all +@stream +@connection"
+    "on ~sentinel:* resetchannels -@all +@stream +@connection +eval +evalsha +get +set +time"
     " +cluster|slots +cluster|shards +cluster|nodes +cluster|info +cluster|keyslot +command +info"
 )
 

@@ -146,15 +146,15 @@ class Rest(Construct):
         acknowledge(
             self.api,
             "AwsSolutions-APIG2",
-            "Bodies are NDJSON, protobuf and what webhooks send, compressed or not, which models of API Gateway "
-            "cannot describe; the functions check every body and say what is wrong with it.",
+            "Bodies are NDJSON, protobuf and what webhooks send, compressed or not, which models of API "
+            "Gateway cannot describe; the functions check every body and say what is wrong with it.",
         )
         if not self._platform.deployment.web_acl_arn:
             acknowledge(
                 self.api.deployment_stage,
                 "AwsSolutions-APIG3",
-                "Callers prove who they are before anything is read, and a web ACL inspects 64 KB of bodies "
-                "that are mostly compressed; sentinel:web_acl_arn puts one in front for those who have rules.",
+                "Callers prove who they are before anything is read, and a web ACL inspects 64 KB at most of "
+                "bodies that are mostly compressed; sentinel:web_acl_arn puts one in front of both APIs.",
             )
 
 

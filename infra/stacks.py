@@ -121,7 +121,9 @@ class ServiceStack(Stack):
         if platform.deployment.api_account_role:
             LogRole(self, "LogRole", [api.rest, hooks.rest])
         rotate = functions.doors.rotate.function.function_arn
-        CfnOutput(self, "RotateFunction", value=rotate, description="What rotates secrets of services and hooks")
+        CfnOutput(
+            self, "RotateFunction", value=rotate, description="What rotates secrets of services and hooks"
+        )
 
     def _reach(self, deployment: Deployment, network: NetworkStack | None) -> tuple[Placement | None, Redis]:
         if network:
@@ -136,7 +138,11 @@ def make_stacks(app: App, deployment: Deployment) -> ServiceStack:
     Tags.of(app).add("application", "sentinel")
     Tags.of(app).add("environment", name)
     state = StateStack(
-        app, f"SentinelState-{name}", deployment, env=env, description="Sentinel: ledger, tasks and doors (kept)"
+        app,
+        f"SentinelState-{name}",
+        deployment,
+        env=env,
+        description="Sentinel: ledger, tasks and doors (kept)",
     )
     network = None
     if deployment.own_cache:

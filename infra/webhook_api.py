@@ -53,8 +53,8 @@ class WebhookApi(Construct):
     def _add(self, route: Route, function: Function) -> None:
         method = self.rest.add(route, function, authorization_type=aws_apigateway.AuthorizationType.NONE)
         reason = {
-            "signature": "A source signs its body, which no authorizer sees: the function checks it against the "
-            "hook's secret before anything else is done with the request.",
+            "signature": "A source signs its body, which no authorizer sees: the function checks it against "
+            "the hook's secret before anything else is done with the request.",
             "open": "Public keys are for everybody who checks a token; there is nothing to protect in them.",
         }[route.door]
         acknowledge(method, "AwsSolutions-APIG4", reason)

@@ -15,9 +15,12 @@ from sentinel.core.entry import MAX_BATCH_BYTES, MAX_ENTRIES, MAX_ENTRY_BYTES
 from sentinel.core.segment import STORED_LIMIT
 from sentinel.core.tasks import TRANSITIONS
 from sentinel.entrypoints.api import ENDPOINTS
-from sentinel.routes import ROUTES
+from sentinel.routes import HOOK_ROUTES, ROUTES
 from sentinel.settings import PREFIX, Settings
 from sentinel.siem import SINKS
+from sentinel.usecases.receive import MAX_BODY
+from sentinel.webhooks import SOURCES
+from sentinel.webhooks.source import PIECE, WHOLE
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = {path.name: path.read_text() for path in (ROOT / "docs").glob("*.md")}
@@ -37,14 +40,14 @@ def test_no_setting_is_documented_that_is_not_there() -> None:
     assert named == {each.name.upper() for each in fields(Settings)}
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda each: f"{each.method} {each.path}")
+@pytest.mark.parametrize("route", [*ROUTES, *HOOK_ROUTES], ids=lambda each: f"{each.method} {each.path}")
 def test_routes_are_documented_and_answered(route: object) -> None:
     """Every route is in docs/wire.md, has an endpoint and a function."""
     method, path, function = route.method, route.path, route.function  # type: ignore[attr-defined]
     assert f"`{method} {path}`" in DOCS["wire.md"]
     assert (method, path) in ENDPOINTS
     assert (ROOT / "functions" / function / "handler.py").exists()
-    assert len(ENDPOINTS) == len(ROUTES)
+    assert len(ENDPOINTS) == len({(each.method, each.path) for each in (*ROUTES, *HOOK_ROUTES)})
 
 
 @pytest.mark.parametrize(
@@ -118,3 +121,17 @@ def test_the_commands_of_the_readme_exist() -> None:
     targets = set(re.findall(r"^    make (\w+)", readme, re.MULTILINE))
     rules = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert targets <= rules, targets - rules
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_webhook_sources_are_documented(source: str) -> None:
+    """Every webhook source has a heading in docs/webhooks.md and each header that it reads below it."""
+    assert f"## {source}" in DOCS["webhooks.md"]
+    for header in SOURCES[source].proof:
+        assert f"`{header}`" in DOCS["webhooks.md"], header
+
+
+def test_the_limits_of_webhooks_are_documented() -> None:
+    """The sizes in docs/webhooks.md are those of the code."""
+    for limit in (MAX_BODY, WHOLE, PIECE):
+        assert f"{limit:,}" in DOCS["webhooks.md"]

@@ -237,13 +237,15 @@ def test_a_service_is_held_to_its_tier(tree: Tree) -> None:
     """Past the burst of its tier a service gets 429 and when to come back; another one does not notice."""
     commands(tree, "services", "add", "small", "--tier", "trial")
     small, other = enrolled(tree, "small"), enrolled(tree, "large")
-    answers = [small.request("POST", "/v1/entries", b'{"a":1}') for _ in range(16)]
-    assert answers[0].status == 200
-    assert answers[-1].status == 429
-    assert answers[-1].told["error"] == "Limited"
-    assert int(answers[-1].headers["retry-after"]) >= 1
-    assert "ratelimit" in answers[-1].headers
+    first = answer = small.request("POST", "/v1/entries", b'{"a":1}')
+    end = time.monotonic() + 10
+    while answer.status == 200 and time.monotonic() < end:
+        answer = small.request("POST", "/v1/entries", b'{"a":1}')
     assert post(other) == 200
+    assert (first.status, answer.status) == (200, 429)
+    assert answer.told["error"] == "Limited"
+    assert int(answer.headers["retry-after"]) >= 1
+    assert answer.headers["ratelimit"].startswith('"requests";r=0;')
 
 
 def test_webhooks_have_a_port_of_their_own(tree: Tree) -> None:

@@ -38,7 +38,7 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
 
 @pytest.fixture
 def send(app: App) -> Send:
-    """Send a request of a service of the tier `trial`, as the door lets it in, at a time that stands still."""
+    """Send a request of a service of the tier `trial`, as its door lets it in, while time stands still."""
     vars(app)["limiter"] = Limiter(None, lambda: 1000.0)
 
     def send(method: str, path: str, body: bytes = b"", **changes: Any) -> Response:
@@ -117,6 +117,15 @@ def test_otlp_is_limited_in_its_own_shape(app: App, send: Send, form: str) -> No
     assert _stored(app) == 300  # equal content is one batch, and each time it was sent counts
 
 
+def test_otlp_takes_its_bytes_as_unpacked(send: Send) -> None:
+    """A compressed export takes the bytes that it unpacks to."""
+    record = {"body": {"stringValue": "x" * 50_000}}
+    plain = orjson.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [record] * 12}]}]})
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    answer = send("POST", "/v1/logs", gzip.compress(plain), headers=headers)
+    assert (answer.status, _left(answer, "bytes")) == (200, 1_000_000 - len(plain))
+
+
 @pytest.mark.parametrize("body", [b"", b"nope", _lines(10_001), b"{}\nnope"])
 def test_a_bad_request_counts_as_one(send: Send, body: bytes) -> None:
     """Requests that are refused for what they hold take one request, so that they are no way around."""
@@ -147,7 +156,7 @@ def test_every_other_route_takes_one_request(app: App, send: Send, route: tuple[
     method, path = route
     while send("GET", "/v1/chains").status == 200:
         pass
-    answer = send("POST" if method == "ANY" else method, path, params={"task": "0" * 32})
+    answer = send(method, path, params={"task": "0" * 32})
     assert answer.status == 429
     assert int(answer.headers["Retry-After"]) >= 1
 
@@ -218,7 +227,7 @@ def test_the_handlers_count_what_was_decided_alone(
     """A function whose counter is killed answers on, within the bound, and counts it in a metric."""
     counted: list[tuple[str, str, float]] = []
     monkeypatch.setattr(observe, "count", lambda *about: counted.append(about))
-    monkeypatch.setattr(aws, "identity_from", lambda _: Identity("metered", tier="trial"))
+    monkeypatch.setattr(aws, "identity_of", lambda *_: Identity("metered", tier="trial"))
     monkeypatch.setenv("SENTINEL_HOME", str(tmp_path))
     monkeypatch.setenv("SENTINEL_REDIS_URL", server.url)
     bootstrap.cache_clear()

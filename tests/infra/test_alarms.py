@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from sentinel.entrypoints.limits import METRIC
+
 if TYPE_CHECKING:
     from tests.infra.conftest import Templates
 
@@ -40,6 +42,20 @@ def test_failures_and_delays_raise_alarms(templates: Templates) -> None:
     assert names.count("ApproximateNumberOfMessagesVisible") == 2
     assert names.count("IteratorAge") == 2
     assert {each["TreatMissingData"] for each in alarms(templates)} == {"notBreaching"}
+
+
+def test_doors_that_go_on_by_themselves_are_seen(
+    templates: Templates, synthesize: Callable[..., Templates]
+) -> None:
+    """Limits that are held without the common counter, and a daily round with a gap, raise alarms."""
+
+    def watched(made: Templates, name: str) -> set[str]:
+        return {each["Dimensions"][0]["Value"] for each in alarms(made) if each["MetricName"] == name}
+
+    counting = {"ingest", "control", "token", "receive", "proxy"}
+    assert watched(templates, METRIC) == counting
+    assert not watched(synthesize(limits=False), METRIC)
+    assert watched(templates, "incomplete") == {"rotate"}
 
 
 def test_alarms_reach_the_topic_that_is_named(synthesize: Callable[..., Templates]) -> None:

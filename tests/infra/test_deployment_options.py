@@ -12,6 +12,9 @@ from infra.config import PREFIX, BadOption, Deployment
 ROOT = Path(__file__).resolve().parents[2]
 
 
+DOMAIN = {"domain_name": "a.example.com", "certificate_arn": "arn:x"}
+
+
 def read(**options: object) -> Deployment:
     """Return a deployment with options as the command line or `cdk.json` gives them."""
     return Deployment.from_context({f"{PREFIX}{name}": value for name, value in options.items()})
@@ -62,6 +65,25 @@ def test_defaults_follow_from_each_other() -> None:
         ),
         ({"log_level": "LOUD"}, "log_level"),
         ({"availability_zones": "eu-west-1a"}, "availability_zones"),
+        ({"domain_name": "api.example.com"}, "certificate_arn go together"),
+        ({"certificate_arn": "arn:x"}, "certificate_arn go together"),
+        ({"hooks_domain_name": "hooks.example.com"}, "hooks_certificate_arn go together"),
+        ({"trust_store_version": "v1"}, "go with domain_name"),
+        ({"ownership_certificate_arn": "arn:x"}, "go with domain_name"),
+        ({**DOMAIN, "hooks_domain_name": "a.example.com", "hooks_certificate_arn": "arn:x"}, "is another"),
+        ({"default_endpoint": True}, "needs client_certificate_header"),
+        ({**DOMAIN, "default_endpoint": True, "client_certificate_header": "x"}, "a way around"),
+        ({"client_certificate_header": "x"}, "go with default_endpoint"),
+        ({**DOMAIN, "client_certificate_header": "x"}, "go with default_endpoint"),
+        ({"ingress_addresses": "10.0.0.0/8"}, "go with default_endpoint"),
+        ({"authorizer_cache_seconds": 3601}, "0 to 3600"),
+        ({"authorizer_cache_certificate": False}, "stolen tokens pass"),
+        ({"tls_policy": "TLS_1_0"}, "tls_policy is"),
+        ({"ca_keys": 0}, "ca_keys is 1 to 9"),
+        ({"layer_target": "arm64"}, "layer_target is one of"),
+        ({"secret_prefix": "sentinel-"}, "apart from sentinel-doors/dev/"),
+        ({"secret_prefix": "sentinel-doors/dev/hooks."}, "apart from sentinel-doors/dev/"),
+        ({"secret_prefix": "*"}, "secret_prefix is of"),
     ],
 )
 def test_what_cannot_be_deployed_is_refused(options: dict[str, object], said: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from sentinel.bootstrap import App
 from sentinel.core.entry import MAX_ENTRIES
 from sentinel.core.tasks import SECOND
-from sentinel.routes import ROUTES
+from sentinel.routes import HOOK_ROUTES, ROUTES
 from sentinel.settings import PREFIX, Settings
 from sentinel.usecases.append import PATIENCE
 from sentinel.usecases.run import MARGIN
@@ -23,9 +23,16 @@ if TYPE_CHECKING:
 REDIS = {"redis_url", "redis_cluster", "redis_user", "redis_cache"}
 WORKER = {"ledger_table", "tasks_table", "catalog_table", "secret_prefix", "http_hosts", "http_private"}
 # The settings each function gets: nothing is handed out that its use case does not read.
+TOKENS = {"registry_table", "issuer", "audience", "trust_domain"}
 SETTINGS: dict[str, set[str]] = {
-    "ingest": {"ledger_table", "lanes"},
-    "control": {"ledger_table", "tasks_table"},
+    "ingest": {"ledger_table", "lanes"} | REDIS,
+    "control": {"ledger_table", "tasks_table", "registry_table"} | REDIS,
+    "authorize": {"ledger_table", "oidc_issuers"} | TOKENS,
+    "token": {"ledger_table", "door_prefix"} | TOKENS | REDIS,
+    "certify": {"ledger_table", "registry_table", "ca_key", "trust_domain"},
+    "proxy": {"ledger_table", "proxy"} | REDIS,
+    "receive": {"ledger_table", "lanes", "registry_table", "door_prefix"} | REDIS,
+    "rotate": {*("ledger_table", "registry_table", "door_prefix", "truststore", "domain", "trust_domain")},
     "detect": {"ledger_table", "tasks_table", "catalog_table", "counters_table"},
     "dispatch": {"ledger_table", "tasks_table", "worker_functions"} | REDIS,
     "sweep": {"ledger_table", "tasks_table", "worker_functions"} | REDIS,
@@ -41,7 +48,17 @@ SECRET = re.compile(
 def full(synthesize: Callable[..., Templates]) -> Templates:
     """Return a deployment in which every setting has a value of its own."""
     return synthesize(
-        lanes=4, http_hosts="*.example.com", http_private=True, log_level="DEBUG", log_retention_days=90
+        lanes=4,
+        http_hosts="*.example.com",
+        http_private=True,
+        log_level="DEBUG",
+        log_retention_days=90,
+        audience="logs",
+        trust_domain="example.com",
+        oidc_issuers="https://login.example.com=logs",
+        proxy="stock=https://stock.internal:8443/api",
+        domain_name="api.example.com",
+        certificate_arn="arn:aws:acm:eu-central-1:111122223333:certificate/7a1f0c1e-1111-4222-8333-444455556666",
     )
 
 
@@ -89,7 +106,7 @@ def test_every_log_is_deleted_in_time(templates: Templates) -> None:
 
 def test_answers_fit_the_gateway(templates: Templates) -> None:
     """A function behind the API gives up before API Gateway does, after 29 seconds."""
-    for verb in {route.function for route in ROUTES}:
+    for verb in {route.function for route in (*ROUTES, *HOOK_ROUTES)} | {"authorize"}:
         assert templates.functions()[verb]["Properties"]["Timeout"] < 29
 
 

@@ -10,7 +10,8 @@ from sentinel.settings import Settings
 if TYPE_CHECKING:
     from tests.infra.conftest import Templates
 
-NETWORKED = {"dispatch", "sweep", "work_siem", "work_action"}
+LIMITED = {"ingest", "control", "token", "receive", "proxy"}
+NETWORKED = {"dispatch", "sweep", "work_siem", "work_action"} | LIMITED
 PLACE = {
     "vpc_id": "vpc-0123456789abcdef0",
     "subnet_ids": "subnet-0123456789abcdef0,subnet-0123456789abcdef1",
@@ -28,8 +29,17 @@ def _networked(templates: Templates) -> set[str]:
 
 
 def test_only_what_needs_redis_is_in_the_network(templates: Templates) -> None:
-    """Functions that use Redis are in the VPC; the doors and detect, which do not, stay out of it."""
+    """Functions that use Redis are in the VPC; detect, authorizer, CA and rotation stay out of it."""
     assert _networked(templates) == NETWORKED
+
+
+def test_without_limits_the_doors_leave_the_network(synthesize: Callable[..., Templates]) -> None:
+    """What needs Redis for limits only is out of the VPC without them; the proxy reaches upstreams."""
+    made = synthesize(limits=False)
+    assert _networked(made) == NETWORKED - LIMITED | {"proxy"}
+    for verb in LIMITED:
+        assert not _settings(made, verb).limits
+        assert not _settings(made, verb).redis_url
 
 
 def test_the_cache_is_reached_by_iam_and_tls(templates: Templates) -> None:
@@ -41,6 +51,7 @@ def test_the_cache_is_reached_by_iam_and_tls(templates: Templates) -> None:
     words = found["AccessString"].split()
     assert words[:4] == ["on", "~sentinel:*", "resetchannels", "-@all"]
     assert not {"+@all", "allcommands", "~*", "allkeys", "+@admin", "+@dangerous", "nopass"} & set(words)
+    assert not {"+@write", "+@read", "+@scripting", "+flushdb", "+flushall", "+keys", "+scan"} & set(words)
     for verb in NETWORKED:
         settings = _settings(templates, verb)
         assert settings.redis_url.startswith("rediss://")

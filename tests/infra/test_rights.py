@@ -12,11 +12,21 @@ if TYPE_CHECKING:
 
 PARTIQL = {"PartiQLDelete", "PartiQLInsert", "PartiQLSelect", "PartiQLUpdate"}
 CHANGES = {"UpdateItem", "DeleteItem", "BatchWriteItem", "PartiQLDelete", "PartiQLInsert", "PartiQLUpdate"}
-TABLES = ("ledger", "tasks", "catalog", "counters")
+TABLES = ("ledger", "tasks", "catalog", "counters", "registry")
 # The whole of it: what each function may do with each table's items.
 RIGHTS: dict[str, dict[str, set[str]]] = {
     "ingest": {"ledger": {"PutItem", "Query"}},
-    "control": {"ledger": {"Query"}, "tasks": {"GetItem", "Query"}},
+    "control": {
+        "ledger": {"Query"},
+        "tasks": {"GetItem", "Query"},
+        "registry": {"GetItem", "Query"},
+    },
+    "authorize": {"registry": {"GetItem", "Query"}},
+    "token": {"registry": {"GetItem", "Query"}},
+    "certify": {"registry": {"GetItem", "PutItem", "Query"}},
+    "proxy": {},
+    "receive": {"ledger": {"PutItem", "Query"}, "registry": {"GetItem", "Query"}},
+    "rotate": {"registry": {"GetItem", "PutItem", "Query"}},
     "detect": {
         "tasks": {"PutItem"},
         "catalog": {"GetItem", "Query"},
@@ -51,13 +61,14 @@ def test_no_role_changes_the_ledger(templates: Templates) -> None:
                 assert not templates.allows(role, f"dynamodb:{action}", resource), (role, action)
 
 
-def test_only_ingest_writes_to_the_ledger(templates: Templates) -> None:
-    """One role alone may put an item into the ledger."""
+def test_two_doors_write_to_the_ledger(templates: Templates) -> None:
+    """Two roles alone may put an item into the ledger: those of what producers and webhooks reach."""
     ledger = templates.table("ledger")
     writers = {
         role for role in templates.of("AWS::IAM::Role") if templates.allows(role, "dynamodb:PutItem", ledger)
     }
-    assert writers == {templates.role_of(templates.functions()["ingest"])}
+    functions = templates.functions()
+    assert writers == {templates.role_of(functions[verb]) for verb in ("ingest", "receive")}
 
 
 @pytest.mark.parametrize("verb", sorted(RIGHTS))

@@ -36,6 +36,24 @@ def refuse(event, arguments):
         raise RuntimeError("a connection was tried")
 sys.addaudithook(refuse)
 """
+CERTIFICATE = "arn:aws:acm:eu-central-1:111122223333:certificate/7a1f0c1e-1111-4222-8333-444455556666"
+DOMAINS: dict[str, object] = {
+    "domain_name": "api.example.com",
+    "certificate_arn": CERTIFICATE,
+    "ownership_certificate_arn": CERTIFICATE,
+    "hooks_domain_name": "hooks.example.com",
+    "hooks_certificate_arn": CERTIFICATE,
+}
+# What an emulator on this machine is deployed to with.
+EMULATED: dict[str, object] = {
+    "redis_url": "redis://127.0.0.1:6379",
+    "layer_target": "host",
+    "rotation": False,
+    "usage_plans": False,
+    "default_endpoint": True,
+    "client_certificate_header": "Client-Cert",
+    "authorizer_cache_seconds": 0,
+}
 NO_ASSETS: dict[str, object] = {"aws:cdk:bundling-stacks": []}
 
 
@@ -141,6 +159,8 @@ def test_no_custom_resource_runs_code_of_its_own(templates: Templates) -> None:
         {"redis_url": "rediss://cache.example.com:6380", "redis_secret": "outside", "keep": False},
         {"account": "111122223333", "region": "cn-north-1", "environment": "prod", "secret_prefix": "x/"},
         {"python": "3.14", "api_account_role": False},
+        {**DOMAINS, "ca_keys": 2, "authorizer_cache_seconds": 0},
+        {**EMULATED, "ingress_addresses": "10.0.0.0/8"},
     ],
 )
 def test_every_variant_is_in_order(synthesize: Callable[..., Templates], options: dict[str, object]) -> None:
@@ -178,11 +198,14 @@ def test_accepted_findings_are_narrow(templates: Templates) -> None:
     assert kinds == {
         "APIG2": {"AWS::ApiGateway::RestApi"},
         "APIG3": {"AWS::ApiGateway::Stage"},
+        "APIG4": {"AWS::ApiGateway::Method"},
         "COG4": {"AWS::ApiGateway::Method"},
         "DDB3": {"AWS::DynamoDB::Table"},
         "IAM4": {"AWS::IAM::Role"},
         "IAM5": {"AWS::IAM::Policy"},
         "L1": {"AWS::Lambda::Function"},
+        "S1": {"AWS::S3::Bucket"},
+        "SMG4": {"AWS::SecretsManager::Secret"},
         "SQS3": {"AWS::SQS::Queue"},
     }
 
@@ -208,7 +231,13 @@ def test_infra_knows_the_package_by_its_tables_settings_and_routes() -> None:
     ours = {
         name for name in found if name.partition(".")[0] in {"sentinel", "functions", "tests", "benchmarks"}
     }
-    assert ours == {"sentinel.adapters.dynamodb_tables", "sentinel.routes", "sentinel.settings"}
+    assert ours == {
+        "sentinel.adapters.dynamodb_tables",
+        "sentinel.core.access",
+        "sentinel.core.ring",
+        "sentinel.routes",
+        "sentinel.settings",
+    }
 
 
 @pytest.mark.slow

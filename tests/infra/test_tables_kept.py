@@ -52,15 +52,24 @@ def test_the_ledger_can_be_recovered_and_watched() -> None:
 
 
 def test_tables_stand_apart(templates: Templates) -> None:
-    """The state stack has nothing but the tables, and the service stack none of them."""
+    """The state stack has the tables and what the doors keep, and the service stack nothing that is kept."""
     kinds = {resource["Type"] for resource in templates.stack("SentinelState")["Resources"].values()}
-    assert kinds == {"AWS::DynamoDB::Table"}
+    assert kinds == {
+        "AWS::DynamoDB::Table",
+        "AWS::KMS::Key",
+        "AWS::S3::Bucket",
+        "AWS::S3::BucketPolicy",
+        "AWS::SecretsManager::Secret",
+    }
     service = templates.stack("SentinelService")["Resources"].values()
-    assert not [r for r in service if r["Type"].startswith("AWS::DynamoDB")]
+    assert not [r for r in service if r["Type"] in kinds]
 
 
 def test_a_throwaway_deployment_leaves_nothing(synthesize: Callable[..., Templates]) -> None:
-    """With `keep` off, the tables go with their stack."""
+    """With `keep` off, the tables and what the doors keep go with their stack."""
+    made = synthesize(keep=False)
+    for kind in ("AWS::KMS::Key", "AWS::S3::Bucket", "AWS::SecretsManager::Secret"):
+        assert {each["DeletionPolicy"] for each in made.of(kind).values()} == {"Delete"}
     for table in synthesize(keep=False).of("AWS::DynamoDB::Table").values():
         assert table["DeletionPolicy"] == "Delete"
         assert table["Properties"]["DeletionProtectionEnabled"] is False
@@ -69,7 +78,8 @@ def test_a_throwaway_deployment_leaves_nothing(synthesize: Callable[..., Templat
 def test_a_customer_key_covers_tables_and_logs(synthesize: Callable[..., Templates]) -> None:
     """With `customer_key`, all tables, function logs and environments use one rotating, kept key."""
     made = synthesize(customer_key=True)
-    (key,) = made.of("AWS::KMS::Key").values()
+    keys = made.of("AWS::KMS::Key").values()
+    (key,) = [each for each in keys if each["Properties"].get("KeyUsage") != "SIGN_VERIFY"]
     assert key["Properties"]["EnableKeyRotation"] is True
     assert key["DeletionPolicy"] == "Retain"
     for table in made.of("AWS::DynamoDB::Table").values():

@@ -269,6 +269,20 @@ def test_a_counter_that_is_away_is_asked_once_a_second(
     assert (counter.calls, limiter.uncounted()) == (5, 0)
 
 
+def test_what_was_closed_here_is_open_when_the_counter_is_back(
+    limiter: Limiter, counter: Counter, clock: Clock
+) -> None:
+    """A debt that a process wrote down by itself counts until the counter answers again, and no longer."""
+    counter.away = Unavailable("away")
+    limiter.take("checkout", "trial", 1, 1, 5_000_000)
+    clock.now += PAUSE
+    counter.away = None
+    with pytest.raises(Limited):
+        limiter.take("checkout", "trial", 1, 1, 1)
+    limiter.take("other", "trial")
+    limiter.take("checkout", "trial", 1, 1, 1)
+
+
 def test_one_request_at_a_time_tries_a_dead_counter(clock: Clock) -> None:
     """While one request waits for a counter that is away, the others do not: they are decided here."""
     begun, go = threading.Event(), threading.Event()

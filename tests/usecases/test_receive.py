@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -73,14 +74,14 @@ class Bench:
             self.ledger, lambda: int(self.now) * 10**9, lambda n: b"n" * n, lambda: 0.5, lambda _: None
         )
         directory = Directory(self.registry, 0, lambda: self.now)
-        secrets: object = self.secrets
+        secrets: Any = self.secrets
         self.receiver = Receiver(
             SOURCES,
             directory,
             secrets,
             Ingest(appender, lanes),
             lambda: self.now,
-            lambda: self.now,  # type: ignore[arg-type]
+            lambda: self.now,
         )
 
     def put(self, entity: Service | Hook) -> None:
@@ -329,7 +330,7 @@ def test_a_secret_that_cannot_be_used_is_the_deployments_fault(
     if value is None:
         bench.put(Hook("billing", "payments", "standard-webhooks", "hooks.none"))
     else:
-        bench.secrets.value = lambda *_: value  # type: ignore[method-assign, assignment]
+        bench.secrets.value = lambda *_: value  # type: ignore[method-assign]
     with caplog.at_level(logging.ERROR), pytest.raises(SentinelError) as failed:
         bench.take()
     assert isinstance(failed.value, Unavailable)
@@ -339,5 +340,5 @@ def test_a_secret_that_cannot_be_used_is_the_deployments_fault(
 
 def test_a_ring_without_keys_opens_nothing(bench: Bench) -> None:
     """No secret is no signature that fits, whatever is sent."""
-    bench.secrets.value = lambda *_: '{"keys":[]}'  # type: ignore[method-assign, assignment]
+    bench.secrets.value = lambda *_: '{"keys":[]}'  # type: ignore[method-assign]
     bench.refused(sign(BODY, ZEROS))

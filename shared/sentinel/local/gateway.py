@@ -37,6 +37,9 @@ HANDLER_SECONDS = 29.0  # API Gateway's own limit
 THREADS = 4  # two keep two cores busy while others sync; more only contend for the interpreter
 BUSY = 64  # requests that may hold a whole body in memory at one time
 WAITING = 256  # requests of one caller that may wait for that, and four times as many in all
+# How long the answer "too many requests" is held back: whoever asks again without waiting is slowed down by
+# it, and so is what their refusals cost this process. Whoever waits as they were told loses nothing by it.
+BRAKE_SECONDS = 0.5
 SMALL = 1 << 16  # bytes of a body that are read without a place among those
 
 log = logging.getLogger("sentinel.gateway")
@@ -78,6 +81,7 @@ class Gateway:
     handler_seconds: float = HANDLER_SECONDS
     body_seconds: float = BODY_SECONDS
     threads: int = THREADS
+    brake: float = BRAKE_SECONDS
     load: Callable[[str], functions.Handler] = functions.load
     leaving: bool = False
     pool: ThreadPoolExecutor = field(init=False)
@@ -95,6 +99,8 @@ class Gateway:
         self._active += 1
         try:
             response = await self._answer(request, peer)
+            if response.status == 429 and not self.leaving:
+                await asyncio.sleep(self.brake)
         finally:
             self._active -= 1
         if self.leaving:

@@ -1,0 +1,146 @@
+"""The gateway under a flood, over real sockets: others are answered, the flood waits behind itself."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sentinel.local.door import OpenDoor
+from sentinel.local.gateway import THREADS, Gateway
+from sentinel.local.listeners import Front, serve
+from sentinel.local.paths import Paths
+from sentinel.routes import ROUTES
+
+Handle = Callable[[str], int]
+
+
+@contextmanager
+def gateway(handle: Handle, brake: float = 0.0) -> Iterator[int]:
+    """Run a gateway whose functions answer with the status that `handle(service)` returns; yield its port."""
+
+    def load(name: str) -> Any:
+        del name
+
+        def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+            del context
+            service = event["requestContext"]["authorizer"]["service"]
+            return {"statusCode": handle(service), "headers": {"Retry-After": "1"}, "body": "{}"}
+
+        return handler
+
+    listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+    loop, stopped = asyncio.new_event_loop(), asyncio.Event()
+
+    async def work() -> None:
+        front = Front(listener, Gateway(Paths.of(ROUTES), OpenDoor(), brake=brake, load=load))
+        await serve([front], stopped, grace=1.0)
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(work()))
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        loop.call_soon_threadsafe(stopped.set)
+        thread.join(10)
+        loop.close()
+
+
+@contextmanager
+def flooding(port: int, connections: int) -> Iterator[Counter[int]]:
+    """Send requests of the service `noisy` without a pause; yield the count of answers by status."""
+    found: Counter[int] = Counter()
+    stop = threading.Event()
+
+    def work() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        while not stop.is_set():
+            found[_ask(connection, "noisy")] += 1
+        connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(connections)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield found
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(10)
+
+
+def _ask(connection: http.client.HTTPConnection, service: str) -> int:
+    connection.request("GET", "/v1/chains", headers={"Sentinel-Service": service})
+    answer = connection.getresponse()
+    assert json.loads(answer.read()) == {}
+    return answer.status
+
+
+def test_a_quiet_service_waits_for_nobody_elses_line() -> None:
+    """With 100 requests of one service in line, a tenth of a second each, another one is answered at once."""
+
+    def handle(service: str) -> int:
+        time.sleep(0.1 if service == "noisy" else 0.0)
+        return 200
+
+    with gateway(handle) as port, flooding(port, 100) as found:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        time.sleep(0.5)
+        times = []
+        for _ in range(10):
+            began = time.monotonic()
+            assert _ask(connection, "quiet") == 200
+            times.append(time.monotonic() - began)
+        connection.close()
+    # In order of arrival each would have waited for 100 requests on 4 threads: 2.5 s.
+    assert sorted(times)[5] < 0.5, times
+    assert found[200] > 10
+
+
+def test_one_service_never_has_all_threads() -> None:
+    """However much one service sends, one thread is left for the others."""
+    running, most, lock = 0, 0, threading.Lock()
+
+    def handle(service: str) -> int:
+        del service
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.02)
+        with lock:
+            running -= 1
+        return 200
+
+    with gateway(handle) as port, flooding(port, 30):
+        time.sleep(0.5)
+    assert most == THREADS - 1
+
+
+def test_refusals_are_held_back() -> None:
+    """A flood that does not wait gets its refusals slowly, and only it does."""
+    asked: Counter[str] = Counter()
+
+    def handle(service: str) -> int:
+        asked[service] += 1
+        return 429 if service == "noisy" else 200
+
+    with gateway(handle, brake=0.5) as port:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        with flooding(port, 10) as found:
+            began = time.monotonic()
+            for _ in range(20):
+                assert _ask(connection, "quiet") == 200
+            assert time.monotonic() - began < 2
+            time.sleep(max(0.0, began + 1.2 - time.monotonic()))
+            took = time.monotonic() - began
+        connection.close()
+    assert 10 <= asked["noisy"] <= 10 * (took / 0.5 + 2)
+    assert set(found) == {429}
