@@ -209,7 +209,7 @@ Entity = TypeVar("Entity", Service, ApiKey, Issued, Revoked, Root, Hook, Alias)
 
 def encode(entity: Service | ApiKey | Issued | Revoked | Root | Hook | Alias) -> bytes:
     """Return the body of an entity's record: a JSON object without its id."""
-    import orjson  # here, since the command line names tiers and scopes before it needs any of this
+    import orjson
 
     told = asdict(entity)
     del told["id"]
@@ -222,7 +222,7 @@ def decode(kind: type[Entity], record_id: str, body: bytes) -> Entity:
     >>> decode(ApiKey, "k1", encode(ApiKey("k1", "checkout", "00"))).service
     'checkout'
     """
-    import orjson
+    import orjson  # not above: the command line reads the names of tiers and scopes at each start
 
     told: dict[str, Any] = orjson.loads(body)
     known = {each.name for each in fields(kind)}
