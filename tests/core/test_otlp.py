@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 
 from sentinel.core import otlp
-from sentinel.errors import Malformed
+from sentinel.errors import Malformed, TooLarge
 from tests.data import need
 
 TRACE = "5b8efff798038103d269b633813fc60c"
@@ -253,3 +253,61 @@ def test_the_example_of_the_specification() -> None:
     assert entry["message"] == "Example log record"
     assert entry["resource"]["service.name"] == "my.service"
     assert entry["attributes"]["string.attribute"] == "some string"
+
+
+MANY = 2_000_000
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """Return a length-delimited field of protobuf."""
+    size, length = len(content), b""
+    while size > 0x7F:
+        length += bytes([size & 0x7F | 0x80])
+        size >>= 7
+    return bytes([number << 3 | 2]) + length + bytes([size]) + content
+
+
+LONG = _field(1, _field(1, b"k") + _field(2, _field(1, b"v" * 60_000)))  # an attribute of 60,000 characters
+BOMBS = {
+    "resources": b"\x0a\x00" * MANY,
+    "scopes": _field(1, b"\x12\x00" * MANY),
+    "records": _field(1, _field(2, b"\x12\x00" * MANY)),
+    "a long resource": _field(1, _field(1, LONG) + _field(2, b"\x12\x00" * 9_999)),
+    "a long scope": _field(1, _field(2, _field(1, _field(1, b"v" * 60_000)) + b"\x12\x00" * 9_999)),
+}
+JSON_BOMBS = {
+    "resources": b'{"resourceLogs":[%s]}',
+    "scopes": b'{"resourceLogs":[{"scopeLogs":[%s]}]}',
+    "records": b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[%s]}]}]}',
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_small_request_does_not_become_very_much(name: str) -> None:
+    """Two bytes make a record, and a resource is written into each: both are bounded before they are made."""
+    with pytest.raises(TooLarge, match="smaller batches"):
+        otlp.records(BOMBS[name], "protobuf")
+
+
+@pytest.mark.parametrize("name", JSON_BOMBS)
+def test_a_small_request_in_json_does_not_either(name: str) -> None:
+    """The JSON form has the same bounds."""
+    with pytest.raises(TooLarge, match=f"10000 {name}"):
+        otlp.records(JSON_BOMBS[name] % b",".join([b"{}"] * 10_001), "json")
+    long = b'{"resourceLogs":[{"resource":{"attributes":[{"key":"k","value":{"stringValue":"%s"}}]},' % (
+        b"v" * 60_000
+    )
+    long += b'"scopeLogs":[{"logRecords":[%s]}]}]}' % b",".join([b"{}"] * 9_999)
+    with pytest.raises(TooLarge, match="20000000 bytes"):
+        otlp.records(long, "json")
+
+
+def test_what_fits_the_bounds_is_taken() -> None:
+    """10,000 records, and 20,000,000 bytes of entries but for the last one, are no bomb."""
+    assert len(otlp.records(_field(1, _field(2, b"\x12\x00" * 10_000)), "protobuf").entries) == 10_000
+    entry = len(otlp.records(_field(1, _field(1, LONG) + _field(2, b"\x12\x00")), "protobuf").entries[0])
+    fits = otlp.MAX_BYTES // entry
+    found = otlp.records(_field(1, _field(1, LONG) + _field(2, b"\x12\x00" * fits)), "protobuf")
+    assert len(found.entries) == fits
+    with pytest.raises(TooLarge):
+        otlp.records(_field(1, _field(1, LONG) + _field(2, b"\x12\x00" * (fits + 1))), "protobuf")

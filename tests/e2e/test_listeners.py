@@ -20,6 +20,7 @@ import pytest
 
 from sentinel.local import listeners
 from sentinel.local.door import Door
+from sentinel.local.fair import Fair
 from sentinel.local.gateway import Gateway
 from sentinel.local.listeners import Front, serve
 from sentinel.local.paths import Paths
@@ -73,6 +74,7 @@ class World:
     port: int
     behind: Behind
     door: Door
+    gateway: Gateway
 
     def context(self, client: Made | None = None, **about: Any) -> ssl.SSLContext:
         """Return a client's TLS."""
@@ -127,7 +129,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
     threading.Thread(target=thread, daemon=True).start()
     assert begun.wait(5)
-    yield World(tmp_path, ca, client, listener.getsockname()[1], behind, door)
+    yield World(tmp_path, ca, client, listener.getsockname()[1], behind, door, gateway)
     loop, stopped = stop["now"]
     loop.call_soon_threadsafe(stopped.set)
     assert ended.wait(10)
@@ -320,6 +322,31 @@ def test_new_roots_count_without_a_restart_and_open_connections_stay(world: Worl
         assert connection.sock.getsockname()[1] == port, "the connection was kept"
 
 
+def test_no_connection_is_lost_when_roots_change(world: World) -> None:
+    """While the files change over and over, every connection that comes is served."""
+    done, failures, ended = [0], [], threading.Event()
+
+    def come() -> None:
+        while not ended.is_set():
+            try:
+                done[0] += world.ask(world.client)[0] == 200
+            except OSError as error:
+                failures.append(repr(error))
+
+    threads = [threading.Thread(target=come) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    text = world.ca.pem.read_text()
+    for number in range(20):
+        _replace(world.folder / "roots.pem", text + "\n" * (number % 3))
+        time.sleep(0.1)
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert done[0] > 50
+
+
 def _replace(path: Path, text: str) -> None:
     fresh = path.with_suffix(".new")
     fresh.write_text(text)
@@ -401,6 +428,84 @@ def test_too_many_connections_cost_the_idle_ones_alone(world: World) -> None:
     assert idle[-1].recv(100).startswith(b"HTTP/1.1 200")
     for each in idle:
         each.close()
+
+
+def test_bodies_that_trickle_keep_nobody_out(world: World) -> None:
+    """Where every connection is sending a body for ever, the slowest one makes room for who is new."""
+    head = b"POST /v1/entries HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer good\r\n"
+    with contextlib.ExitStack() as held:
+        slow = [
+            held.enter_context(_opened(world, head + b"Content-Length: 99\r\n\r\n{")) for _ in range(MOST)
+        ]
+        for _ in range(5):
+            assert world.ask(world.client)[0] == 200
+        assert _rest(slow[0]) in {b"", b"HTTP/1.1 400 Bad Request"}
+        slow[-1].sendall(b" " * 97 + b"}")
+        assert _rest(slow[-1]).startswith(b"HTTP/1.1 200")
+
+
+def test_large_bodies_that_trickle_take_no_place_of_whole_ones(world: World) -> None:
+    """However many large bodies are on their way, a request that is whole is answered at once."""
+    head = b"POST /v1/entries HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer good\r\n"
+    gateway = world.gateway
+    gateway.arriving = Fair(4, 3, 100, 100)
+    gateway.bodies = Fair(4, 3, 100, 100)
+    with contextlib.ExitStack() as held:
+        for _ in range(10):
+            held.enter_context(_opened(world, head + b"Content-Length: 90000\r\n\r\n" + b" " * 70_000))
+        time.sleep(0.1)
+        began = time.monotonic()
+        assert world.ask(world.client)[0] == 200
+        assert time.monotonic() - began < 0.3
+
+
+HEADS = {
+    "HTTP/0.9": (b"GET /v1/tasks/x HTTP/0.9", b"", 400),
+    "HTTP/0.9 without headers": (b"GET /v1/tasks/x", None, 400),
+    "HTTP/2.0": (b"GET /v1/tasks/x HTTP/2.0", b"", 400),
+    "chunked in HTTP/1.0": (b"POST /v1/entries HTTP/1.0", b"Transfer-Encoding: chunked\r\n", 400),
+    "gzip, chunked": (b"POST /v1/entries HTTP/1.1", b"Transfer-Encoding: gzip, chunked\r\n", 400),
+    "identity, chunked": (b"POST /v1/entries HTTP/1.1", b"Transfer-Encoding: identity, chunked\r\n", 400),
+    "chunked": (b"POST /v1/entries HTTP/1.1", b"Transfer-Encoding: chunked\r\n", 200),
+    "Chunked": (b"POST /v1/entries HTTP/1.1", b"Transfer-Encoding: Chunked\r\n", 200),
+    "HTTP/1.0": (b"GET /v1/tasks/x HTTP/1.0", b"", 200),
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_heads_that_others_could_read_otherwise_are_refused(world: World, name: str) -> None:
+    """One version, one transfer coding; after a refusal nothing more on the connection counts."""
+    line, more, expected = HEADS[name]
+    head = b"\r\nHost: localhost\r\nAuthorization: Bearer good\r\n"
+    data = line + b"\r\n\r\n" if more is None else line + head + more + b"\r\n"
+    if more:
+        data += b"2\r\n{}\r\n0\r\n\r\n"
+    if expected == 400:
+        data += b"GET /v1/tasks/y HTTP/1.1" + head + b"\r\n"
+    with _opened(world, data) as connection:
+        found = b""
+        while expected == 400 and (piece := _rest(connection)):
+            found += piece
+        found = found or _rest(connection)
+    assert int(found.split()[1]) == expected
+    assert expected == 200 or (found.count(b"HTTP/") == 1 and b'"error": "Malformed"' in found)
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost:80:80", "localhost/", "localhost#", "localhost?x", "evil.example@localhost", "127.1"]
+)
+def test_a_host_is_a_name_and_perhaps_a_port(world: World, host: str) -> None:
+    """What only contains a loopback name is none."""
+    assert world.ask(world.client, Host=host)[0] == 421
+
+
+def test_nobody_is_told_what_answers(world: World) -> None:
+    """`Server` is our own word, in answers and in refusals."""
+    assert world.ask(world.client)[1]["server"] == "sentinel"
+    assert world.ask(world.client, "/nothing")[1]["server"] == "sentinel"
+    with _opened(world, b"nonsense\r\n\r\n") as connection:
+        found = connection.recv(1000)
+        assert b"\r\nServer: sentinel\r\n" in found
 
 
 def test_a_head_that_is_too_large_is_refused(world: World) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -120,17 +120,23 @@ def up(
     *arguments: str,
     insecure: bool = True,
     settings: Mapping[str, str] | None = None,
+    stderr: IO[bytes] | None = None,
     **more: str,
 ) -> Iterator[Tree]:
     """Run `sentinel up` on free ports; whatever is left of it at the end is killed.
 
-    Without doors, unless a test is about them: then whoever asks is whom the header says.
+    Without doors, unless a test is about them: then whoever asks is whom the header says. `stderr` gets what
+    the whole tree logs.
     """
     command = [sys.executable, "-m", "sentinel.cli.main", "up", "--json", "--port", "0", "--home", str(home)]
     if insecure:
         command.append("--insecure")
     with subprocess.Popen(
-        [*command, *arguments], stdout=subprocess.PIPE, env=environment(**(settings or {}), **more), cwd=ROOT
+        [*command, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        env=environment(**(settings or {}), **more),
+        cwd=ROOT,
     ) as process:
         assert process.stdout is not None
         line = process.stdout.readline()

@@ -49,7 +49,12 @@ def call(world: World) -> Call:
     """Send a form to the token endpoint; returns status, decoded body and headers."""
     handler = load("token")
 
-    def call(form: Any = None, pem: str | None = None, **headers: str) -> tuple[int, Any, dict[str, str]]:
+    def call(
+        form: Any = None,
+        pem: str | None = None,
+        many: dict[str, list[str]] | None = None,
+        **headers: str,
+    ) -> tuple[int, Any, dict[str, str]]:
         body = form if isinstance(form, bytes) else urlencode(form or {}).encode()
         sent = {"content-type": "application/x-www-form-urlencoded", **headers}
         event = {
@@ -57,7 +62,7 @@ def call(world: World) -> Call:
             "path": "/v1/token",
             "httpMethod": "POST",
             "headers": {name.replace("_", "-"): value for name, value in sent.items()},
-            "multiValueHeaders": None,
+            "multiValueHeaders": many,
             "requestContext": {
                 "requestId": "r",
                 "identity": {"clientCert": {"clientCertPem": world.pem if pem is None else pem}},
@@ -186,6 +191,31 @@ def test_what_is_no_request_is_told_apart(call: Call) -> None:
     ]
     for form, headers, expected in cases:
         assert refusal(call(form, **headers)) == expected, (form, headers)
+
+
+def test_a_client_proves_itself_once(call: Call) -> None:
+    """Two Authorization headers, in one spelling or in two, are refused though the last one is right."""
+    right = basic("checkout", KEY)
+    for many in (
+        {"Authorization": ["Basic AAAA", right]},
+        {"Authorization": [right, right]},
+        {"Authorization": ["Basic AAAA"], "authorization": [right]},
+    ):
+        assert refusal(call(GRANT, many=many, authorization=right)) == (400, "invalid_request")
+    assert call(GRANT, many={"Authorization": [right]}, authorization=right)[0] == 200
+
+
+def test_guessing_is_slowed(world: World, call: Call) -> None:
+    """After ten wrong keys in a minute a certificate gets 429, whatever client it names; others do not."""
+    wrong = api_keys.make("00112233445566aa", bytes(32))
+    clients = [GRANT | {"client_id": f"client-{at}", "client_secret": wrong} for at in range(5)]
+    for form in [*clients, *[GRANT | CLIENT | {"client_secret": wrong}] * 5]:
+        assert refusal(call(form)) == (401, "invalid_client")
+    for form in (GRANT | CLIENT, clients[0]):
+        status, told, headers = call(form)
+        assert (status, told["error"]) == (429, "Limited")
+        assert 1 <= int(headers["Retry-After"]) <= 60
+    assert call(GRANT | CLIENT, pem=world.ca.leaf())[0] == 200
 
 
 def test_a_charset_and_names_in_percent_encoding_are_fine(call: Call) -> None:

@@ -132,9 +132,7 @@ def revoke(what: str, reason: str, home: Path, as_json: bool) -> int:
         if not app.authority.has_issued(what):
             app.authority.revoke_other(certificate, reason)
             ours = service_of(certificate.spiffe, app.settings.trust_domain) is not None
-            whose = (
-                "which our own CA has no record of" if ours else "which is another CA's"
-            )
+            whose = "which our own CA has no record of" if ours else "which is another CA's"
             emit([what]) if as_json else echo(f"revoked {what}, {whose}")
             return 0
     found = app.authority.revoke(what, reason)

@@ -3,7 +3,8 @@
 Format: OpenTelemetry Protocol 1.x, `opentelemetry/proto/collector/logs/v1/logs_service.proto`, as protobuf
 or in its JSON mapping (hex ids, numbers for enums, unknown fields ignored). Both forms of one record give
 the same entry; its shape is in `docs/wire.md`. A record's resource and scope are written into each entry,
-since an entry must stand alone in the chain.
+since an entry must stand alone in the chain. So a small request can become very much: the number of records
+and the size of all entries together are bounded while they are made.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
-from sentinel.errors import Malformed
+from sentinel.core.entry import MAX_BATCH_BYTES, MAX_ENTRIES
+from sentinel.errors import Malformed, TooLarge
 
 if TYPE_CHECKING:
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
     from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 MAX_DEPTH = 32  # levels of arrays and maps in one value
+MAX_BYTES = 4 * MAX_BATCH_BYTES  # of all entries together, each with its resource and scope
 
 Json = dict[str, Any]
 
@@ -36,15 +39,33 @@ class Records:
     entries: list[bytes] = field(default_factory=list)
     rejected: int = 0
     why: str = ""
+    room: int = MAX_BYTES
+    counted: dict[str, int] = field(default_factory=dict)
+
+    def add(self, entry: bytes) -> None:
+        """Take an entry. Raises `TooLarge` where all of them come to too much."""
+        self.room -= len(entry)
+        if self.room < 0:
+            raise TooLarge(f"the records come to over {MAX_BYTES} bytes as entries; export smaller batches")
+        self.entries.append(entry)
 
     def reject(self, why: str) -> None:
         """Count a record that cannot be stored."""
         self.rejected += 1
         self.why = self.why or why
 
+    def expect(self, what: str, count: int) -> None:
+        """Hear of so many more resources, scopes or records before any is looked at. Raises `TooLarge`."""
+        self.counted[what] = self.counted.get(what, 0) + count
+        if self.counted[what] > MAX_ENTRIES:
+            raise TooLarge(f"the request has over {MAX_ENTRIES} {what}; export smaller batches")
+
 
 def records(body: bytes, form: Literal["json", "protobuf"]) -> Records:
-    """Decode a request. Raises `Malformed` where it is none; single bad records are only counted."""
+    """Decode a request. Single bad records are only counted.
+
+    Raises `Malformed` where it is none, `TooLarge` over 10,000 resources, scopes or records, or `MAX_BYTES`.
+    """
     return _from_json(body) if form == "json" else _from_protobuf(body)
 
 
@@ -68,15 +89,18 @@ def _from_protobuf(body: bytes) -> Records:
     except DecodeError:
         raise Malformed("the body is not an ExportLogsServiceRequest in protobuf") from None
     found = Records()
+    found.expect("resources", len(request.resource_logs))
     for resource_logs in request.resource_logs:
+        found.expect("scopes", len(resource_logs.scope_logs))
         held = sum(len(each.log_records) for each in resource_logs.scope_logs)
+        found.expect("records", held)
         resource = _guarded(found, held, _proto_map, resource_logs.resource.attributes)
         for scope_logs in resource_logs.scope_logs if resource is not None else ():
             scope = {"name": scope_logs.scope.name, "version": scope_logs.scope.version}
             for record in scope_logs.log_records:
                 entry = _guarded(found, 1, _proto_record, record)
                 if entry is not None:
-                    found.entries.append(_entry(entry, resource or {}, scope))
+                    found.add(_entry(entry, resource or {}, scope))
     return found
 
 
@@ -84,9 +108,12 @@ def _from_json(body: bytes) -> Records:
     try:
         request = orjson.loads(body)
         found = Records()
+        found.expect("resources", len(_list(request, "resourceLogs")))
         for resource_logs in _list(request, "resourceLogs"):
             attributes = _list(resource_logs.get("resource") or {}, "attributes")
+            found.expect("scopes", len(_list(resource_logs, "scopeLogs")))
             held = sum(len(_list(each, "logRecords")) for each in _list(resource_logs, "scopeLogs"))
+            found.expect("records", held)
             resource = _guarded(found, held, _json_map, attributes)
             for scope_logs in _list(resource_logs, "scopeLogs") if resource is not None else ():
                 scope = scope_logs.get("scope") or {}
@@ -94,7 +121,7 @@ def _from_json(body: bytes) -> Records:
                 for record in _list(scope_logs, "logRecords"):
                     entry = _guarded(found, 1, _json_record, record)
                     if entry is not None:
-                        found.entries.append(_entry(entry, resource or {}, named))
+                        found.add(_entry(entry, resource or {}, named))
     except (orjson.JSONDecodeError, AttributeError):
         raise Malformed("the body is not an ExportLogsServiceRequest in JSON") from None
     return found

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote_plus
 
 import orjson
 
-from sentinel.entrypoints import observe
+from sentinel.entrypoints import limits, observe
 from sentinel.entrypoints.web import Request, Response
 from sentinel.errors import Malformed, Rejected, Unauthenticated, Unsupported
 from sentinel.usecases.issue_token import BadScope
@@ -35,15 +35,26 @@ _PRIVATE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 def token(app: App, request: Request) -> Response:
     """`POST /v1/token`: an access token for an API key and a client certificate."""
     try:
-        fields = _form(request)
-        client_id, api_key = _client(request.headers.get("authorization"), fields)
-        _check_grant(fields.get("grant_type"))
-        certificate, owner = app.authorizer.certificate(request.identity.pem)
-        told = app.token_issuer.token(certificate, owner, client_id, api_key, fields.get("scope", ""))
+        told = _issued(app, request)
     except (Malformed, Unauthenticated) as error:
         observe.count("token", "refused", 1)
         return _refusal(error)
     return Response(200, orjson.dumps(told), headers=_PRIVATE)
+
+
+def _issued(app: App, request: Request) -> dict[str, object]:
+    """Return a new token. Whoever keeps failing with one certificate is `Limited` before that is tried."""
+    fields = _form(request)
+    client_id, api_key = _client(_authorization(request), fields)
+    _check_grant(fields.get("grant_type"))
+    certificate, owner = app.authorizer.certificate(request.identity.pem)
+    # By whose certificate it is, not by who somebody claims to be: that could be another one each time.
+    limits.check_failures(app, owner, certificate.thumbprint)
+    try:
+        return app.token_issuer.token(certificate, owner, client_id, api_key, fields.get("scope", ""))
+    except Unauthenticated:
+        limits.failed(app, owner, certificate.thumbprint)
+        raise
 
 
 def keys(app: App, request: Request) -> Response:
@@ -58,6 +69,12 @@ def _refusal(error: Rejected) -> Response:
     told = {"error": code, "error_description": str(error), "message": str(error)}
     challenge = {"WWW-Authenticate": 'Basic realm="sentinel", charset="UTF-8"'} if status == 401 else {}
     return Response(status, orjson.dumps(told), headers={**_PRIVATE, **challenge})
+
+
+def _authorization(request: Request) -> str | None:
+    if "authorization" in request.repeated:
+        raise Malformed("there is more than one Authorization header")
+    return request.headers.get("authorization")
 
 
 def _check_grant(grant_type: str | None) -> None:

@@ -17,11 +17,14 @@ from sentinel.local.listeners import Front
 from sentinel.local.paths import Paths
 from sentinel.local.tls import Files
 from sentinel.routes import HOOK_ROUTES, ROUTES, Route
-from sentinel.usecases.receive import MAX_BODY as HOOK_BODY
+from sentinel.usecases.receive import MAX_BODY
 
 AUTHORIZE_SECONDS = 10.0
 HOOK_BODY_SECONDS = 10.0
 HOOK_THREADS = 2
+# A webhook's sender is known only once its body is there, so whoever is slow is anybody. Their bodies are
+# small enough for all connections to send one at once; where all do, the one that is slow for longest goes.
+HOOK_CONNECTIONS = 500
 
 
 def build(mode: str, service: socket.socket, hooks: socket.socket) -> list[Front]:
@@ -32,13 +35,17 @@ def build(mode: str, service: socket.socket, hooks: socket.socket) -> list[Front
         OpenDoor(),
         scheme="",
         body_seconds=HOOK_BODY_SECONDS,
+        max_body=MAX_BODY,
+        large=2 * HOOK_CONNECTIONS,
         threads=HOOK_THREADS,
-        max_body=HOOK_BODY,  # strangers send these, and their function takes no more
     )
     if mode == INSECURE:
         routes = open_routes(ROUTES)
         _load(route.function for route in (*routes, *hook_routes))
-        return [Front(service, Gateway(Paths.of(routes), OpenDoor())), Front(hooks, hook_gateway)]
+        return [
+            Front(service, Gateway(Paths.of(routes), OpenDoor())),
+            Front(hooks, hook_gateway, most=HOOK_CONNECTIONS),
+        ]
     app = bootstrap()
     kept = DECISION_SECONDS if app.settings.door_seconds > 0 else 0
     _load(("authorize", *(route.function for route in (*ROUTES, *HOOK_ROUTES))))
@@ -46,7 +53,7 @@ def build(mode: str, service: socket.socket, hooks: socket.socket) -> list[Front
     certificate, key, roots = server_files(app.home)
     return [
         Front(service, Gateway(Paths.of(ROUTES), door, "https"), Files(certificate, key, roots)),
-        Front(hooks, hook_gateway, Files(certificate, key)),
+        Front(hooks, hook_gateway, Files(certificate, key), HOOK_CONNECTIONS),
     ]
 
 

@@ -1,15 +1,13 @@
 """The local gateway: HTTP on loopback in the place of API Gateway, calling the handlers that are deployed.
 
 It builds its paths from `sentinel.routes`, turns each request into a REST proxy event (payload 1.0) and each
-reply back, as AWS's "Set up Lambda proxy integrations" says. Who may call what is decided at the `door`,
-before a body is read. Since any web page in a browser can send requests to a loopback address, the service
-API refuses hosts that are not loopback names (DNS rebinding) and foreign origins.
+reply back, as AWS's "Set up Lambda proxy integrations" says. Who may call what is decided by the head
+(`heads`) and at the `door`, before a body is read.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import uuid
 from collections.abc import Callable, Mapping
@@ -17,21 +15,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from aiohttp import web
-from multidict import CIMultiDict
 
-from sentinel.local import functions
+from sentinel.local import functions, heads
 from sentinel.local.door import Admission
 from sentinel.local.fair import Crowded, Fair
 from sentinel.local.paths import Paths
 from sentinel.local.peer import Peer
 from sentinel.local.proxy_events import Call, event_of, response_of
-from sentinel.local.refusals import Refusal
+from sentinel.local.refusals import SERVER, Refusal
 
 MAX_BODY = 10_000_000  # what API Gateway takes, in bytes as sent
-MAX_HEAD = 10_240  # all headers of a request, as at API Gateway
 BODY_SECONDS = 30.0
 HANDLER_SECONDS = 29.0  # API Gateway's own limit
 THREADS = 4  # two keep two cores busy while others sync; more only contend for the interpreter
@@ -45,36 +40,13 @@ SMALL = 1 << 16  # bytes of a body that are read without a place among those
 log = logging.getLogger("sentinel.gateway")
 
 
-def check_sender(headers: CIMultiDict[str] | Any, scheme: str = "http") -> None:
-    """Refuse what a web page made a browser send. Raises the refusal.
-
-    A page that had its name point here sends that name as `Host`; one that posts across origins sends
-    its own as `Origin`.
-    """
-    host = headers.get("Host", "")
-    if not _is_loopback(host):
-        raise Refusal(421, "Misdirected", "Host must be a loopback name: localhost, 127.0.0.1 or [::1]")
-    origin = headers.get("Origin")
-    if origin is not None and origin != f"{scheme}://{host}":
-        raise Refusal(403, "Forbidden", "requests of other origins are not taken")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
 @dataclass(slots=True)
 class Gateway:
     """Answers the requests of one API. `handler_seconds` and `body_seconds` bound a request's two halves.
 
-    `max_body` is how many bytes a body may have; places for bodies are counted, so it bounds memory.
-
     `scheme` is what a browser's `Origin` begins with; "" where senders are no business of ours: webhooks come
-    under whatever name they were forwarded from, and prove themselves.
+    under whatever name they were forwarded from, and prove themselves. `max_body` is in bytes as sent, and
+    `large` is how many bodies over `SMALL` may be on their way at one time.
     """
 
     paths: Paths
@@ -82,18 +54,21 @@ class Gateway:
     scheme: str = "http"
     handler_seconds: float = HANDLER_SECONDS
     body_seconds: float = BODY_SECONDS
+    max_body: int = MAX_BODY
+    large: int = BUSY
     threads: int = THREADS
     brake: float = BRAKE_SECONDS
-    max_body: int = MAX_BODY
     load: Callable[[str], functions.Handler] = functions.load
     leaving: bool = False
     pool: ThreadPoolExecutor = field(init=False)
+    arriving: Fair = field(init=False)
     bodies: Fair = field(init=False)
     calls: Fair = field(init=False)
     _active: int = 0
 
     def __post_init__(self) -> None:
         self.pool = ThreadPoolExecutor(self.threads, "handler")
+        self.arriving = Fair(self.large, self.large * 3 // 4, WAITING, 4 * WAITING)
         self.bodies = Fair(BUSY, BUSY * 3 // 4, WAITING, 4 * WAITING)
         self.calls = Fair(self.threads, self.threads - 1, BUSY, BUSY)
 
@@ -108,6 +83,7 @@ class Gateway:
             self._active -= 1
         if self.leaving:
             response.force_close()
+        response.headers["Server"] = SERVER
         return response
 
     async def finish(self, seconds: float) -> None:
@@ -123,7 +99,7 @@ class Gateway:
     async def _answer(self, request: web.BaseRequest, peer: Peer) -> web.Response:
         request_id = uuid.uuid4().hex
         try:
-            self._check_head(request)
+            heads.check(request, self.scheme)
             if request.path == "/healthz" and request.method in {"GET", "HEAD"}:
                 return web.json_response({"status": "ok"})
             route, params = self.paths.find(request.method, request.raw_path.partition("?")[0])
@@ -138,20 +114,15 @@ class Gateway:
         except (Refusal, Crowded) as refused:
             refusal = refused if isinstance(refused, Refusal) else _crowded()
             answer = refusal.response(request_id)
-            if not request.content.is_eof():
-                answer.force_close()  # the rest of the body is not worth reading
+            if answer.status == 400 or not request.content.is_eof():
+                answer.force_close()  # what follows is in doubt, or not worth reading
             return answer
-
-    def _check_head(self, request: web.BaseRequest) -> None:
-        if sum(len(name) + len(value) for name, value in request.raw_headers) > MAX_HEAD:
-            raise Refusal(431, "TooLarge", f"the headers are over {MAX_HEAD} bytes")
-        if self.scheme:
-            check_sender(request.headers, self.scheme)
 
     async def _body(self, request: web.BaseRequest, held: AsyncExitStack, caller: str) -> bytes:
         """Read the body, and take a place for it in `held`, which it keeps until it is answered.
 
-        What fits into `SMALL` is read first: a sender that is slow over it keeps nobody from a place.
+        What is still on its way takes none of the places of what is whole, so that nobody waits for the slow.
+        Up to `SMALL` is read of each; what is larger needs a place of another kind to go on.
         """
         if (request.content_length or 0) > self.max_body:
             raise self._too_large()
@@ -162,14 +133,15 @@ class Gateway:
         try:
             async with asyncio.timeout(self.body_seconds):
                 await self._read(request, found, SMALL)
-            await held.enter_async_context(self.bodies.turn(caller))
             if not request.content.at_eof():
+                await held.enter_async_context(self.arriving.turn(caller))
                 async with asyncio.timeout(self.body_seconds):
                     await self._read(request, found, self.max_body)
         except TimeoutError:
             raise Refusal(408, "TimedOut", "the request's body did not arrive in time") from None
         except OSError:
             raise Refusal(400, "Malformed", "the connection was lost before the body was whole") from None
+        await held.enter_async_context(self.bodies.turn(caller))
         return bytes(found)
 
     async def _read(self, request: web.BaseRequest, found: bytearray, enough: int) -> None:

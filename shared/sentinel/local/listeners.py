@@ -2,7 +2,8 @@
 
 Nobody who is slow keeps others waiting: a handshake has `HANDSHAKE_SECONDS`, a head and an idle connection
 `HEADER_SECONDS`, a body what the gateway gives it, and where too many connections are open, the one that has
-been idle for longest is closed for a new one.
+been idle for longest is closed for a new one, or where none is idle, the one whose body is on its way for
+longest.
 """
 
 from __future__ import annotations
@@ -71,7 +72,10 @@ class _Protocol(web.RequestHandler):
 
 
 class _Server(web.Server):
-    """aiohttp's server with our protocol and a bound on connections. `idle` are those without a request."""
+    """aiohttp's server with our protocol and a bound on connections.
+
+    `idle` are those without a request, `busy` the requests of the others, both oldest first.
+    """
 
     def __init__(self, gateway: Gateway, most: int, **options: Any) -> None:
         super().__init__(self._answer)
@@ -80,34 +84,44 @@ class _Server(web.Server):
         self._options = options
         self._open: set[web.RequestHandler] = set()
         self._idle: dict[web.RequestHandler, None] = {}
+        self._busy: dict[web.RequestHandler, web.BaseRequest] = {}
 
     def __call__(self) -> web.RequestHandler:
         """Make the protocol of one connection."""
         return _Protocol(self, loop=asyncio.get_running_loop(), **self._options)
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        """Take a connection in, and close the one that is idle for longest where there are too many."""
+        """Take a connection in, and close another one where there are too many."""
         super().connection_made(handler, transport)
+        if len(self._open) >= self._most:
+            oldest = self._slowest() or handler
+            self._idle.pop(oldest, None)
+            self._busy.pop(oldest, None)
+            oldest.force_close()
         self._open.add(handler)
         self._idle[handler] = None
-        if len(self._open) > self._most:
-            oldest = next(iter(self._idle))
-            del self._idle[oldest]
-            oldest.force_close()
+
+    def _slowest(self) -> web.RequestHandler | None:
+        """Return the connection that may go: never one whose request is whole and being answered."""
+        sending = (each for each, request in self._busy.items() if not request.content.is_eof())
+        return next(iter(self._idle), None) or next(sending, None)
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
         """Forget a connection."""
         self._open.discard(handler)
         self._idle.pop(handler, None)
+        self._busy.pop(handler, None)
         super().connection_lost(handler, exc)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         handler = request.protocol
         assert isinstance(handler, _Protocol)  # noqa: S101 - for the type checker
         self._idle.pop(handler, None)
+        self._busy[handler] = request
         try:
             return await self._gateway.answer(request, handler.who())
         finally:
+            self._busy.pop(handler, None)
             if handler in self._open:
                 self._idle[handler] = None
 
@@ -129,6 +143,16 @@ class _Site(web.SockSite):
             ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
             ssl_shutdown_timeout=SHUTDOWN_SECONDS if tls else None,
         )
+
+    async def stop(self) -> None:
+        """Accept no more, and lose nobody who was accepted.
+
+        asyncio accepts a connection in one step of its loop and makes its transport in the next, which fails
+        where the server was closed in between.
+        """
+        asyncio.get_running_loop().remove_reader(self._sock.fileno())
+        await asyncio.sleep(0)
+        await super().stop()
 
 
 @dataclass(slots=True)

@@ -6,6 +6,8 @@ import json
 
 from aiohttp import web
 
+SERVER = "sentinel"  # in the place of the names and versions of what answers
+
 
 class Refusal(Exception):
     """An answer that no function gives: `{"error", "message"}` with a status and perhaps headers."""
@@ -18,7 +20,7 @@ class Refusal(Exception):
 
     def response(self, request_id: str = "") -> web.Response:
         """Return the answer."""
-        headers = {**self.headers, "X-Content-Type-Options": "nosniff"}
+        headers = {**self.headers, "X-Content-Type-Options": "nosniff", "Server": SERVER}
         if request_id:
             headers["Sentinel-Request-Id"] = request_id
         return web.Response(
