@@ -24,15 +24,17 @@ from sentinel.bootstrap import App, application
 from sentinel.core.access import SCOPES, Root, Service, encode
 from sentinel.core.ring import Key, Ring
 from sentinel.ports_doors import Record
-from tests.attacks.certificates import Ca, Forge, Held, stranger
+from tests import pki
+from tests.attacks.certificates import Ca, Forge, Held, key_pem, stranger
 from tests.attacks.tokens import ME, VICTIM, Mint
+from tests.attacks.walk import MARK
 from tests.attacks.wire import Client, tls
 from tests.e2e.trees import Tree, push, until, up
 from tests.wire import Wire
 
 DOOR_SECONDS = 2  # SENTINEL_DOOR_SECONDS: within so many seconds a revocation counts
 MARGIN = 0.7
-MARK = "CANARY"  # in every body that must not turn up anywhere
+SOURCE = "standard-webhooks"
 ODD_HOSTS = (
     "127.0.0.1,localhost,2130706433,0x7f000001,0x7f.1,0177.0.0.1,127.1,0,0.0.0.0,169.254.169.254,"
     "::1,::ffff:127.0.0.1,::ffff:169.254.169.254,fd00:ec2::254,fe80::1,10.0.0.1,100.100.100.200,192.0.0.192"
@@ -79,6 +81,8 @@ class Deployment:
     members: dict[str, Member] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
     victims_task: str = ""
+    hook_secret: str = ""
+    clients: list[Client] = field(default_factory=list)
 
     @property
     def port(self) -> int:
@@ -98,17 +102,24 @@ class Deployment:
     def client(self, held: Held | None = None, *, hooks: bool = False) -> Client:
         """Return a client with a certificate, or with none."""
         file = held.files(self.folder) if held is not None else None
-        return Client(self.hooks_port if hooks else self.port, tls(self.roots, file))
+        self.clients.append(Client(self.hooks_port if hooks else self.port, tls(self.roots, file)))
+        return self.clients[-1]
+
+    def close(self) -> None:
+        """Close everybody's connections."""
+        for each in self.clients:
+            each.close()
 
     def keep(self, what: str, secret: str) -> str:
         """Note a secret down that must not turn up anywhere."""
         self.secrets[f"{what} {len(self.secrets)}"] = secret
         return secret
 
-    def join(self, name: str, *, scopes: tuple[str, ...] = SCOPES, held: Held | None = None) -> Member:
+    def join(self, name: str, *, scopes: tuple[str, ...] = SCOPES) -> Member:
         """Add a service with a certificate, and return it. Its tier is high: limits are no part of this."""
         key = self.app.services.add(Service(name, tier="high", scopes=scopes)).api_key
-        own = held or self.forge.of(name)
+        secret = pki.p256()
+        own = Held(self.app.authority.issue(name, pki.request(secret)), key_pem(secret))
         member = Member(name, own, self.keep("API key", key), self.client(own))
         self.keep("private key", own.key.split("\n")[1])
         self.members[name] = member
@@ -166,10 +177,8 @@ def forge_of(app: App) -> Forge:
         ended=stranger("ended", now, 0),
         foreign=stranger("foreign", now),
     )
-    from tests.pki import pem
-
-    app.authority.trust("mesh.example", pem(made.mesh.certificate))
-    ended = Root("ended", app.settings.trust_domain, pem(made.ended.certificate), until=now - 60)
+    app.authority.trust("mesh.example", pki.pem(made.mesh.certificate))
+    ended = Root("ended", app.settings.trust_domain, pki.pem(made.ended.certificate), until=now - 60)
     assert app.registry.put(Record(Root.KIND, ended.id, encode(ended)))
     app.trust_store.publish([*app.authority.published(), ended.pem])
     return made
@@ -198,6 +207,7 @@ def start(stack: ExitStack, folder: Path) -> Deployment:
     for key in ring.keys:
         made.keep("signing key", key.value.split("\n")[1])
     made.keep("CA passphrase", app.door_secrets.value(app.settings.ca_secret))
+    stack.callback(made.close)
     _settle(made)
     return made
 
@@ -205,6 +215,7 @@ def start(stack: ExitStack, folder: Path) -> Deployment:
 def _settle(made: Deployment) -> None:
     for name in (ME, VICTIM):
         made.join(name)
+    made.hook_secret = made.keep("webhook secret", made.app.services.add_hook("bills", VICTIM, SOURCE).secret)
     victim = made.members[VICTIM]
     marked = json.dumps(
         {"set_off": "yes", "product": "attack", "n": 1, "text": f"{MARK}-of-the-victim"}

@@ -71,7 +71,7 @@ def _words(answer: Answer, path: str) -> str:
     if path == _OTLP and set(told) == {"code", "message"}:
         return ""
     wanted = {"error", "message"}
-    if path == _TOKEN and "error_description" in told:
+    if path in {_TOKEN, ""} and "error_description" in told:
         wanted |= {"error_description"}
     if not wanted <= set(told) <= wanted | {"problems"}:
         return f"the body has {sorted(told)}"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
+import itertools
 import socket
 import ssl
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +23,8 @@ def tls(roots: Path, certificate: Path | None = None) -> ssl.SSLContext:
     """Return a client's TLS. Nothing is too weak for it: who refuses is the server."""
     made = ssl.create_default_context(cafile=roots)
     made.set_ciphers("ALL:@SECLEVEL=0")
-    made.minimum_version = ssl.TLSVersion.TLSv1
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        made.minimum_version = ssl.TLSVersion.TLSv1
     if certificate is not None:
         made.load_cert_chain(certificate)
     return made
@@ -44,23 +47,26 @@ class Client:
             plain.close()
             raise
 
-    def raw(self, data: bytes, *, half: bool = False, seconds: float = SECONDS) -> list[Answer]:
+    def raw(
+        self, data: bytes, *, half: bool = False, seconds: float = SECONDS, most: int = 10
+    ) -> list[Answer]:
         """Send bytes on a connection of their own; return the answers that come until it is closed or quiet.
 
-        `half` closes our side behind the bytes.
+        `half` closes our side behind the bytes; `most` is how many answers are waited for.
         """
         try:
             with contextlib.closing(self.connect(seconds)) as connection:
                 connection.sendall(data)
                 if half:
-                    connection.shutdown(socket.SHUT_WR)
-                return list(_answers(connection))
+                    connection.unwrap()  # says that nothing more comes, and waits for the other side's word
+                    return []
+                return list(itertools.islice(_answers(connection), most))
         except _LOST:
             return []
 
-    def one(self, data: bytes, **how: float) -> Answer:
+    def one(self, data: bytes, *, half: bool = False, seconds: float = SECONDS) -> Answer:
         """Send bytes; return the first answer, or none."""
-        return next(iter(self.raw(data, **how)), NOTHING)  # type: ignore[arg-type]
+        return next(iter(self.raw(data, half=half, seconds=seconds, most=1)), NOTHING)
 
     def ask(
         self,
@@ -113,7 +119,7 @@ def _answers(connection: ssl.SSLSocket) -> Iterator[Answer]:
 
 def _answer(reader: io.BufferedReader) -> Answer | None:
     line = reader.readline(65_536)
-    if not line.startswith(b"HTTP/1."):
+    if not line.startswith(b"HTTP/"):
         return None
     status = int(line.split()[1])
     headers = http.client.parse_headers(reader)

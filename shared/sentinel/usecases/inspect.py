@@ -120,7 +120,7 @@ class Inspect:
         stored = self.stored_tasks()
         task = stored.get(task_id)
         if task is None or (service is not None and service not in services_of(task)):
-            raise Missing(f"there is no task {task_id}")
+            raise Missing("there is no such task")
         events = stored.lineage(task.id)
         verify_lineage(task.id, events, task.head)
         _follows(task, [event.body for event in events])

@@ -1,0 +1,86 @@
+"""The walk over the routes: each as requests that a client could send, and what its door asks of one.
+
+It reads `sentinel.routes` anew each time, so that a route that is added is attacked with no edit here. A
+route whose door nobody has written attacks for is an error, and so is one whose honest request is not served.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+from sentinel import routes
+from sentinel.routes import Route
+from tests import pki
+
+MARK = "CANARY"  # in every body, so that it can be looked for
+SERVICE_DOORS = {"token", "key", "certificate"}
+HOOK_DOORS = {"signature", "open"}
+ANY = ("GET", "POST", "DELETE")  # for routes that take every method
+_PARAMETER = re.compile(r"\{(\w+)(\+?)\}")
+_KNOWN = {"upstream": "echo", "path": "a/b", "source": "standard-webhooks", "hook": "bills"}
+_ENTRY = json.dumps({"text": f"{MARK}-entry"}).encode()
+_LOGS = json.dumps(
+    {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"body": {"stringValue": f"{MARK}-record"}}]}]}]}
+).encode()
+_FORM = urlencode({"grant_type": "client_credentials", "note": f"{MARK}-form"}).encode()
+# Bodies that are as they should be; what is not listed gets a small JSON object.
+_BODIES: Mapping[str, tuple[str, bytes]] = {
+    "/v1/entries": ("application/x-ndjson", _ENTRY),
+    "/v1/logs": ("application/json", _LOGS),
+    "/v1/certificate": ("application/pkcs10", pki.request(pki.p256())),
+    "/v1/token": ("application/x-www-form-urlencoded", _FORM),
+    "/hooks/{source}/{hook}": ("application/json", b'{"note":"%s-hook"}' % MARK.encode()),
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """One request of one route."""
+
+    route: Route
+    method: str
+    path: str
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.route.path}"
+
+
+def service(*doors: str) -> list[Target]:
+    """Return the requests of the service API, of all routes or of those with one of these doors."""
+    return list(_targets(routes.ROUTES, SERVICE_DOORS, doors))
+
+
+def hooks(*doors: str) -> list[Target]:
+    """Return those of the webhook API."""
+    return list(_targets(routes.HOOK_ROUTES, HOOK_DOORS, doors))
+
+
+def _targets(found: tuple[Route, ...], known: set[str], doors: tuple[str, ...]) -> Iterator[Target]:
+    for route in found:
+        assert route.door in known, (
+            f"{route.method} {route.path}: there are no attacks on a door {route.door}"
+        )
+        if not doors or route.door in doors:
+            for method in ANY if route.method == "ANY" else (route.method,):
+                yield _target(route, method)
+
+
+def _target(route: Route, method: str, **known: str) -> Target:
+    params = {name: {**_KNOWN, **known}.get(name, "x") for name, _ in _PARAMETER.findall(route.path)}
+    path = _PARAMETER.sub(lambda found: params[found[1]], route.path)
+    if method in {"GET", "DELETE", "HEAD"}:
+        return Target(route, method, path, params=params)
+    kind, body = _BODIES.get(route.path, ("application/json", b'{"note":"%s"}' % MARK.encode()))
+    return Target(route, method, path, body, {"Content-Type": kind}, params)
+
+
+def with_task(target: Target, task: str) -> Target:
+    """Return the request with somebody's task in its path, where there is one."""
+    return _target(target.route, target.method, task=task)
