@@ -26,6 +26,16 @@ def on_table(table: aws_dynamodb.ITable, *actions: str) -> aws_iam.PolicyStateme
     return allow([f"dynamodb:{action}" for action in actions], [table.table_arn])
 
 
+def on_records(table: aws_dynamodb.ITable, kinds: Iterable[str], *actions: str) -> aws_iam.PolicyStatement:
+    """Allow `actions` on the records of these kinds in the registry, whose partition key the kind is."""
+    condition = {"dynamodb:LeadingKeys": sorted(kinds)}
+    return allow(
+        [f"dynamodb:{action}" for action in actions],
+        [table.table_arn],
+        **{"ForAllValues:StringEquals": condition},
+    )
+
+
 def on_index(table: aws_dynamodb.ITable, *indexes: str) -> aws_iam.PolicyStatement:
     """Allow queries of the named indexes of a table."""
     return allow(["dynamodb:Query"], [f"{table.table_arn}/index/{name}" for name in indexes])

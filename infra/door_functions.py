@@ -13,11 +13,16 @@ from infra.config import Deployment
 from infra.factory import Factory, Stores
 from infra.function import Function, Spec
 from sentinel.adapters.dynamodb_tables import BY_CHANGE, CHAINS
+from sentinel.core.access import Alias, ApiKey, Hook, Issued, Revoked, Root, Service
 from sentinel.settings import Settings
 
 # Those that count what services take by the one counter in Redis.
 LIMITED = ("ingest", "control", "token", "receive", "proxy")
 READ = ("GetItem", "Query")
+PUBLIC_KEYS = "jwks"  # the kind of the record with the public keys of tokens
+# The kinds of records by which a door tells who comes in. Whoever may write one of them lets in whom he
+# likes, so a function may write those kinds alone that it is there for.
+CALLERS = (Root.KIND, Revoked.KIND, Alias.KIND, Service.KIND, PUBLIC_KEYS)
 # The four steps of a rotation: read, stage, look, promote.
 ROTATE = ("DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage")
 
@@ -64,6 +69,12 @@ class DoorFunctions:
     def _registry(self) -> dict[str, object]:
         return {"registry_table": self._tables.registry.table_name}
 
+    def _read(self, *kinds: str) -> aws_iam.PolicyStatement:
+        return access.on_records(self._tables.registry, kinds, *READ)
+
+    def _write(self, *kinds: str) -> aws_iam.PolicyStatement:
+        return access.on_records(self._tables.registry, kinds, "PutItem")
+
     def _limited(self) -> dict[str, object]:
         """Return the settings of those who count what services take, and use Redis for nothing else."""
         return {"limits": True, **self._make.redis()} if self._to.limits else {"limits": False}
@@ -93,7 +104,7 @@ class DoorFunctions:
             access.on_index(self._ledger, CHAINS),
             access.on_table(self._tables.tasks, "GetItem", "Query"),
             access.on_index(self._tables.tasks, BY_CHANGE),
-            access.on_table(self._tables.registry, *READ),
+            self._read(Service.KIND, ApiKey.KIND),
         )
         return control
 
@@ -101,7 +112,7 @@ class DoorFunctions:
         settings = self._make.settings(oidc_issuers=self._to.oidc_issuers, **self._tokens(), **self._door())
         # On the way of every request: a full core, and an answer before the gateway gives up.
         authorize = self._make.make("Authorize", Spec("authorize", settings, memory=1769, timeout=10))
-        authorize.allow(access.on_table(self._tables.registry, *READ))
+        authorize.allow(self._read(*CALLERS))
         return authorize
 
     def _add_token(self) -> Function:
@@ -111,7 +122,7 @@ class DoorFunctions:
         spec = Spec("token", settings, memory=1024, timeout=20, network=self._network())
         token = self._make.make("Token", spec)
         token.allow(
-            access.on_table(self._tables.registry, *READ),
+            self._read(*CALLERS, ApiKey.KIND),
             access.secret(self._tables, self._to.door_prefix + settings.signing_secret),
         )
         return token
@@ -126,7 +137,8 @@ class DoorFunctions:
         )
         certify = self._make.make("Certify", Spec("certify", settings, memory=512, timeout=20))
         certify.allow(
-            access.on_table(self._tables.registry, "PutItem", *READ),
+            self._read(Issued.KIND, Revoked.KIND, Root.KIND, Service.KIND),
+            self._write(Issued.KIND, Revoked.KIND),
             access.allow(["kms:GetPublicKey", "kms:Sign"], [key.key_arn for key in self._doors.ca_keys]),
         )
         return certify
@@ -145,9 +157,7 @@ class DoorFunctions:
         )
         spec = Spec("receive", settings, memory=1024, timeout=20, network=self._network())
         receive = self._make.make("Receive", spec)
-        receive.allow(
-            access.on_table(self._ledger, "PutItem", "Query"), access.on_table(self._tables.registry, *READ)
-        )
+        receive.allow(access.on_table(self._ledger, "PutItem", "Query"), self._read(Hook.KIND, Service.KIND))
         self._make.allow_secrets(
             receive,
             self._to.door_prefix + settings.hook_prefix,
@@ -166,7 +176,11 @@ class DoorFunctions:
             **self._registry(),
         )
         rotate = self._make.make("Rotate", Spec("rotate", settings, memory=512, timeout=60))
-        rotate.allow(access.on_table(self._tables.registry, "PutItem", *READ), *self._publish())
+        rotate.allow(
+            self._read(ApiKey.KIND, Hook.KIND, PUBLIC_KEYS, Root.KIND, Service.KIND),
+            self._write(ApiKey.KIND, PUBLIC_KEYS),
+            *self._publish(),
+        )
         self._make.allow_secrets(
             rotate,
             self._to.door_prefix,

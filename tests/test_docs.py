@@ -118,8 +118,8 @@ def test_the_commands_of_the_readme_exist() -> None:
     assert len(commands) >= 7
     known = set(cli.commands)
     assert commands <= known, commands - known
-    targets = set(re.findall(r"^    make (\w+)", readme, re.MULTILINE))
-    rules = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^    make ([\w-]+)", readme, re.MULTILINE))
+    rules = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert targets <= rules, targets - rules
 
 

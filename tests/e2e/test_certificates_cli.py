@@ -146,6 +146,17 @@ def test_revoking(home: Path, call: Any) -> None:
     assert (code, told) == (0, [read((home / "mesh.pem").read_text()).thumbprint])
 
 
+def test_what_the_ca_has_no_record_of_can_be_revoked(home: Path, app: App, call: Any) -> None:
+    """A certificate that was signed with our key behind our back counts at the doors: it can be denied."""
+    call("certs", "issue", "checkout")
+    path = home / "clients" / "checkout" / "certificate.pem"
+    made = certificate_in(path.parent)
+    app.registry.drop(Issued.KIND, made.thumbprint)
+    code, told, _ = call("certs", "revoke", str(path))
+    assert (code, told) == (0, [made.thumbprint])
+    assert app.authority.is_revoked(made.thumbprint)
+
+
 def test_the_life_of_a_ca(home: Path, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Publish, show, roll over, show again; a mesh's root comes and goes; the file has what is in force."""
     assert call("ca", "show")[1] == []

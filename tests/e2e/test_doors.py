@@ -33,6 +33,7 @@ from sentinel.core.certificates import read
 from sentinel.core.ring import Ring
 from sentinel.core.tokens import Rules
 from sentinel.errors import Unauthenticated, Unavailable
+from sentinel.usecases.receive import MAX_BODY as HOOK_BODY
 from tests.e2e.trees import ROOT, Tree, environment, sentinel, until, up
 
 SECONDS = 2  # SENTINEL_DOOR_SECONDS of the trees here
@@ -255,6 +256,9 @@ def test_webhooks_have_a_port_of_their_own(tree: Tree) -> None:
     assert anybody.ask("POST", "/v1/entries", {}, b"{}", hooks=True)[0] == 404
     assert anybody.ask("POST", "/v1/token", hooks=True)[0] == 404
     assert anybody.ask("POST", "/hooks/sentry/none", {}, b"{}", hooks=True)[0] in {401, 404}
+    # A stranger's body is not read where it is over what a webhook's may be: here none of it was sent.
+    too_much = {"Content-Length": str(HOOK_BODY + 1)}
+    assert anybody.ask("POST", "/hooks/standard-webhooks/none", too_much, hooks=True)[0] == 413
     member = Plain(tree, enrolled(tree, "hooked").credentials)
     assert member.ask("POST", "/hooks/sentry/none", {}, b"{}")[0] == 404
     with pytest.raises((ssl.SSLError, ConnectionError, http.client.HTTPException)):

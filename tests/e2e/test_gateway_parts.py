@@ -191,12 +191,17 @@ def test_tending_does_not_undo_what_was_taken_away(settings: Settings) -> None:
 
 def test_a_store_that_is_away_is_told_and_tried_again(settings: Settings) -> None:
     """Looking after the doors never ends the supervisor."""
-    (Path(settings.home) / "doors" / "ca-passphrase.json").chmod(0o644)
-    (Path(settings.home) / "tls" / "server.pem").unlink()
+    tls = Path(settings.home) / "tls"
+    tls.rename(tls.with_name("kept"))
+    tls.touch()
     told: list[str] = []
     doors.tend(settings, told.append)
     assert len(told) == 1
     assert "could not be looked after" in told[0]
+    tls.unlink()
+    tls.with_name("kept").rename(tls)
+    doors.tend(settings, told.append)
+    assert len(told) == 1
 
 
 def test_a_folder_that_is_no_service_is_left_alone(settings: Settings) -> None:

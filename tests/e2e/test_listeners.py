@@ -322,6 +322,31 @@ def test_new_roots_count_without_a_restart_and_open_connections_stay(world: Worl
         assert connection.sock.getsockname()[1] == port, "the connection was kept"
 
 
+def test_no_connection_is_lost_when_roots_change(world: World) -> None:
+    """While the files change over and over, every connection that comes is served."""
+    done, failures, ended = [0], [], threading.Event()
+
+    def come() -> None:
+        while not ended.is_set():
+            try:
+                done[0] += world.ask(world.client)[0] == 200
+            except OSError as error:
+                failures.append(repr(error))
+
+    threads = [threading.Thread(target=come) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    text = world.ca.pem.read_text()
+    for number in range(20):
+        _replace(world.folder / "roots.pem", text + "\n" * (number % 3))
+        time.sleep(0.1)
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert done[0] > 50
+
+
 def _replace(path: Path, text: str) -> None:
     fresh = path.with_suffix(".new")
     fresh.write_text(text)

@@ -104,7 +104,7 @@ def _hook(load: Load) -> Callable[[], None]:
     def use() -> None:
         sent = Ring.decode(source.get()).current(int(load.clock())).value
         if sent not in known():
-            door.forget()
+            door.expire()
         load.check("hook", sent in known())
 
     return use

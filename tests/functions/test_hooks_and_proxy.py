@@ -6,6 +6,7 @@ import base64
 import gzip
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,24 @@ def test_a_webhook_that_is_not_proven_is_401(app: App, hook: Send) -> None:
     assert (changed["statusCode"], twice["statusCode"]) == (401, 401)
     assert changed["body"] == twice["body"]
     assert list(app.ledger.chains()) == []
+
+
+def test_a_webhook_over_the_limits_is_told_when_to_come_back_and_no_more(
+    app: App, hook: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sender outside does not learn whose chain it fills, in what tier that is and how much is left."""
+    monkeypatch.setattr(app, "settings", replace(app.settings, limits=True))
+    app.registry.put(Record("service", "payments", encode(Service("payments", "trial")), 1))
+    answers = []
+    for number in range(20):
+        name = {"Webhook-Id": f"m{number}"}
+        signed = sign(BODY, name=f"m{number}", at=int(time.time()))
+        answers.append(hook(headers={**name, "Webhook-Signature": signed["webhook-signature"]}))
+    answer = answers[-1]
+    assert answer["statusCode"] == 429
+    assert int(answer["headers"]["Retry-After"]) >= 1
+    told = " ".join([answer["body"], *answer["headers"], *answer["headers"].values()]).lower()
+    assert not any(word in told for word in ("ratelimit", "payments", "trial", "a second"))
 
 
 def test_a_request_passes_to_its_upstream(proxy: Send, upstream: Wire) -> None:

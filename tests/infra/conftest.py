@@ -110,6 +110,16 @@ class Templates:
                 return True
         return False
 
+    def partitions(self, role: str, action: str, table: str) -> set[str]:
+        """Return the partition keys of a table to which a role's right is limited; {"*"}: not limited."""
+        found: set[str] = set()
+        for statement in self.statements(role):
+            actions, resources = _listed(statement["Action"]), map(self.text, _listed(statement["Resource"]))
+            if statement["Effect"] == "Allow" and action in actions and table in resources:
+                keys = statement.get("Condition", {}).get("ForAllValues:StringEquals", {})
+                found |= set(_listed(keys.get("dynamodb:LeadingKeys", "*")))
+        return found
+
     def role_of(self, function: Resource) -> str:
         """Return the logical id of a function's role."""
         logical: str = function["Properties"]["Role"]["Fn::GetAtt"][0]

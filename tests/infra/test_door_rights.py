@@ -10,6 +10,7 @@ import pytest
 
 from sentinel.core.ring import Ring
 from sentinel.settings import Settings
+from sentinel.usecases.directory import JWKS
 
 if TYPE_CHECKING:
     from tests.infra.conftest import Templates
@@ -69,6 +70,33 @@ def test_secrets_of_the_doors_are_changed_by_rotation_alone(templates: Templates
             may = verbs(templates, f"secretsmanager:{operation}", secret) - {"rotate"}
             assert not may or operation == "GetSecretValue", (operation, may)
         assert bool(verbs(templates, f"secretsmanager:{operation}", SIGNING)) == (operation in steps)
+
+
+# Which kinds of the registry's records a function may read, and which write: what the use cases behind it do.
+CALLERS = {"root", "revoked", "identity", "service", JWKS[0]}
+KINDS: dict[str, tuple[set[str], set[str]]] = {
+    "control": ({"service", "key"}, set()),
+    "authorize": (CALLERS, set()),
+    "token": (CALLERS | {"key"}, set()),
+    "certify": ({"certificate", "revoked", "root", "service"}, {"certificate", "revoked"}),
+    "receive": ({"hook", "service"}, set()),
+    "rotate": ({"key", "hook", JWKS[0], "root", "service"}, {"key", JWKS[0]}),
+}
+
+
+def test_a_function_sees_and_writes_its_own_kinds_of_records(templates: Templates) -> None:
+    """Who may write services, roots or public keys decides who comes in: no function may, but for rotation's.
+
+    A function that was taken over, `certify` say, must not be able to let somebody in by a record of another
+    kind; nor need one that takes webhooks read the hashes of API keys.
+    """
+    registry = templates.table("registry")
+    for verb, function in templates.functions().items():
+        role = templates.role_of(function)
+        read, write = KINDS.get(verb, (set(), set()))
+        for action in ("GetItem", "Query"):
+            assert templates.partitions(role, f"dynamodb:{action}", registry) == read, (verb, action)
+        assert templates.partitions(role, "dynamodb:PutItem", registry) == write, verb
 
 
 def test_workers_cannot_read_the_doors_secrets(

@@ -321,6 +321,23 @@ def test_while_secrets_are_away_those_that_are_known_count(bench: Bench) -> None
     bench.take()
 
 
+def test_a_wrong_signature_takes_nothing_away_while_secrets_are_away(bench: Bench) -> None:
+    """A stranger's message makes nobody forget a secret that cannot be read again: its sender goes on.
+
+    And the stranger is told what it is always told, so it does not learn that there is such a webhook.
+    """
+    bench.take()
+    words = bench.refused(hook="nobody")
+    bench.secrets.away = True
+    bench.now += FRESH
+    assert bench.refused(sign(BODY, OTHER, at=int(bench.now))) == words
+    bench.take(sign(BODY, name="another", at=int(bench.now)))
+    assert len(bench.stored()) == 2
+    bench.secrets.away = False
+    bench.rotate(OTHER)
+    bench.take(sign(BODY, OTHER, name="new", at=int(bench.now)))
+
+
 @pytest.mark.parametrize("value", [None, "", "{}", "hunter2", '{"keys":[{"id":"a"}]}'])
 def test_a_secret_that_cannot_be_used_is_the_deployments_fault(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, value: str | None

@@ -129,9 +129,11 @@ def revoke(what: str, reason: str, home: Path, as_json: bool) -> int:
 
         certificate = read(path.read_text())
         what = certificate.thumbprint
-        if service_of(certificate.spiffe, app.settings.trust_domain) is None:
+        if not app.authority.has_issued(what):
             app.authority.revoke_other(certificate, reason)
-            emit([what]) if as_json else echo(f"revoked {what}, which is another CA's")
+            ours = service_of(certificate.spiffe, app.settings.trust_domain) is not None
+            whose = "which our own CA has no record of" if ours else "which is another CA's"
+            emit([what]) if as_json else echo(f"revoked {what}, {whose}")
             return 0
     found = app.authority.revoke(what, reason)
     _tell(found, as_json)

@@ -43,13 +43,22 @@ class Credentials:
         for path in (self.certificate, self.key, self.roots):
             if path is not None and not path.is_file():
                 raise Unauthenticated(f"{path} is not there")
-        try:
-            made = ssl.create_default_context(cafile=self.roots)
-            made.minimum_version = ssl.TLSVersion.TLSv1_2
-            made.load_cert_chain(self.certificate, self.key)
-        except OSError as error:  # ssl.SSLError is one
-            why = error.strerror or type(error).__name__
-            raise Unauthenticated(f"{self.certificate} with {self.key}, or {self.roots}: {why}") from None
+        for last in (False,) * 5 + (True,):
+            try:
+                return self._read()
+            except OSError as error:  # ssl.SSLError is one
+                if last:
+                    why = error.strerror or type(error).__name__
+                    named = f"{self.certificate} with {self.key}, or {self.roots}"
+                    raise Unauthenticated(f"{named}: {why}") from None
+            # Two files cannot be replaced at once: whoever renews them needs a moment between the two.
+            time.sleep(0.05)
+        raise AssertionError
+
+    def _read(self) -> ssl.SSLContext:
+        made = ssl.create_default_context(cafile=self.roots)
+        made.minimum_version = ssl.TLSVersion.TLSv1_2
+        made.load_cert_chain(self.certificate, self.key)
         return made
 
 

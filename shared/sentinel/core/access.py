@@ -13,8 +13,6 @@ from dataclasses import asdict, dataclass, fields
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
-import orjson
-
 from sentinel.core.chain import check_service
 from sentinel.errors import Malformed
 
@@ -211,6 +209,8 @@ Entity = TypeVar("Entity", Service, ApiKey, Issued, Revoked, Root, Hook, Alias)
 
 def encode(entity: Service | ApiKey | Issued | Revoked | Root | Hook | Alias) -> bytes:
     """Return the body of an entity's record: a JSON object without its id."""
+    import orjson
+
     told = asdict(entity)
     del told["id"]
     return orjson.dumps(told)
@@ -222,6 +222,8 @@ def decode(kind: type[Entity], record_id: str, body: bytes) -> Entity:
     >>> decode(ApiKey, "k1", encode(ApiKey("k1", "checkout", "00"))).service
     'checkout'
     """
+    import orjson  # not above: the command line reads the names of tiers and scopes at each start
+
     told: dict[str, Any] = orjson.loads(body)
     known = {each.name for each in fields(kind)}
     values = {

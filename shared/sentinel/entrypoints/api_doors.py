@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sentinel.entrypoints import limits, oauth, observe
 from sentinel.entrypoints.web import Request, Response, json_response, trace_of
+from sentinel.errors import Limited
 
 if TYPE_CHECKING:
     from sentinel.bootstrap import App
@@ -29,7 +30,10 @@ def receive(app: App, request: Request) -> Response:
     )
     # Whose limits these are is known only now. The sender is a stranger, so it is not told what they are.
     known = replace(request.identity, service=proven.service, tier=proven.tier)
-    limits.Admission(app, replace(request, identity=known))(len(proven.entries), proven.size)
+    try:
+        limits.Admission(app, replace(request, identity=known))(len(proven.entries), proven.size)
+    except Limited as error:
+        raise Limited("too many messages: send the same again later", error.retry_after) from None
     receipt = app.receiver.store(proven, origin)
     observe.count("receive", "messages", 1)
     return json_response(200, receipt)

@@ -97,9 +97,16 @@ class Authority(Roots):
         return self._revoke_service(what, reason)
 
     def revoke_other(self, certificate: ClientCertificate, reason: str = "") -> None:
-        """Revoke a certificate of another's CA, in every form that its signature can be written in."""
+        """Revoke a certificate that has no record here, in every form that its signature can be written in.
+
+        Such is one of another's CA, and one that somebody had our own CA's key sign behind our back.
+        """
         for each in thumbprints(certificate):
             self._deny(each, certificate.not_after, reason)
+
+    def has_issued(self, thumbprint: str) -> bool:
+        """Whether there is a record of a certificate of our own CA with this thumbprint."""
+        return self._registry.get(Issued.KIND, thumbprint) is not None
 
     def is_revoked(self, thumbprint: str) -> bool:
         """Whether a certificate is on the deny list, as of now."""

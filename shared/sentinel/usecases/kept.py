@@ -49,7 +49,3 @@ class Kept(Generic[T]):
     def expire(self) -> None:
         """Read anew at the next `get`; what is kept serves on, as it may, while it cannot be read."""
         self._expired = True
-
-    def forget(self) -> None:
-        """Read anew at the next `get`."""
-        self._kept = None

@@ -83,7 +83,8 @@ class _Secret:
             if self.kept.age() < FRESH or now - self._cool < COOL_DOWN:
                 return False
             self._cool = now
-        self.kept.forget()
+        # Not forgotten: anybody can send a wrong signature, also while the secret cannot be read again.
+        self.kept.expire()
         return True
 
 
