@@ -93,7 +93,7 @@ SMUGGLED: dict[str, Raw] = {
     "chunk lines end in LF": chunks(CHUNKED.replace(b"\r\n", b"\n")),
     "chunk longer than it says": chunks(b"3\r\n" + ENTRY + b"\r\n0\r\n\r\n"),
     "chunk without an end": chunks(b"%x\r\n%sXX0\r\n\r\n" % (len(ENTRY), ENTRY)),
-    "very many trailers": chunks(CHUNKED[:-2] + b"X-Trailer: CANARY\r\n" * 5_000 + b"\r\n"),
+    "very many trailers": chunks(CHUNKED[:-2] + b"X-Trailer: CANARY\r\n" * 600 + b"\r\n"),
     "header folded": get("X-Folded: a\r\n b"),
     "token folded": lambda auth: request("GET", "/v1/chains", HOST, auth.replace(": ", ":\r\n ")),
     "header before the first, folded": lambda auth: request("GET", "/v1/chains", " X: y", HOST, auth),
