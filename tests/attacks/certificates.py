@@ -178,6 +178,12 @@ def _uri(text: str) -> Make:
     return lambda forge: forge.leaf(profile(text.format(domain=forge.domain)))
 
 
+def _two(forge: Forge, *services: str) -> Held:
+    """Return a certificate with the ids of two services."""
+    both = pki.names(*(pki.uri(forge.service(each)) for each in services))
+    return forge.leaf(profile("", x509.SubjectAlternativeName, both))
+
+
 def _self_signed(forge: Forge) -> Held:
     key = pki.p256()
     made = pki.build(
@@ -318,15 +324,9 @@ BAD: dict[str, Bad] = {
         "no URI among its names",
         _changed(x509.SubjectAlternativeName, pki.names(x509.DNSName("victim"))),
     ),
-    "two URI SANs": Bad(
-        "two names, one of them good",
-        lambda f: f.leaf(
-            profile(
-                "",
-                x509.SubjectAlternativeName,
-                pki.names(pki.uri(f.service("mallory")), pki.uri(f.service())),
-            )
-        ),
+    "two URI SANs": Bad("two names, the first one good", lambda f: _two(f, VICTIM, "mallory")),
+    "two URI SANs, the other way round": Bad(
+        "two names, the second one good", lambda f: _two(f, "mallory", VICTIM), service="mallory"
     ),
     "id with a query": Bad("spiffe://…/victim?x", _uri("spiffe://{domain}/service/victim?x")),
     "id with a fragment": Bad("spiffe://…/victim#x", _uri("spiffe://{domain}/service/victim#x")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import zstandard
@@ -138,12 +139,15 @@ SMUGGLED: dict[str, Raw] = {
 def test_what_could_be_read_in_two_ways_is_read_in_none(tree: Deployment, me: Member, name: str) -> None:
     """400 on both APIs, then the connection is closed: what was hidden behind it is no request."""
     auth = f"Authorization: {tree.bearer(me)['Authorization']}"
-    entries = _entries(tree)
+    entries, anybody = _entries(tree), tree.client(hooks=True)
     with case("HTTP", name, GATEWAY, 400) as tried:
-        for client in (me.client, tree.client(hooks=True)):
-            answers = client.raw(SMUGGLED[name](auth))
-            tried.refused(answers[0] if answers else NOTHING)
-            tried.holds(len(answers) <= 1, f"{len(answers)} answers to one request")
+        data = SMUGGLED[name](auth)
+        # Also without what is hidden behind it, so that it is not that which is refused.
+        for sent in dict.fromkeys((data, data.replace(HIDDEN, b""))):
+            for client in (me.client, anybody):
+                answers = client.raw(sent)
+                tried.refused(answers[0] if answers else NOTHING)
+                tried.holds(len(answers) <= 1, f"{len(answers)} answers to one request")
         tried.holds(_entries(tree) == entries, "something was stored")
 
 
@@ -369,23 +373,62 @@ def _bombs() -> dict[str, tuple[str, str, str, bytes]]:
 
 def test_bombs_do_not_go_off(tree: Deployment, me: Member) -> None:
     """A few kilobytes that become gigabytes are refused before they do, and the gateway stays small."""
-    from time import monotonic
-
     pid = tree.tree.child("child\0gateway")
     peak = _peak(pid)
     for name, (path, kind, encoding, body) in _bombs().items():
         with case("bombs", name, GATEWAY, 400, 413) as tried:
-            began = monotonic()
+            began = _cpu(pid)
             sent = tree.bearer(me) | {"Content-Type": kind, "Content-Encoding": encoding}
             tried.refused(me.client.ask("POST", path, body, sent), f"POST {path}")
-            tried.holds(monotonic() - began < 4, f"it took {monotonic() - began:.1f} s")
+            tried.holds(_cpu(pid) - began < 3, f"it took {_cpu(pid) - began:.1f} s of CPU")
             tried.holds(_peak(pid) - peak < 600, f"the gateway grew by {_peak(pid) - peak} MB")
+
+
+def _cpu(pid: int) -> float:
+    """Return the seconds of CPU that a process has used: on a busy machine, too, what a request costs it."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _peak(pid: int) -> int:
     """Return the most memory that a process ever had, in MB."""
-    with open(f"/proc/{pid}/status") as status:  # noqa: PTH123 - no file of ours
-        return next(int(line.split()[1]) // 1024 for line in status if line.startswith("VmHWM"))
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) // 1024 for line in status if line.startswith("VmHWM"))
+
+
+NONSENSE = {
+    "broken JSON": ("/v1/entries", "application/x-ndjson", b'{"card": CANARY}'),
+    "a line that is a list": ("/v1/entries", "application/x-ndjson", b'{"a":1}\n["CANARY"]'),
+    "a line that is text": ("/v1/entries", "application/x-ndjson", b'"CANARY"'),
+    "a number that is none": ("/v1/entries", "application/x-ndjson", b'{"CANARY":NaN}'),
+    "a line over 64 KB": ("/v1/entries", "application/x-ndjson", b'{"a":"CANARY%s"}' % (b"x" * 66_000)),
+    "not UTF-8": ("/v1/entries", "application/x-ndjson", b'{"a":"CANARY\xff"}'),
+    "OTLP that is no JSON": ("/v1/logs", "application/json", b'{"resourceLogs": CANARY}'),
+    "OTLP of the wrong type": ("/v1/logs", "application/json", b'{"resourceLogs": "CANARY"}'),
+    "OTLP that is no protobuf": ("/v1/logs", "application/x-protobuf", b"CANARY"),
+    "OTLP of a type of nobody": ("/v1/logs", "text/CANARY", b"{}"),
+    "a request for a certificate that is none": ("/v1/certificate", "application/pkcs10", b"CANARY"),
+    "a key in the place of it": (
+        "/v1/certificate",
+        "application/pkcs10",
+        b"-----BEGIN PRIVATE KEY-----\nCANARY==\n-----END PRIVATE KEY-----\n",
+    ),
+    "a batch id of 4,000 characters": ("/v1/entries", "application/x-ndjson", b"{}"),
+    "a query that is none": ("/v1/entries?partial=CANARY", "application/x-ndjson", b"{}"),
+}
+
+
+@pytest.mark.parametrize("name", NONSENSE)
+def test_what_is_refused_is_not_quoted(tree: Deployment, me: Member, name: str) -> None:
+    """Whatever a body, a query or a header holds: none of it comes back, or is logged."""
+    path, kind, body = NONSENSE[name]
+    headers = tree.bearer(me) | {"Content-Type": kind}
+    if "batch" in name:
+        headers["Sentinel-Batch-Id"] = MARK * 600
+    with case("HTTP", f"not quoted: {name}", GATEWAY, 400) as tried:
+        answer = me.client.ask("POST", path, body, headers)
+        tried.refused(answer, f"POST {path.partition('?')[0]}")
+        tried.holds(MARK.encode() not in answer.body, f"{answer.body!r}")
 
 
 def test_half_of_a_request_is_none(tree: Deployment, me: Member) -> None:
