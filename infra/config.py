@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_network
 from typing import Any
 
 PREFIX = "sentinel:"
@@ -16,6 +17,7 @@ RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731,
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 PYTHONS = ("3.12", "3.13", "3.14")
 TARGETS = ("lambda", "host")
+ANYBODY = "0.0.0.0/0"
 ENHANCED = "SecurityPolicy_"  # what the names of API Gateway's newer TLS policies begin with
 
 
@@ -71,7 +73,7 @@ class Deployment:
         "", "header in which that proxy hands on the certificate that it verified"
     )
     ingress_addresses: tuple[str, ...] = _option(
-        (), "address ranges of that proxy; empty: anybody may call that address"
+        (), "address ranges of that proxy, the only ones that are let in; 0.0.0.0/0: anybody"
     )
     hooks_domain_name: str = _option("", "custom domain of the webhook API; empty: its default address")
     hooks_certificate_arn: str = _option("", "ARN of that domain's server certificate")
@@ -190,6 +192,14 @@ class Deployment:
                 any(behind) and not self.default_endpoint,
                 "client_certificate_header and ingress_addresses go with default_endpoint",
             ),
+            (
+                self.default_endpoint and not self.ingress_addresses,
+                f"default_endpoint needs ingress_addresses, or any caller claims any certificate; or {ANYBODY}",
+            ),
+            (
+                not all(map(_is_range, self.ingress_addresses)),
+                "ingress_addresses are address ranges as 10.0.0.0/8",
+            ),
             (not 0 <= self.authorizer_cache_seconds <= 3600, "authorizer_cache_seconds is 0 to 3600"),
             (
                 bool(self.authorizer_cache_seconds) and not self.authorizer_cache_certificate,
@@ -242,6 +252,14 @@ def _parse(key: str, value: Any, default: Any) -> Any:
         kind = {bool: "true or false", int: "a whole number", tuple: "a list of whole numbers"}[type(default)]
         raise BadOption(f"{key} is {value!r}, which is not {kind}") from None
     return str(value)
+
+
+def _is_range(text: str) -> bool:
+    try:
+        ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _parse_list(value: Any, kind: type) -> tuple[Any, ...]:

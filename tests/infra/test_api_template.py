@@ -28,6 +28,7 @@ DOMAINS = {
 MESH = {
     "default_endpoint": True,
     "client_certificate_header": "Client-Cert",
+    "ingress_addresses": "0.0.0.0/0",
     "redis_url": "rediss://cache.example.com:6380",
 }
 
@@ -218,7 +219,7 @@ def test_behind_a_proxy_the_header_stands_for_the_certificate(synthesize: Callab
 
 def test_a_proxy_is_believed_from_its_addresses_only(synthesize: Callable[..., Templates]) -> None:
     """With `ingress_addresses` the open address refuses everybody else, whatever header they bring."""
-    _, service = api(synthesize(**MESH, ingress_addresses="10.1.0.0/16,10.2.0.0/16"))
+    _, service = api(synthesize(**{**MESH, "ingress_addresses": "10.1.0.0/16,10.2.0.0/16"}))
     assert service["DisableExecuteApiEndpoint"] is False
     (deny,) = [each for each in service["Policy"]["Statement"] if each["Effect"] == "Deny"]
     assert deny["Condition"] == {"NotIpAddress": {"aws:SourceIp": ["10.1.0.0/16", "10.2.0.0/16"]}}
