@@ -194,7 +194,7 @@ class Deployment:
             ),
             (
                 self.default_endpoint and not self.ingress_addresses,
-                f"default_endpoint needs ingress_addresses, or any caller claims any certificate; or {ANYBODY}",
+                f"default_endpoint needs ingress_addresses, the proxy's ranges; {ANYBODY} lets anybody in",
             ),
             (
                 not all(map(_is_range, self.ingress_addresses)),
