@@ -109,8 +109,9 @@ def key_pem(key: Any) -> str:
 
 @dataclass
 class Forge:
-    """Makes certificates. `root` is the deployment's own CA, `mesh` one that it trusts for `mesh.example`.
+    """Makes certificates; `record` puts one on record, which the doors ask about.
 
+    `root` is the deployment's own CA, `mesh` one that it trusts for `mesh.example`.
     `ended` is a root of the own domain whose time is over, `foreign` one that nobody trusts.
     """
 
@@ -120,6 +121,7 @@ class Forge:
     mesh: Ca
     ended: Ca
     foreign: Ca
+    record: Callable[[Held, str], None] = lambda held, service: None
     _serial: int = 1 << 64
 
     def service(self, name: str = VICTIM) -> str:
@@ -151,7 +153,9 @@ class Forge:
 
     def of(self, service: str, **options: Any) -> Held:
         """Issue a good certificate of a service."""
-        return self.leaf(profile(self.service(service)), subject=pki.name(service), **options)
+        held = self.leaf(profile(self.service(service)), subject=pki.name(service), **options)
+        self.record(held, service)
+        return held
 
 
 Make = Callable[[Forge], Held]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from sentinel.core.access import Alias, ApiKey, Entity, Hook, Revoked, Root, Service, decode
+from sentinel.core.access import Alias, ApiKey, Entity, Hook, Issued, Revoked, Root, Service, decode
 from sentinel.usecases.kept import Kept
 
 if TYPE_CHECKING:
@@ -63,6 +63,10 @@ class Directory:
     def hook(self, hook_id: str) -> Hook | None:
         """Return a webhook."""
         return self._record(Hook, hook_id)
+
+    def issued(self, thumbprint: str) -> Issued | None:
+        """Return the record of a certificate of our own CA."""
+        return self._record(Issued, thumbprint)
 
     def alias(self, identity: str) -> str | None:
         """Return the id of the service that an identity of somebody else's stands for."""
