@@ -246,6 +246,7 @@ def test_the_doors_shut_when_the_registry_is_away(world: World) -> None:
     with pytest.raises(Unavailable):
         world.admit(token)
     registry.away = False
+    world.later(1)
     world.admit(token)
     registry.away = True
     world.later(59)
@@ -254,7 +255,29 @@ def test_the_doors_shut_when_the_registry_is_away(world: World) -> None:
     with pytest.raises(Unavailable):
         world.admit(token)
     registry.away = False
+    world.later(1)
     assert world.admit(token)
+
+
+def test_a_registry_that_is_away_is_asked_once_a_second(world: World) -> None:
+    """Not by each request, and not for each of the records that a request needs."""
+    registry: Any = Away(world.registry)
+    world.directory._registry = registry
+    token = world.token()
+    world.admit(token)
+    registry.away = True
+    world.later(10)
+    for second in range(1, 4):
+        registry.asked.clear()
+        for _ in range(5):
+            assert world.admit(token)
+        assert len(registry.asked) == 1, second
+        world.later(1)
+    registry.asked.clear()
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            world.admit(token, world.leaf())
+    assert len(registry.asked) == 1
 
 
 def test_each_part_of_the_registry_is_needed(world: World) -> None:

@@ -330,6 +330,7 @@ def test_while_secrets_are_away_those_that_are_known_count(bench: Bench) -> None
     with pytest.raises(Unavailable):
         bench.take()
     bench.secrets.away = False
+    bench.now += 1
     bench.take()
 
 
@@ -347,6 +348,7 @@ def test_a_wrong_signature_takes_nothing_away_while_secrets_are_away(bench: Benc
     assert len(bench.stored()) == 2
     bench.secrets.away = False
     bench.rotate(OTHER)
+    bench.now += 1
     bench.take(sign(BODY, OTHER, name="new", at=int(bench.now)))
 
 
