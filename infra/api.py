@@ -144,6 +144,11 @@ def _front(deployment: Deployment) -> Front:
         tls=tls,
         closed=not deployment.default_endpoint,
         log=SERVICE_LOG,
+        methods={
+            f"{route.path}/{route.method}": (deployment.token_throttle_rate, deployment.token_throttle_burst)
+            for route in ROUTES
+            if route.door == "key"  # no authorizer and no usage plan holds these back
+        },
         addresses=() if ANYBODY in deployment.ingress_addresses else deployment.ingress_addresses,
     )
 

@@ -52,6 +52,10 @@ class Deployment:
     alarm_topic: str = _option("", "ARN of the SNS topic that alarms go to; empty: they only show")
     throttle_rate: int = _option(200, "requests a second of the whole service API")
     throttle_burst: int = _option(400, "requests at once of the whole service API")
+    token_throttle_rate: int = _option(50, "requests a second for access tokens, of those of the service API")
+    token_throttle_burst: int = _option(
+        100, "requests at once for access tokens, of those of the service API"
+    )
     hooks_throttle_rate: int = _option(50, "requests a second of the whole webhook API")
     hooks_throttle_burst: int = _option(100, "requests at once of the whole webhook API")
     usage_plans: bool = _option(True, "whether the service API has a usage plan a tier and asks for its keys")
@@ -204,6 +208,11 @@ class Deployment:
             (
                 bool(self.authorizer_cache_seconds) and not self.authorizer_cache_certificate,
                 "authorizer_cache_certificate off needs authorizer_cache_seconds 0, or stolen tokens pass",
+            ),
+            (
+                not 0 < self.token_throttle_rate < self.throttle_rate
+                or not 0 < self.token_throttle_burst < self.throttle_burst,
+                "token_throttle_rate and token_throttle_burst are below throttle_rate and throttle_burst",
             ),
             (not 1 <= self.ca_keys <= 9, "ca_keys is 1 to 9"),
             (

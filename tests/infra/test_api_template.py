@@ -279,11 +279,26 @@ def test_only_its_callers_call_a_function(templates: Templates) -> None:
     assert permissions
 
 
+def test_requests_for_tokens_leave_room_for_others(synthesize: Callable[..., Templates]) -> None:
+    """No authorizer and no usage plan holds them back, so they have their own throttle, watched alike."""
+    made = synthesize(token_throttle_rate=7, token_throttle_burst=9)
+    (stage,) = [
+        each["Properties"]
+        for each in made.of("AWS::ApiGateway::Stage").values()
+        if each["Properties"]["RestApiId"] == {"Ref": api(made)[0]}
+    ]
+    every, token = sorted(stage["MethodSettings"], key=lambda each: str(each["HttpMethod"]))
+    assert (token.pop("HttpMethod"), token.pop("ResourcePath")) == ("POST", "/~1v1~1token")
+    assert (token.pop("ThrottlingRateLimit"), token.pop("ThrottlingBurstLimit")) == (7, 9)
+    assert token
+    assert token.items() <= every.items()
+
+
 def test_the_stages_throttle_trace_and_log(templates: Templates) -> None:
     """Both stages have throttles, tracing and error logs, and never log data."""
     stages = _stages(templates)
     for name, limits in (("sentinel-dev", (200, 400)), ("sentinel-dev-hooks", (50, 100))):
-        (settings,) = stages[name]["MethodSettings"]
+        settings = next(each for each in stages[name]["MethodSettings"] if each["HttpMethod"] == "*")
         assert stages[name]["TracingEnabled"] is True
         assert (settings["HttpMethod"], settings["ResourcePath"]) == ("*", "/*")
         assert (settings["ThrottlingRateLimit"], settings["ThrottlingBurstLimit"]) == limits

@@ -84,6 +84,8 @@ def test_defaults_follow_from_each_other() -> None:
         ({"authorizer_cache_seconds": 3601}, "0 to 3600"),
         ({"authorizer_cache_certificate": False}, "stolen tokens pass"),
         ({"tls_policy": "TLS_1_0"}, "tls_policy is"),
+        ({"token_throttle_rate": 200}, "are below throttle_rate"),
+        ({"throttle_burst": 100}, "are below throttle_rate"),
         ({"ca_keys": 0}, "ca_keys is 1 to 9"),
         ({"layer_target": "arm64"}, "layer_target is one of"),
         ({"secret_prefix": "sentinel-"}, "apart from sentinel-doors/dev/"),
