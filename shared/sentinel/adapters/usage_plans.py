@@ -94,10 +94,11 @@ class ApiGatewayPlans:
             )
 
     def _is_in(self, plan: str, key: str) -> bool:
+        found = False
         with _translated(fine=_GONE):
             self._client.get_usage_plan_key(usagePlanId=plan, keyId=key)
-            return True
-        return False
+            found = True
+        return found
 
     def _leave(self, key: str, wanted: str) -> None:
         """Take a key out of all our plans but `wanted`."""
