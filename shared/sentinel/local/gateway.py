@@ -37,6 +37,7 @@ WAITING = 256  # requests of one caller that may wait for that, and four times a
 # it, and so is what their refusals cost this process. Whoever waits as they were told loses nothing by it.
 BRAKE_SECONDS = 0.5
 SMALL = 1 << 16  # bytes of a body that are read without a place among those
+BROKEN = web.RequestKey("broken", bool)  # of a request whose body ended in something that is no HTTP
 
 log = logging.getLogger("sentinel.gateway")
 
@@ -145,6 +146,8 @@ class Gateway:
             raise Refusal(408, "TimedOut", "the request's body did not arrive in time") from None
         except OSError:
             raise Refusal(400, "Malformed", "the connection was lost before the body was whole") from None
+        if BROKEN in request:
+            raise Refusal(400, "Malformed", "the body is not in the form that the head says")
         await held.enter_async_context(self.bodies.turn(caller))
         return bytes(found)
 

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
 
 from sentinel.errors import Unavailable
-from sentinel.local.gateway import Gateway
+from sentinel.local.gateway import BROKEN, Gateway
 from sentinel.local.gateway_socket import BACKLOG
 from sentinel.local.peer import Peer, peer_of
 from sentinel.local.refusals import SERVER, Refusal
@@ -51,6 +52,18 @@ class _Protocol(web.RequestHandler):
             transport = self.transport
             self.peer = peer_of(transport.get_extra_info("ssl_object") if transport is not None else None)
         return self.peer
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes in. Where they are no HTTP any more, a body that has begun ends there and then.
+
+        aiohttp would say so once the request before is answered, and that waits for the rest of its body.
+        """
+        super().data_received(data)
+        request = self._current_request
+        broken = bool(self._messages) and not isinstance(self._messages[-1][0], RawRequestMessage)
+        if broken and request is not None and not request.content.is_eof():
+            request[BROKEN] = True
+            request.content.feed_eof()
 
     def handle_error(
         self,
