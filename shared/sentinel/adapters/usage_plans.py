@@ -94,11 +94,10 @@ class ApiGatewayPlans:
             )
 
     def _is_in(self, plan: str, key: str) -> bool:
-        found = False
+        found: Any = {}
         with _translated(fine=_GONE):
-            self._client.get_usage_plan_key(usagePlanId=plan, keyId=key)
-            found = True
-        return found
+            found = self._client.get_usage_plan_key(usagePlanId=plan, keyId=key)
+        return bool(found)
 
     def _leave(self, key: str, wanted: str) -> None:
         """Take a key out of all our plans but `wanted`."""
