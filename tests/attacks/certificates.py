@@ -18,9 +18,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, utils
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from sentinel.core.access import Issued, encode
 from sentinel.core.ecdsa_forms import twins
 from sentinel.core.issuing import SignerKey
 from sentinel.core.pem import digest
+from sentinel.ports_doors import Record, Registry
 from tests import pki
 
 DAY = 86_400
@@ -156,6 +158,12 @@ class Forge:
         held = self.leaf(profile(self.service(service)), subject=pki.name(service), **options)
         self.record(held, service)
         return held
+
+
+def record(registry: Registry, held: Held, service: str) -> None:
+    """Put a forged certificate on record, so that nothing but what is wrong with it stands in its way."""
+    made = Issued(held.thumbprint, service, "00", "forged", 0, 1 << 40)
+    registry.put(Record(Issued.KIND, made.id, encode(made), service=service))
 
 
 Make = Callable[[Forge], Held]

@@ -22,11 +22,11 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from sentinel.adapters import whole_files
 from sentinel.bootstrap import App, application
-from sentinel.core.access import SCOPES, Issued, Root, Service, encode
+from sentinel.core.access import SCOPES, Root, Service, encode
 from sentinel.core.ring import Key, Ring
 from sentinel.ports_doors import Record
 from tests import pki
-from tests.attacks.certificates import DAY, Ca, Forge, Held, key_pem, stranger
+from tests.attacks.certificates import Ca, Forge, Held, key_pem, record, stranger
 from tests.attacks.tokens import ME, VICTIM, Mint
 from tests.attacks.walk import MARK
 from tests.attacks.wire import Client, tls
@@ -178,18 +178,12 @@ def forge_of(app: App) -> Forge:
         ended=stranger("ended", now, 0),
         foreign=stranger("foreign", now),
     )
-    made.record = functools.partial(record, app)
+    made.record = functools.partial(record, app.registry)
     app.authority.trust("mesh.example", pki.pem(made.mesh.certificate))
     ended = Root("ended", app.settings.trust_domain, pki.pem(made.ended.certificate), until=now - 60)
     assert app.registry.put(Record(Root.KIND, ended.id, encode(ended)))
     app.trust_store.publish([*app.authority.published(), ended.pem])
     return made
-
-
-def record(app: App, held: Held, service: str) -> None:
-    """Put a forged certificate on record, so that nothing but what is wrong with it stands in its way."""
-    made = Issued(held.thumbprint, service, "00", "forged", 0, int(time.time()) + 30 * DAY)
-    app.registry.put(Record(Issued.KIND, made.id, encode(made), service=service))
 
 
 def start(stack: ExitStack, folder: Path) -> Deployment:
