@@ -372,7 +372,8 @@ def test_a_rollover_after_a_theft(scene: Scene) -> None:
 
 def test_a_theft_while_a_rollover_waits_for_its_time(scene: Scene) -> None:
     """A roll-over that is under way is hurried by a shorter lead and overlap, and put off by nothing."""
-    old, published = scene.issue(), []
+    old = scene.issue()
+    published: list[object] = []
     fresh = scene.authority.rollover("root-2", lambda _: None)
     scene.now += 10
     hurried = scene.authority.rollover("root-2", published.append, lead=0, overlap=0)

@@ -92,8 +92,8 @@ class Roots:
         """Let a new root with the CA key named `key` follow the one that signs; return the new one.
 
         It is recorded, then given to `publish` together with all others, and only then set to sign, `lead`
-        seconds from now; the old one is trusted for `overlap` more. After any failure run it again; where only
-        the time to sign has not come, a shorter `lead` or `overlap` hurries it.
+        seconds from now; the old one is trusted for `overlap` more. After any failure run it again; where
+        only the time to sign has not come, a shorter `lead` or `overlap` hurries it.
         """
         if self.signing().key == key:
             raise Conflict("this root signs already: name another key for the next one")
