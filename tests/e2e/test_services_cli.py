@@ -15,6 +15,8 @@ from sentinel.bootstrap import application
 from sentinel.cli.main import run
 from sentinel.core import api_keys
 from sentinel.core.ring import Ring
+from sentinel.errors import Forbidden
+from sentinel.local.clients import enrol
 
 Ran = tuple[int, str, str]
 
@@ -119,6 +121,34 @@ def test_rotate_an_api_key(
     assert sorted(bool(key["until"]) for key in keys) == [False, True, True]
     assert max(key["until"] - key["since"] for key in keys) < 100
     assert cli(*command[:-1], "nope")[0] == 1
+
+
+@pytest.mark.parametrize("command", [("services", "rotate"), ("rotate", "services")])
+def test_a_rotated_key_is_in_the_services_folder(
+    cli: Callable[..., Ran], tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """A program that reads its key from there is not shut out by `--at-once`; others get no folder by it."""
+    home = tmp_path / "home"
+    for service in ("checkout", "elsewhere"):
+        cli("services", "add", service)
+    enrol(application(str(home)), "checkout", print)
+    kept = home / "clients" / "checkout" / "api-key"
+    _, out, _ = cli(*command, "checkout", "--at-once")
+    assert kept.read_text() == out.strip()
+    assert cli(*command, "elsewhere")[0] == 0
+    assert not (home / "clients" / "elsewhere").exists()
+    cli("services", "disable", "checkout")
+    _, out, _ = cli(*command, "checkout")
+    assert kept.read_text() == out.strip()
+
+
+def test_a_disabled_service_is_told_so(cli: Callable[..., Ran], tmp_path: Path) -> None:
+    """Whoever owns the home learns why a service does not come in, and what lets it."""
+    cli("services", "add", "checkout")
+    cli("services", "disable", "checkout")
+    with pytest.raises(Forbidden, match="sentinel services enable"):
+        enrol(application(str(tmp_path / "home")), "checkout", print)
+    assert not (tmp_path / "home" / "clients" / "checkout").exists()
 
 
 def test_the_life_of_a_webhook(cli: Callable[..., Ran], secrets: Callable[[str], str]) -> None:
