@@ -223,7 +223,7 @@ def test_a_server_of_another_ca_gets_nothing(
     """A gateway that the roots do not vouch for is refused before the key is sent."""
     own = files[1]
     strangers = Credentials(own.certificate, own.key, own.api_key, make(tmp_path, "other").pem)
-    with pytest.raises(Unauthenticated, match="not to be trusted.*--ca"):
+    with pytest.raises(Unauthenticated, match=r"not to be trusted.*--ca"):
         Door(gateway.url, "shop", strangers).request("GET", "/v1/chains")
     assert gateway.seen == []
 

@@ -46,7 +46,7 @@ def certs() -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Certificate request, PEM, whose key stays where it is; without it a key is made.",
 )
-@click.option("--days", default=90, show_default=True, help="How long it lives, 1 to 90 days.")
+@click.option("--days", type=click.IntRange(1, 90), default=90, show_default=True, help="How long it lives.")
 @_OUT
 @home_option
 @json_option

@@ -29,7 +29,9 @@ _SCOPE = click.option(
     help="What its tokens allow; repeatable.",
 )
 _TIER = click.option("--tier", type=click.Choice(tuple(TIERS)), help="Its limits.")
-_LANES = click.option("--lanes", type=int, help="Chains it is spread over, 1 to 64; 0: the default number.")
+_LANES = click.option(
+    "--lanes", type=click.IntRange(0, 64), help="Chains it is spread over; 0: the default number."
+)
 _IDENTITY = click.option(
     "--identity",
     "identities",
