@@ -98,6 +98,16 @@ def test_a_key_and_its_certificate_get_a_token(world: World, call: Call, how: st
     assert again["jti"] != claims["jti"]
 
 
+def test_no_token_is_signed_with_a_key_that_ended_at_once(world: World, call: Call) -> None:
+    """Though the ring is kept for half a minute: the doors refuse such a key as soon as they know."""
+    assert call(GRANT | CLIENT)[0] == 200
+    bootstrap().rotation.now("signing-keys", at_once=True)
+    status, told, _ = call(GRANT | CLIENT)
+    published = {key["kid"] for key in bootstrap().directory.jwks()["keys"]}
+    assert status == 200
+    assert jws.parse(told["access_token"]).header.kid in published
+
+
 def test_scopes_may_be_fewer_and_not_more(world: World, call: Call) -> None:
     """`scope` narrows; what the service does not have is invalid_scope."""
     status, told, _ = call(GRANT | CLIENT | {"scope": "ingest"})

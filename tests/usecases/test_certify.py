@@ -438,6 +438,23 @@ def test_a_rollover_after_a_theft(scene: Scene) -> None:
     assert len(scene.authority.published()) == 1
 
 
+def test_a_theft_while_a_rollover_waits_for_its_time(scene: Scene) -> None:
+    """A roll-over that is under way is hurried by a shorter lead and overlap, and put off by nothing."""
+    old = scene.issue()
+    published: list[object] = []
+    fresh = scene.authority.rollover("root-2", lambda _: None)
+    scene.now += 10
+    hurried = scene.authority.rollover("root-2", published.append, lead=0, overlap=0)
+    assert hurried.id == fresh.id
+    assert published
+    assert scene.authority.signing().id == fresh.id
+    assert not scene.counts(old)
+    assert scene.counts(scene.issue())
+    third = scene.authority.rollover("root-3", lambda _: None, lead=60)
+    assert scene.authority.rollover("root-3", lambda _: None, lead=9_000, overlap=9_000 * DAY) == third
+    assert {root.until for root in scene.authority.roots()} == {0, third.since + OVERLAP}
+
+
 def test_rollovers_that_are_none(scene: Scene) -> None:
     """A root does not follow itself, and a key that is used up stays so; running one twice is one."""
     with pytest.raises(Conflict, match="signs already"):

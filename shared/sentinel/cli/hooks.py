@@ -37,6 +37,8 @@ def add(hook: str, service: str, source: str, secret_stdin: bool, home: Path, as
     secret = sys.stdin.read().strip() if secret_stdin else ""
     if secret_stdin and not secret:
         raise click.UsageError("--secret-stdin: there is nothing on standard input")
+    if secret and not SOURCES[source].usable(secret):
+        raise click.UsageError(f"--secret-stdin: that is no secret of {source}, or it is too short")
     added = application(home, fresh=True).services.add_hook(hook, service, source, secret)
     _tell_secret(added.hook, "" if secret else added.secret, as_json)
     return 0

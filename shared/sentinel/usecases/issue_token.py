@@ -100,6 +100,11 @@ class TokenIssuer:
 
         try:
             current = self._ring.get().current(now)
+            if current.id not in self._directory.signing_keys():
+                # Ended at once, because somebody else knows it, or newer than what was read of the published.
+                self._ring.expire()
+                self._directory.refresh_jwks()
+                current = self._ring.get().current(now)
             if self._signing is None or self._signing[0] != current.value:
                 self._signing = (current.value, signing_key(current))
         except Malformed as error:
