@@ -8,6 +8,7 @@ kept from before (`kept`). A refusal that API Gateway would give itself has API 
 from __future__ import annotations
 
 import base64
+import functools
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +33,7 @@ from sentinel.settings import Settings
 from sentinel.usecases.directory import JWKS
 from sentinel.usecases.rotated_kinds import private_key
 from tests import pki
-from tests.attacks.certificates import Ca, Forge, Held, stranger
+from tests.attacks.certificates import Ca, Forge, Held, record, stranger
 from tests.attacks.record import Answer
 from tests.attacks.tokens import ME, VICTIM, Mint
 from tests.attacks.walk import Target
@@ -208,6 +209,7 @@ def _moved_in(registry: DynamoRegistry) -> Cloud:
     own = Ca(root.name, root.key, root.certificate, own=True)
     ended = stranger("ended", now, 0)
     forge = Forge(now, Settings().trust_domain, own, stranger("mesh", now), ended, stranger("foreign", now))
+    forge.record = functools.partial(record, registry)
     ring = Ring((Key("k1", private_key()),))
     made = Cloud(forge, ring, registry)
     made.put(

@@ -448,6 +448,10 @@ def test_ingest_stores_each_line_once_however_often_it_runs(cli: Any, tree: Tree
         file.write(b"more\n")
     grown = cli(*line, "--json").json
     assert (grown["entries"], grown["sent"]) == (12, 1)
+    (tmp_path / "link.log").symlink_to(log)
+    for same in (tmp_path / "link.log", tmp_path / ".." / tmp_path.name / "app.log"):
+        again = ("ingest", same, "--service", "text", "--home", tree.home, "--json")
+        assert cli(*again).json["sent"] == 0
     done = cli("export", "--chain", "text/0", "--home", tree.home)
     found = [json.loads(each) for line in done.out.splitlines() for each in json.loads(line)["entries"]]
     assert found[0] == {"message": "first", "source": "app.log", "line": 1}

@@ -518,11 +518,11 @@ def test_a_host_is_a_name_and_perhaps_a_port(world: World, host: str) -> None:
 
 def test_nobody_is_told_what_answers(world: World) -> None:
     """`Server` is our own word, in answers and in refusals."""
-    assert world.ask(world.client)[1]["server"] == "sentinel"
-    assert world.ask(world.client, "/nothing")[1]["server"] == "sentinel"
+    assert world.ask(world.client)[1]["server"] == "Sentinel"
+    assert world.ask(world.client, "/nothing")[1]["server"] == "Sentinel"
     with _opened(world, b"nonsense\r\n\r\n") as connection:
         found = connection.recv(1000)
-        assert b"\r\nServer: sentinel\r\n" in found
+        assert b"\r\nServer: Sentinel\r\n" in found
 
 
 def test_a_head_that_is_too_large_is_refused(world: World) -> None:

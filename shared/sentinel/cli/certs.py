@@ -46,7 +46,7 @@ def certs() -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Certificate request, PEM, whose key stays where it is; without it a key is made.",
 )
-@click.option("--days", default=90, show_default=True, help="How long it lives, 1 to 90 days.")
+@click.option("--days", type=click.IntRange(1, 90), default=90, show_default=True, help="How long it lives.")
 @_OUT
 @home_option
 @json_option
@@ -69,9 +69,12 @@ def issue(service: str, csr: Path | None, days: int, out: Path | None, home: Pat
 @click.argument("service")
 @click.option("--url", help="Address of a running gateway, which renews it; without it the store is used.")
 @click.option(
+    "--ca",
     "--roots",
+    "roots",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Roots that the gateway is trusted by; by default ca/roots.pem below the home folder.",
+    help="Roots that the gateway is trusted by; by default tls/roots.pem below the home folder, "
+    "else the system's.",
 )
 @_OUT
 @home_option
@@ -96,8 +99,10 @@ def _renewed(
 
         return app.authority.renew(read(pair.certificate.read_text()), service, request)
     from sentinel.cli.door import Credentials, Door
+    from sentinel.local.doors import server_roots
 
-    default = app.home / "ca" / "roots.pem"
+    # Not ca/roots.pem: what clients are accepted of may be a mesh's, which vouches for no gateway.
+    default = server_roots(app.home)
     trusted = roots or (default if default.exists() else None)
     credentials = Credentials(pair.certificate, pair.key, pair.folder / "api-key", trusted)
     door = Door(url, service, credentials)

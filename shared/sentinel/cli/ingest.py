@@ -121,7 +121,7 @@ def store(producer: Producer, source: str, form: str, home: Path, *, progress: b
         chosen = lines.looks_like(beginning, len(beginning) < _BEGINNING) if form == "auto" else form
         # A gateway on the folder itself may come back on another port; its ledger is the same one.
         gateway = "home" if producer.url == endpoint(home) else producer.url
-        key = (gateway, producer.service, str(path.absolute()), chosen)
+        key = (gateway, producer.service, str(path.resolve()), chosen)
         mark = marks.load(*key)
         file.seek(0)
         prefix = hashed(file, mark) if mark.offset else None

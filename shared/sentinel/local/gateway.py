@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ from typing import Any
 from aiohttp import web
 
 from sentinel.local import functions, heads
+from sentinel.local.callers import Callers
 from sentinel.local.door import Admission
 from sentinel.local.fair import Crowded, Fair
 from sentinel.local.paths import Paths
@@ -65,6 +66,7 @@ class Gateway:
     arriving: Fair = field(init=False)
     bodies: Fair = field(init=False)
     calls: Fair = field(init=False)
+    callers: Callers = field(default_factory=Callers)
     _active: int = 0
 
     def __post_init__(self) -> None:
@@ -106,12 +108,14 @@ class Gateway:
             route, params = self.paths.find(request.method, request.raw_path.partition("?")[0])
             call = Call(request, route, params, peer, request_id)
             context = await self.door.admit(call)
-            caller = _caller(call, context)
+            caller = self.callers.line(call, context)
             async with AsyncExitStack() as held:
                 body = await self._body(request, held, caller)
                 event = event_of(call, context, body)
                 await held.enter_async_context(self.calls.turn(caller))
-                return response_of(await self._call(route.function, event, request_id), request_id)
+                answer = response_of(await self._call(route.function, event, request_id), request_id)
+                self.callers.answered(call, answer.status)
+                return answer
         except (Refusal, Crowded) as refused:
             refusal = refused if isinstance(refused, Refusal) else _crowded()
             answer = refusal.response(request_id)
@@ -176,13 +180,6 @@ class Gateway:
         except Exception:
             log.exception("%s failed outside of its own handling of errors", function)
             raise Refusal(502, "Internal", "the function failed; it was logged") from None
-
-
-def _caller(call: Call, context: Mapping[str, Any] | None) -> str:
-    """Return in whose line a request stands: its service's, its certificate's, or its webhook's."""
-    if context is not None:
-        return str(context.get("service", ""))
-    return call.peer.digest or "/".join(call.params.values())
 
 
 def _crowded() -> Refusal:

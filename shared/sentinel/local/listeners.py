@@ -25,7 +25,7 @@ from sentinel.errors import Unavailable
 from sentinel.local.gateway import BROKEN, Gateway
 from sentinel.local.gateway_socket import BACKLOG
 from sentinel.local.peer import Peer, peer_of
-from sentinel.local.refusals import Refusal
+from sentinel.local.refusals import SERVER, Refusal
 from sentinel.local.tls import Files
 
 HANDSHAKE_SECONDS = 5.0
@@ -74,7 +74,9 @@ class _Protocol(web.RequestHandler):
     ) -> web.StreamResponse:
         """Answer in the shape of the API's errors, without what was sent."""
         if status >= 500:
-            return super().handle_error(request, status, exc, message)
+            failed = super().handle_error(request, status, exc, message)
+            failed.headers["Server"] = SERVER
+            return failed
         log.warning("a request was not understood: %s", type(exc).__name__)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun; another one cannot be sent")
