@@ -166,7 +166,10 @@ def issued(home: Path, tree: Supervisor, service: str) -> Credentials | None:
     found = local_credentials(home, tree.url, service, made.append)
     if found is not None:
         until = ends(found)
-        say("issued" if made else "client", f"{service}  certificate until {until:%Y-%m-%d}, tokens of 15 minutes for its API key")
+        say(
+            "issued" if made else "client",
+            f"{service}  certificate until {until:%Y-%m-%d}, tokens of 15 minutes for its API key",
+        )
     return found
 
 
