@@ -15,6 +15,8 @@ from tests.attacks.record import NOTHING, TLS, Answer, case
 from tests.attacks.walk import MARK
 from tests.attacks.wire import request
 
+pytestmark = pytest.mark.xdist_group("attacks")
+
 GATEWAY = "gateway"
 HOST = "Host: localhost"
 ENTRY = b'{"text":"CANARY-smuggled"}'
@@ -26,14 +28,14 @@ HIDDEN = b"GET /v1/services HTTP/1.1\r\nHost: localhost\r\nX-Hidden: CANARY-hidd
 Raw = Callable[[str], bytes]
 
 
-def post(*lines: str, body: bytes = CHUNKED + HIDDEN, **about: str) -> Raw:
+def post(*lines: str, body: bytes = CHUNKED + HIDDEN, version: str = "HTTP/1.1") -> Raw:
     """Return a good request but for its framing; `auth` is the header with the token."""
-    return lambda auth: request("POST", "/v1/entries", HOST, auth, *lines, body=body, **about)
+    return lambda auth: request("POST", "/v1/entries", HOST, auth, *lines, body=body, version=version)
 
 
-def get(*lines: str, target: str = "/v1/chains", method: str = "GET", **about: str) -> Raw:
+def get(*lines: str, target: str = "/v1/chains", method: str = "GET", version: str = "HTTP/1.1") -> Raw:
     """Return a good request but for its head."""
-    return lambda auth: request(method, target, HOST, auth, *lines, **about)
+    return lambda auth: request(method, target, HOST, auth, *lines, version=version)
 
 
 def coding(text: str) -> Raw:
@@ -91,7 +93,7 @@ SMUGGLED: dict[str, Raw] = {
     "chunk lines end in LF": chunks(CHUNKED.replace(b"\r\n", b"\n")),
     "chunk longer than it says": chunks(b"3\r\n" + ENTRY + b"\r\n0\r\n\r\n"),
     "chunk without an end": chunks(b"%x\r\n%sXX0\r\n\r\n" % (len(ENTRY), ENTRY)),
-    "very many trailers": chunks(CHUNKED[:-2] + b"X-Trailer: CANARY\r\n" * 5_000 + b"\r\n"),
+    "very many trailers": chunks(CHUNKED[:-2] + b"X-Trailer: CANARY\r\n" * 600 + b"\r\n"),
     "header folded": get("X-Folded: a\r\n b"),
     "token folded": lambda auth: request("GET", "/v1/chains", HOST, auth.replace(": ", ":\r\n ")),
     "header before the first, folded": lambda auth: request("GET", "/v1/chains", " X: y", HOST, auth),

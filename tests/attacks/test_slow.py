@@ -21,7 +21,7 @@ BOUND = 2.0  # seconds for one honest request, with its own handshake
 HOST = "Host: localhost"
 LARGE = b'{"text":"%s"}' % (b"x" * 100_000)
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("attacks")]
 Open = Callable[[int], socket.socket]
 
 

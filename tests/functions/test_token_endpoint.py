@@ -150,7 +150,7 @@ def test_wrong_clients_all_get_the_same_answer(world: World, call: Call) -> None
             ("billing", KEY),
         )
     ]
-    stranger = world.ca.leaf("/service/nobody")
+    stranger = world.leaf("/service/nobody")
     answers.append(call(GRANT | {"client_id": "nobody", "client_secret": KEY}, pem=stranger))
     world.put(Service("checkout", disabled=True))
     answers.append(call(GRANT | CLIENT))
@@ -160,7 +160,7 @@ def test_wrong_clients_all_get_the_same_answer(world: World, call: Call) -> None
 
 def test_without_a_certificate_that_counts_there_is_no_token(world: World, call: Call) -> None:
     """None, a foreign one, one that has run out, one that was revoked."""
-    old = world.ca.leaf(begin=world.now - 2 * DAY, end=world.now - DAY)
+    old = world.leaf(begin=world.now - 2 * DAY, end=world.now - DAY)
     for pem in ("", World().pem, old, "x"):
         assert refusal(call(GRANT | CLIENT, pem=pem)) == (401, "invalid_client")
     world.put(Revoked(world.thumbprint, world.now, world.now + DAY))
@@ -225,7 +225,7 @@ def test_guessing_is_slowed(world: World, call: Call) -> None:
         status, told, headers = call(form)
         assert (status, told["error"]) == (429, "Limited")
         assert 1 <= int(headers["Retry-After"]) <= 60
-    assert call(GRANT | CLIENT, pem=world.ca.leaf())[0] == 200
+    assert call(GRANT | CLIENT, pem=world.leaf())[0] == 200
 
 
 def test_a_charset_and_names_in_percent_encoding_are_fine(call: Call) -> None:

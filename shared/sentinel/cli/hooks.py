@@ -80,7 +80,11 @@ def enable(hook: str, home: Path, as_json: bool) -> int:
 
 @hooks.command()
 @click.argument("hook")
-@click.option("--at-once", is_flag=True, help="The old secret ends now: for one that somebody else knows.")
+@click.option(
+    "--at-once",
+    is_flag=True,
+    help="The old secret ends now, for one that somebody else knows; receivers may take it for 60 s more.",
+)
 @home_option
 @json_option
 def rotate(hook: str, at_once: bool, home: Path, as_json: bool) -> int:

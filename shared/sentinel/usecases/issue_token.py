@@ -33,7 +33,7 @@ class BadScope(Malformed):
 
 
 class TokenIssuer:
-    """Gives access tokens. `clock` is epoch seconds; threads may share it."""
+    """Gives access tokens. `clock` is epoch seconds, `monotonic` seconds; threads may share it."""
 
     def __init__(
         self,
@@ -43,6 +43,7 @@ class TokenIssuer:
         issuer: str,
         audience: str,
         clock: Callable[[], float],
+        monotonic: Callable[[], float],
     ) -> None:
         from sentinel.core.tokens import Rules
 
@@ -50,7 +51,7 @@ class TokenIssuer:
         self._rules = Rules(issuer, audience, ours=True)
         self._clock = clock
         self._ring: Kept[Ring] = Kept(
-            lambda: _ring(secret_versions.value(signing_secret)), RING_SECONDS, clock, RING_STALE
+            lambda: _ring(secret_versions.value(signing_secret)), RING_SECONDS, monotonic, RING_STALE
         )
         self._signing: tuple[str, SigningKey] | None = None
 
