@@ -87,8 +87,34 @@ def renew(
     pair = _pair(app, service, out)
     with pair.locked():
         request = pair.begin()
-        pair.finish(_renewed(app, service, pair, request, url, roots))
+        try:
+            pair.finish(_renewed(app, service, pair, request, url, roots))
+        except Conflict:
+            if _due(pair):
+                raise
+            return _tell_early(pair, as_json)
     return _tell_files(pair, key=True, as_json=as_json)
+
+
+def _due(pair: KeyPair) -> bool:
+    """Whether the certificate in use may be renewed by its age."""
+    from sentinel.core.certificates import read
+
+    pem = pair.pem()
+    return not pem or time.time() >= read(pem).renewable_from()
+
+
+def _tell_early(pair: KeyPair, as_json: bool) -> int:
+    """Say from when on: that is all that there is to do on most days, and no failure."""
+    from sentinel.core.certificates import read
+
+    found = read(pair.pem())
+    if as_json:
+        emit({"thumbprint": found.thumbprint, "until": found.not_after, "renew": found.renewable_from()})
+        return 0
+    start, end = when(found.renewable_from()), when(found.not_after)
+    echo(f"nothing to do: the certificate may be renewed from {start} on, and runs out {end}")
+    return 0
 
 
 def _renewed(

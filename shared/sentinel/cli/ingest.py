@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from sentinel.cli.producer import Producer
 
 DEFAULT_URL = "https://127.0.0.1:8787"
-SILENCE = 1.0  # seconds without a byte on standard input before what is held is sent
+HELD = 1.0  # seconds that what came on standard input waits for more before it is sent
 MAX_REPORTED = 20
 _CHUNK = 1 << 18
 _BEGINNING = 1 << 16
@@ -209,12 +210,20 @@ def _stream(fd: int) -> tuple[bytes, Read]:
     """Return what comes first, and what reads all of it, the beginning included."""
     first = os.read(fd, _CHUNK)
     waiting = [first] if first else []
+    end: float | None = None  # when what was read since the last pause has waited for long enough
 
     def read() -> bytes | None:
+        nonlocal end
         if waiting:
+            end = time.monotonic() + HELD
             return waiting.pop()
-        if not select.select([fd], [], [], SILENCE)[0]:
+        # A steady trickle is never silent, so the wait is counted from its first bytes.
+        left = HELD if end is None else end - time.monotonic()
+        if left <= 0 or not select.select([fd], [], [], left)[0]:
+            end = None
             return None
+        if end is None:
+            end = time.monotonic() + HELD
         return os.read(fd, _CHUNK)
 
     return first, read

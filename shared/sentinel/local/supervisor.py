@@ -37,10 +37,12 @@ _STAGES = (("gateway",), ("feeds",), ("work_siem", "work_action"), ("valkey",))
 def settings_for(home: Path, settings: Settings) -> Settings:
     """Return the settings of the children: local data below `home`, the queue in the embedded Valkey.
 
-    An outside `redis_url` stays. Raises `Malformed` for settings that name tables in AWS.
+    An outside `redis_url` stays. Raises `Malformed` for settings that name tables in AWS, and for lists that
+    cannot be read.
     """
     if settings.ledger_table:
         raise Malformed("`sentinel up` keeps its data on this machine: unset SENTINEL_LEDGER_TABLE")
+    doors.check(settings)
     return replace(
         settings,
         home=str(home.absolute()),
