@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from sentinel.wiring import Base
 
 if TYPE_CHECKING:
+    from sentinel.core.signing import Opener
     from sentinel.ports_doors import Limits, Registry, SecretVersions, Signer, TrustStore, UsagePlans
+    from sentinel.usecases.authors import Authors
     from sentinel.usecases.authorize import Authorizer
     from sentinel.usecases.certify import Authority
     from sentinel.usecases.directory import Directory
@@ -57,7 +59,8 @@ class Doors(Base):
     @cached_property
     def authorizer(self) -> Authorizer:
         """Lets requests in, or not."""
-        from sentinel.usecases.authorize import Authorizer
+        from sentinel.usecases.authors import Authors
+    from sentinel.usecases.authorize import Authorizer
 
         to = self.settings
         return Authorizer(self.directory, to.issuer, to.audience, to.trust_domain, self._outside, time.time)
@@ -83,6 +86,24 @@ class Doors(Base):
         return TokenIssuer(
             self.directory, self.door_secrets, to.signing_secret, to.issuer, to.audience, time.time
         )
+
+    @cached_property
+    def authors(self) -> Authors:
+        """Whose signatures count."""
+        from sentinel.usecases.authors import Authors
+
+        return Authors(self.registry)
+
+    @cached_property
+    def opener(self) -> Opener:
+        """Opens the catalog's documents, with their signatures looked at where that is required."""
+        if self.settings.recipes_signed == "off":
+            from sentinel.core.signing import Unsigned
+
+            return Unsigned()
+        from sentinel.usecases.authors import Signed
+
+        return Signed(self.authors, time.time_ns, self.settings.catalog_seconds)
 
     @cached_property
     def authority(self) -> Authority:

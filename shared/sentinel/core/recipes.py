@@ -7,14 +7,25 @@ The format is that of `docs/recipes.md`. A recipe names a rule, says which match
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from hashlib import sha256
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import orjson
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
+from sentinel.core import schedules
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Malformed
 
@@ -60,10 +71,55 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Trigger(_Strict):
-    """What sets the recipe off: the id or name of a Sigma rule or correlation."""
+class Schedule(_Strict):
+    """When the recipe fires by the clock: `cron` in a time zone, or `every` so long, counted from the epoch.
 
-    rule: str = Field(min_length=1, max_length=200)
+    Of times that were missed, the newest `catch_up` are made up for.
+    """
+
+    cron: str = ""
+    every: Duration | None = Field(default=None, ge=60 * SECOND, le=366 * 86_400 * SECOND)
+    timezone: str = "UTC"
+    catch_up: int = Field(default=1, ge=0, le=10)
+
+    @model_validator(mode="after")
+    def _one(self) -> Schedule:
+        if bool(self.cron) == (self.every is not None):
+            raise ValueError("a schedule has either cron or every")
+        if self.cron:
+            _cron(self.cron, self.timezone)
+        elif self.timezone != "UTC":
+            raise ValueError("a time zone goes with cron")
+        return self
+
+    def times(self, after: int, until: int) -> Iterator[int]:
+        """Yield when it fires after `after` and not after `until`, epoch nanoseconds, in order."""
+        if self.every is not None:
+            return schedules.regular(self.every, after, until)
+        return schedules.times(*_cron(self.cron, self.timezone), after, until)
+
+    @property
+    def text(self) -> str:
+        """What people are told."""
+        return f"{self.cron} {self.timezone}" if self.cron else f"every {(self.every or 0) // SECOND} s"
+
+
+@lru_cache(maxsize=1024)
+def _cron(text: str, timezone: str) -> tuple[schedules.Cron, ZoneInfo]:
+    return schedules.parse(text), schedules.zone(timezone)
+
+
+class Trigger(_Strict):
+    """What sets the recipe off: a Sigma rule or correlation by its id, name or title, or a schedule."""
+
+    rule: str = Field(default="", max_length=200)
+    schedule: Schedule | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Trigger:
+        if bool(self.rule) == (self.schedule is not None):
+            raise ValueError("a recipe is set off by either a rule or a schedule")
+        return self
 
 
 class Dedup(_Strict):
@@ -104,7 +160,10 @@ class Retry(_Strict):
 
 
 class Recipe(_Strict):
-    """A whole recipe. `digest` is SHA-256 of the document as it was written, hex."""
+    """A whole recipe. `digest` is SHA-256 of the document as it was written, hex.
+
+    `author` is the id of who signed it; "" where the deployment does not look.
+    """
 
     id: Name
     on: Trigger
@@ -114,6 +173,13 @@ class Recipe(_Strict):
     description: str = ""
     digest: str = ""
     version: int = 0
+    author: str = ""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Recipe:
+        if self.on.schedule is not None and self.dedup != Dedup():
+            raise ValueError("dedup: a schedule makes one task each time; dedup goes with rules")
+        return self
 
 
 class _Loader(yaml.SafeLoader):
@@ -148,13 +214,17 @@ def explain(error: ValidationError) -> str:
     )
 
 
-def load(name: str, body: bytes, version: int = 0) -> Recipe:
-    """Parse and validate a recipe. `name` is for messages. Raises `Malformed` that says what to change."""
+def load(name: str, body: bytes, version: int = 0, author: str = "") -> Recipe:
+    """Parse and validate a recipe. `name` is for messages. Raises `Malformed` that says what to change.
+
+    `body` is the text of the document, without a signature's envelope.
+    """
     found = load_yaml(name, body)
     if not isinstance(found, dict):
         raise Malformed(f"{name}: a recipe is a mapping with id, on and steps")
     try:
-        recipe = Recipe.model_validate({**found, "digest": sha256(body).hexdigest(), "version": version})
+        told = {"digest": sha256(body).hexdigest(), "version": version, "author": author}
+        recipe = Recipe.model_validate({**found, **told})
     except ValidationError as error:
         raise Malformed(f"{name}: {explain(error)}") from None
     seen: set[str] = set()
