@@ -162,7 +162,6 @@ class App(Doors):
     def playbook(self) -> Playbook:
         """The rules and recipes in force."""
         from sentinel.usecases.playbook import Playbook
-    from sentinel.usecases.schedule import Scheduler
 
         return Playbook(self.catalog, time.time_ns, self.settings.catalog_seconds, self.opener)
 

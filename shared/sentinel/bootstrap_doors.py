@@ -12,8 +12,8 @@ from sentinel.wiring import Base
 if TYPE_CHECKING:
     from sentinel.core.signing import Opener
     from sentinel.ports_doors import Limits, Registry, SecretVersions, Signer, TrustStore, UsagePlans
-    from sentinel.usecases.authors import Authors
     from sentinel.usecases.authorize import Authorizer
+    from sentinel.usecases.authors import Authors
     from sentinel.usecases.certify import Authority
     from sentinel.usecases.directory import Directory
     from sentinel.usecases.issue_token import TokenIssuer
@@ -59,8 +59,7 @@ class Doors(Base):
     @cached_property
     def authorizer(self) -> Authorizer:
         """Lets requests in, or not."""
-        from sentinel.usecases.authors import Authors
-    from sentinel.usecases.authorize import Authorizer
+        from sentinel.usecases.authorize import Authorizer
 
         to = self.settings
         return Authorizer(self.directory, to.issuer, to.audience, to.trust_domain, self._outside, time.time)

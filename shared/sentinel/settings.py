@@ -65,7 +65,7 @@ class Settings:
     worker_functions: str = _setting("", "stream=function pairs that dispatch wakes, comma separated")
     catalog_seconds: int = _setting(30, "how long rules and recipes are used before asking for newer ones")
     recipes_signed: str = _setting(
-        "off", "required: rules, recipes and sinks count only as authors signed them"
+        "off", "off or required: whether rules, recipes and sinks count only if signed"
     )
     drain_block_ms: int = _setting(0, "how long a worker waits for its first hint, in milliseconds")
     log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR")

@@ -108,7 +108,7 @@ def load(body: bytes) -> Envelope | None:
     >>> load(b'{"payload": "aGk=", "payloadType": "text/plain", "signatures": []}').payload
     b'hi'
     """
-    if not body.lstrip()[:1] == b"{" or len(body) > MAX_ENVELOPE:
+    if body.lstrip()[:1] != b"{" or len(body) > MAX_ENVELOPE:
         return None
     try:
         told = orjson.loads(body)

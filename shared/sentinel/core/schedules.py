@@ -31,7 +31,7 @@ _LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """A parsed expression. `weekdays` count from Sunday, 0; `either`: one of the two kinds of day suffices."""
+    """A parsed expression. `weekdays` count from Sunday, 0; `either`: one kind of day suffices."""
 
     minutes: tuple[int, ...]
     hours: tuple[int, ...]

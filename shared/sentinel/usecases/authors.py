@@ -46,7 +46,7 @@ class Authors:
         return [decode(Author, each.id, each.body) for each in self.registry.listing(Author.KIND)]
 
     def remove(self, author_id: str) -> None:
-        """Trust an author no more: nothing that bears no other author's signature counts. Raises `Missing`."""
+        """Trust an author no more, for what was signed before neither. Raises `Missing`."""
         if self.registry.get(Author.KIND, author_id) is None:
             raise Missing(f"there is no author {author_id}")
         self.registry.drop(Author.KIND, author_id)
