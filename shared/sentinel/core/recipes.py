@@ -206,6 +206,15 @@ def load_yaml(name: str, body: bytes) -> object:
         raise Malformed(f"{name}: not YAML: {' '.join(str(error).split())}") from None
 
 
+def step_lines(body: bytes) -> list[int]:
+    """Return the number of the line at which each step of a recipe's text begins, from 1."""
+    root = yaml.compose(body.decode(), Loader=_Loader)
+    pairs = root.value if isinstance(root, yaml.MappingNode) else []
+    steps = next((value for key, value in pairs if key.value == "steps"), None)
+    nodes = steps.value if isinstance(steps, yaml.SequenceNode) else []
+    return [node.start_mark.line + 1 for node in nodes]
+
+
 def explain(error: ValidationError) -> str:
     """Say in one line what a pydantic model found wrong, without quoting the input."""
     return "; ".join(

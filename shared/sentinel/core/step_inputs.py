@@ -30,8 +30,8 @@ class Form(Enum):
 
     `JSON`: a value that is an expression alone keeps its type, inside a text it is text. `TEMPLATE`: the
     same, with `$` doubled, for inputs whose texts the action reads for `$names`. `HEADER`: text, in which
-    everything but printable ASCII is percent-encoded, and `%` too; the values of one map. `URL`: percent-encoded
-    and behind the authority.
+    everything but printable ASCII is percent-encoded, and `%` too; the values of one map. `URL`: percent-
+    encoded, behind the authority.
     """
 
     JSON = "json"
