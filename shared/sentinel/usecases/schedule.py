@@ -138,40 +138,38 @@ class Scheduler:
 
     def _create(self, recipe: Recipe, at: int) -> str:
         """Make the task of one time; return its id, or "" where it was there."""
-        now = self._clock()
-        schedule = recipe.on.schedule.text if recipe.on.schedule else ""
         action = self._actions.get(recipe.steps[0].uses)
-        cause: dict[str, object] = {
-            "rule": "",
-            "title": recipe.description or recipe.id,
-            "level": "",
-            "schedule": schedule,
-            "scheduled": f"{datetime.fromtimestamp(at // SECOND, UTC):%Y-%m-%dT%H:%M:%SZ}",
-            "entries": [],
-        }
-        task = Task(
-            id=scheduled_id(recipe, at),
-            recipe=recipe.id,
-            recipe_version=recipe.version,
-            recipe_digest=recipe.digest,
-            state=State.QUEUED,
-            version=0,
-            attempt=0,
-            step=0,
-            tries=0,
-            stream=action.stream if action else _DEFAULT_STREAM,
-            created=now,
-            due=now + self._grace,
-            cause=cause,
-        )
-        facts = {"recipe": recipe.id, "version": recipe.version, "digest": recipe.digest, **cause}
+        task = scheduled(recipe, at, self._clock(), action.stream if action else _DEFAULT_STREAM, self._grace)
+        facts = {"recipe": recipe.id, "version": recipe.version, "digest": recipe.digest, **task.cause}
         after, event = born(task, self._nonce(), {**facts, "stream": task.stream})
         return task.id if self._tasks.create(after, event) else ""
 
 
-def scheduled_id(recipe: Recipe, at: int) -> str:
-    """Return the id of the task of one scheduled time, epoch nanoseconds."""
-    return task_id(recipe.id, recipe.version, orjson.dumps(["schedule", at]).decode(), 0)
+def scheduled(recipe: Recipe, at: int, now: int, stream: str, grace: int = QUEUE_GRACE) -> Task:
+    """Return the task of one scheduled time, as it is made `now`; both in epoch nanoseconds."""
+    schedule = recipe.on.schedule
+    return Task(
+        id=task_id(recipe.id, recipe.version, orjson.dumps(["schedule", at]).decode(), 0),
+        recipe=recipe.id,
+        recipe_version=recipe.version,
+        recipe_digest=recipe.digest,
+        state=State.QUEUED,
+        version=0,
+        attempt=0,
+        step=0,
+        tries=0,
+        stream=stream,
+        created=now,
+        due=now + grace,
+        cause={
+            "rule": "",
+            "title": recipe.description or recipe.id,
+            "level": "",
+            "schedule": schedule.text if schedule else "",
+            "scheduled": f"{datetime.fromtimestamp(at // SECOND, UTC):%Y-%m-%dT%H:%M:%SZ}",
+            "entries": [],
+        },
+    )
 
 
 def _since(recipe: Recipe, raw: bytes, now: int) -> int:
