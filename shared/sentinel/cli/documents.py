@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,12 +41,15 @@ class Found:
     text: bytes
 
 
-def files(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield files, and those below folders that end in .yml, .yaml or .json, in order of their names."""
+def files(paths: Iterable[Path], *, signed: bool = True) -> Iterator[Path]:
+    """Yield files, and those below folders that end in .yml, .yaml or .json, in order of their names.
+
+    In a folder, what has a signed form is left out for that, unless `signed` is false.
+    """
     for path in paths:
         if path.is_dir():
             found = {each for each in path.rglob("*") if each.suffix.lower() in ENDINGS and each.is_file()}
-            yield from sorted(each for each in found if signed_form(each) not in found)
+            yield from sorted(each for each in found if not signed or signed_form(each) not in found)
         else:
             yield path
 
@@ -115,6 +119,17 @@ def _first(path: Path, body: bytes) -> Mapping[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise Malformed(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     raise Malformed(f"{path}: holds no YAML mapping")
+
+
+def refuse(problems: list[str]) -> None:
+    """Raise the failure that lists problems, where there are any."""
+    from sentinel.cli.output import Failure
+
+    if problems:
+        count = "one thing is" if len(problems) == 1 else f"{len(problems)} things are"
+        failure = Failure("Malformed", f"{count} wrong", "mend it and run the command again", 1)
+        failure.problems = list(problems)
+        raise failure
 
 
 def check(app: App, found: list[Found]) -> list[str]:
@@ -201,14 +216,17 @@ def _has_rule(recipe: Recipe, rules: RuleSet) -> bool:
 
 
 def push(app: App, found: list[Found]) -> list[dict[str, object]]:
-    """Make documents the active versions: rules and sinks before the recipes that need them."""
+    """Make documents the active versions: rules and sinks before the recipes that need them.
+
+    `digest` is that of the text, without a signature's envelope.
+    """
     pushed: list[dict[str, object]] = []
     for kind in _ORDER:
         for each in found:
             if each.kind == kind:
                 stored = app.catalog.push(kind, each.id, each.body)
-                pushed.append(
-                    {"kind": kind, "id": each.id, "version": stored.version, "digest": stored.digest}
-                    | {"path": str(each.path)}
-                )
+                author = app.opener.open(kind, str(each.path), each.body).author
+                told = {"kind": kind, "id": each.id, "version": stored.version}
+                told |= {"digest": sha256(each.text).hexdigest(), "path": str(each.path)}
+                pushed.append(told | ({"author": author} if author else {}))
     return pushed

@@ -1,4 +1,4 @@
-"""An application that keeps everything in memory and reaches nothing: what `sentinel recipes test` runs on."""
+"""An application in memory that reaches nothing: what `sentinel recipes test` runs on."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -30,7 +31,9 @@ from sentinel.core.tasks import SECOND
 from sentinel.errors import Malformed
 
 _UNITS = {"ms": SECOND // 1000, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND, "d": 86400 * SECOND}
-_DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
+DURATION_PATTERN = r"^(\d{1,9})(ms|s|m|h|d)$"
+_DURATION = re.compile(DURATION_PATTERN[1:-1])
+_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}"
 MAX_RECIPE_BYTES = 65_536
 
 
@@ -48,6 +51,16 @@ def duration(text: object) -> int:
     return int(found[1]) * _UNITS[found[2]]
 
 
+def spelled(span: int) -> str:
+    """Spell a duration of nanoseconds as it is written.
+
+    >>> spelled(90 * SECOND), spelled(3600 * SECOND)
+    ('90s', '1h')
+    """
+    unit = next(unit for unit in ("d", "h", "m", "s", "ms") if span % _UNITS[unit] == 0)
+    return f"{span // _UNITS[unit]}{unit}"
+
+
 def _backoff(text: object) -> object:
     if isinstance(text, str):
         low, dots, high = text.partition("..")
@@ -58,13 +71,15 @@ def _backoff(text: object) -> object:
 
 
 def _name(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", text):
+    if not re.fullmatch(_NAME, text):
         raise ValueError("a name is 1 to 100 letters, digits and ._-, not beginning with . or -")
     return text
 
 
-Duration = Annotated[int, BeforeValidator(duration)]
-Name = Annotated[str, AfterValidator(_name)]
+Duration = Annotated[
+    int, BeforeValidator(duration), WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN})
+]
+Name = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": f"^{_NAME}$"})]
 
 
 class _Strict(BaseModel):
@@ -101,7 +116,7 @@ class Schedule(_Strict):
     @property
     def text(self) -> str:
         """What people are told."""
-        return f"{self.cron} {self.timezone}" if self.cron else f"every {(self.every or 0) // SECOND} s"
+        return f"{self.cron} {self.timezone}" if self.cron else f"every {spelled(self.every or 0)}"
 
 
 @lru_cache(maxsize=1024)
@@ -148,11 +163,18 @@ class Backoff(_Strict):
     cap: Duration = 300 * SECOND
 
 
+_RANGE = rf"{DURATION_PATTERN[:-1]}\.\.{DURATION_PATTERN[1:]}"
+
+
 class Retry(_Strict):
     """How often a step is tried in all, and how long to wait between tries."""
 
     attempts: int = Field(default=5, ge=1, le=100)
-    backoff: Annotated[Backoff, BeforeValidator(_backoff)] = Backoff()
+    backoff: Annotated[
+        Backoff,
+        BeforeValidator(_backoff),
+        WithJsonSchema({"type": "string", "pattern": _RANGE}),
+    ] = Backoff()
 
     def ceiling(self, tries: int) -> int:
         """Return the longest wait in nanoseconds after `tries` failed tries; full jitter picks below it."""
