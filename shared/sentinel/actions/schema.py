@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from sentinel.actions import ACTIONS
-from sentinel.core.recipes import DURATION_PATTERN, Recipe, spelled
+from sentinel.core.recipes import DURATION_PATTERN, RANGE_PATTERN, Recipe, spelled
 
 _OURS = ("digest", "version", "author")  # not the document's to say
+_BOUNDS = frozenset({"minimum", "maximum", "gt", "ge", "lt", "le"})  # of numbers, and these are texts
 _EXPRESSION = {"type": "string", "pattern": r"\$\{"}
 
 
@@ -57,8 +58,11 @@ def _spelled(node: Any) -> Any:
         for key, value in node.items()
         if not (key == "title" and isinstance(value, str) and "type" in node)
     }
-    if told.get("pattern") == DURATION_PATTERN:
-        told = {key: value for key, value in told.items() if not key.endswith("imum")}
-        if isinstance(told.get("default"), int):
-            told["default"] = spelled(told["default"])
+    if told.get("pattern") in {DURATION_PATTERN, RANGE_PATTERN}:
+        told = {key: value for key, value in told.items() if key not in _BOUNDS}
+        default = told.get("default")
+        if isinstance(default, int):
+            told["default"] = spelled(default)
+        elif isinstance(default, dict):
+            told["default"] = f"{spelled(default['base'])}..{spelled(default['cap'])}"
     return told

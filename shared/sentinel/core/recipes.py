@@ -163,7 +163,7 @@ class Backoff(_Strict):
     cap: Duration = 300 * SECOND
 
 
-_RANGE = rf"{DURATION_PATTERN[:-1]}\.\.{DURATION_PATTERN[1:]}"
+RANGE_PATTERN = rf"{DURATION_PATTERN[:-1]}\.\.{DURATION_PATTERN[1:]}"
 
 
 class Retry(_Strict):
@@ -173,7 +173,7 @@ class Retry(_Strict):
     backoff: Annotated[
         Backoff,
         BeforeValidator(_backoff),
-        WithJsonSchema({"type": "string", "pattern": _RANGE}),
+        WithJsonSchema({"type": "string", "pattern": RANGE_PATTERN}),
     ] = Backoff()
 
     def ceiling(self, tries: int) -> int:
