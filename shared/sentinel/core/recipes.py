@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import tzinfo
 from functools import lru_cache
 from hashlib import sha256
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
 
 import orjson
 import yaml
@@ -120,7 +120,7 @@ class Schedule(_Strict):
 
 
 @lru_cache(maxsize=1024)
-def _cron(text: str, timezone: str) -> tuple[schedules.Cron, ZoneInfo]:
+def _cron(text: str, timezone: str) -> tuple[schedules.Cron, tzinfo]:
     return schedules.parse(text), schedules.zone(timezone)
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 SECOND = 1_000_000_000
@@ -106,8 +106,10 @@ def _number(name: str, text: str, names: tuple[str, ...], first: int) -> int:
     return int(text)
 
 
-def zone(name: str) -> ZoneInfo:
-    """Return the time zone of an IANA name. Raises `ValueError`."""
+def zone(name: str) -> tzinfo:
+    """Return the time zone of an IANA name. UTC needs no database of zones. Raises `ValueError`."""
+    if name == "UTC":
+        return UTC
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -123,7 +125,7 @@ def regular(every: int, after: int, until: int) -> Iterator[int]:
     yield from range((after // every + 1) * every, until + 1, every)
 
 
-def times(cron: Cron, where: ZoneInfo, after: int, until: int) -> Iterator[int]:
+def times(cron: Cron, where: tzinfo, after: int, until: int) -> Iterator[int]:
     """Yield when an expression fires after `after` and not after `until`, in order, each time once."""
     begin = datetime.fromtimestamp(after // SECOND, where).date() - timedelta(days=1)
     end = datetime.fromtimestamp(until // SECOND, where).date() + timedelta(days=1)
@@ -138,7 +140,7 @@ def times(cron: Cron, where: ZoneInfo, after: int, until: int) -> Iterator[int]:
                 last = moment
 
 
-def _moments(cron: Cron, where: ZoneInfo, day: date) -> list[int]:
+def _moments(cron: Cron, where: tzinfo, day: date) -> list[int]:
     found: set[int] = set()
     for hour in cron.hours:
         for minute in cron.minutes:
