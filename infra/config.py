@@ -16,6 +16,7 @@ PREFIX = "sentinel:"
 RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2557, 3653)
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 PYTHONS = ("3.12", "3.13", "3.14")
+SIGNED = ("off", "required")
 TARGETS = ("lambda", "host")
 ANYBODY = "0.0.0.0/0"
 ENHANCED = "SecurityPolicy_"  # what the names of API Gateway's newer TLS policies begin with
@@ -46,6 +47,9 @@ class Deployment:
     http_hosts: str = _option("", "hosts that steps may call, comma separated; *.example.com for all below")
     http_private: bool = _option(False, "whether steps may call private addresses, as those in a VPC are")
     egress_ports: tuple[int, ...] = _option((443, 8088), "TCP ports that workers may reach outside the VPC")
+    recipes_signed: str = _option(
+        "off", "off or required: whether rules, recipes and sinks count only if signed"
+    )
     secret_prefix: str = _option("", "prefix of the sinks' secrets; empty: sentinel/<environment>/")
     worker_concurrency: int = _option(0, "reserved concurrency of each worker function; 0: none reserved")
     detect_parallelism: int = _option(1, "concurrent batches a shard that detect takes, 1 to 10")
@@ -141,6 +145,7 @@ class Deployment:
             ),
             (self.log_retention_days not in RETENTION_DAYS, f"log_retention_days is one of {RETENTION_DAYS}"),
             (self.python not in PYTHONS, f"python is one of {', '.join(PYTHONS)}"),
+            (self.recipes_signed not in SIGNED, f"recipes_signed is one of {', '.join(SIGNED)}"),
             (self.log_level not in LEVELS, f"log_level is one of {', '.join(LEVELS)}"),
             (len(self.zones) < 2, "availability_zones has two zones at least"),
             (not 1 <= self.lanes <= 64, "lanes is 1 to 64"),

@@ -6,6 +6,7 @@ answer requests are in `door_functions.py`.
 
 from __future__ import annotations
 
+from aws_cdk import aws_iam
 from constructs import Construct
 
 from infra import access
@@ -13,6 +14,7 @@ from infra.door_functions import DoorFunctions
 from infra.factory import Factory, Stores
 from infra.function import Function, Platform, Spec
 from sentinel.adapters.dynamodb_tables import BY_STATE
+from sentinel.core.access import Author
 
 
 class Functions(Construct):
@@ -45,11 +47,23 @@ class Functions(Construct):
         pairs = (f"{stream}={worker.function.function_name}" for stream, worker in self.workers.items())
         return ",".join(pairs)
 
+    def _signed(self) -> dict[str, object]:
+        """Return the settings of what reads the catalog: whether signatures count, and whose."""
+        return {
+            "recipes_signed": self._make.deployment.recipes_signed,
+            "registry_table": self._tables.registry.table_name,
+        }
+
+    def _authors(self) -> aws_iam.PolicyStatement:
+        """Allow reading whose signatures count: of the registry's records no others."""
+        return access.on_records(self._tables.registry, [Author.KIND], "GetItem", "Query")
+
     def _add_detect(self) -> Function:
         settings = self._make.settings(
             tasks_table=self._tables.tasks.table_name,
             catalog_table=self._tables.catalog.table_name,
             counters_table=self._tables.counters.table_name,
+            **self._signed(),
         )
         # As long as a function may take: a segment of which each of its 10,000 entries sets off a task of its
         # own needs minutes of writes, and one that cannot be finished in a call would never be.
@@ -59,6 +73,7 @@ class Functions(Construct):
             access.on_table(self._tables.tasks, "PutItem"),
             access.on_table(self._tables.catalog, "GetItem", "Query"),
             access.on_table(self._tables.counters, "GetItem", "PutItem"),
+            self._authors(),
         )
         return detect
 
@@ -69,6 +84,7 @@ class Functions(Construct):
             catalog_table=self._tables.catalog.table_name,
             http_hosts=to.http_hosts,
             http_private=to.http_private,
+            **self._signed(),
             **{**self._make.redis(), "secret_prefix": to.secrets},
         )
         spec = Spec(
@@ -85,6 +101,7 @@ class Functions(Construct):
             access.on_table(self._ledger, "Query"),
             access.on_table(self._tables.tasks, "GetItem", "PutItem", "Query"),
             access.on_table(self._tables.catalog, "GetItem", "Query"),
+            self._authors(),
         )
         self._make.allow_secrets(
             worker,
@@ -109,12 +126,21 @@ class Functions(Construct):
 
     def _add_sweep(self) -> Function:
         settings = self._make.settings(
-            tasks_table=self._tables.tasks.table_name, worker_functions=self._rings(), **self._make.redis()
+            tasks_table=self._tables.tasks.table_name,
+            catalog_table=self._tables.catalog.table_name,
+            counters_table=self._tables.counters.table_name,
+            worker_functions=self._rings(),
+            **self._signed(),
+            **self._make.redis(),
         )
         sweep = self._make.make("Sweep", Spec("sweep", settings, memory=512, timeout=55, network="quiet"))
         sweep.allow(
             access.on_table(self._tables.tasks, "PutItem"),
             access.on_index(self._tables.tasks, BY_STATE),
+            # Schedules: the recipes, and how far each schedule was looked at.
+            access.on_table(self._tables.catalog, "GetItem", "Query"),
+            access.on_table(self._tables.counters, "GetItem", "PutItem"),
+            self._authors(),
             access.ring(worker.function for worker in self.workers.values()),
         )
         return sweep

@@ -18,6 +18,7 @@ from sentinel.adapters.sqlite_counters import SqliteCounters
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.adapters.sqlite_tasks import SqliteTasks
 from sentinel.core.segment import Segment
+from sentinel.core.step_inputs import Form
 from sentinel.core.steps import Action, Done, Outcome, StepRun
 from sentinel.core.tasks import SECOND, Task, verify_lineage
 from sentinel.errors import Malformed, Unavailable
@@ -56,10 +57,14 @@ class Target:
     answers: list[Outcome | Exception | Callable[[StepRun], Outcome]] = field(default_factory=list)
     runs: list[StepRun] = field(default_factory=list)
     effects: Counter[str] = field(default_factory=Counter)
+    forms: Mapping[str, Form] = field(default_factory=dict)
 
     def check(self, inputs: Mapping[str, Any]) -> None:
         if "wrong" in inputs:
             raise Malformed("with: wrong is not a field")
+
+    def plan(self, run: StepRun) -> Mapping[str, object]:
+        return {"with": dict(run.step.with_)}
 
     def perform(self, run: StepRun) -> Outcome:
         self.runs.append(run)

@@ -5,19 +5,26 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
+import jsonschema_rs
+import orjson
 import pytest
 
-from sentinel.actions import ACTIONS
+from sentinel.actions import ACTIONS, build
+from sentinel.actions.schema import recipe_schema
 from sentinel.core import recipes
 from sentinel.core.chain import MAX_SERVICE_BYTES
 from sentinel.core.entry import MAX_BATCH_BYTES, MAX_ENTRIES, MAX_ENTRY_BYTES
+from sentinel.core.expressions import MAX_VALUE
 from sentinel.core.segment import STORED_LIMIT
+from sentinel.core.step_inputs import MAX_INPUTS
 from sentinel.core.tasks import TRANSITIONS
 from sentinel.entrypoints.api import ENDPOINTS
 from sentinel.routes import HOOK_ROUTES, ROUTES
 from sentinel.settings import PREFIX, Settings
 from sentinel.siem import SINKS
+from sentinel.usecases.check_recipe import problems
 from sentinel.usecases.receive import MAX_BODY
 from sentinel.webhooks import SOURCES
 from sentinel.webhooks.source import PIECE, WHOLE
@@ -81,6 +88,7 @@ def test_the_recipe_of_the_documentation_is_one() -> None:
     for key in (
         "id",
         "on.rule",
+        "on.schedule",
         "dedup.by",
         "dedup.within",
         "retry.attempts",
@@ -88,6 +96,56 @@ def test_the_recipe_of_the_documentation_is_one() -> None:
         "description",
     ):
         assert f"| `{key}` |" in DOCS["recipes.md"], key
+
+
+def test_every_example_of_the_documentation_is_a_recipe() -> None:
+    """Each recipe, and each list of steps, that docs/recipes.md shows passes the checks of a push."""
+    nothing: Any = None
+    actions = build(nothing, nothing, nothing, dict)
+    found = re.findall(r"```yaml\n(.*?)```", DOCS["recipes.md"], re.DOTALL)
+    assert len(found) >= 3
+    for text in found:
+        whole = text if text.startswith("id:") else f"id: x\non: {{rule: r}}\n{text}"
+        recipe = recipes.load("docs/recipes.md", whole.encode())
+        assert list(problems(recipe, actions)) == []
+
+
+def test_the_keys_of_a_schedule_are_documented() -> None:
+    """Every key of a schedule and the limits of expressions are in docs/recipes.md."""
+    for key in recipes.Schedule.model_fields:
+        assert f"| `{key}` |" in DOCS["recipes.md"], key
+    for limit in (MAX_VALUE, MAX_INPUTS):
+        assert f"{limit:,}" in DOCS["recipes.md"]
+
+
+def test_the_schema_of_recipes_is_current() -> None:
+    """`sentinel recipes schema > docs/recipes.schema.json` changes nothing."""
+    stored = orjson.loads((ROOT / "docs" / "recipes.schema.json").read_bytes())
+    assert stored == recipe_schema(), "run: sentinel recipes schema > docs/recipes.schema.json"
+
+
+def test_the_schema_takes_what_a_push_takes() -> None:
+    """Recipes of the examples and the documentation fit the schema; unknown keys and inputs do not."""
+    validator = jsonschema_rs.validator_for(recipe_schema())
+    paths = sorted((ROOT / "examples" / "recipes").glob("*.y*ml"))
+    texts = [path.read_bytes() for path in paths]
+    texts += [text.encode() for text in re.findall(r"```yaml\n(id: .*?)```", DOCS["recipes.md"], re.DOTALL)]
+    assert len(texts) > 5
+    for text in texts:
+        assert [str(error) for error in validator.iter_errors(recipes.load_yaml("x", text))] == []
+    step = {"id": "a", "uses": "http.call", "with": {"url": "https://a.example.com/${entry.x}"}}
+    good = {"id": "a", "on": {"rule": "r"}, "steps": [step]}
+    assert validator.is_valid(good)
+    for bad in (
+        {**good, "extra": 1},
+        {**good, "on": {}},
+        {**good, "on": {"rule": "r", "schedule": {"every": "5m"}}},
+        {**good, "steps": [{**step, "with": {}}]},
+        {**good, "steps": [{**step, "with": {**step["with"], "verb": "GET"}}]},  # type: ignore[dict-item]
+        {**good, "steps": [{**step, "uses": "http.cal"}]},
+        {**good, "retry": {"backoff": "2s"}},
+    ):
+        assert not validator.is_valid(bad), bad
 
 
 def test_transitions_are_documented() -> None:

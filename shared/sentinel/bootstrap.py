@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from sentinel.usecases.ingest import Ingest
     from sentinel.usecases.inspect import Inspect
     from sentinel.usecases.playbook import Playbook
+    from sentinel.usecases.schedule import Scheduler
 
 
 class App(Doors):
@@ -148,7 +149,7 @@ class App(Doors):
         """The sinks in force."""
         from sentinel.actions.sinkbook import SinkBook
 
-        return SinkBook(self.catalog, time.time_ns, self.settings.catalog_seconds)
+        return SinkBook(self.catalog, time.time_ns, self.settings.catalog_seconds, self.opener)
 
     @cached_property
     def actions(self) -> dict[str, Action]:
@@ -162,7 +163,15 @@ class App(Doors):
         """The rules and recipes in force."""
         from sentinel.usecases.playbook import Playbook
 
-        return Playbook(self.catalog, time.time_ns, self.settings.catalog_seconds)
+        return Playbook(self.catalog, time.time_ns, self.settings.catalog_seconds, self.opener)
+
+    @cached_property
+    def scheduler(self) -> Scheduler:
+        """Makes the tasks of schedules."""
+        from sentinel.usecases.schedule import Scheduler, Timetable
+
+        timetable = Timetable(self.catalog, self.opener, time.time_ns, self.settings.catalog_seconds)
+        return Scheduler(timetable, self.tasks, self.counters, self.actions, time.time_ns, _nonce)
 
     @cached_property
     def detector(self) -> Detector:

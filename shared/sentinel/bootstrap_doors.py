@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from sentinel.wiring import Base
 
 if TYPE_CHECKING:
+    from sentinel.core.signing import Opener
     from sentinel.ports_doors import Limits, Registry, SecretVersions, Signer, TrustStore, UsagePlans
     from sentinel.usecases.authorize import Authorizer
+    from sentinel.usecases.authors import Authors
     from sentinel.usecases.certify import Authority
     from sentinel.usecases.directory import Directory
     from sentinel.usecases.issue_token import TokenIssuer
@@ -99,6 +101,24 @@ class Doors(Base):
             time.time,
             time.monotonic,
         )
+
+    @cached_property
+    def authors(self) -> Authors:
+        """Whose signatures count."""
+        from sentinel.usecases.authors import Authors
+
+        return Authors(self.registry)
+
+    @cached_property
+    def opener(self) -> Opener:
+        """Opens the catalog's documents, with their signatures looked at where that is required."""
+        if self.settings.recipes_signed == "off":
+            from sentinel.core.signing import Unsigned
+
+            return Unsigned()
+        from sentinel.usecases.authors import Signed
+
+        return Signed(self.authors, time.time_ns, self.settings.catalog_seconds)
 
     @cached_property
     def authority(self) -> Authority:

@@ -13,6 +13,7 @@ from typing import Any
 from sentinel.errors import Malformed
 
 PREFIX = "SENTINEL_"
+SIGNED = ("off", "required")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
@@ -63,6 +64,9 @@ class Settings:
     usage_plans: str = _setting("", "tier=usage plan pairs of API Gateway, comma separated; empty: none")
     worker_functions: str = _setting("", "stream=function pairs that dispatch wakes, comma separated")
     catalog_seconds: int = _setting(30, "how long rules and recipes are used before asking for newer ones")
+    recipes_signed: str = _setting(
+        "off", "off or required: whether rules, recipes and sinks count only if signed"
+    )
     drain_block_ms: int = _setting(0, "how long a worker waits for its first hint, in milliseconds")
     log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR")
 
@@ -81,6 +85,8 @@ class Settings:
             raise Malformed(f"{PREFIX}DOOR_SECONDS is {settings.door_seconds}; it may be 0 to 60")
         if settings.log_level not in LOG_LEVELS:
             raise Malformed(f"{PREFIX}LOG_LEVEL is one of {', '.join(LOG_LEVELS)}")
+        if settings.recipes_signed not in SIGNED:
+            raise Malformed(f"{PREFIX}RECIPES_SIGNED is one of {', '.join(SIGNED)}")
         if settings.redis_url and not settings.redis_url.startswith(REDIS_SCHEMES):
             raise Malformed(f"{PREFIX}REDIS_URL begins with {', '.join(REDIS_SCHEMES)}")  # never quoted
         return settings

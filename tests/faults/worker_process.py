@@ -22,6 +22,7 @@ from sentinel.adapters.redis_streams import RedisQueue, connect
 from sentinel.adapters.sqlite_catalog import SqliteCatalog
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.adapters.sqlite_tasks import SqliteTasks
+from sentinel.core.step_inputs import Form
 from sentinel.core.steps import Done, Outcome, StepRun
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Unavailable
@@ -40,9 +41,14 @@ class Note:
         self.name = name
         self.stream = stream
         self._path = path
+        self.forms: Mapping[str, Form] = {}
 
     def check(self, inputs: Mapping[str, Any]) -> None:
         """Take any inputs."""
+
+    def plan(self, run: StepRun) -> Mapping[str, object]:
+        """Tell the key."""
+        return {"key": run.key}
 
     def perform(self, run: StepRun) -> Outcome:
         time.sleep(0.005)

@@ -45,7 +45,7 @@ SETTINGS: Mapping[str, set[str]] = {
     "control": {"tasks_table"},
     "detect": {"tasks_table", "catalog_table", "counters_table"},
     "dispatch": {"tasks_table", "worker_functions", "redis_url"},
-    "sweep": {"tasks_table", "worker_functions", "redis_url"},
+    "sweep": {"tasks_table", "catalog_table", "counters_table", "worker_functions", "redis_url"},
     "work_siem": {"tasks_table", "catalog_table", "secret_prefix", "http_hosts", "redis_url", "http_private"},
     "work_action": {
         "tasks_table",

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from tests.infra.conftest import Templates
 
 REDIS = {"redis_url", "redis_cluster", "redis_user", "redis_cache"}
-WORKER = {"ledger_table", "tasks_table", "catalog_table", "secret_prefix", "http_hosts", "http_private"}
+CATALOG = {"catalog_table", "registry_table", "recipes_signed"}
+WORKER = {"ledger_table", "tasks_table", "secret_prefix", "http_hosts", "http_private"} | CATALOG
 # The settings each function gets: nothing is handed out that its use case does not read.
 TOKENS = {"registry_table", "issuer", "audience", "trust_domain"}
 SETTINGS: dict[str, set[str]] = {
@@ -33,9 +34,9 @@ SETTINGS: dict[str, set[str]] = {
     "proxy": {"ledger_table", "proxy"} | REDIS,
     "receive": {"ledger_table", "lanes", "registry_table", "door_prefix"} | REDIS,
     "rotate": {*("ledger_table", "registry_table", "door_prefix", "truststore", "domain", "trust_domain")},
-    "detect": {"ledger_table", "tasks_table", "catalog_table", "counters_table"},
+    "detect": {"ledger_table", "tasks_table", "counters_table"} | CATALOG,
     "dispatch": {"ledger_table", "tasks_table", "worker_functions"} | REDIS,
-    "sweep": {"ledger_table", "tasks_table", "worker_functions"} | REDIS,
+    "sweep": {"ledger_table", "tasks_table", "counters_table", "worker_functions"} | CATALOG | REDIS,
     "work_siem": WORKER | REDIS,
     "work_action": WORKER | REDIS,
 }
@@ -51,6 +52,7 @@ def full(synthesize: Callable[..., Templates]) -> Templates:
         lanes=4,
         http_hosts="*.example.com",
         http_private=True,
+        recipes_signed="required",
         log_level="DEBUG",
         log_retention_days=90,
         audience="logs",

@@ -31,19 +31,27 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
         "tasks": {"PutItem"},
         "catalog": {"GetItem", "Query"},
         "counters": {"GetItem", "PutItem"},
+        "registry": {"GetItem", "Query"},
     },
     "dispatch": {},
     "work_siem": {
         "ledger": {"Query"},
         "tasks": {"GetItem", "PutItem", "Query"},
         "catalog": {"GetItem", "Query"},
+        "registry": {"GetItem", "Query"},
     },
     "work_action": {
         "ledger": {"Query"},
         "tasks": {"GetItem", "PutItem", "Query"},
         "catalog": {"GetItem", "Query"},
+        "registry": {"GetItem", "Query"},
     },
-    "sweep": {"tasks": {"PutItem"}},
+    "sweep": {
+        "tasks": {"PutItem"},
+        "catalog": {"GetItem", "Query"},
+        "counters": {"GetItem", "PutItem"},
+        "registry": {"GetItem", "Query"},
+    },
 }
 
 

@@ -295,3 +295,24 @@ def test_every_action_is_registered_under_its_own_name(tmp_path: Path) -> None:
         "siem.send": "siem",
         "http.call": "action",
     }
+
+
+def test_a_plan_is_what_is_sent(action: Action, target: Target) -> None:
+    """The plan has the method, address, headers and body of the request, and the secret's name, not it."""
+    inputs: dict[str, Any] = {
+        "url": target.url,
+        "headers": {"Authorization": {"secret": "api", "prefix": "Bearer "}, "X-Plain": "1"},
+        "body": {"text": "$rule at $$5"},
+    }
+    plan = action.plan(step_run("http.call", inputs))
+    assert target.calls == []
+    _call(action, inputs)
+    method, path, headers, body = target.calls[0]
+    told: Any = plan["headers"]
+    assert (plan["method"], plan["url"]) == (method, target.url.removesuffix("/hook") + path)
+    assert str(plan["body"]).encode() == body
+    assert plan["bytes"] == len(body)
+    assert told["Authorization"] == "Bearer <secret api>"
+    assert {name: headers[name] for name in told if name != "Authorization"} == {
+        name: value for name, value in told.items() if name != "Authorization"
+    }

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-from sentinel.actions.http_call import HttpInputs
+from sentinel.actions.http_call import Inputs as HttpInputs
 from sentinel.actions.siem_send import BUDGET
 from sentinel.adapters.redis_streams import RedisQueue
 from sentinel.adapters.task_json import task_to_json

@@ -11,13 +11,14 @@ import re
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from string import Template
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
 from sentinel.core import urls
 from sentinel.core.recipes import Duration, explain
+from sentinel.core.step_inputs import Form
 from sentinel.core.steps import Again, Done, Failed, Outcome, StepRun
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Malformed, Rejected, Unavailable
@@ -41,8 +42,11 @@ class Secret(BaseModel):
     prefix: str = Field(default="", max_length=50)
 
 
-class HttpInputs(BaseModel):
-    """A step's `with`. `body` is JSON whose strings may hold `$rule` and the other `PLACEHOLDERS`."""
+class Inputs(BaseModel):
+    """A step's `with`. `body` is JSON whose strings may hold `$rule` and the other `PLACEHOLDERS`.
+
+    `url`, the values of `headers` and `body` take expressions.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -82,6 +86,8 @@ class HttpCall:
 
     name = "http.call"
     stream = "action"
+    forms: ClassVar[Mapping[str, Form]] = {"url": Form.URL, "headers": Form.HEADER, "body": Form.TEMPLATE}
+    model: ClassVar[type[BaseModel]] = Inputs
 
     def __init__(self, http: Http, secrets: Secrets, *, clock: Callable[[], int]) -> None:
         self._http = http
@@ -92,11 +98,24 @@ class HttpCall:
         """Check a step's `with`. Whether its host is allowed and its secrets exist shows when it runs."""
         _inputs(inputs)
 
+    def plan(self, run: StepRun) -> Mapping[str, object]:
+        """Return the request that would be sent, with the names of secrets in the place of secrets."""
+        request = self._request(run, _inputs(run.step.with_), lambda name: f"<secret {name}>")
+        return {
+            "method": request.method,
+            "url": request.url,
+            "host": urls.parse(request.url).hostname,
+            "headers": dict(request.headers),
+            "body": request.body.decode(),
+            "bytes": len(request.body),
+            "timeout": request.timeout,
+        }
+
     def perform(self, run: StepRun) -> Outcome:
         """Send the request once and judge the answer by its status."""
         try:
             inputs = _inputs(run.step.with_)
-            response = self._http.send(self._request(run, inputs))
+            response = self._http.send(self._request(run, inputs, self._secrets.get))
         except Unavailable as error:
             return Again(str(error), None)  # nobody's wish: the recipe's backoff decides
         except Rejected as error:
@@ -111,7 +130,7 @@ class HttpCall:
             return Again(f"the server answered {status}", wait(response, self._clock()))
         return Failed(f"the server answered {status}")
 
-    def _request(self, run: StepRun, inputs: HttpInputs) -> HttpRequest:
+    def _request(self, run: StepRun, inputs: Inputs, secret: Callable[[str], str]) -> HttpRequest:
         headers = {"Idempotency-Key": f'"{run.key}"'}
         body = b""
         if inputs.method not in {"GET", "DELETE"} or inputs.body is not None:
@@ -119,14 +138,14 @@ class HttpCall:
             body = orjson.dumps(_default(run) if inputs.body is None else _fill(inputs.body, _facts(run)))
         for name, value in inputs.headers.items():
             if isinstance(value, Secret):
-                value = value.prefix + self._secrets.get(value.secret)  # noqa: PLW2901 - the same, looked up
+                value = value.prefix + secret(value.secret)  # noqa: PLW2901 - the same, looked up
             headers[name] = value
         return HttpRequest(inputs.method, inputs.url, headers, body, inputs.timeout / SECOND)
 
 
-def _inputs(inputs: Mapping[str, Any]) -> HttpInputs:
+def _inputs(inputs: Mapping[str, Any]) -> Inputs:
     try:
-        found = HttpInputs.model_validate(inputs)
+        found = Inputs.model_validate(inputs)
     except ValidationError as error:
         raise Malformed(f"http.call: {explain(error)}") from None
     if _SENT_BY_US & {name.lower() for name in found.headers}:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sentinel import siem
+from sentinel.actions.siem_plan import planned
 from sentinel.core.recipes import Name, explain
+from sentinel.core.step_inputs import Form
 from sentinel.core.steps import Again, Done, Failed, Outcome, StepRun
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Malformed, Rejected, Unavailable
@@ -42,7 +44,7 @@ LONGEST_WAIT = 900.0
 MAX_TOLD = 20
 
 
-class SiemInputs(BaseModel):
+class Inputs(BaseModel):
     """A step's `with`. `include: place` tells where an entry is without its content."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -79,6 +81,8 @@ class SiemSend:
 
     name = "siem.send"
     stream = "siem"
+    forms: ClassVar[Mapping[str, Form]] = {}  # an entry does not choose who is told
+    model: ClassVar[type[BaseModel]] = Inputs
 
     def __init__(
         self,
@@ -100,6 +104,13 @@ class SiemSend:
     def check(self, inputs: Mapping[str, Any]) -> None:
         """Check a step's `with`. Whether its sinks exist is found out when the step runs."""
         _inputs(inputs)
+
+    def plan(self, run: StepRun) -> Mapping[str, object]:
+        """Return what each sink would be sent, with the names of secrets in the place of secrets."""
+        inputs = _inputs(run.step.with_)
+        notices = [_notice(run, index, inputs.include) for index in range(len(run.entries))]
+        configs = self._sinks()
+        return {"sinks": [planned(name, configs.get(name), notices, run.key) for name in inputs.to]}
 
     def perform(self, run: StepRun) -> Outcome:
         """Tell all sinks; `Done` when each has settled every event."""
@@ -165,9 +176,9 @@ class SiemSend:
         return Delivered()
 
 
-def _inputs(inputs: Mapping[str, Any]) -> SiemInputs:
+def _inputs(inputs: Mapping[str, Any]) -> Inputs:
     try:
-        found = SiemInputs.model_validate(inputs)
+        found = Inputs.model_validate(inputs)
     except ValidationError as error:
         raise Malformed(f"siem.send: {explain(error)}") from None
     if len(set(found.to)) != len(found.to):

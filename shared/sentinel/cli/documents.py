@@ -3,15 +3,20 @@
 A file is one document of the catalog. It is told by its keys: `sinks` makes it a sink document, `steps` a
 recipe, `detection` or `correlation` rules. Its id there is the recipe's id, the id of the file's first rule,
 or for sinks the file's name without its ending. Checks go over the given together with what the catalog has.
+
+`FILE.dsse.json` is the signed form of FILE. It may be given itself, and in a folder it stands for FILE.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sentinel.core.signing import unwrap
 from sentinel.errors import Malformed
 
 if TYPE_CHECKING:
@@ -21,28 +26,37 @@ if TYPE_CHECKING:
 
 ENDINGS = frozenset({".yml", ".yaml", ".json"})
 RULE, RECIPE, SINK = "rule", "recipe", "sink"
+SIGNED = ".dsse.json"
 _ORDER = (RULE, SINK, RECIPE)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One file. `id` is the document's id in the catalog."""
+    """One file. `id` is the document's id in the catalog, `text` the document without a signature."""
 
     path: Path
     kind: str
     id: str
     body: bytes
+    text: bytes
 
 
-def files(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield files, and those below folders that end in .yml, .yaml or .json, in order of their names."""
+def files(paths: Iterable[Path], *, signed: bool = True) -> Iterator[Path]:
+    """Yield files, and those below folders that end in .yml, .yaml or .json, in order of their names.
+
+    In a folder, what has a signed form is left out for that, unless `signed` is false.
+    """
     for path in paths:
         if path.is_dir():
-            yield from sorted(
-                each for each in path.rglob("*") if each.suffix.lower() in ENDINGS and each.is_file()
-            )
+            found = {each for each in path.rglob("*") if each.suffix.lower() in ENDINGS and each.is_file()}
+            yield from sorted(each for each in found if not signed or signed_form(each) not in found)
         else:
             yield path
+
+
+def signed_form(path: Path) -> Path:
+    """Return where the signed form of a file is written."""
+    return path.with_name(path.name + SIGNED)
 
 
 def read(paths: Iterable[Path]) -> tuple[list[Found], list[str]]:
@@ -62,16 +76,33 @@ def read(paths: Iterable[Path]) -> tuple[list[Found], list[str]]:
 
 
 def _read(path: Path) -> Found:
-    from sentinel.core.detection import document_digest, identity
+    from sentinel.core import dsse
 
     body = path.read_bytes()
-    first = _first(path, body)
+    try:
+        envelope = dsse.load(body)
+    except Malformed as error:
+        raise Malformed(f"{path}: {error}") from None
+    if envelope is None:
+        return _told_apart(path, path.stem, body, body)
+    plain = path.with_name(path.name.removesuffix(SIGNED))
+    if plain != path and plain.is_file() and plain.read_bytes() != envelope.payload:
+        raise Malformed(f"{plain}: is not what {path.name} signs: sign it again")
+    found = _told_apart(path, plain.stem, body, envelope.payload)
+    unwrap(found.kind, str(path), body)
+    return found
+
+
+def _told_apart(path: Path, stem: str, body: bytes, text: bytes) -> Found:
+    from sentinel.core.detection import document_digest, identity
+
+    first = _first(path, text)
     if "sinks" in first:
-        return Found(path, SINK, path.stem, body)
+        return Found(path, SINK, stem, body, text)
     if "steps" in first:
-        return Found(path, RECIPE, str(first.get("id", path.stem)), body)
+        return Found(path, RECIPE, str(first.get("id", stem)), body, text)
     if "detection" in first or "correlation" in first:
-        return Found(path, RULE, identity(first, document_digest(body.decode())), body)
+        return Found(path, RULE, identity(first, document_digest(text.decode())), body, text)
     raise Malformed(f"{path}: neither a rule (detection, correlation), nor a recipe (steps), nor sinks")
 
 
@@ -90,11 +121,23 @@ def _first(path: Path, body: bytes) -> Mapping[str, Any]:
     raise Malformed(f"{path}: holds no YAML mapping")
 
 
+def refuse(problems: list[str]) -> None:
+    """Raise the failure that lists problems, where there are any."""
+    from sentinel.cli.output import Failure
+
+    if problems:
+        count = "one thing is" if len(problems) == 1 else f"{len(problems)} things are"
+        failure = Failure("Malformed", f"{count} wrong", "mend it and run the command again", 1)
+        failure.problems = list(problems)
+        raise failure
+
+
 def check(app: App, found: list[Found]) -> list[str]:
     """Return what is wrong with documents, each problem in one line."""
     rules, problems = _check_rules(app, found)
     sinks = _check_sinks(app, found, problems)
     for each in found:
+        problems += _check_signature(app, each)
         if each.kind == RECIPE:
             problems += _check_recipe(app, each, rules, sinks)
     return problems
@@ -103,11 +146,23 @@ def check(app: App, found: list[Found]) -> list[str]:
 def _others(app: App, kind: str, found: list[Found]) -> list[tuple[str, bytes]]:
     """Return what the catalog has beside what is given."""
     given = {each.id for each in found if each.kind == kind}
-    return [(each.id, each.body) for each in app.catalog.active(kind) if each.id not in given]
+    stored = [each for each in app.catalog.active(kind) if each.id not in given]
+    others: list[tuple[str, bytes]] = []
+    for each in stored:
+        with contextlib.suppress(Malformed):  # it is not in force
+            others.append((each.id, app.opener.open(kind, each.id, each.body).payload))
+    return others
 
 
 def _given(kind: str, found: list[Found]) -> list[tuple[str, bytes]]:
-    return [(str(each.path), each.body) for each in found if each.kind == kind]
+    return [(str(each.path), each.text) for each in found if each.kind == kind]
+
+
+def _check_signature(app: App, each: Found) -> Iterator[str]:
+    try:
+        app.opener.open(each.kind, str(each.path), each.body)
+    except Malformed as error:
+        yield str(error)
 
 
 def _check_rules(app: App, found: list[Found]) -> tuple[RuleSet, list[str]]:
@@ -132,29 +187,25 @@ def _check_sinks(app: App, found: list[Found], problems: list[str]) -> set[str]:
 
 
 def _check_recipe(app: App, each: Found, rules: RuleSet, sinks: set[str]) -> Iterator[str]:
-    from sentinel.core.recipes import load
+    from sentinel.core.recipes import load, step_lines
+    from sentinel.usecases.check_recipe import problems
 
     try:
-        recipe = load(str(each.path), each.body)
+        recipe = load(str(each.path), each.text)
     except Malformed as error:
         yield str(error)
         return
-    if not _has_rule(recipe, rules):
+    if recipe.on.schedule is None and not _has_rule(recipe, rules):
         yield f"{each.path}: on: there is no rule {recipe.on.rule!r} that may set a recipe off"
-    for step in recipe.steps:
-        action = app.actions.get(step.uses)
-        if action is None:
-            known = ", ".join(sorted(app.actions))
-            yield f"{each.path}: steps: {step.id}: there is no action {step.uses!r}; there are {known}"
-            continue
-        try:
-            action.check(step.with_)
-        except Malformed as error:
-            yield f"{each.path}: steps: {step.id}: {error}"
-            continue
-        if step.uses == "siem.send":
+    lines = step_lines(each.text)
+    bad: set[int] = set()
+    for index, problem in problems(recipe, app.actions):
+        bad.add(index)
+        yield f"{each.path}: line {lines[index]}: steps: {recipe.steps[index].id}: {problem}"
+    for index, step in enumerate(recipe.steps):
+        if step.uses == "siem.send" and index not in bad:
             for name in sorted(set(step.with_["to"]) - sinks):
-                yield f"{each.path}: steps: {step.id}: there is no sink {name!r}"
+                yield f"{each.path}: line {lines[index]}: steps: {step.id}: there is no sink {name!r}"
 
 
 def _has_rule(recipe: Recipe, rules: RuleSet) -> bool:
@@ -165,14 +216,17 @@ def _has_rule(recipe: Recipe, rules: RuleSet) -> bool:
 
 
 def push(app: App, found: list[Found]) -> list[dict[str, object]]:
-    """Make documents the active versions: rules and sinks before the recipes that need them."""
+    """Make documents the active versions: rules and sinks before the recipes that need them.
+
+    `digest` is that of the text, without a signature's envelope.
+    """
     pushed: list[dict[str, object]] = []
     for kind in _ORDER:
         for each in found:
             if each.kind == kind:
                 stored = app.catalog.push(kind, each.id, each.body)
-                pushed.append(
-                    {"kind": kind, "id": each.id, "version": stored.version, "digest": stored.digest}
-                    | {"path": str(each.path)}
-                )
+                author = app.opener.open(kind, str(each.path), each.body).author
+                told = {"kind": kind, "id": each.id, "version": stored.version}
+                told |= {"digest": sha256(each.text).hexdigest(), "path": str(each.path)}
+                pushed.append(told | ({"author": author} if author else {}))
     return pushed

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import click
 
 from sentinel.cli import (
+    authors,
     ca,
     certs,
     chains,
@@ -60,6 +61,7 @@ cli.add_command(chains.verify)
 cli.add_command(chains.export)
 cli.add_command(tasks.tasks)
 cli.add_command(recipes.recipes)
+cli.add_command(authors.authors)
 cli.add_command(rules.rules)
 cli.add_command(certs.certs)
 cli.add_command(ca.ca)

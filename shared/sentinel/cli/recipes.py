@@ -1,4 +1,4 @@
-"""`sentinel recipes check` and `push`: rules, recipes and sinks into the catalog, never a bad one."""
+"""`sentinel recipes`: rules, recipes and sinks into the catalog, never a bad one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
+from sentinel.cli import recipe_test, signing
 from sentinel.cli.options import application, home_option, json_option
-from sentinel.cli.output import Failure, emit, table
+from sentinel.cli.output import emit, table
 
 _PATHS = click.argument(
     "paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)
@@ -17,7 +18,24 @@ _PATHS = click.argument(
 
 @click.group()
 def recipes() -> None:
-    """Check and push rules, recipes and sinks: files, or folders of .yml, .yaml and .json files."""
+    """Check, try, sign and push rules, recipes and sinks: files, or folders of .yml, .yaml and .json."""
+
+
+recipes.add_command(recipe_test.test)
+recipes.add_command(signing.keygen)
+recipes.add_command(signing.sign)
+recipes.add_command(signing.verify)
+
+
+@recipes.command()
+def schema() -> int:
+    """Print the JSON Schema of recipes, as docs/recipes.schema.json has it."""
+    import json
+
+    from sentinel.actions.schema import recipe_schema
+
+    click.echo(json.dumps(recipe_schema(), indent=1, ensure_ascii=False))
+    return 0
 
 
 @recipes.command()
@@ -34,7 +52,7 @@ def check(paths: tuple[Path, ...], home: Path, as_json: bool) -> int:
             app = application(Path(nothing), fresh=True)
         found, problems = documents.read(paths)
         problems += documents.check(app, found)
-    _refuse(problems)
+    documents.refuse(problems)
     _tell([{"kind": each.kind, "id": each.id, "path": str(each.path)} for each in found], as_json)
     return 0
 
@@ -50,17 +68,9 @@ def push(paths: tuple[Path, ...], home: Path, as_json: bool) -> int:
     app = application(home, fresh=True)
     found, problems = documents.read(paths)
     problems += documents.check(app, found)
-    _refuse(problems)
+    documents.refuse(problems)
     _tell(documents.push(app, found), as_json)
     return 0
-
-
-def _refuse(problems: list[str]) -> None:
-    if problems:
-        count = "one thing is" if len(problems) == 1 else f"{len(problems)} things are"
-        failure = Failure("Malformed", f"{count} wrong", "mend it and run the command again", 1)
-        failure.problems = list(problems)
-        raise failure
 
 
 def _tell(found: list[dict[str, object]], as_json: bool) -> None:

@@ -8,6 +8,7 @@ only its SHA-256 is kept, of a secret only its name.
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from types import MappingProxyType
@@ -21,6 +22,7 @@ SCOPES = ("ingest", "tasks:read", "tasks:approve", "recipes:write", "proxy", "ad
 DEFAULT_SCOPES = ("ingest", "tasks:read")
 MAX_LANES = 64
 MAX_IDENTITY_BYTES = 1024  # it is the id of a record
+_AUTHOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
 _HOOK = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 # An identity of somebody else's: a SPIFFE id, or an OIDC issuer and subject.
 _IDENTITY = re.compile(
@@ -207,10 +209,37 @@ class Alias:
     service: str
 
 
-Entity = TypeVar("Entity", Service, ApiKey, Issued, Revoked, Root, Hook, Alias)
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Somebody whose signature makes a document count: `key` is an Ed25519 public key, 32 bytes in base64.
+
+    `until` is epoch seconds after which it counts no longer, for what it has signed before too; 0: no end.
+    """
+
+    KIND: ClassVar[str] = "author"
+
+    id: str
+    key: str
+    name: str = ""
+    until: int = 0
+
+    @property
+    def public(self) -> bytes:
+        """The key's 32 bytes."""
+        return b64decode(self.key)
+
+    def check(self) -> None:
+        """Raise `Malformed` naming what is wrong with this author."""
+        if not _AUTHOR.fullmatch(self.id):
+            raise Malformed("an author's id is up to 100 letters, digits and ._@-, beginning with no sign")
+        if len(self.name) > 200 or not self.name.isprintable():
+            raise Malformed("an author's name is at most 200 printable characters")
 
 
-def encode(entity: Service | ApiKey | Issued | Revoked | Root | Hook | Alias) -> bytes:
+Entity = TypeVar("Entity", Service, ApiKey, Issued, Revoked, Root, Hook, Alias, Author)
+
+
+def encode(entity: Service | ApiKey | Issued | Revoked | Root | Hook | Alias | Author) -> bytes:
     """Return the body of an entity's record: a JSON object without its id."""
     import orjson
 

@@ -7,19 +7,33 @@ The format is that of `docs/recipes.md`. A recipe names a rule, says which match
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import tzinfo
+from functools import lru_cache
 from hashlib import sha256
 from typing import Annotated, Any
 
 import orjson
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
+from sentinel.core import schedules
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Malformed
 
 _UNITS = {"ms": SECOND // 1000, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND, "d": 86400 * SECOND}
-_DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
+DURATION_PATTERN = r"^(\d{1,9})(ms|s|m|h|d)$"
+_DURATION = re.compile(DURATION_PATTERN[1:-1])
+_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}"
 MAX_RECIPE_BYTES = 65_536
 
 
@@ -37,6 +51,16 @@ def duration(text: object) -> int:
     return int(found[1]) * _UNITS[found[2]]
 
 
+def spelled(span: int) -> str:
+    """Spell a duration of nanoseconds as it is written.
+
+    >>> spelled(90 * SECOND), spelled(3600 * SECOND)
+    ('90s', '1h')
+    """
+    unit = next(unit for unit in ("d", "h", "m", "s", "ms") if span % _UNITS[unit] == 0)
+    return f"{span // _UNITS[unit]}{unit}"
+
+
 def _backoff(text: object) -> object:
     if isinstance(text, str):
         low, dots, high = text.partition("..")
@@ -47,23 +71,70 @@ def _backoff(text: object) -> object:
 
 
 def _name(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", text):
+    if not re.fullmatch(_NAME, text):
         raise ValueError("a name is 1 to 100 letters, digits and ._-, not beginning with . or -")
     return text
 
 
-Duration = Annotated[int, BeforeValidator(duration)]
-Name = Annotated[str, AfterValidator(_name)]
+Duration = Annotated[
+    int, BeforeValidator(duration), WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN})
+]
+Name = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": f"^{_NAME}$"})]
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Trigger(_Strict):
-    """What sets the recipe off: the id or name of a Sigma rule or correlation."""
+class Schedule(_Strict):
+    """When the recipe fires by the clock: `cron` in a time zone, or `every` so long, counted from the epoch.
 
-    rule: str = Field(min_length=1, max_length=200)
+    Of times that were missed, the newest `catch_up` are made up for.
+    """
+
+    cron: str = ""
+    every: Duration | None = Field(default=None, ge=60 * SECOND, le=366 * 86_400 * SECOND)
+    timezone: str = "UTC"
+    catch_up: int = Field(default=1, ge=0, le=10)
+
+    @model_validator(mode="after")
+    def _one(self) -> Schedule:
+        if bool(self.cron) == (self.every is not None):
+            raise ValueError("a schedule has either cron or every")
+        if self.cron:
+            _cron(self.cron, self.timezone)
+        elif self.timezone != "UTC":
+            raise ValueError("a time zone goes with cron")
+        return self
+
+    def times(self, after: int, until: int) -> Iterator[int]:
+        """Yield when it fires after `after` and not after `until`, epoch nanoseconds, in order."""
+        if self.every is not None:
+            return schedules.regular(self.every, after, until)
+        return schedules.times(*_cron(self.cron, self.timezone), after, until)
+
+    @property
+    def text(self) -> str:
+        """What people are told."""
+        return f"{self.cron} {self.timezone}" if self.cron else f"every {spelled(self.every or 0)}"
+
+
+@lru_cache(maxsize=1024)
+def _cron(text: str, timezone: str) -> tuple[schedules.Cron, tzinfo]:
+    return schedules.parse(text), schedules.zone(timezone)
+
+
+class Trigger(_Strict):
+    """What sets the recipe off: a Sigma rule or correlation by its id, name or title, or a schedule."""
+
+    rule: str = Field(default="", max_length=200)
+    schedule: Schedule | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Trigger:
+        if bool(self.rule) == (self.schedule is not None):
+            raise ValueError("a recipe is set off by either a rule or a schedule")
+        return self
 
 
 class Dedup(_Strict):
@@ -92,11 +163,18 @@ class Backoff(_Strict):
     cap: Duration = 300 * SECOND
 
 
+RANGE_PATTERN = rf"{DURATION_PATTERN[:-1]}\.\.{DURATION_PATTERN[1:]}"
+
+
 class Retry(_Strict):
     """How often a step is tried in all, and how long to wait between tries."""
 
     attempts: int = Field(default=5, ge=1, le=100)
-    backoff: Annotated[Backoff, BeforeValidator(_backoff)] = Backoff()
+    backoff: Annotated[
+        Backoff,
+        BeforeValidator(_backoff),
+        WithJsonSchema({"type": "string", "pattern": RANGE_PATTERN}),
+    ] = Backoff()
 
     def ceiling(self, tries: int) -> int:
         """Return the longest wait in nanoseconds after `tries` failed tries; full jitter picks below it."""
@@ -104,7 +182,10 @@ class Retry(_Strict):
 
 
 class Recipe(_Strict):
-    """A whole recipe. `digest` is SHA-256 of the document as it was written, hex."""
+    """A whole recipe. `digest` is SHA-256 of the document as it was written, hex.
+
+    `author` is the id of who signed it; "" where the deployment does not look.
+    """
 
     id: Name
     on: Trigger
@@ -114,6 +195,13 @@ class Recipe(_Strict):
     description: str = ""
     digest: str = ""
     version: int = 0
+    author: str = ""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Recipe:
+        if self.on.schedule is not None and self.dedup != Dedup():
+            raise ValueError("dedup: a schedule makes one task each time; dedup goes with rules")
+        return self
 
 
 class _Loader(yaml.SafeLoader):
@@ -140,6 +228,15 @@ def load_yaml(name: str, body: bytes) -> object:
         raise Malformed(f"{name}: not YAML: {' '.join(str(error).split())}") from None
 
 
+def step_lines(body: bytes) -> list[int]:
+    """Return the number of the line at which each step of a recipe's text begins, from 1."""
+    root = yaml.compose(body.decode(), Loader=_Loader)
+    pairs = root.value if isinstance(root, yaml.MappingNode) else []
+    steps = next((value for key, value in pairs if key.value == "steps"), None)
+    nodes = steps.value if isinstance(steps, yaml.SequenceNode) else []
+    return [node.start_mark.line + 1 for node in nodes]
+
+
 def explain(error: ValidationError) -> str:
     """Say in one line what a pydantic model found wrong, without quoting the input."""
     return "; ".join(
@@ -148,13 +245,17 @@ def explain(error: ValidationError) -> str:
     )
 
 
-def load(name: str, body: bytes, version: int = 0) -> Recipe:
-    """Parse and validate a recipe. `name` is for messages. Raises `Malformed` that says what to change."""
+def load(name: str, body: bytes, version: int = 0, author: str = "") -> Recipe:
+    """Parse and validate a recipe. `name` is for messages. Raises `Malformed` that says what to change.
+
+    `body` is the text of the document, without a signature's envelope.
+    """
     found = load_yaml(name, body)
     if not isinstance(found, dict):
         raise Malformed(f"{name}: a recipe is a mapping with id, on and steps")
     try:
-        recipe = Recipe.model_validate({**found, "digest": sha256(body).hexdigest(), "version": version})
+        told = {"digest": sha256(body).hexdigest(), "version": version, "author": author}
+        recipe = Recipe.model_validate({**found, **told})
     except ValidationError as error:
         raise Malformed(f"{name}: {explain(error)}") from None
     seen: set[str] = set()

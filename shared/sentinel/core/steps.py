@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:  # pydantic and yaml are slow to import, and these are only named here
     from sentinel.core.recipes import Recipe, Step
+    from sentinel.core.step_inputs import Form
     from sentinel.core.tasks import Task
 
 
@@ -30,7 +31,8 @@ class Matched:
 class StepRun:
     """One step to carry out.
 
-    `key` is the effect key (`core.tasks.effect_key`): the same in every attempt. `entries` are the entries
+    `step` has its inputs as they are for this task, with the values of expressions put in. `key` is the
+    effect key (`core.tasks.effect_key`): the same in every attempt. `entries` are the entries
     that set the task off, as far as the ledger still has them. `resumed` is true where an earlier attempt
     began the step and its outcome is not recorded: the effect may have happened. `done` is what the newest
     recorded `Again` of this step said was finished, so that a step with several targets does not tell the
@@ -87,8 +89,18 @@ class Action(Protocol):
     def stream(self) -> str:
         """The stream of the worker that runs it: `siem` or `action`."""
 
+    @property
+    def forms(self) -> Mapping[str, Form]:
+        """The inputs that take expressions, and how values are put into each (`core.step_inputs`)."""
+
     def check(self, inputs: Mapping[str, Any]) -> None:
-        """Check a step's `with`. Raises `Malformed` that says what to change."""
+        """Check a step's `with`, expressions resolved. Raises `Malformed` that says what to change."""
+
+    def plan(self, run: StepRun) -> Mapping[str, object]:
+        """Say what `perform` would do: JSON. Sends nothing and reads no secret: their names stand for them.
+
+        Raises `Malformed` where it would do nothing for want of something.
+        """
 
     def perform(self, run: StepRun) -> Outcome:
         """Do the step. May raise `Unavailable`, which means the same as `Again`.

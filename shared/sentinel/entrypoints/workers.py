@@ -50,20 +50,35 @@ def worker(stream: str) -> Callable[[App, Callable[[], float]], dict[str, Any]]:
 
 
 def sweep(app: App, left: Callable[[], float]) -> dict[str, Any]:
-    """Sweep until nothing is due or a quarter of the time is left."""
+    """Fire what is scheduled, then sweep until nothing is due or a quarter of the time is left."""
     from sentinel.usecases.sweep import sweep as look
 
     enough = left() / 4
+    fired = _fire(app)
     total = {"again": 0, "woken": 0, "abandoned": 0, "conflicts": 0, "tampered": 0}
     while True:
         try:
             swept = look(app.tasks, app.queue, app.doorbell, time.time_ns, lambda: secrets.token_bytes(32))
         except Unavailable as error:
             log.warning("the sweep stops until its next schedule: %s", error)
-            return {**total, "unavailable": str(error)}
+            return {**total, **fired, "unavailable": str(error)}
         for name in total:
             total[name] += getattr(swept, name)
         if swept.tampered:
             observe.count("sweep", "tampered", swept.tampered)
         if not swept.more or left() < enough:
-            return total
+            return {**total, **fired}
+
+
+def _fire(app: App) -> dict[str, Any]:
+    """Make the tasks of schedules; a catalog that does not answer keeps no task from being looked after."""
+    try:
+        fired = app.scheduler.fire()
+    except Unavailable as error:
+        log.warning("schedules wait for the next sweep: %s", error)
+        return {"unavailable": str(error)}
+    if fired.tasks:
+        observe.count("sweep", "scheduled", len(fired.tasks))
+    if fired.missed:
+        log.warning("%d scheduled times were missed and are not made up for", fired.missed)
+    return {"scheduled": len(fired.tasks)}

@@ -36,6 +36,7 @@ from sentinel.errors import Conflict, Malformed, Rejected, Tampered, Unavailable
 from sentinel.ports import Ledger, Queue, Tasks
 from sentinel.usecases.evidence import matched
 from sentinel.usecases.playbook import Playbook
+from sentinel.usecases.resolve import resolved
 
 MAX_REASON = 500
 LONGEST_WISH = 86_400 * SECOND  # a target may ask for a pause of at most a day
@@ -160,6 +161,13 @@ class _Run:
             return self.executor.fail(task, {"step": step.id}, f"step {step.id}: {why}")
         if action.stream != self.executor.stream:
             return self._pass_on(task, action.stream, f"step {step.id} is of another worker")
+        try:
+            step = resolved(task, step, action, self._read)
+        except Unavailable as error:
+            self._put_off(task, {"step": step.id}, error)
+            raise
+        except Malformed as error:
+            return self.executor.fail(task, {"step": step.id}, f"step {step.id}: {error}")
         return self._carry_out(task, step, action)
 
     def _carry_out(self, task: Task, step: Step, action: Action) -> Task:
@@ -189,15 +197,8 @@ class _Run:
     def _perform(self, task: Task, step: Step, action: Action, key: str, known: Effect | None) -> Outcome:
         try:
             action.check(step.with_)
-            run = StepRun(
-                task,
-                self.recipe,
-                step,
-                key,
-                self._read(task),
-                known is not None,
-                known.result if known else {},
-            )
+            done = known.result if known else {}
+            run = StepRun(task, self.recipe, step, key, self._read(task), known is not None, done)
             # Reading can take long, and so can writing: neither may carry us past the lease.
             self._hold(task, step)
             if known is None:
@@ -273,8 +274,7 @@ class _Run:
         before: Mapping[str, object],
     ) -> Task:
         # A try that got something done has not failed: a long delivery in parts may take many.
-        progressed = bool(outcome.done) and outcome.done != before
-        tries = task.tries + (not progressed)
+        tries = task.tries + (not outcome.done or outcome.done == before)
         reason = outcome.reason[:MAX_REASON]
         told = {**effect, "tries": tries, "worker": self.executor.worker}
         if tries >= self.recipe.retry.attempts:

@@ -1,8 +1,9 @@
 """The playbook: the rules and recipes in force, as detection and the workers read them from the catalog.
 
-It asks the catalog for its revision every `seconds` and loads anew only when that has changed. What was
-pushed was checked when it was pushed; a document that does not load all the same is skipped and named in the
-log, and everything else stays in force.
+It asks the catalog for its revision every `seconds` and loads anew only when that has changed, or whose
+signatures count. What was pushed was checked when it was pushed; a document that does not load all the same,
+or that no author has signed where that is required, is skipped and named in the log, and everything else
+stays in force.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from sentinel.core.correlation import Correlation
 from sentinel.core.detection import Rule
 from sentinel.core.recipes import Recipe
 from sentinel.core.rules import RuleSet
+from sentinel.core.signing import Opener, Unsigned
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Malformed, Missing, Unavailable
 from sentinel.ports import Catalog, Document
@@ -42,16 +44,24 @@ class Plays:
 
 
 class Playbook:
-    """A cache of the catalog. `clock` is in epoch nanoseconds."""
+    """A cache of the catalog. `clock` is in epoch nanoseconds; `opener` opens documents."""
 
-    def __init__(self, catalog: Catalog, clock: Callable[[], int], seconds: float = 30) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        clock: Callable[[], int],
+        seconds: float = 30,
+        opener: Opener | None = None,
+    ) -> None:
         self._catalog = catalog
         self._clock = clock
+        self._opener = opener or Unsigned()
         self._every = int(seconds * SECOND)
         self._plays: Plays | None = None
         self._revision = ""
         self._asked = 0
         self._versions: dict[tuple[str, int], Recipe] = {}
+        self._opened = ""
 
     def current(self) -> Plays:
         """Return what is in force, at most `seconds` old while the catalog answers.
@@ -63,7 +73,7 @@ class Playbook:
             return self._plays
         try:
             # The revision is read first: a push in between is then loaded twice rather than missed.
-            revision = self._catalog.revision()
+            revision = f"{self._catalog.revision()} {self._opener.revision()}"
             if self._plays is None or revision != self._revision:
                 self._plays = self._load()
                 self._revision = revision
@@ -75,7 +85,14 @@ class Playbook:
         return self._plays
 
     def recipe(self, recipe_id: str, version: int) -> Recipe:
-        """Return one version of a recipe, in force or not. Raises `Missing`, or `Malformed` if it is bad."""
+        """Return one version of a recipe, in force or not. Raises `Missing`, or `Malformed` if it is bad.
+
+        One whose author is trusted no more is bad, also where tasks of it are on their way.
+        """
+        opened = self._opener.revision()
+        if opened != self._opened:
+            self._versions.clear()
+            self._opened = opened
         found = self._versions.get((recipe_id, version))
         if found is None:
             document = self._catalog.version(RECIPE, recipe_id, version)
@@ -83,28 +100,46 @@ class Playbook:
                 raise Missing(
                     f"version {version} of recipe {recipe_id} is not in the catalog; push the recipe again"
                 )
-            found = recipe_documents.load(f"{recipe_id} version {version}", document.body, version)
+            found = read_recipe(self._opener, document, f"{recipe_id} version {version}")
             while len(self._versions) >= _KEPT:
                 self._versions.pop(next(iter(self._versions)))
             self._versions[recipe_id, version] = found
         return found
 
     def _load(self) -> Plays:
-        rules, refused = rule_documents.load_all(
-            (document.id, document.body) for document in self._catalog.active(RULE)
-        )
-        problems = [(f"rule {refusal.name}", refusal.reason) for refusal in refused]
-        loaded = list(_recipes(self._catalog.active(RECIPE), problems))
+        problems: list[tuple[str, str]] = []
+        rules, refused = rule_documents.load_all(self._rules(problems))
+        problems += [(f"rule {refusal.name}", refusal.reason) for refusal in refused]
+        loaded = list(read_recipes(self._opener, self._catalog.active(RECIPE), problems))
         plays = Plays(rules, _by_rule(rules, loaded, problems), tuple(problems))
         for name, reason in problems:
             log.error("%s is not in force: %s", name, reason)
         return plays
 
+    def _rules(self, problems: list[tuple[str, str]]) -> Iterable[tuple[str, bytes]]:
+        for document in self._catalog.active(RULE):
+            try:
+                yield document.id, self._opener.open(RULE, document.id, document.body).payload
+            except Malformed as error:
+                problems.append((f"rule {document.id}", str(error)))
 
-def _recipes(documents: Iterable[Document], problems: list[tuple[str, str]]) -> Iterable[Recipe]:
+
+def read_recipe(opener: Opener, document: Document, name: str) -> Recipe:
+    """Return the recipe of a stored document. Raises `Malformed`, and `Unavailable` as the opener does."""
+    opened = opener.open(RECIPE, name, document.body)
+    recipe = recipe_documents.load(name, opened.payload, document.version, opened.author)
+    if opened.author and recipe.id != document.id:
+        raise Malformed(f"{name}: its author signed it as {recipe.id}: push it under that id")
+    return recipe
+
+
+def read_recipes(
+    opener: Opener, documents: Iterable[Document], problems: list[tuple[str, str]]
+) -> Iterable[Recipe]:
+    """Yield the recipes of stored documents, and add what is wrong with the others to `problems`."""
     for document in documents:
         try:
-            yield recipe_documents.load(document.id, document.body, document.version)
+            yield read_recipe(opener, document, document.id)
         except Malformed as error:
             problems.append((f"recipe {document.id}", str(error)))
 
@@ -121,6 +156,8 @@ def _by_rule(
         titled[rule.title].append(rule)
     found: defaultdict[str, list[Recipe]] = defaultdict(list)
     for recipe in recipes:
+        if recipe.on.schedule is not None:
+            continue
         reference = recipe.on.rule
         named = [exact[reference]] if reference in exact else titled.get(reference, [])
         if not any(rule.generate or isinstance(rule, Correlation) for rule in named):

@@ -1,0 +1,58 @@
+"""A step's inputs for one task: the values of its expressions put in, the same however often it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from sentinel.core import step_inputs
+from sentinel.core.expressions import Context
+from sentinel.core.recipes import Step
+from sentinel.core.steps import Action, Matched
+from sentinel.core.tasks import Task
+
+
+def resolved(task: Task, step: Step, action: Action, read: Callable[[Task], Sequence[Matched]]) -> Step:
+    """Return a step as it is for a task. Raises `Malformed`, and what `read` raises.
+
+    `read` gives the entries that set the task off, as far as the ledger has them; it is only asked where a
+    step has expressions. `${entry...}` is the first entry that the task names, and no other where that one
+    was erased: the effect's key is made of the inputs, and would become another one.
+    """
+    if not action.forms or not step_inputs.present(step.with_):
+        return step
+    context = Context(
+        task=task.id,
+        recipe=task.recipe,
+        cause=task.cause,
+        results=task.results,
+        entry=first_entry(task, read(task)),
+    )
+    return with_inputs(step, action, context)
+
+
+def with_inputs(step: Step, action: Action, context: Context) -> Step:
+    """Return a step with the values of a context put in. Raises `Malformed`."""
+    return step.model_copy(update={"with_": step_inputs.resolve(step.with_, action.forms, context)})
+
+
+def first_entry(task: Task, entries: Sequence[Matched]) -> Mapping[str, Any] | None:
+    """Return the first entry that a task names as an event; None where the ledger has it no more."""
+    places = task.cause.get("entries")
+    if not isinstance(places, list) or not places:
+        return {}
+    place = places[0]
+    for each in entries:
+        if (each.chain, each.seq) == (place["chain"], place["seq"]):
+            return _event(each.entry)
+    return None
+
+
+def _event(entry: bytes) -> Mapping[str, Any]:
+    try:
+        found = orjson.loads(entry)
+    except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
