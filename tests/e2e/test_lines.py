@@ -15,8 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinel.cli.bookmarks import Bookmarks, Mark, hashed
-from sentinel.cli.ingest import _stream
-from sentinel.cli.lines import Batch, Cutter, looks_like
+from sentinel.cli.lines import Batch, Cutter, looks_like, stream
 from sentinel.core import entry as limits
 from sentinel.core.entry import parse
 
@@ -121,7 +120,7 @@ def test_a_steady_trickle_is_sent_every_second() -> None:
     thread = threading.Thread(target=trickle)
     thread.start()
     began = time.monotonic()
-    _, read = _stream(reader)
+    _, read = stream(reader)
     batch = next(Cutter("text", "-").batches(read))
     took = time.monotonic() - began
     stop.set()
