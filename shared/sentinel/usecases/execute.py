@@ -16,6 +16,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from sentinel.core.recipes import Recipe, Step
 from sentinel.core.steps import Action, Again, Done, Failed, Matched, Outcome, StepRun
@@ -106,7 +107,7 @@ class Executor:
             )
         return recipe
 
-    def move(self, task: Task, to: State, facts: Mapping[str, object], **changes: object) -> Task:
+    def move(self, task: Task, to: State, facts: Mapping[str, object], **changes: Any) -> Task:
         """Write a transition and return the task after it; errors as at `execute`."""
         after, event = moved(task, to, self.clock(), self.nonce(), facts, **changes)
         return self._write(task, after, event)
