@@ -35,12 +35,12 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
     "dispatch": {},
     "work_siem": {
         "ledger": {"Query"},
-        "tasks": {"GetItem", "PutItem", "Query"},
+        "tasks": {"GetItem", "PutItem", "Query", "UpdateItem"},
         "catalog": {"GetItem", "Query"},
     },
     "work_action": {
         "ledger": {"Query"},
-        "tasks": {"GetItem", "PutItem", "Query"},
+        "tasks": {"GetItem", "PutItem", "Query", "UpdateItem"},
         "catalog": {"GetItem", "Query"},
     },
     "sweep": {"tasks": {"PutItem"}},

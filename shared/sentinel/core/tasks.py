@@ -25,6 +25,7 @@ SECOND = 1_000_000_000  # nanoseconds
 LEASE = 60 * SECOND
 QUEUE_GRACE = 15 * SECOND  # a queued task that nobody took for so long is hinted again
 LEASE_OVER = "the lease ran out: its worker died or was too slow"
+MAX_REASON = 500  # characters
 TIME_OVER = "its deadline passed"
 
 
@@ -89,7 +90,10 @@ class EffectState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What a step does outside, recorded before (`INTENT`) and after (`DONE`) it does it."""
+    """What a step does outside, recorded before (`INTENT`) and after (`DONE`) it does it.
+
+    `attempt` is the task's when it was recorded.
+    """
 
     task_id: str
     key: str
@@ -97,6 +101,7 @@ class Effect:
     step: str
     t: int
     result: Mapping[str, object] = field(default_factory=dict)
+    attempt: int = 0
 
 
 def task_id(recipe: str, version: int, dedup_key: str, window: int) -> str:
@@ -174,7 +179,7 @@ def born(task: Task, nonce: bytes, facts: Mapping[str, object]) -> tuple[Task, E
     if task.state not in BIRTHS:
         raise Conflict(f"no task begins {task.state}")
     event = event_after(task, task.state, task.created, nonce, facts)
-    return replace(task, version=1, head=event.head.hex()), event
+    return replace(task, version=1, head=event.head.hex(), due=by_deadline(task, task.due)), event
 
 
 def abandoned(task: Task, now: int, nonce: bytes) -> tuple[Task, Event]:
