@@ -111,7 +111,7 @@ TABLE = (
     ),
     Row((State.AMBIGUOUS,), (State.QUEUED,), "it happened, or is to be done again", (By.PERSON,)),
     Row((State.AMBIGUOUS,), (State.SUCCEEDED,), "it happened, and was the last step", (By.PERSON,)),
-    Row((State.AMBIGUOUS,), (State.FAILED,), "it did not happen, and is not to be done", (By.PERSON,)),
+    Row((State.AMBIGUOUS,), (State.FAILED,), "it is given up", (By.PERSON,)),
     Row((State.FAILED,), (State.QUEUED,), "redriven from the step that failed", (By.PERSON,)),
     Row(UNENDED, (State.CANCELLED,), "a person said so", (By.PERSON,)),
     Row(UNENDED, (State.EXPIRED,), "its deadline passed", (By.SWEEP, By.WORKER)),

@@ -120,7 +120,7 @@ class Control:
             raise Conflict(f"task {task.id} is {task.state}; only an ambiguous task is resolved")
         now = self.clock()
         if said is Verdict.FAILED:
-            reason = f"said not to have happened by {act.who}: {act.why}"
+            reason = f"given up by {act.who}: {act.why}"
             return self._moved(task, State.FAILED, act, said=said, due=now, reason=reason)
         if said is Verdict.AGAIN:
             changes = {"settled": task.attempt, "tries": 0, "reason": ""}
