@@ -3,7 +3,7 @@
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help setup run test check bench synth deploy-local lock clean
+.PHONY: help setup run test check docs bench synth deploy-local lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -11,6 +11,7 @@ help:
 	@echo '             ARGS="--once --input FILE" feeds a log in its place and ends; see ARGS=--help'
 	@echo 'make test    set up, then lint, types and every test'
 	@echo 'make check   lint, types and the quick tests'
+	@echo 'make docs    the parts of docs/ that are made from code'
 	@echo 'make bench   every benchmark, with its targets'
 	@echo 'make synth   the CDK templates, by app.py and by the CDK command'
 	@echo 'make deploy-local'
@@ -37,6 +38,9 @@ check: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q -m 'not slow' shared/sentinel/core tests/core tests/usecases $(ARGS)
+
+docs: setup
+	@PYTHONPATH=shared:. $(BIN)/python -m tests.generated
 
 bench: setup
 	@failed=; for path in benchmarks/[a-z]*.py; do \

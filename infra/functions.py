@@ -99,7 +99,7 @@ class Functions(Construct):
         worker = self._make.make(f"Work{stream.title()}", spec)
         worker.allow(
             access.on_table(self._ledger, "Query"),
-            access.on_table(self._tables.tasks, "GetItem", "PutItem", "Query"),
+            access.on_table(self._tables.tasks, "GetItem", "PutItem", "Query", "UpdateItem"),
             access.on_table(self._tables.catalog, "GetItem", "Query"),
             self._authors(),
         )

@@ -19,10 +19,11 @@ from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.adapters.sqlite_tasks import SqliteTasks
 from sentinel.core.segment import Segment
 from sentinel.core.step_inputs import Form
-from sentinel.core.steps import Action, Done, Outcome, StepRun
+from sentinel.core.steps import Action, Done, Nothing, Outcome, Probed, StepRun
 from sentinel.core.tasks import SECOND, Task, verify_lineage
 from sentinel.errors import Malformed, Unavailable
 from sentinel.ports import Queue
+from sentinel.usecases.control import Control
 from sentinel.usecases.detect import Detected, Detector
 from sentinel.usecases.dispatch import Change, dispatch
 from sentinel.usecases.execute import Executor
@@ -78,11 +79,38 @@ class Target:
         return answer
 
 
+@dataclass
+class ProbedTarget(Target):
+    """A target that can be asked: it has an effect, or says what `probes` gives in turn."""
+
+    probes: list[Probed | Exception] = field(default_factory=list)
+    asked: int = 0
+
+    def probe(self, run: StepRun) -> Probed:
+        self.asked += 1
+        answer = self.probes.pop(0) if self.probes else None
+        if isinstance(answer, Exception):
+            raise answer
+        if answer is not None:
+            return answer
+        return Done({"found": True}) if self.effects[run.key] else Nothing()
+
+
 def recipe(
-    name: str, rule: str, *uses: str, by: Sequence[str] = (), within: str = "", attempts: int = 5
+    name: str,
+    rule: str,
+    *uses: str,
+    by: Sequence[str] = (),
+    within: str = "",
+    attempts: int = 5,
+    step: str = "",
+    timeout: str = "",
 ) -> bytes:
-    """Return a recipe's document; steps are called s0, s1, ..."""
-    steps = "".join(f"  - {{id: s{n}, uses: {action}}}\n" for n, action in enumerate(uses))
+    """Return a recipe's document; steps are called s0, s1, ..., and `step` is put into each of them."""
+    steps = "".join(
+        f"  - {{id: s{n}, uses: {action}{step and ', ' + step}}}\n" for n, action in enumerate(uses)
+    )
+    steps = f"{steps}timeout: {timeout}\n" if timeout else steps
     span = f", within: {within}" if within else ""
     return (
         f"id: {name}\non: {{rule: {rule}}}\ndedup: {{by: [{', '.join(by)}]{span}}}\n"
@@ -186,6 +214,10 @@ class World:
     def sweep(self, limit: int = 500) -> Swept:
         return sweep(self._tasks, self.queue, self._doorbell, self.clock, self.nonce, limit)
 
+    def control(self) -> Control:
+        """Return what a person has a task changed with."""
+        return Control(self._tasks, self.clock, self.nonce, self.queue)
+
     def settle(self, rounds: int = 40) -> None:
         """Let everything run, and time pass, until all tasks have ended. Errors that may pass, pass."""
         for _ in range(rounds):
@@ -194,7 +226,7 @@ class World:
                     part()
                 except Unavailable:
                     continue
-            if all(task.state.ended for task in self.tasks.listing()):
+            if all(task.state.ended or task.state.personal for task in self.tasks.listing()):
                 return
             self.clock.sleep(16)
         raise AssertionError([(task.id, task.state, task.reason) for task in self.tasks.listing()])

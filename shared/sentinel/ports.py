@@ -75,13 +75,22 @@ class Tasks(Protocol):
         stands already where the stored task has none: its state was put back.
         """
 
+    def extend(self, task: Task, due: int) -> bool:
+        """Put `due` into the stored task, if its version is still `task.version`, and nothing else.
+
+        No event tells of it and the version stays, so that a lease goes on without a lineage of heartbeats.
+        `task` is as stored but for `due`. Return False, changing nothing, where somebody has moved the task.
+        Idempotent: after `Unavailable` call again.
+        """
+
     def lineage(self, task_id: str) -> list[Event]:
         """Return the events of a task, oldest first. Consistent."""
 
     def record(self, effect: Effect) -> None:
         """Store an effect's state under `(task, key)`, replacing what stands there. Idempotent.
 
-        An INTENT never replaces a DONE, whoever is late with it: then nothing is changed.
+        An INTENT never replaces a DONE, nor an INTENT of a later attempt, whoever is late with it: then
+        nothing is changed.
         """
 
     def effects(self, task_id: str) -> dict[str, Effect]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
+from sentinel.core.states import By
 from sentinel.core.tasks import SECOND, Event, State, Task, event_after, moved
 
 T = 1_790_000_000 * SECOND
@@ -38,6 +39,8 @@ def created(name: str, due: int = T, now: int = T, by: str = "a", **changes: Any
     return replace(task, version=1, head=event.head.hex()), event
 
 
-def step(task: Task, to: State, by: str = "a", now: int = T, **changes: Any) -> tuple[Task, Event]:
+def step(
+    task: Task, to: State, by: str = "a", now: int = T, move_by: By = By.WORKER, **changes: Any
+) -> tuple[Task, Event]:
     """Return the task in its next state, as worker `by` moves it, and the event of it."""
-    return moved(task, to, now, nonce(task.id, task.version, by), {"worker": by}, **changes)
+    return moved(task, to, now, nonce(task.id, task.version, by), {"worker": by}, by=move_by, **changes)

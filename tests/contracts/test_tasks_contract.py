@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -11,6 +12,7 @@ import pytest
 from sentinel.adapters.dynamodb_tasks import DynamoTasks, state_item
 from sentinel.adapters.sqlite_tasks import SqliteTasks
 from sentinel.adapters.task_json import task_to_json
+from sentinel.core.states import By
 from sentinel.core.tasks import SECOND, Effect, EffectState, State, Task, verify_lineage
 from sentinel.errors import Conflict, Tampered, Unavailable
 from sentinel.ports import Tasks
@@ -179,6 +181,63 @@ def test_a_late_intent_does_not_undo_what_is_done(tasks: Tasks) -> None:
     tasks.record(begun)
     tasks.record(further)
     assert tasks.effects("t1")["k2"] == further
+
+
+def test_an_intent_of_an_earlier_attempt_is_too_late(tasks: Tasks) -> None:
+    """A worker that lost its lease does not put its INTENT over that of the attempt that followed."""
+    second = Effect("t1", "k", EffectState.INTENT, "tell", T, {"half": 1}, attempt=2)
+    tasks.record(second)
+    tasks.record(Effect("t1", "k", EffectState.INTENT, "tell", T + 1, attempt=1))
+    assert tasks.effects("t1") == {"k": second}
+    third = Effect("t1", "k", EffectState.INTENT, "tell", T + 2, attempt=3)
+    tasks.record(third)
+    assert tasks.effects("t1") == {"k": third}
+    done = Effect("t1", "k", EffectState.DONE, "tell", T + 3, {"status": 200}, attempt=1)
+    tasks.record(done)
+    assert tasks.effects("t1") == {"k": done}
+
+
+def test_an_extended_lease_changes_nothing_else(tasks: Tasks) -> None:
+    """`extend` moves `due` of the stored task: no event, no version, and it can be done again."""
+    task = begun(tasks, "t1", now=T)
+    begun(tasks, "t2", now=T + 1)
+    running, event = step(task, State.RUNNING, due=T + 5)
+    tasks.move(task, running, event)
+    for _ in range(2):
+        assert tasks.extend(running, T + 9)
+    assert tasks.get("t1") == replace(running, due=T + 9)
+    assert verified(tasks, "t1") == 2
+    assert [task.id for task in tasks.due(T + 8, 10)] == ["t2"]
+    assert [task.id for task in tasks.due(T + 9, 10)] == ["t2", "t1"]
+    assert [task.id for task in tasks.listing()] == ["t2", "t1"]
+    waiting, event = step(running, State.WAITING, due=T + 6)
+    tasks.move(running, waiting, event)
+    assert tasks.get("t1") == waiting
+
+
+def test_a_lease_that_was_lost_is_not_extended(tasks: Tasks) -> None:
+    """Who holds an older version than the stored one extends nothing, nor does a task that is not there."""
+    task = begun(tasks, "t1")
+    running, event = step(task, State.RUNNING, due=T + 5)
+    tasks.move(task, running, event)
+    cancelled, event = step(running, State.CANCELLED, due=T + 1, move_by=By.PERSON)
+    tasks.move(running, cancelled, event)
+    assert tasks.extend(running, T + 9) is False
+    assert tasks.get("t1") == cancelled
+    assert tasks.due(T + 99, 10) == []
+    assert tasks.extend(created("nope")[0], T + 9) is False
+    assert tasks.get("nope") is None
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.QUEUED])
+def test_every_state_is_stored(tasks: Tasks, state: State) -> None:
+    """A task of any state comes back as it was, is listed under it, and is due unless it has ended."""
+    born, _ = created("t1", due=T, deadline=T + 7, settled=2)
+    task = replace(born, state=state)
+    assert tasks.create(task, created("t1")[1])
+    assert tasks.get("t1") == task
+    assert [found.id for found in tasks.listing(state)] == ["t1"]
+    assert [found.id for found in tasks.due(T, 10)] == ([] if state.ended else ["t1"])
 
 
 def test_effects_do_not_show_as_lineage(tasks: Tasks) -> None:

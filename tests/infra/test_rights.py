@@ -36,13 +36,13 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
     "dispatch": {},
     "work_siem": {
         "ledger": {"Query"},
-        "tasks": {"GetItem", "PutItem", "Query"},
+        "tasks": {"GetItem", "PutItem", "Query", "UpdateItem"},
         "catalog": {"GetItem", "Query"},
         "registry": {"GetItem", "Query"},
     },
     "work_action": {
         "ledger": {"Query"},
-        "tasks": {"GetItem", "PutItem", "Query"},
+        "tasks": {"GetItem", "PutItem", "Query", "UpdateItem"},
         "catalog": {"GetItem", "Query"},
         "registry": {"GetItem", "Query"},
     },

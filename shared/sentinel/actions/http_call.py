@@ -29,6 +29,7 @@ LONGEST_WAIT = 900 * SECOND
 PLACEHOLDERS = frozenset({"task", "recipe", "step", "key", "rule", "title", "level", "count"})
 _EXPECT = re.compile(r"[1-5]xx|[1-5]\d\d")
 _LATER = frozenset({408, 425, 429})
+_NOT_DONE = frozenset({425, 429, 503})  # statuses of servers that say that they have not acted
 _SENT_BY_US = frozenset({"idempotency-key", "content-type", "accept-encoding"})
 _CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key"})
 
@@ -117,7 +118,8 @@ class HttpCall:
             inputs = _inputs(run.step.with_)
             response = self._http.send(self._request(run, inputs, self._secrets.get))
         except Unavailable as error:
-            return Again(str(error), None)  # nobody's wish: the recipe's backoff decides
+            # Nobody's wish: the recipe's backoff decides. It may have arrived, and only its answer be lost.
+            return Again(str(error), None, unsure=True)
         except Rejected as error:
             return Failed(str(error))
         status = response.status
@@ -127,8 +129,9 @@ class HttpCall:
         if status == 409 and (run.resumed or run.task.tries):
             again = True  # the draft's answer while the first request with this key is still being served
         if again:
-            return Again(f"the server answered {status}", wait(response, self._clock()))
-        return Failed(f"the server answered {status}")
+            unsure = status not in _NOT_DONE
+            return Again(f"the server answered {status}", wait(response, self._clock()), unsure=unsure)
+        return Failed(f"the server answered {status}", unsure=status < 400)
 
     def _request(self, run: StepRun, inputs: Inputs, secret: Callable[[str], str]) -> HttpRequest:
         headers = {"Idempotency-Key": f'"{run.key}"'}

@@ -3,7 +3,8 @@
 Each sink of `to` is tried, whatever becomes of the others, and what one has taken is remembered from try to
 try (`StepRun.done`), so that a sink which works is not told again because another does not. Where a reply
 was lost, a file is asked whether it holds the lines already; a collector that cannot be asked gets the
-events again under the same ids: at least once, and recognisable.
+events again under the same ids: at least once, and recognisable. An at-most-once step leaves that to a
+person.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from sentinel import siem
 from sentinel.actions.siem_plan import planned
 from sentinel.core.recipes import Name, explain
 from sentinel.core.step_inputs import Form
-from sentinel.core.steps import Again, Done, Failed, Outcome, StepRun
+from sentinel.core.steps import Again, Done, Failed, Nothing, Outcome, Probed, StepRun, Unknown
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Malformed, Rejected, Unavailable
 from sentinel.ports import FileAppend, Files, Http, Secrets
@@ -65,6 +66,7 @@ class _Told:
     complete: bool = False
     problem: str = ""
     after: float | None = None
+    unsure: bool = False
 
     def state(self) -> dict[str, object]:
         return {
@@ -126,6 +128,36 @@ class SiemSend:
         told = [self._tell(run, name, configs.get(name), notices, until) for name in inputs.to]
         return _result(told, len(notices))
 
+    def probe(self, run: StepRun) -> Probed:
+        """Ask the files among the sinks whether they hold the events; other sinks cannot be asked.
+
+        A file that holds some of them is told again, and takes what it has not.
+        """
+        try:
+            inputs = _inputs(run.step.with_)
+            names = [name for name in inputs.to if not _resumed(name, run.done.get(name)).complete]
+            notices = [_notice(run, index, inputs.include) for index in range(len(run.entries))]
+            held = [self._holds(run, name, notices) for name in names]
+        except Rejected as error:
+            return Unknown(str(error))
+        blind = [name for name, held_there in zip(names, held, strict=True) if held_there is None]
+        if blind:
+            return Unknown(f"whether {', '.join(blind)} took the events is not known, and cannot be asked")
+        return Done({"found": len(notices), "sinks": list(inputs.to)}) if all(held) else Nothing()
+
+    def _holds(self, run: StepRun, name: str, notices: Sequence[Notice]) -> bool | None:
+        """Say whether a sink holds all events; None where it cannot be asked."""
+        config = self._sinks().get(name)
+        if config is None:
+            raise Malformed("there is no sink of this name; push a sink document that has it")
+        if config.token:
+            return None
+        sink = siem.make(config, "")
+        items = [Item(notice.id, sink.encode(notice)) for notice in notices]
+        requests = [sink.request(batch) for batch in batches(sink, run.key, items)]
+        files = [request for request in requests if isinstance(request, FileAppend)]
+        return None if len(files) < len(requests) else all(map(self._files.holds, files))
+
     def _tell(
         self, run: StepRun, name: str, config: SinkConfig | None, notices: Sequence[Notice], until: int
     ) -> _Told:
@@ -153,7 +185,9 @@ class SiemSend:
                 told.problem, told.after = "there is more to send", 0.0
                 return
             batch = next(batches(sink, run.key, left, most))
+            told.unsure = True  # should there be no answer
             outcome = self._deliver(run, sink, batch)
+            told.unsure = isinstance(outcome, RetryAfter) and outcome.unsure
             if isinstance(outcome, RetryAfter | Parked):
                 told.problem = outcome.reason
                 told.after = outcome.after if isinstance(outcome, RetryAfter) else PARKED
@@ -260,6 +294,7 @@ def _result(told: Sequence[_Told], total: int) -> Outcome:
             "; ".join(f"{each.name}: {each.problem}" for each in waiting),
             int(max(wishes) * SECOND) if wishes else None,
             {each.name: each.state() for each in told},
+            unsure=any(each.unsure for each in waiting),
         )
     refused = [each for each in told if each.refusals]
     if refused:
@@ -267,6 +302,7 @@ def _result(told: Sequence[_Told], total: int) -> Outcome:
             "; ".join(
                 f"{each.name} refuses {each.refusals} of {total} events for good: {each.refused[0]}"
                 for each in refused
-            )
+            ),
+            unsure=any(each.delivered for each in told),
         )
     return Done({"delivered": sum(each.delivered for each in told), "sinks": [each.name for each in told]})

@@ -10,7 +10,8 @@ a second call is judged anew: `create` says False and `move` says `Conflict`, as
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -64,31 +65,48 @@ class DynamoTasks:
         if not self._write(put, event):
             raise Conflict(f"task {before.id} is not at version {before.version} any more")
 
+    def extend(self, task: Task, due: int) -> bool:
+        """Put `due` into the stored task, and nothing else; False where its version is another."""
+        update: Any = {
+            "TableName": self._table,
+            "Key": {"task": {"S": task.id}, "item": {"S": STATE_ITEM}},
+            "UpdateExpression": "SET due = :due, body = :body",
+            "ConditionExpression": "#v = :v",
+            "ExpressionAttributeNames": {"#v": "version"},
+            "ExpressionAttributeValues": {
+                ":due": {"N": str(due)},
+                ":body": {"S": task_to_json(replace(task, due=due)).decode()},
+                ":v": {"N": str(task.version)},
+            },
+        }
+        return self._holds(lambda: self._client.update_item(**update))
+
     def lineage(self, task_id: str) -> list[Event]:
         """Return the events of a task, oldest first: a consistent Query."""
         return [_event_of(item) for item in self._items(task_id, _EVENT)]
 
     def record(self, effect: Effect) -> None:
-        """Store an effect's state under `(task, key)`; an INTENT never replaces a DONE."""
+        """Store an effect's state under `(task, key)`; an INTENT is never late: see the port."""
         put: dict[str, Any] = {
             "TableName": self._table,
             "Item": {
                 "task": {"S": effect.task_id},
                 "item": {"S": _EFFECT + effect.key},
                 "state": {"S": effect.state.value},
+                "attempt": {"N": str(effect.attempt)},
                 "body": {"S": effect_to_json(effect).decode()},
             },
         }
         if effect.state is EffectState.INTENT:
-            put["ConditionExpression"] = "attribute_not_exists(task) OR #s <> :done"
-            put["ExpressionAttributeNames"] = {"#s": "state"}
-            put["ExpressionAttributeValues"] = {":done": {"S": EffectState.DONE.value}}
-        try:
-            with translated():
-                self._client.put_item(**put)
-        except ClientError as error:
-            if code_of(error) != "ConditionalCheckFailedException":
-                raise
+            put["ConditionExpression"] = (
+                "attribute_not_exists(task) OR (#s <> :done AND (attribute_not_exists(#a) OR #a <= :attempt))"
+            )
+            put["ExpressionAttributeNames"] = {"#s": "state", "#a": "attempt"}
+            put["ExpressionAttributeValues"] = {
+                ":done": {"S": EffectState.DONE.value},
+                ":attempt": {"N": str(effect.attempt)},
+            }
+        self._holds(lambda: self._client.put_item(**put))
 
     def effects(self, task_id: str) -> dict[str, Effect]:
         """Return a task's effects by key: a consistent Query."""
@@ -135,6 +153,17 @@ class DynamoTasks:
                 chain = lineage_chain(event.task_id)
                 raise Tampered(chain, event.seq, "fork", "an event stands where the task has none") from None
             raise
+        return True
+
+    def _holds(self, write: Callable[[], object]) -> bool:
+        """Write one item; False where its condition does not hold."""
+        try:
+            with translated():
+                write()
+        except ClientError as error:
+            if code_of(error) != "ConditionalCheckFailedException":
+                raise
+            return False
         return True
 
     def _items(self, task_id: str, prefix: str) -> Iterator[dict[str, Any]]:

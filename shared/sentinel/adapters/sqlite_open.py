@@ -100,6 +100,9 @@ class Database:
             with translated(self.path):
                 self._local.connection = self._open()
             self._local.pid = os.getpid()
+            # A thread that has ended takes its connection with it, else short ones would pile them up.
+            gone = weakref.finalize(threading.current_thread(), _forget, self._all, self._local.connection)
+            gone.atexit = False
         found: sqlite3.Connection = self._local.connection
         return found
 
@@ -207,6 +210,13 @@ def _close(opened: list[tuple[int, sqlite3.Connection]]) -> None:
         pid, connection = opened.pop()
         if pid == os.getpid():  # a fork's copy must not touch its parent's connection
             connection.close()
+
+
+def _forget(opened: list[tuple[int, sqlite3.Connection]], connection: sqlite3.Connection) -> None:
+    mine = (os.getpid(), connection)
+    if mine in opened:
+        opened.remove(mine)
+        connection.close()
 
 
 def _only_readable(path: Path) -> bool:

@@ -8,7 +8,7 @@ find a smaller one that it has not seen, and numbers are not used again after pr
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -103,6 +103,13 @@ class SqliteTasks:
                 raise Conflict(f"task {before.id} is not at version {before.version} any more")
             _add(connection, event)
 
+    def extend(self, task: Task, due: int) -> bool:
+        """Put `due` into the stored task, and nothing else; False where its version is another."""
+        update = "UPDATE tasks SET due = ?, body = ? WHERE id = ? AND version = ?"
+        values = (due, task_to_json(replace(task, due=due)), task.id, task.version)
+        with self._database.writing() as connection:
+            return connection.execute(update, values).rowcount > 0
+
     def lineage(self, task_id: str) -> list[Event]:
         """Return the events of a task, oldest first."""
         # SQLite takes any type in any column: what was made text is read as the bytes that it is.
@@ -115,17 +122,19 @@ class SqliteTasks:
         return [Event(*row) for row in rows]
 
     def record(self, effect: Effect) -> None:
-        """Store an effect's state under `(task, key)`; an INTENT never replaces a DONE."""
+        """Store an effect's state under `(task, key)`; an INTENT is never late: see the port."""
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT INTO effects (task, key, body) VALUES (:task, :key, :body)"
                 " ON CONFLICT (task, key) DO UPDATE SET body = :body"
-                " WHERE :state <> 'intent' OR json_extract(CAST(body AS TEXT), '$.state') <> 'done'",
+                " WHERE :state <> 'intent' OR (json_extract(CAST(body AS TEXT), '$.state') <> 'done'"
+                " AND coalesce(json_extract(CAST(body AS TEXT), '$.attempt'), 0) <= :attempt)",
                 {
                     "task": effect.task_id,
                     "key": effect.key,
                     "body": effect_to_json(effect),
                     "state": effect.state.value,
+                    "attempt": effect.attempt,
                 },
             )
 

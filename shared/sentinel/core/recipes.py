@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from datetime import tzinfo
 from functools import lru_cache
 from hashlib import sha256
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
 import yaml
@@ -149,11 +149,22 @@ class Dedup(_Strict):
 
 
 class Step(_Strict):
-    """One action: `uses` names it, `with` is its input, validated by the action itself."""
+    """One action: `uses` names it, `with` is its input, validated by the action itself.
+
+    `timeout` is for one try. With `effect: at-most-once` a try whose outcome is not known is not repeated
+    unless the target can be asked and does not have the effect.
+    """
 
     id: Name
     uses: Name
     with_: Mapping[str, Any] = Field(default_factory=dict, alias="with")
+    timeout: Duration | None = Field(default=None, gt=0)
+    effect: Literal["at-least-once", "at-most-once"] = "at-least-once"
+
+    @property
+    def at_most_once(self) -> bool:
+        """Whether its effect is rather left undone than done twice."""
+        return self.effect == "at-most-once"
 
 
 class Backoff(_Strict):
@@ -185,6 +196,7 @@ class Recipe(_Strict):
     """A whole recipe. `digest` is SHA-256 of the document as it was written, hex.
 
     `author` is the id of who signed it; "" where the deployment does not look.
+    A task that has not ended `timeout` after it was created expires.
     """
 
     id: Name
@@ -192,6 +204,7 @@ class Recipe(_Strict):
     dedup: Dedup = Dedup()
     steps: tuple[Step, ...] = Field(min_length=1, max_length=50)
     retry: Retry = Retry()
+    timeout: Duration | None = Field(default=None, gt=0)
     description: str = ""
     digest: str = ""
     version: int = 0

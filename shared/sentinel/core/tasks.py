@@ -1,8 +1,8 @@
-"""Tasks: their states, the transitions between them, their ids, and their lineage.
+"""Tasks: the transitions between their states, their ids, and their lineage.
 
 A task is one execution of a recipe. It is a value: every transition makes a new one with a version one
-higher, and an `Event` that says why. Events are linked into the chain `task/<id>` by the scheme of
-`core.chain`, one event a segment of one entry.
+higher, and an `Event` that says why. Which transitions there are is told by the table of `core.states`.
+Events are linked into the chain `task/<id>` by the scheme of `core.chain`, one event a segment of one entry.
 """
 
 from __future__ import annotations
@@ -12,41 +12,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from hashlib import sha256
+from typing import Any
 
 import orjson
 
 from sentinel.core import chain as hashing
+from sentinel.core.states import BIRTHS, CAUSES, NEVER, By
+from sentinel.core.states import State as State  # noqa: PLC0414 - a task's state is imported with it
 from sentinel.errors import Conflict, Tampered
 
 SECOND = 1_000_000_000  # nanoseconds
 LEASE = 60 * SECOND
 QUEUE_GRACE = 15 * SECOND  # a queued task that nobody took for so long is hinted again
 LEASE_OVER = "the lease ran out: its worker died or was too slow"
-
-
-class State(StrEnum):
-    """What a task is doing. `TRANSITIONS` says what may follow."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    WAITING = "waiting"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing follows."""
-        return not TRANSITIONS[self]
-
-
-TRANSITIONS: Mapping[State, frozenset[State]] = {
-    # Queued to queued: hinted again. Running to running: the next step, with a new lease.
-    State.QUEUED: frozenset({State.QUEUED, State.RUNNING}),
-    State.RUNNING: frozenset({State.RUNNING, State.QUEUED, State.WAITING, State.SUCCEEDED, State.FAILED}),
-    State.WAITING: frozenset({State.QUEUED, State.RUNNING}),
-    State.SUCCEEDED: frozenset(),
-    State.FAILED: frozenset(),
-}
+MAX_REASON = 500  # characters
+TIME_OVER = "its deadline passed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +35,11 @@ class Task:
 
     `attempt` counts leases: it is the fencing token, since a worker whose attempt is not the stored one
     can write nothing. `tries` counts failed attempts at the current step. `due` is when somebody should
-    look again: the end of the lease, the time of the next try, or for an ended task when it ended. Times
-    are epoch nanoseconds. `cause` names what set it off: rule, fingerprint and the entries' places
-    (`{"chain", "seq"}`), never their bodies.
+    look again: the end of the lease, the time of the next try, the end of a person's time (`NEVER` where it
+    has none), or for an ended task when it ended. Times are epoch nanoseconds. `cause` names what set it
+    off: rule, fingerprint and the entries' places (`{"chain", "seq"}`), never their bodies. `deadline` is
+    when it expires if it has not ended (0: never). `settled` is the newest attempt whose tries of the
+    current step are known to have left no effect of it behind.
     """
 
     id: str
@@ -77,6 +59,8 @@ class Task:
     results: Mapping[str, object] = field(default_factory=dict)
     reason: str = ""
     head: str = ""  # hex H of the newest lineage event
+    deadline: int = 0
+    settled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +90,10 @@ class EffectState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What a step does outside, recorded before (`INTENT`) and after (`DONE`) it does it."""
+    """What a step does outside, recorded before (`INTENT`) and after (`DONE`) it does it.
+
+    `attempt` is the task's when it was recorded.
+    """
 
     task_id: str
     key: str
@@ -114,6 +101,7 @@ class Effect:
     step: str
     t: int
     result: Mapping[str, object] = field(default_factory=dict)
+    attempt: int = 0
 
 
 def task_id(recipe: str, version: int, dedup_key: str, window: int) -> str:
@@ -151,24 +139,47 @@ def event_after(task: Task, kind: str, now: int, nonce: bytes, facts: Mapping[st
 
 
 def moved(
-    task: Task, to: State, now: int, nonce: bytes, facts: Mapping[str, object], **changes: object
+    task: Task,
+    to: State,
+    now: int,
+    nonce: bytes,
+    facts: Mapping[str, object],
+    *,
+    by: By = By.WORKER,
+    **changes: Any,
 ) -> tuple[Task, Event]:
     """Return the task in its next state and the event that tells of it.
 
-    Raises `Conflict` for a transition that `TRANSITIONS` does not have.
+    Raises `Conflict` for a transition that the table of `core.states` does not have, or not for `by`. A task
+    that has not ended is due by its deadline at the latest, so that the sweep can end it then.
     """
-    if to not in TRANSITIONS[task.state]:
+    allowed = CAUSES.get((task.state, to))
+    if allowed is None:
         raise Conflict(f"task {task.id} is {task.state}; it cannot become {to}")
+    if by not in allowed:
+        raise Conflict(
+            f"task {task.id} is {task.state}; it becomes {to} by {' or '.join(sorted(allowed))} only"
+        )
     told = {"from": task.state, "attempt": task.attempt, **facts}
     event = event_after(task, to, now, nonce, told)
-    after = replace(task, state=to, version=task.version + 1, head=event.head.hex(), **changes)  # type: ignore[arg-type]
-    return after, event
+    after = replace(task, state=to, version=task.version + 1, head=event.head.hex(), **changes)
+    return (after if to.ended else replace(after, due=by_deadline(after, after.due))), event
+
+
+def by_deadline(task: Task, due: int) -> int:
+    """Return `due`, or the task's deadline where that is sooner."""
+    return min(due, task.deadline or NEVER)
 
 
 def born(task: Task, nonce: bytes, facts: Mapping[str, object]) -> tuple[Task, Event]:
-    """Return a new task with its first event; `task` is it as built, with version 0 and no head."""
+    """Return a new task with its first event; `task` is it as built, with version 0 and no head.
+
+    Raises `Conflict` for a state in which no task begins.
+    """
+    if task.state not in BIRTHS:
+        raise Conflict(f"no task begins {task.state}")
     event = event_after(task, task.state, task.created, nonce, facts)
-    return replace(task, version=1, head=event.head.hex()), event
+    return replace(task, version=1, head=event.head.hex(), due=by_deadline(task, task.due)), event
 
 
 def abandoned(task: Task, now: int, nonce: bytes) -> tuple[Task, Event]:
@@ -183,11 +194,24 @@ def abandoned(task: Task, now: int, nonce: bytes) -> tuple[Task, Event]:
         now,
         nonce,
         facts,
+        by=By.SWEEP,
         due=now,
         tries=task.tries + 1,
         worker="",
         reason=LEASE_OVER,
     )
+
+
+def overdue(task: Task, now: int) -> bool:
+    """Whether a task that has not ended is to expire: its deadline has passed, or a person's time is over."""
+    return (0 < task.deadline <= now) or (task.state.personal and task.due <= now)
+
+
+def expired(task: Task, now: int, nonce: bytes, by: By = By.SWEEP) -> tuple[Task, Event]:
+    """Return a task as it expires, and the event; the reason keeps what it was doing."""
+    reason = f"{TIME_OVER}; it was {task.state}" + (f": {task.reason}" if task.reason else "")
+    facts = {"step": task.step, "worker": task.worker, "reason": reason}
+    return moved(task, State.EXPIRED, now, nonce, facts, by=by, due=now, worker="", reason=reason)
 
 
 def verify_lineage(task: str, events: Iterable[Event], head: str) -> int:

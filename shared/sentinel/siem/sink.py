@@ -83,10 +83,14 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class RetryAfter:
-    """None of the batch counts as accepted; send all of it again. `after` is the target's wish, seconds."""
+    """None of the batch counts as accepted; send all of it again. `after` is the target's wish, seconds.
+
+    `unsure` says that it may have been taken all the same.
+    """
 
     reason: str
     after: float | None = None
+    unsure: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,8 @@ CODES: Mapping[int, str] = {
 }
 _ACCEPTED = frozenset({0, 24, 25})
 _SLOW_DOWN = frozenset({24, 25})
-_BUSY = frozenset({8, 9, 18, 19, 20, 23, 26, 27})
+_INTERNAL = 8  # the one of these codes that does not say that nothing was taken
+_BUSY = frozenset({_INTERNAL, 9, 18, 19, 20, 23, 26, 27})
 _SETUP = frozenset({1, 2, 3, 4, 7, 10, 11, 14, 16, 21, 22})
 _ITEM = frozenset({5, 6, 12, 13, 15})
 
@@ -152,7 +153,7 @@ class SplunkSink:
         if code in _SETUP:
             return Parked(reason)
         if code in _BUSY:
-            return RetryAfter(reason, retry_after(response))
+            return RetryAfter(reason, retry_after(response), unsure=code == _INTERNAL)
         return _by_status(response, batch)
 
 
@@ -198,7 +199,7 @@ def _by_status(response: HttpResponse, batch: Batch) -> Outcome:
     """Judge an answer that is not HEC's own: a load balancer's, a proxy's, a web page's."""
     status = response.status
     if status in {408, 425, 429} or status >= 500:
-        return RetryAfter(f"status {status}", retry_after(response))
+        return RetryAfter(f"status {status}", retry_after(response), unsure=status not in {425, 429, 503})
     if status == 413:
         return Refused("the request is too large (413)", _fates(None, len(batch.items)))
     return Parked(f"status {status} with no answer of an event collector; is the URL right?")

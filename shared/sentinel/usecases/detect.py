@@ -178,6 +178,7 @@ class Detector:
             stream=action.stream if action else DEFAULT_STREAM,
             created=now,
             due=now + self._grace,
+            deadline=now + recipe.timeout if recipe.timeout else 0,
             cause={
                 "rule": rule.id,
                 "title": rule.title,

@@ -35,14 +35,17 @@ log = logging.getLogger(__name__)
 class Drained:
     """What one drain did, in tasks: by the state they were left in, and why others were not run.
 
-    `skipped` had ended, were leased or not due; `lost` were moved by somebody else meanwhile; `poison` are
-    hints for no task.
+    `skipped` had ended, were leased, not due or waiting for a person; `lost` were moved by somebody else
+    meanwhile; `poison` are hints for no task.
     """
 
     succeeded: int = 0
     failed: int = 0
     waiting: int = 0
     queued: int = 0
+    awaiting_approval: int = 0
+    ambiguous: int = 0
+    expired: int = 0
     skipped: int = 0
     lost: int = 0
     poison: int = 0
@@ -110,4 +113,4 @@ def _run(executor: Executor, hint: Hint, until: int) -> str:
         after = executor.execute(task, until)
     except Conflict:
         return "lost"
-    return "skipped" if after is None else after.state.value
+    return "skipped" if after is None else after.state.value.replace("-", "_")

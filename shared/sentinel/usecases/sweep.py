@@ -9,11 +9,12 @@ stream grow with every sweep.
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sentinel.core.tasks import QUEUE_GRACE, SECOND, Event, State, Task, abandoned, moved
+from sentinel.core.states import By, State
+from sentinel.core.tasks import QUEUE_GRACE, SECOND, Event, Task, abandoned, expired, moved, overdue
 from sentinel.errors import Conflict, Tampered
 from sentinel.ports import Doorbell, Queue, Tasks
 from sentinel.usecases.dispatch import hint
@@ -26,8 +27,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What one sweep did: tasks hinted again, waits that ended, leases that ran out, lost races.
+    """What one sweep did: tasks hinted again, waits that ended, leases that ran out, deadlines that passed.
 
+    `conflicts` are lost races.
     `tampered` tasks cannot be moved, since their lineage is not what their state says: they are told of, and
     left to a person. `more` says that the bound was reached and another sweep would find more.
     """
@@ -38,6 +40,7 @@ class Swept:
     conflicts: int
     tampered: int
     more: bool
+    expired: int = 0
 
 
 def sweep(
@@ -56,7 +59,7 @@ def sweep(
     now = clock()
     due = tasks.due(now, limit)
     hints: defaultdict[str, list[str]] = defaultdict(list)
-    counts = dict.fromkeys((State.QUEUED, State.WAITING, State.RUNNING), 0)
+    counts: Counter[State] = Counter()
     lost = {"conflicts": 0, "tampered": 0}
     for task in due:
         if task.state.ended or task.due > now:  # a store's index may lag behind
@@ -65,6 +68,9 @@ def sweep(
         why = _move(tasks, task, after, event)
         if why:
             lost[why] += 1
+            continue
+        if after.state is State.EXPIRED:
+            counts[State.EXPIRED] += 1
             continue
         counts[task.state] += 1
         hints[after.stream].append(task.id)
@@ -75,6 +81,7 @@ def sweep(
         abandoned=counts[State.RUNNING],
         **lost,
         more=len(due) >= limit,
+        expired=counts[State.EXPIRED],
     )
 
 
@@ -92,11 +99,13 @@ def _move(tasks: Tasks, task: Task, after: Task, event: Event) -> str:
 
 
 def _next(task: Task, now: int, grace: int, nonce: bytes) -> tuple[Task, Event]:
+    if overdue(task, now):
+        return expired(task, now, nonce)
     if task.state is State.RUNNING:
         return abandoned(task, now, nonce)
     if task.state is State.WAITING:
         facts = {"step": task.step, "reason": "its time to be tried again has come"}
-        return moved(task, State.QUEUED, now, nonce, facts, due=now + grace)
+        return moved(task, State.QUEUED, now, nonce, facts, by=By.SWEEP, due=now + grace)
     pause = min(max(grace, now - task.created), max(grace, _LONGEST))
     facts = {"step": task.step, "reason": "no worker took it; hinted again"}
-    return moved(task, State.QUEUED, now, nonce, facts, due=now + pause)
+    return moved(task, State.QUEUED, now, nonce, facts, by=By.SWEEP, due=now + pause)

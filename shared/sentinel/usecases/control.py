@@ -1,0 +1,163 @@
+"""Control: what a person may do to a task. Each act is a transition that tells who did it and why.
+
+A task that becomes queued is hinted by dispatch, as any other. A running task that is cancelled is dropped
+by its worker at the next heartbeat, a third of a lease later at most. Whoever loses a race against a worker
+does not notice while the act is still possible: the task is read again, and the act done to it as it then is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from sentinel.core.states import By, State
+from sentinel.core.tasks import MAX_REASON, QUEUE_GRACE, Event, Task, moved
+from sentinel.errors import Conflict, Malformed, Missing, Unavailable
+from sentinel.ports import Queue, Tasks
+from sentinel.usecases.transition import write
+
+MAX_WHO = 200
+_RACES = 10
+
+log = logging.getLogger(__name__)
+
+
+class Verdict(StrEnum):
+    """What a person says of an ambiguous effect."""
+
+    HAPPENED = "happened"
+    AGAIN = "again"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Who acts and why, both kept in the lineage. Raises `Malformed` for one that is empty or too long."""
+
+    who: str
+    why: str
+
+    def __post_init__(self) -> None:
+        for name, text, most in (("who", self.who, MAX_WHO), ("why", self.why, MAX_REASON)):
+            if not text.strip() or len(text) > most or not text.isprintable():
+                raise Malformed(f"{name} is 1 to {most} printable characters: it is kept in the lineage")
+
+    def facts(self, task: Task) -> dict[str, object]:
+        """Return what the lineage tells."""
+        return {"who": self.who, "why": self.why, "step": task.step}
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The use case. `clock` is in epoch nanoseconds, `nonce` gives 32 random bytes, `grace` is nanoseconds.
+
+    Every act raises `Missing` for no such task, `Conflict` where the task's state does not allow it, and
+    `Unavailable`, after which it may have been done: then the lineage tells.
+    """
+
+    tasks: Tasks
+    clock: Callable[[], int]
+    nonce: Callable[[], bytes]
+    queue: Queue | None = None  # for the dead-letter stream
+    grace: int = QUEUE_GRACE
+
+    def cancel(self, task_id: str, who: str, why: str) -> Task:
+        """End a task that has not ended. What a running step has done stays done, and its reason says so."""
+        act = Act(who, why)
+
+        def plan(task: Task) -> tuple[Task, Event]:
+            reason = f"cancelled by {who}: {why}"
+            if task.state is State.RUNNING:
+                reason += f"; a worker was at step {task.step}, whose effect may have happened"
+            elif task.state is State.AMBIGUOUS:
+                reason += f"; it was ambiguous: {task.reason}"
+            return self._moved(task, State.CANCELLED, act, due=self.clock(), worker="", reason=reason)
+
+        return self._do(task_id, plan)
+
+    def retry(self, task_id: str, who: str, why: str) -> Task:
+        """Have a waiting task tried now. Its tries stay counted."""
+        act = Act(who, why)
+
+        def plan(task: Task) -> tuple[Task, Event]:
+            if task.state is not State.WAITING:
+                raise Conflict(f"task {task.id} is {task.state}; only a waiting task is tried again sooner")
+            return self._moved(task, State.QUEUED, act, due=self.clock() + self.grace)
+
+        return self._do(task_id, plan)
+
+    def redrive(self, task_id: str, who: str, why: str) -> Task:
+        """Have a failed task go on from the step that failed, with all its tries and its time anew."""
+        act = Act(who, why)
+
+        def plan(task: Task) -> tuple[Task, Event]:
+            if task.state is not State.FAILED:
+                raise Conflict(f"task {task.id} is {task.state}; only a failed task is redriven")
+            now = self.clock()
+            fresh = replace(task, deadline=task.deadline and now + task.deadline - task.created)
+            return self._moved(fresh, State.QUEUED, act, due=now + self.grace, tries=0, reason="")
+
+        return self._do(task_id, plan)
+
+    def resolve(self, task_id: str, verdict: str, who: str, why: str) -> Task:
+        """Say what became of an ambiguous effect: it `happened`, do it `again`, or the task `failed`.
+
+        What happened counts as done, and the task goes on after it. `again` accepts that it may be done
+        twice.
+        """
+        act = Act(who, why)
+        try:
+            said = Verdict(verdict)
+        except ValueError:
+            raise Malformed(f"a verdict is one of {', '.join(Verdict)}") from None
+        return self._do(task_id, lambda task: self._resolved(task, said, act))
+
+    def _resolved(self, task: Task, said: Verdict, act: Act) -> tuple[Task, Event]:
+        if task.state is not State.AMBIGUOUS:
+            raise Conflict(f"task {task.id} is {task.state}; only an ambiguous task is resolved")
+        now = self.clock()
+        if said is Verdict.FAILED:
+            reason = f"given up by {act.who}: {act.why}"
+            return self._moved(task, State.FAILED, act, said=said, due=now, reason=reason)
+        if said is Verdict.AGAIN:
+            changes = {"settled": task.attempt, "tries": 0, "reason": ""}
+            return self._moved(task, State.QUEUED, act, said=said, due=now + self.grace, **changes)
+        # The event by which it became ambiguous names the step, and says whether it is the last one.
+        told = self.tasks.lineage(task.id)[task.version - 1].body
+        results = {**task.results, str(told["step"]): {"resolved": said.value, "who": act.who}}
+        if told["last"]:
+            return self._moved(task, State.SUCCEEDED, act, said=said, due=now, results=results, reason="")
+        changes = {"step": task.step + 1, "tries": 0, "settled": 0, "results": results, "reason": ""}
+        return self._moved(task, State.QUEUED, act, said=said, due=now + self.grace, **changes)
+
+    def _moved(
+        self, task: Task, to: State, act: Act, said: Verdict | None = None, **changes: Any
+    ) -> tuple[Task, Event]:
+        facts: Mapping[str, object] = {**act.facts(task), **({"verdict": said.value} if said else {})}
+        return moved(task, to, self.clock(), self.nonce(), facts, by=By.PERSON, **changes)
+
+    def _do(self, task_id: str, plan: Callable[[Task], tuple[Task, Event]]) -> Task:
+        for left in range(_RACES, 0, -1):
+            task = self.tasks.get(task_id)
+            if task is None:
+                raise Missing("there is no such task")
+            after, event = plan(task)
+            try:
+                write(self.tasks, task, after, event)
+            except Conflict:
+                if left == 1:
+                    raise
+                continue
+            self._tell(after)
+            return after
+        raise AssertionError("unreachable")
+
+    def _tell(self, after: Task) -> None:
+        if after.state is State.FAILED and self.queue is not None:
+            try:
+                self.queue.bury(after.id, after.reason)
+            except Unavailable as error:
+                log.warning("task %s has failed and is not on the dead-letter stream: %s", after.id, error)

@@ -1,0 +1,291 @@
+"""The steps of one task under one lease: which is next, what is known of its effect, and what came of it.
+
+An at-most-once step that was begun and whose outcome is not known is asked about before it is done again: its
+action probes the target where it can. Where it cannot, or the target cannot tell, the task becomes ambiguous
+and a person decides (`usecases.control`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from sentinel.core.recipes import Recipe, Step
+from sentinel.core.states import NEVER, State
+from sentinel.core.steps import Action, Again, Done, Failed, Matched, Nothing, Outcome, Probing, StepRun
+from sentinel.core.tasks import MAX_REASON, SECOND, Effect, EffectState, Task, effect_key, overdue
+from sentinel.errors import Conflict, Malformed, Rejected, Tampered, Unavailable
+from sentinel.usecases.evidence import matched
+from sentinel.usecases.heartbeat import Heartbeat
+from sentinel.usecases.resolve import resolved
+
+if TYPE_CHECKING:
+    from sentinel.usecases.execute import Executor
+
+LONGEST_WISH = 86_400 * SECOND  # a target may ask for a pause of at most a day
+LONGEST_STEP = 600 * SECOND  # a try of a step that names no timeout: an action may hang
+LOST = "the outcome of an earlier try is not known, and {} cannot ask its target"
+
+
+@dataclass(frozen=True, slots=True)
+class _Try:
+    """One try of one step. `known` is the effect as an earlier attempt recorded it."""
+
+    task: Task
+    step: Step
+    action: Action
+    key: str
+    known: Effect | None
+
+    @property
+    def told(self) -> dict[str, object]:
+        """What the lineage tells of it, whatever comes of it."""
+        effect = {"effect": self.key} if self.key else {}  # none while its inputs are not known
+        return {"step": self.step.id, **effect}
+
+    @property
+    def unsure(self) -> bool:
+        """Whether it may not be begun before its target was asked: an earlier try may have had the effect."""
+        return self.step.at_most_once and self.known is not None and self.known.attempt > self.task.settled
+
+    @property
+    def before(self) -> Mapping[str, object]:
+        """What an earlier try has got done of it."""
+        return self.known.result if self.known else {}
+
+    def settled(self, outcome: Again | Failed | None = None) -> dict[str, int]:
+        """Return the change of a task of which this try is known to have left no effect."""
+        sure = self.step.at_most_once and not (outcome and outcome.unsure)
+        return {"settled": self.task.attempt} if sure else {}
+
+
+@dataclass(slots=True)
+class Lease:
+    """One lease of one task."""
+
+    executor: Executor
+    recipe: Recipe
+    effects: Mapping[str, Effect]
+    _entries: list[Matched] | None = field(default=None)
+
+    def steps(self, task: Task, until: int) -> Task:
+        """Do steps until the task is no longer ours to run, or `until` has passed."""
+        begun = False
+        while task.state is State.RUNNING:
+            now = self.executor.clock()
+            if overdue(task, now):
+                return self.executor.expire(task, now)
+            if begun and now >= until:
+                return self._pass_on(task, self.executor.stream, "the worker's time is up")
+            task = self._step(task)
+            begun = True
+        return task
+
+    def _step(self, task: Task) -> Task:
+        step = self.recipe.steps[task.step]
+        action = self.executor.actions.get(step.uses)
+        if action is None:
+            why = f"no action is called {step.uses}: correct the recipe, or deploy a version that has it"
+            return self.executor.fail(task, {"step": step.id}, f"step {step.id}: {why}")
+        if action.stream != self.executor.stream:
+            return self._pass_on(task, action.stream, f"step {step.id} is of another worker")
+        try:
+            step = resolved(task, step, action, self._read)
+        except Unavailable as error:
+            self._put_off(_Try(task, step, action, "", None), error)
+            raise
+        except Malformed as error:
+            return self.executor.fail(task, {"step": step.id}, f"step {step.id}: {error}")
+        key = effect_key(task.id, task.recipe_digest, step.id, step.with_)
+        return self._carry_out(_Try(task, step, action, key, self.effects.get(key)))
+
+    def _carry_out(self, a_try: _Try) -> Task:
+        known = a_try.known
+        if known is not None and known.state is EffectState.DONE:
+            return self._done(a_try, known.result, "was done before")
+        if a_try.unsure:
+            return self._ask(a_try)
+        return self._do(a_try)
+
+    def _do(self, a_try: _Try) -> Task:
+        task, step = a_try.task, a_try.step
+        if task.tries >= self.recipe.retry.attempts:
+            why = f"step {step.id}: given up after {task.tries} tries: {task.reason}"
+            return self.executor.fail(task, a_try.told, why)
+        try:
+            self._begin(a_try)
+        except Malformed as error:
+            return self.executor.fail(task, a_try.told, f"step {step.id}: {error}")
+        except Unavailable as error:
+            self._put_off(a_try, error, **a_try.settled())
+            raise
+        match self._perform(a_try):
+            case Done(result):
+                # Also when the lease ran out meanwhile: it is true, and spares the next worker the step.
+                self._record(a_try, EffectState.DONE, result)
+                return self._done(a_try, result, "done")
+            case Failed() as outcome:
+                why = f"step {step.id}: {outcome.reason}"
+                return self.executor.fail(task, a_try.told, why, **a_try.settled(outcome))
+            case Again() as outcome:
+                return self._again(a_try, outcome)
+
+    def _ask(self, a_try: _Try) -> Task:
+        """Find out what became of an effect that was begun, and go on from there."""
+        task, action = a_try.task, a_try.action
+        if not isinstance(action, Probing):
+            return self._ambiguous(a_try, LOST.format(a_try.step.uses))
+        try:
+            self._read(task)
+        except Unavailable as error:
+            self._put_off(a_try, error)
+            raise
+        try:
+            with self._heartbeat(a_try) as heart:
+                found = action.probe(self._run(a_try, heart))
+        except Unavailable as error:
+            if task.tries + 1 >= self.recipe.retry.attempts:
+                return self._ambiguous(a_try, f"its target could not be asked: {error}")
+            wait = max(self._backoff(task), int(error.retry_after * SECOND))
+            return self._wait(a_try, task.tries + 1, f"its target could not be asked: {error}", wait)
+        if heart.lost:
+            raise Conflict(f"task {task.id} was moved while its target was asked")
+        match found:
+            case Done(result):
+                self._record(a_try, EffectState.DONE, result)
+                return self._done(a_try, result, "was found done")
+            case Nothing():
+                return self._do(replace(a_try, task=replace(task, settled=task.attempt - 1)))
+            case unknown:
+                return self._ambiguous(a_try, unknown.reason)
+
+    def _begin(self, a_try: _Try) -> None:
+        """Record that the effect is about to happen; nothing of it has when this raises."""
+        a_try.action.check(a_try.step.with_)
+        self._read(a_try.task)
+        # Reading can take long, and so can writing: neither may carry us past the lease.
+        self._hold(a_try)
+        if a_try.known is None or a_try.step.at_most_once:
+            self._record(a_try, EffectState.INTENT, a_try.before)
+            self._hold(a_try)
+
+    def _perform(self, a_try: _Try) -> Outcome:
+        outcome: Outcome
+        with self._heartbeat(a_try) as heart:
+            try:
+                outcome = a_try.action.perform(self._run(a_try, heart))
+            except Unavailable as error:
+                # Its `retry_after` is mostly a default, so it only keeps the backoff from being shorter.
+                wait = max(self._backoff(a_try.task), int(error.retry_after * SECOND))
+                outcome = Again(str(error), wait, unsure=True)
+            except Rejected as error:
+                outcome = Failed(str(error))
+        if heart.lost and not isinstance(outcome, Done):
+            raise Conflict(f"task {a_try.task.id} was moved during step {a_try.step.id}")
+        if heart.over and isinstance(outcome, Again):
+            if outcome.done:  # it is kept, but does not make this try a good one
+                self._record(a_try, EffectState.INTENT, outcome.done)
+            return replace(outcome, reason=f"it took longer than its timeout: {outcome.reason}", done={})
+        return outcome
+
+    def _heartbeat(self, a_try: _Try) -> Heartbeat:
+        to = self.executor
+        return Heartbeat(
+            to.tasks, a_try.task, to.clock, to.lease, to.clock(), a_try.step.timeout or LONGEST_STEP
+        )
+
+    def _run(self, a_try: _Try, heart: Heartbeat) -> StepRun:
+        return StepRun(
+            a_try.task,
+            self.recipe,
+            a_try.step,
+            a_try.key,
+            self._read(a_try.task),
+            a_try.known is not None,
+            a_try.before,
+            heart.stopped,
+        )
+
+    def _put_off(self, a_try: _Try, error: Unavailable, **changes: Any) -> None:
+        """Let a task wait whose step could not be begun for want of a store: that is no try of the step."""
+        wait = max(self._backoff(a_try.task), int(error.retry_after * SECOND))
+        with contextlib.suppress(Unavailable, Conflict):  # then the lease runs out
+            self._wait(a_try, a_try.task.tries, str(error), wait, **changes)
+
+    def _backoff(self, task: Task) -> int:
+        return int(self.executor.rng() * self.recipe.retry.ceiling(task.tries + 1))
+
+    def _hold(self, a_try: _Try) -> None:
+        if self.executor.clock() >= a_try.task.due:
+            raise Conflict(f"the lease of task {a_try.task.id} ran out before step {a_try.step.id}")
+
+    def _read(self, task: Task) -> list[Matched]:
+        """Read the entries that set the task off; those that were erased since are left out."""
+        if self._entries is None:
+            try:
+                self._entries = matched(self.executor.ledger, task)
+            except Tampered as error:
+                why = f"entry {error.seq} of {error.chain} cannot be read: {error.kind}"
+                self.executor.fail(task, {}, f"{why}; verify the chain")
+                raise
+        return self._entries
+
+    def _record(self, a_try: _Try, state: EffectState, result: Mapping[str, object]) -> None:
+        task, now = a_try.task, self.executor.clock()
+        effect = Effect(task.id, a_try.key, state, a_try.step.id, now, result, task.attempt)
+        self.executor.tasks.record(effect)
+
+    def _done(self, a_try: _Try, result: Mapping[str, object], how: str) -> Task:
+        task = a_try.task
+        results = {**task.results, a_try.step.id: result}
+        told = {**a_try.told, "outcome": how, "worker": self.executor.worker}
+        now = self.executor.clock()
+        if task.step + 1 == len(self.recipe.steps):
+            return self.executor.move(
+                task, State.SUCCEEDED, told, due=now, results=results, reason="", worker=""
+            )
+        changes = {"step": task.step + 1, "tries": 0, "settled": 0, "results": results, "reason": ""}
+        following = self.executor.actions.get(self.recipe.steps[task.step + 1].uses)
+        if following is None or following.stream == self.executor.stream:
+            due = now + self.executor.lease
+            return self.executor.move(task, State.RUNNING, told, due=due, **changes)
+        due = now + self.executor.grace
+        return self.executor.move(
+            task, State.QUEUED, told, due=due, stream=following.stream, worker="", **changes
+        )
+
+    def _again(self, a_try: _Try, outcome: Again) -> Task:
+        # A try that got something done has not failed: a long delivery in parts may take many.
+        progressed = bool(outcome.done) and outcome.done != a_try.before
+        tries = a_try.task.tries + (not progressed)
+        unsure = outcome.unsure and a_try.step.at_most_once
+        if unsure and not isinstance(a_try.action, Probing):
+            return self._ambiguous(a_try, f"{outcome.reason}; {LOST.format(a_try.step.uses)}")
+        if tries >= self.recipe.retry.attempts and not unsure:
+            why = f"step {a_try.step.id}: given up after {tries} tries: {outcome.reason}"
+            return self.executor.fail(
+                a_try.task, {**a_try.told, "tries": tries}, why, **a_try.settled(outcome)
+            )
+        if outcome.done:
+            self._record(a_try, EffectState.INTENT, outcome.done)
+        wait = self._backoff(a_try.task) if outcome.after is None else outcome.after
+        return self._wait(a_try, tries, outcome.reason, wait, **a_try.settled(outcome))
+
+    def _wait(self, a_try: _Try, tries: int, reason: str, wait: int, **changes: Any) -> Task:
+        reason = reason[:MAX_REASON]
+        told = {**a_try.told, "tries": tries, "worker": self.executor.worker, "reason": reason}
+        due = self.executor.clock() + min(max(wait, 0), LONGEST_WISH)
+        changes = {**changes, "tries": tries, "reason": reason, "worker": ""}
+        return self.executor.move(a_try.task, State.WAITING, told, due=due, **changes)
+
+    def _ambiguous(self, a_try: _Try, reason: str) -> Task:
+        last = a_try.task.step + 1 == len(self.recipe.steps)
+        told = {**a_try.told, "last": last, "worker": self.executor.worker, "reason": reason}
+        return self.executor.move(a_try.task, State.AMBIGUOUS, told, due=NEVER, reason=reason, worker="")
+
+    def _pass_on(self, task: Task, stream: str, reason: str) -> Task:
+        told = {"step": task.step, "stream": stream, "reason": reason, "worker": self.executor.worker}
+        due = self.executor.clock() + self.executor.grace
+        return self.executor.move(task, State.QUEUED, told, due=due, stream=stream, worker="")
