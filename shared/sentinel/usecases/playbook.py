@@ -123,7 +123,7 @@ def _by_rule(
     for recipe in recipes:
         reference = recipe.on.rule
         named = [exact[reference]] if reference in exact else titled.get(reference, [])
-        if not any(rule.generate or isinstance(rule, Correlation) for rule in named):
+        if not any(rule.own if isinstance(rule, Correlation) else rule.generate for rule in named):
             why = "only serves correlations" if named else "is not in force"
             problems.append((f"recipe {recipe.id}", f"its rule {reference!r} {why}"))
         for rule in named:
