@@ -109,12 +109,19 @@ class Functions(Construct):
 
     def _add_sweep(self) -> Function:
         settings = self._make.settings(
-            tasks_table=self._tables.tasks.table_name, worker_functions=self._rings(), **self._make.redis()
+            tasks_table=self._tables.tasks.table_name,
+            catalog_table=self._tables.catalog.table_name,
+            counters_table=self._tables.counters.table_name,
+            worker_functions=self._rings(),
+            **self._make.redis(),
         )
         sweep = self._make.make("Sweep", Spec("sweep", settings, memory=512, timeout=55, network="quiet"))
         sweep.allow(
             access.on_table(self._tables.tasks, "PutItem"),
             access.on_index(self._tables.tasks, BY_STATE),
+            # It lets correlations decide what has waited long enough.
+            access.on_table(self._tables.catalog, "GetItem", "Query"),
+            access.on_table(self._tables.counters, "GetItem", "PutItem"),
             access.ring(worker.function for worker in self.workers.values()),
         )
         return sweep

@@ -29,7 +29,7 @@ PATIENCE = 60 * SECOND
 PATIENCE_A_LEVEL = 180 * SECOND
 _VALUE = 16  # hex digits that are kept of a counted value's digest
 
-_NUMBER = re.compile(r"[+-]?\d{1,300}(\.\d{1,300})?")
+_NUMBER = re.compile(r"[+-]?[0-9]{1,300}(\.[0-9]{1,300})?")
 
 
 class Hit(NamedTuple):

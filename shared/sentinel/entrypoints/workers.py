@@ -50,9 +50,10 @@ def worker(stream: str) -> Callable[[App, Callable[[], float]], dict[str, Any]]:
 
 
 def sweep(app: App, left: Callable[[], float]) -> dict[str, Any]:
-    """Sweep until nothing is due or a quarter of the time is left."""
+    """Decide what correlations wait for, then sweep until nothing is due or a quarter of the time is left."""
     from sentinel.usecases.sweep import sweep as look
 
+    _decide(app)
     enough = left() / 4
     total = {"again": 0, "woken": 0, "abandoned": 0, "conflicts": 0, "tampered": 0}
     while True:
@@ -67,3 +68,17 @@ def sweep(app: App, left: Callable[[], float]) -> dict[str, Any]:
             observe.count("sweep", "tampered", swept.tampered)
         if not swept.more or left() < enough:
             return total
+
+
+def _decide(app: App) -> None:
+    """Let detection decide what has waited long enough. Without the catalog's or counters' answer it waits on."""
+    if not app.local and not app.settings.counters_table:
+        return
+    try:
+        found = app.detector.decide()
+    except Unavailable as error:
+        log.warning("correlations that wait are decided at the next schedule: %s", error)
+        return
+    for name, value in (("firings", found.firings), ("tasks", len(found.tasks)), ("let_go", found.let_go)):
+        if value:
+            observe.count("sweep", name, value)
