@@ -35,7 +35,7 @@ SETTINGS: dict[str, set[str]] = {
     "rotate": {*("ledger_table", "registry_table", "door_prefix", "truststore", "domain", "trust_domain")},
     "detect": {"ledger_table", "tasks_table", "catalog_table", "counters_table"},
     "dispatch": {"ledger_table", "tasks_table", "worker_functions"} | REDIS,
-    "sweep": {"ledger_table", "tasks_table", "worker_functions"} | REDIS,
+    "sweep": {"ledger_table", "tasks_table", "catalog_table", "counters_table", "worker_functions"} | REDIS,
     "work_siem": WORKER | REDIS,
     "work_action": WORKER | REDIS,
 }

@@ -43,7 +43,11 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
         "tasks": {"GetItem", "PutItem", "Query"},
         "catalog": {"GetItem", "Query"},
     },
-    "sweep": {"tasks": {"PutItem"}},
+    "sweep": {
+        "tasks": {"PutItem"},
+        "catalog": {"GetItem", "Query"},
+        "counters": {"GetItem", "PutItem"},
+    },
 }
 
 
