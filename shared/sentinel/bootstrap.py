@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from sentinel.usecases.ingest import Ingest
     from sentinel.usecases.inspect import Inspect
     from sentinel.usecases.playbook import Playbook
+    from sentinel.usecases.replay import Replay
 
 
 class App(Doors):
@@ -170,6 +171,15 @@ class App(Doors):
         from sentinel.usecases.detect import Detector
 
         return Detector(self.playbook, self.tasks, self.counters, self.actions, time.time_ns, _nonce)
+
+    @cached_property
+    def replay(self) -> Replay:
+        """Compares what was asked for with what there is."""
+        from sentinel.core.tasks import SECOND
+        from sentinel.usecases.replay import FEED_SLACK, Replay
+
+        slack = int(self.settings.catalog_seconds * SECOND) + FEED_SLACK
+        return Replay(self.ledger, self.catalog, self.tasks, time.time_ns, slack)
 
     def executor(self, stream: str) -> Executor:
         """Return what executes the tasks of one stream."""

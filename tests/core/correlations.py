@@ -1,4 +1,4 @@
-"""Correlations and hits for tests, and the definitions of when they fire, as plainly as they can be written."""
+"""Correlations and hits for tests, and the definition of what fires at once, as plainly as can be."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ def fed(
     compiled: Correlation, batches: Iterable[Sequence[Hit]], now: int = 0
 ) -> tuple[State, list[Fired], list[Advanced]]:
     """Advance a new state by batches of hits, and return every step, too."""
-    state, fired, steps = State.new(compiled, "[]"), [], []
+    fired: list[Fired] = []
+    state, steps = State.new(compiled, "[]"), []
     for batch in batches:
         step = advance(compiled, State.loads(state.dumps(), compiled), batch, now)
         state = step.state

@@ -6,13 +6,14 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentinel.core.correlation import Correlation, Hit, Measure, order
+from sentinel.core.correlation_conditions import relation
 from sentinel.core.correlation_order import HALF
 from sentinel.core.correlation_state import Fired, State, advance, due
 from tests.core.correlations import SPAN, S, correlation, fed, loaded
@@ -53,7 +54,7 @@ def holds(compiled: Correlation, window: Sequence[Hit]) -> bool:
     if compiled.measure is not None:
         numbers = sorted(float(value or 0) for value in values)
         size = len(numbers)
-        found = {
+        found: float = {
             "value_sum": sum(numbers),
             "value_avg": sum(numbers) / size,
             "value_median": (numbers[(size - 1) // 2] + numbers[size // 2]) / 2,
@@ -61,16 +62,16 @@ def holds(compiled: Correlation, window: Sequence[Hit]) -> bool:
                 n for i, n in enumerate(numbers, 1) if 100 * i >= compiled.measure.percentile * size
             ),
         }[compiled.kind]
-        tests = {"gt": found.__gt__, "gte": found.__ge__, "lt": found.__lt__}
-        return all(tests[name](number) for name, number in compiled.measure.tests)
+        return all(relation(name, found, number) for name, number in compiled.measure.tests)
     if compiled.kind == "temporal_ordered":
-        place: tuple[int, str, int] = (-1, "", 0)
+        last, place = window[-1][:3], (-1, "", 0)
         wanted = list(compiled.rule_ids)
         for hit in window:
-            if wanted and hit.value == wanted[0] and hit[:3] > place:
+            is_last = len(wanted) == 1
+            if wanted and hit.value == wanted[0] and place < hit[:3] and (not is_last or hit[:3] == last):
                 place = hit[:3]
                 wanted.pop(0)
-        return not wanted and place == window[-1][:3]
+        return not wanted
     return (len(window) if compiled.kind == "event_count" else len(set(values))) in compiled.threshold
 
 
@@ -119,8 +120,8 @@ def arriving(compiled: Correlation, hits: Sequence[Hit], seed: int) -> list[tupl
     calls: list[tuple[int, list[Hit]]] = []
     for _, entry in groupby(sorted(hits, key=order), key=lambda hit: hit[:3]):
         those = list(entry)
-        for _ in range(chance.choice((1, 1, 2))):
-            calls.append((those[0].t + chance.randrange(compiled.patience), those))
+        times = chance.choice((1, 1, 2))
+        calls += [(those[0].t + chance.randrange(compiled.patience), those) for _ in range(times)]
         if chance.random() < 0.3:
             calls.append((those[0].t + chance.randrange(2 * compiled.patience), []))
     return sorted(calls, key=lambda call: call[0])
@@ -128,7 +129,8 @@ def arriving(compiled: Correlation, hits: Sequence[Hit], seed: int) -> list[tupl
 
 def run(compiled: Correlation, calls: Sequence[tuple[int, list[Hit]]]) -> tuple[State, list[Fired], int]:
     """Advance a new state by calls, through its bytes each time, and decide everything in the end."""
-    state, fired, old = State.new(compiled, "[]"), [], 0
+    fired: list[Fired] = []
+    state, old = State.new(compiled, "[]"), 0
     for now, hits in [*calls, (LONG, [])]:
         step = advance(compiled, State.loads(state.dumps(), compiled), hits, now)
         state, old = step.state, old + step.old
@@ -189,7 +191,9 @@ def test_a_flood_that_waits_is_decided_earlier() -> None:
 def test_what_is_decided_stays_small(name: str) -> None:
     """Of decided hits a handful says as much as all of them, whatever the flood."""
     compiled = KINDS[name]
-    values = {"event_count": [None], "value_count": list("xyzw")}.get(compiled.kind, list(compiled.rule_ids))
+    values: list[str | None] = {"event_count": [None], "value_count": [*"xyzw"]}.get(
+        compiled.kind, [*compiled.rule_ids]
+    )
     hits = [Hit(i * S // 500, "a/0", i, values[i % 7 % len(values)]) for i in range(3000)]
     state, _, _ = run(compiled, [(LONG, hits[i : i + 300]) for i in range(0, 3000, 300)])
     assert len(state.hits) <= 9
@@ -232,4 +236,4 @@ def test_each_level_waits_for_the_one_below() -> None:
         "type: event_count, rules: burst1, timespan: 1h, condition: {eq: 2}",
     )
     waits = [each.patience for each in rules.correlations]
-    assert all(later >= earlier + 150 * S for earlier, later in zip(waits, waits[1:], strict=False))
+    assert all(later >= earlier + 150 * S for earlier, later in pairwise(waits))

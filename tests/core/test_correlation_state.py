@@ -39,7 +39,9 @@ def test_a_state_belongs_to_one_version_of_a_correlation() -> None:
 VALUES = ["a/0", "0123456789abcdef" * 2, "b/0", "fedcba9876543210" * 2]
 
 
-def earlier(rows: list[list[object]], floor: list[object] | None = None, fired: tuple[int, ...] = ()) -> bytes:
+def earlier(
+    rows: list[list[object]], floor: list[object] | None = None, fired: tuple[int, ...] = ()
+) -> bytes:
     """Return a state as the earlier version wrote it."""
     digest = correlation("value_count", "{field: u, gte: 3}").digest
     return orjson.dumps([1, digest, '["ann"]', VALUES, rows, floor, fired])
@@ -87,9 +89,7 @@ def test_what_the_earlier_version_let_go_stays_ignored() -> None:
     ],
     ids=lambda each: getattr(each, "kind", None),
 )
-def test_a_state_reads_as_it_was_written(
-    compiled: object, values: list[str | float | None]
-) -> None:
+def test_a_state_reads_as_it_was_written(compiled: object, values: list[str | float | None]) -> None:
     """Every kind of value, of a state with everything in it, comes back as it was."""
     hits = [Hit((9 * i + 1) * S, f"{'ab'[i % 2]}/0", i, value) for i, value in enumerate(values)]
     state, _ = feed(compiled, [hits], 0)  # type: ignore[arg-type]

@@ -263,7 +263,12 @@ def test_the_largest_state_fits_an_item() -> None:
     compiled = correlation("value_count", "{field: u, gte: 5000}")
     hits = sorted(
         (
-            Hit(10**18 + chance.randrange(10**13), f"a-service-name/{i % 8}", 10**9 + i, f"{chance.getrandbits(64):016x}")
+            Hit(
+                10**18 + chance.randrange(10**13),
+                f"a-service-name/{i % 8}",
+                10**9 + i,
+                f"{chance.getrandbits(64):016x}",
+            )
             for i in range(MOST)
         ),
         key=order,

@@ -3,8 +3,8 @@
 Table `catalog` (`dynamodb_tables`): partition key `kind`, sort key `id`. The active version of a rule is
 at (`rule`, its id), each of its versions at (`rule#<id>`, the number in ten digits), and the revision at
 (`revision`, `revision`). When rules became active or were retired is at (`activations#rule`, the time in
-twenty digits, `#` and the rule's id). A push or a retirement is one transaction, conditional on what it has read; who
-finds that somebody else was faster reads again and decides anew, so no push is lost.
+twenty digits, `#` and the rule's id). A push or a retirement is one transaction, conditional on what it has
+read; who finds that somebody else was faster reads again and decides anew, so no push is lost.
 """
 
 from __future__ import annotations
@@ -34,9 +34,7 @@ class DynamoCatalog:
     `clock` is in epoch nanoseconds.
     """
 
-    def __init__(
-        self, client: DynamoDBClient, table: str, clock: Callable[[], int] = time.time_ns
-    ) -> None:
+    def __init__(self, client: DynamoDBClient, table: str, clock: Callable[[], int] = time.time_ns) -> None:
         self._client = whole(client)
         self._table = table
         self._clock = clock

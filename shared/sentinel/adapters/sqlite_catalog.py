@@ -1,7 +1,7 @@
 """The port `Catalog` on SQLite: versions in one table for good, which of them are active in another.
 
-When each became active or was retired stands in a third one, which a file of the earlier version gets with its
-next change.
+When each became active or was retired stands in a third one, which a file of the earlier version gets with
+its next change.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from sentinel.ports import Activation, Document
 VERSION = 1
 ACTIVATIONS = """
 CREATE TABLE IF NOT EXISTS activations (
-    kind TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, active INTEGER NOT NULL, t INTEGER NOT NULL
+    kind TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, active INTEGER NOT NULL,
+    t INTEGER NOT NULL
 )
 """
 SCHEMA = """

@@ -22,6 +22,7 @@ from sentinel.cli import (
     ingest,
     openapi,
     recipes,
+    replay,
     rotate,
     rules,
     services,
@@ -67,6 +68,7 @@ cli.add_command(openapi.openapi)
 cli.add_command(services.services)
 cli.add_command(hooks.hooks)
 cli.add_command(rotate.rotate)
+cli.add_command(replay.replay)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -55,8 +55,8 @@ def parse_correlation(
     references = _references(parsed)
     if not references:
         raise malformed("a correlation needs at least one rule")
-    if len(references) > MOST_RULES:
-        raise unsupported(f"it counts more than {MOST_RULES} rules")
+    if kind in _TEMPORAL and len(references) > MOST_RULES:
+        raise unsupported(f"a correlation of type {kind} has at most {MOST_RULES} rules")
     found = Correlation(
         id=identity(content, digest),
         title=parsed.title,

@@ -71,9 +71,7 @@ def sweep(app: App, left: Callable[[], float]) -> dict[str, Any]:
 
 
 def _decide(app: App) -> None:
-    """Let detection decide what has waited long enough. Without the catalog's or counters' answer it waits on."""
-    if not app.local and not app.settings.counters_table:
-        return
+    """Let detection decide what has waited long enough. A store that does not answer stops no sweep."""
     try:
         found = app.detector.decide()
     except Unavailable as error:

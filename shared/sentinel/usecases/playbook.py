@@ -90,15 +90,18 @@ class Playbook:
         return found
 
     def _load(self) -> Plays:
-        rules, refused = rule_documents.load_all(
-            (document.id, document.body) for document in self._catalog.active(RULE)
-        )
-        problems = [(f"rule {refusal.name}", refusal.reason) for refusal in refused]
-        loaded = list(_recipes(self._catalog.active(RECIPE), problems))
-        plays = Plays(rules, _by_rule(rules, loaded, problems), tuple(problems))
-        for name, reason in problems:
+        plays = plays_of(self._catalog.active(RULE), self._catalog.active(RECIPE))
+        for name, reason in plays.problems:
             log.error("%s is not in force: %s", name, reason)
         return plays
+
+
+def plays_of(rules: Iterable[Document], recipes: Iterable[Document]) -> Plays:
+    """Return what documents say; those that do not load are named in its `problems`."""
+    loaded, refused = rule_documents.load_all((document.id, document.body) for document in rules)
+    problems = [(f"rule {refusal.name}", refusal.reason) for refusal in refused]
+    by_rule = _by_rule(loaded, list(_recipes(recipes, problems)), problems)
+    return Plays(loaded, by_rule, tuple(problems))
 
 
 def _recipes(documents: Iterable[Document], problems: list[tuple[str, str]]) -> Iterable[Recipe]:
