@@ -112,7 +112,8 @@ def test_conditions_are_intervals_of_counts(condition: str, threshold: Threshold
             "'percentile'",
         ),
         (
-            "type: value_percentile, rules: failed, timespan: 1m, condition: {field: f, lt: 1, percentile: 99.9}",
+            "type: value_percentile, rules: failed, timespan: 1m, "
+            "condition: {field: f, lt: 1, percentile: 99.9}",
             Malformed,
             "99.9",
         ),
@@ -355,7 +356,8 @@ def test_a_correlation_may_count_another() -> None:
         ("type: event_count, rules: burst, group-by: ip, timespan: 5m, condition: {gte: 2}", "'ip'"),
         ("type: value_count, rules: burst, timespan: 5m, condition: {field: ip, gte: 2}", "'ip'"),
         (
-            "type: event_count, rules: burst, group-by: w, timespan: 5m, condition: {gt: 2}, aliases: {w: {burst: ip}}",
+            "type: event_count, rules: burst, group-by: w, timespan: 5m, condition: {gt: 2}, "
+            "aliases: {w: {burst: ip}}",
             "'ip'",
         ),
     ],

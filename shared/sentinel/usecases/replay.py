@@ -101,7 +101,7 @@ class Replay:
         there = {task.id: task for task in self._recorded(start, end)}
         force = InForce.of(self.catalog, self.slack)
         runs = self._runs(force, {task.id: task.cause for task in there.values()}, start, end)
-        found = _counted(runs[0])
+        found = _counted(*runs)
         found.recorded = len(there)
         asked = {task_id: request for run in runs for task_id, request in run.requests.items()}
         for task_id, _ in sorted(asked.items(), key=_by_time):
@@ -199,9 +199,11 @@ def _by_time(each: tuple[str, Request]) -> tuple[int, str]:
     return each[1].t, each[0]
 
 
-def _counted(run: Recomputed) -> Replayed:
-    notes = [f"cannot be read, so it was left out: {problem}" for problem in run.problems]
-    return Replayed(run.entries, run.matches, run.firings, notes=notes)
+def _counted(*runs: Recomputed) -> Replayed:
+    """Return what was looked at; of two runs the one that found more says how much there is."""
+    notes = [f"cannot be read, so it was left out: {problem}" for problem in runs[0].problems]
+    matches, firings = max(run.matches for run in runs), max(run.firings for run in runs)
+    return Replayed(runs[0].entries, matches, firings, notes=notes)
 
 
 def _unlike(cause: Cause, other: Cause) -> list[str]:
