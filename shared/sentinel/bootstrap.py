@@ -168,6 +168,14 @@ class App(Doors):
     @cached_property
     def detector(self) -> Detector:
         """Makes tasks of segments."""
+        return self._detector()
+
+    @cached_property
+    def decider(self) -> Detector:
+        """Decides what correlations wait for: the sweep's own, since one machine has both in one process."""
+        return self._detector()
+
+    def _detector(self) -> Detector:
         from sentinel.usecases.detect import Detector
 
         return Detector(self.playbook, self.tasks, self.counters, self.actions, time.time_ns, _nonce)

@@ -112,10 +112,9 @@ def test_conditions_are_intervals_of_counts(condition: str, threshold: Threshold
             "'percentile'",
         ),
         (
-            "type: value_percentile, rules: failed, timespan: 1m, "
-            "condition: {field: f, lt: 1, percentile: 99.9}",
+            "type: value_percentile, rules: failed, timespan: 1m, condition: {percentile: 0, field: f, gt: 1}",
             Malformed,
-            "99.9",
+            "whole number from 1 to 100",
         ),
         (
             "type: value_median, rules: failed, timespan: 1m, condition: {field: f, lte: 1, percentile: 9}",
@@ -331,6 +330,13 @@ def test_a_rule_that_matched_is_what_temporal_counts() -> None:
     assert [hit[1].value for hit in found if hit] == [FAILED, "refused"]
 
 
+@pytest.mark.parametrize("percentile", ["99.9", "0", "101", "true", "-1", "'5'"])
+def test_a_percentile_is_a_whole_number(percentile: str) -> None:
+    """What is not a whole number from 1 to 100 is no percentile."""
+    with pytest.raises(Malformed, match="from 1 to 100"):
+        correlation("value_percentile", f"{{field: n, gt: 1, percentile: {percentile}}}")
+
+
 CHAIN = (
     "type: event_count, rules: failed, group-by: [user, host], timespan: 1m, condition: {gte: 3}",
     "type: temporal_ordered, rules: [burst, refused], group-by: user, timespan: 5m",
@@ -350,16 +356,18 @@ def test_a_correlation_may_count_another() -> None:
     assert own.correlations[0].own
 
 
+ALIASED = (
+    "type: event_count, rules: burst, group-by: who, timespan: 5m, condition: {gte: 2}, "
+    "aliases: {who: {burst: ip}}"
+)
+
+
 @pytest.mark.parametrize(
     ("chained", "named"),
     [
         ("type: event_count, rules: burst, group-by: ip, timespan: 5m, condition: {gte: 2}", "'ip'"),
         ("type: value_count, rules: burst, timespan: 5m, condition: {field: ip, gte: 2}", "'ip'"),
-        (
-            "type: event_count, rules: burst, group-by: w, timespan: 5m, condition: {gt: 2}, "
-            "aliases: {w: {burst: ip}}",
-            "'ip'",
-        ),
+        (ALIASED, "'ip'"),
     ],
 )
 def test_a_firing_has_no_other_fields(chained: str, named: str) -> None:

@@ -73,7 +73,7 @@ def test_a_changed_rule_shows_which_tasks_would_differ(recorded: Path, tmp_path:
     code, found = replay(recorded, "--slack", 0, "--rules", rules)
     assert code == 1
     assert {each["difference"] for each in found["differences"]} == {"gone"}
-    assert {each["recipe"] for each in found["differences"]} == {"login-attack"}
+    assert {each["recipe"] for each in found["differences"]} == {"tell-of-login-attack"}
     shown = sentinel(
         "replay", "--from", "2000-01-01", "--slack", "0", "--rules", str(rules), home=recorded
     ).stdout.decode()

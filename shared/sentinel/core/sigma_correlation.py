@@ -32,7 +32,7 @@ MOST_RULES = 50
 
 _TEMPORAL = {"temporal", "temporal_ordered"}
 _MEASURES = {"value_sum", "value_avg", "value_median", "value_percentile"}
-_KINDS = {kind.name.lower() for kind in SigmaCorrelationType} & (
+KINDS = {kind.name.lower() for kind in SigmaCorrelationType} & (
     {"event_count", "value_count"} | _TEMPORAL | _MEASURES
 )
 _KEYS = {"type", "rules", "generate", "group-by", "timespan", "aliases", "condition"}
@@ -77,7 +77,7 @@ def parse_correlation(
 
 def _refuse_features(section: Mapping[str, Any], unsupported: RefuseFeature) -> None:
     kind = section.get("type")
-    if isinstance(kind, str) and kind.lower() not in _KINDS:
+    if isinstance(kind, str) and kind.lower() not in KINDS:
         raise unsupported(f"correlation type '{kind}' is not supported")
     if unknown := sorted(str(key) for key in section.keys() - _KEYS):
         raise unsupported(f"correlation attribute '{unknown[0]}' is not supported")

@@ -73,7 +73,7 @@ def sweep(app: App, left: Callable[[], float]) -> dict[str, Any]:
 def _decide(app: App) -> None:
     """Let detection decide what has waited long enough. A store that does not answer stops no sweep."""
     try:
-        found = app.detector.decide()
+        found = app.decider.decide()
     except Unavailable as error:
         log.warning("correlations that wait are decided at the next schedule: %s", error)
         return

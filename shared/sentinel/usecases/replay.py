@@ -27,6 +27,7 @@ FEED_SLACK = 60 * SECOND  # how late detection may come to a segment, beside the
 SLACK = 30 * SECOND + FEED_SLACK
 MOST_TASKS = 1_000_000
 Given = tuple[str, str, bytes]  # kind, id and body of a document
+DIFFERENCES = ("missing", "unexpected", "different", "added", "gone", "changed")
 FACTS = ("rule", "title", "level", "fingerprint", "entries")
 
 
