@@ -112,11 +112,6 @@ def test_conditions_are_intervals_of_counts(condition: str, threshold: Threshold
             "'percentile'",
         ),
         (
-            "type: value_percentile, rules: failed, timespan: 1m, condition: {percentile: 0, field: f, gt: 1}",
-            Malformed,
-            "whole number from 1 to 100",
-        ),
-        (
             "type: value_median, rules: failed, timespan: 1m, condition: {field: f, lte: 1, percentile: 9}",
             Malformed,
             "'percentile'",
