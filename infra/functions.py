@@ -137,7 +137,7 @@ class Functions(Construct):
         sweep.allow(
             access.on_table(self._tables.tasks, "PutItem"),
             access.on_index(self._tables.tasks, BY_STATE),
-            # Schedules: the recipes, and how far each schedule was looked at.
+            # Schedules: the recipes, and how far each was looked at; correlations that wait.
             access.on_table(self._tables.catalog, "GetItem", "Query"),
             access.on_table(self._tables.counters, "GetItem", "PutItem"),
             self._authors(),

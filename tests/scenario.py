@@ -146,7 +146,7 @@ class World:
     ) -> None:
         self.clock = Clock()
         self.random = random.Random(1)
-        self.catalog = SqliteCatalog(":memory:")
+        self.catalog = SqliteCatalog(":memory:", self.clock)
         self.counters = SqliteCounters(":memory:")
         self.ledger = SqliteLedger(":memory:")
         self.tasks = SqliteTasks(":memory:")

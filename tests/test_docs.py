@@ -13,8 +13,10 @@ import pytest
 
 from sentinel.actions import ACTIONS, build
 from sentinel.actions.schema import recipe_schema
-from sentinel.core import recipes
+from sentinel.core import recipes, sigma_correlation
 from sentinel.core.chain import MAX_SERVICE_BYTES
+from sentinel.core.correlation_order import HALF
+from sentinel.core.correlation_state import MOST
 from sentinel.core.entry import MAX_BATCH_BYTES, MAX_ENTRIES, MAX_ENTRY_BYTES
 from sentinel.core.expressions import MAX_VALUE
 from sentinel.core.segment import STORED_LIMIT
@@ -24,8 +26,10 @@ from sentinel.entrypoints.api import ENDPOINTS
 from sentinel.routes import HOOK_ROUTES, ROUTES
 from sentinel.settings import PREFIX, Settings
 from sentinel.siem import SINKS
+from sentinel.usecases import agenda
 from sentinel.usecases.check_recipe import problems
 from sentinel.usecases.receive import MAX_BODY
+from sentinel.usecases.replay import DIFFERENCES, Replayed
 from sentinel.webhooks import SOURCES
 from sentinel.webhooks.source import PIECE, WHOLE
 from tests.generated import PARTS, placed
@@ -206,3 +210,22 @@ def test_the_limits_of_webhooks_are_documented() -> None:
     """The sizes in docs/webhooks.md are those of the code."""
     for limit in (MAX_BODY, WHOLE, PIECE):
         assert f"{limit:,}" in DOCS["webhooks.md"]
+
+
+@pytest.mark.parametrize("kind", sorted(sigma_correlation.KINDS))
+def test_types_of_correlations_are_documented(kind: str) -> None:
+    """Every type of correlation that loads has its row in docs/correlations.md."""
+    assert re.search(rf"^\| .*`{kind}`.* \| ", DOCS["correlations.md"], re.MULTILINE)
+
+
+def test_the_bounds_of_correlations_are_documented() -> None:
+    """The bounds in docs/correlations.md are those of the code."""
+    bounds = (sigma_correlation.HIGHEST_COUNT, MOST, HALF, agenda.SHARDS * agenda.MOST)
+    for bound in bounds:
+        assert f"{bound:,}" in DOCS["correlations.md"]
+
+
+@pytest.mark.parametrize("what", [*DIFFERENCES, *(each.name for each in fields(Replayed))])
+def test_what_replay_tells_is_documented(what: str) -> None:
+    """Every kind of difference, and every figure of the account, is in docs/replay.md."""
+    assert f"`{what}`" in DOCS["replay.md"]

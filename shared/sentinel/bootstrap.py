@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from sentinel.usecases.ingest import Ingest
     from sentinel.usecases.inspect import Inspect
     from sentinel.usecases.playbook import Playbook
+    from sentinel.usecases.replay import Replay
     from sentinel.usecases.schedule import Scheduler
 
 
@@ -176,9 +177,28 @@ class App(Doors):
     @cached_property
     def detector(self) -> Detector:
         """Makes tasks of segments."""
+        return self._detector()
+
+    @cached_property
+    def decider(self) -> Detector:
+        """Decides what correlations wait for: the sweep's own, since one machine has both in one process."""
+        return self._detector()
+
+    def _detector(self) -> Detector:
         from sentinel.usecases.detect import Detector
 
         return Detector(self.playbook, self.tasks, self.counters, self.actions, time.time_ns, _nonce)
+
+    @cached_property
+    def replay(self) -> Replay:
+        """Compares what was asked for with what there is."""
+        from sentinel.core.tasks import SECOND
+        from sentinel.usecases.replay import FEED_SLACK, Replay
+        from sentinel.usecases.resolve import inputs_of
+
+        slack = int(self.settings.catalog_seconds * SECOND) + FEED_SLACK
+        inputs = inputs_of(self.actions, self.ledger)
+        return Replay(self.ledger, self.catalog, self.tasks, time.time_ns, slack, inputs)
 
     def executor(self, stream: str) -> Executor:
         """Return what executes the tasks of one stream."""

@@ -114,6 +114,17 @@ class Document:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """At `t` (epoch nanoseconds) a version of a document became active, or was retired."""
+
+    kind: str
+    id: str
+    version: int
+    active: bool
+    t: int
+
+
 class Catalog(Protocol):
     """Stores rules, recipes and sinks. Versions are immutable; one version of each id is active."""
 
@@ -133,6 +144,13 @@ class Catalog(Protocol):
 
     def version(self, kind: str, doc_id: str, version: int) -> Document | None:
         """Return one version of a document, active or not."""
+
+    def activations(self, kind: str) -> list[Activation]:
+        """Return what became active or was retired, and when, in order of time.
+
+        Written together with the change, so that each has one. A catalog of an earlier version has none of
+        what was done before.
+        """
 
     def revision(self) -> str:
         """Return a token that changes with every push or retire: one small read."""

@@ -12,9 +12,19 @@ import pytest
 from sentinel.adapters.dynamodb_catalog import DynamoCatalog
 from sentinel.adapters.sqlite_catalog import SqliteCatalog
 from sentinel.errors import Malformed, Unavailable
-from sentinel.ports import Catalog, Document
+from sentinel.ports import Activation, Catalog, Document
 from tests.contracts.lost_requests import BrokenDisk, BrokenWire, Fault
 from tests.contracts.tables import dynamodb
+
+
+class Clock:
+    """Tells each time once, in nanoseconds; the first is 1_000_000_001."""
+
+    now = 1_000_000_000
+
+    def __call__(self) -> int:
+        self.now += 1
+        return self.now
 
 
 @pytest.fixture(params=["sqlite", "dynamodb"])
@@ -23,12 +33,12 @@ def broken(
 ) -> Iterator[tuple[Catalog, BrokenDisk | BrokenWire]]:
     """Give a store, and what breaks it on demand."""
     if request.param == "sqlite":
-        store = SqliteCatalog(tmp_path / "catalog.db")
+        store = SqliteCatalog(tmp_path / "catalog.db", Clock())
         yield store, BrokenDisk(store._database)
         store.close()
         return
     with dynamodb("catalog") as client:
-        yield DynamoCatalog(client, "catalog"), BrokenWire(client)
+        yield DynamoCatalog(client, "catalog", Clock()), BrokenWire(client)
 
 
 @pytest.fixture
@@ -131,13 +141,42 @@ def test_more_than_a_page(catalog: Catalog) -> None:
     assert {found.id: found.body for found in catalog.active("rule")} == bodies
 
 
-@pytest.mark.parametrize("kind", ["", "rule#a", "revision"])
+@pytest.mark.parametrize("kind", ["", "rule#a", "revision", "activations"])
 def test_a_kind_is_a_plain_word(catalog: Catalog, kind: str) -> None:
     """What could be taken for another key of the table is no kind."""
     with pytest.raises(Malformed):
         catalog.push(kind, "a", b"")
     with pytest.raises(Malformed):
         catalog.active(kind)
+    with pytest.raises(Malformed):
+        catalog.activations(kind)
+
+
+def test_activations_tell_what_was_active_when(catalog: Catalog) -> None:
+    """Every change of what is active has its time, by kind and in order; what changes nothing has none."""
+    catalog.push("rule", "r1", b"a")
+    catalog.push("rule", "r2#x", b"a")
+    catalog.push("recipe", "r1", b"a")
+    catalog.push("rule", "r1", b"a")
+    catalog.push("rule", "r1", b"b")
+    catalog.retire("rule", "r1")
+    catalog.retire("rule", "r1")
+    catalog.push("rule", "r1", b"b")
+    found = catalog.activations("rule")
+    assert [(each.id, each.version, each.active) for each in found] == [
+        ("r1", 1, True),
+        ("r2#x", 1, True),
+        ("r1", 2, True),
+        ("r1", 2, False),
+        ("r1", 2, True),
+    ]
+    times = [each.t for each in found]
+    assert times == sorted(set(times))
+    assert times[0] > 1_000_000_000
+    assert catalog.activations("recipe") == [
+        Activation("recipe", "r1", 1, True, catalog.activations("recipe")[0].t)
+    ]
+    assert catalog.activations("sink") == []
 
 
 @pytest.mark.parametrize("fault", ["unsent", "lost"])
@@ -162,3 +201,17 @@ def test_after_unavailable_push_and_retire_can_be_repeated(
     catalog.retire("rule", "r1")
     assert catalog.active("rule") == []
     assert catalog.version("rule", "r1", 4) == document("rule", "r1", 4, b"body 4")
+    told = [(each.version, each.active) for each in catalog.activations("rule")]
+    assert told == [(1, True), (2, True), (3, True), (4, True), (4, False)]
+
+
+def test_a_file_of_the_earlier_version_begins_to_tell(tmp_path: Path) -> None:
+    """A catalog without the table of activations is read as one without any, and gets it with a change."""
+    store = SqliteCatalog(tmp_path / "catalog.db", Clock())
+    store.push("rule", "r1", b"a")
+    with store._database.transaction() as connection:
+        connection.execute("DROP TABLE activations")
+    assert store.activations("rule") == []
+    store.push("rule", "r1", b"b")
+    assert [(each.id, each.version) for each in store.activations("rule")] == [("r1", 2)]
+    store.close()

@@ -20,6 +20,7 @@ from sentinel.adapters.dynamodb_tables import DISPATCH_FILTER, TABLES
 from sentinel.adapters.dynamodb_tasks import DynamoTasks, state_item, task_of
 from sentinel.core.tasks import Effect, EffectState, Event, State, Task, verify_lineage
 from sentinel.errors import Conflict, TooLarge, Unavailable
+from sentinel.ports import Document
 from tests.contracts.lost_requests import BrokenWire, Fault
 from tests.contracts.made_tasks import T, created, step
 from tests.contracts.tables import client, dynamodb
@@ -153,11 +154,11 @@ def raced(catalog: DynamoCatalog, monkeypatch: pytest.MonkeyPatch, times: int, r
     """Let `race` happen between the reads and the transaction of the next `times` changes."""
     real, left = catalog._changed, [times]
 
-    def changed(writes: list[dict[str, Any]]) -> bool:
+    def changed(writes: list[dict[str, Any]], document: Document, *, active: bool) -> bool:
         if left[0]:
             left[0] -= 1
             race(left[0])
-        return real(writes)
+        return real(writes, document, active=active)
 
     monkeypatch.setattr(catalog, "_changed", changed)
 

@@ -6,44 +6,11 @@ from typing import Any
 
 import pytest
 
-from sentinel.core.correlation import Correlation, Hit, Threshold
-from sentinel.core.rules import RuleSet, load, load_all
+from sentinel.core.correlation import Hit, Measure, Threshold
+from sentinel.core.correlation_conditions import Expression
+from sentinel.core.rules import load_all
 from sentinel.errors import Malformed, Unsupported
-
-S = 1_000_000_000
-BASE = """title: Login failed
-id: 0e95725d-7320-415d-80f7-004da920fc11
-name: failed
-logsource: {category: auth}
-detection: {selection: {outcome: failure}, condition: selection}
----
-title: Login refused
-name: refused
-logsource: {category: auth}
-detection: {selection: {result: refused}, condition: selection}
----
-title: Unrelated
-name: unrelated
-logsource: {category: auth}
-detection: {selection: {x: 1}, condition: selection}
----
-"""
-
-
-def document(body: str, name: str = "burst") -> str:
-    """Return a correlation document; `body` is the inside of its correlation section."""
-    return f"title: {name}\nname: {name}\nlevel: high\ncorrelation: {{{body}}}\n"
-
-
-def loaded(body: str) -> RuleSet:
-    """Return the base rules and one correlation."""
-    return load([("c.yml", (BASE + document(body)).encode())])
-
-
-def correlation(kind: str = "event_count", condition: str = "gte: 3") -> Correlation:
-    """Return a correlation of failed logins within ten seconds."""
-    body = f"type: {kind}, rules: failed, timespan: 10s, condition: {{{condition}}}"
-    return loaded(body).correlations[0]
+from tests.core.correlations import FAILED, RULES, S, correlation, document, loaded
 
 
 def test_a_correlation_carries_what_it_says() -> None:
@@ -78,22 +45,81 @@ def test_a_correlation_carries_what_it_says() -> None:
 )
 def test_conditions_are_intervals_of_counts(condition: str, threshold: Threshold) -> None:
     """Every operator and every range of two is an interval of whole numbers that leaves out zero."""
-    assert correlation(condition=condition).threshold == threshold
+    assert correlation(condition=f"{{{condition}}}").threshold == threshold
 
 
 @pytest.mark.parametrize(
     ("body", "kind", "named"),
     [
         (
-            "type: temporal, rules: [failed, refused], timespan: 1m",
+            "type: temporal, rules: [failed, refused], timespan: 1m, condition: failed or not refused",
             Unsupported,
-            "correlation type 'temporal' is not supported yet",
+            "holds when nothing happens",
         ),
-        ("type: temporal_ordered, rules: [failed, refused], timespan: 1m", Unsupported, "'temporal_ordered'"),
         (
-            "type: value_sum, rules: failed, timespan: 1m, condition: {field: f, gte: 1}",
+            "type: temporal, rules: [failed, refused], timespan: 1m, condition: failed xor refused",
+            Malformed,
+            "extended condition",
+        ),
+        (
+            "type: temporal, rules: [failed, refused], timespan: 1m, condition: {gte: 3}",
+            Malformed,
+            "3 of 2 rules",
+        ),
+        (
+            "type: temporal, rules: [failed, refused], timespan: 1m, condition: {field: f, gte: 2}",
+            Malformed,
+            "counts rules",
+        ),
+        (
+            "type: temporal_ordered, rules: [failed, refused], timespan: 1m, condition: {gte: 1}",
             Unsupported,
-            "'value_sum'",
+            "order of rules other than all",
+        ),
+        (
+            "type: temporal_ordered, rules: [failed, refused], timespan: 1m, condition: failed or refused",
+            Unsupported,
+            "order of rules other than all",
+        ),
+        (
+            f"type: temporal_ordered, rules: [failed, {FAILED}], timespan: 1m",
+            Malformed,
+            "only once in an order",
+        ),
+        (
+            "type: value_sum, rules: failed, timespan: 1m, condition: {field: f, lt: 1}",
+            Unsupported,
+            "holds when nothing happens",
+        ),
+        (
+            "type: value_sum, rules: failed, timespan: 1m, condition: {gte: 1}",
+            Malformed,
+            "without field",
+        ),
+        (
+            "type: value_avg, rules: failed, timespan: 1m, condition: {field: [f, g], gte: 1}",
+            Malformed,
+            "one field",
+        ),
+        (
+            "type: value_avg, rules: failed, timespan: 1m, condition: {field: f, gt: 5, lt: 2}",
+            Malformed,
+            "never hold",
+        ),
+        (
+            "type: value_percentile, rules: failed, timespan: 1m, condition: {field: f, lte: 1}",
+            Malformed,
+            "'percentile'",
+        ),
+        (
+            "type: value_median, rules: failed, timespan: 1m, condition: {field: f, lte: 1, percentile: 9}",
+            Malformed,
+            "'percentile'",
+        ),
+        (
+            "type: event_count, rules: failed, timespan: 1m, condition: {gte: 1, percentile: 9}",
+            Malformed,
+            "'percentile'",
         ),
         ("type: nonsense, rules: failed, timespan: 1m, condition: {gte: 1}", Unsupported, "'nonsense'"),
         ("type: event_count, rules: failed, timespan: 1m, condition: {lt: 5}", Unsupported, "lt: 5"),
@@ -130,8 +156,8 @@ def test_conditions_are_intervals_of_counts(condition: str, threshold: Threshold
         ("type: event_count, rules: missing, timespan: 1m, condition: {gte: 5}", Malformed, "'missing'"),
         (
             "type: event_count, rules: burst, timespan: 1m, condition: {gte: 5}",
-            Unsupported,
-            "a correlation of a correlation",
+            Malformed,
+            "counts itself",
         ),
         (
             "type: event_count, rules: failed, timespan: 1m, condition: {gte: 5}, aliases: {u: {refused: x}}",
@@ -159,7 +185,7 @@ def test_a_correlation_of_a_refused_rule_is_refused_too() -> None:
             b"title: Bad\nname: bad\nlogsource: {category: x}\ndetection: {a: {f|no: 1}, condition: a}",
         ),
         ("c.yml", document("type: event_count, rules: bad, timespan: 1m, condition: {gte: 5}").encode()),
-        ("good.yml", BASE.encode()),
+        ("good.yml", RULES.encode()),
     ]
     rules, refusals = load_all(files)
     assert [refusal.name for refusal in refusals] == ["bad.yml", "c.yml"]
@@ -236,5 +262,147 @@ def test_counted_values_are_kept_as_digests() -> None:
     hits = [found.hit({"h": 1, "u": u}, rule, 1, "a/0", 0) for u in ("secret" * 1000, "other", 1, "1")]
     values = {hit[1].value for hit in hits if hit}
     assert len(values) == 4
-    assert all(value and len(value) == 32 and "secret" not in value for value in values)
+    assert all(isinstance(value, str) and len(value) == 16 and "secret" not in value for value in values)
     assert found.hit({"h": 1}, rule, 1, "a/0", 0) is None
+
+
+def test_temporal_conditions_count_rules() -> None:
+    """Without a condition all rules have to match; a condition counts them, or says it in words."""
+    both = "rules: [failed, refused]"
+    for condition in (
+        "",
+        "{gte: 2}",
+        "{eq: 2}",
+        "{gte: 2, lte: 9}",
+        "failed and refused",
+        "failed AND refused",
+    ):
+        found = correlation("temporal", condition, both)
+        assert (found.threshold, found.expression, found.in_order) == (Threshold(2), None, False), condition
+    assert correlation("temporal", "{gte: 1}", both).threshold == Threshold(1)
+    assert correlation("temporal", "{eq: 1}", both).in_order
+    for condition in ("", "{gte: 2}", "failed and refused"):
+        found = correlation("temporal_ordered", condition, both)
+        assert (found.threshold, found.rule_ids) == (Threshold(2), (FAILED, "refused"))
+
+
+def test_a_condition_in_words_may_name_the_rules() -> None:
+    """A temporal condition in words needs no list of rules; `not` is of the rules that did not match."""
+    found = loaded("type: temporal, timespan: 1m, condition: failed and not refused").correlations[0]
+    assert found.rule_ids == (FAILED, "refused")
+    assert isinstance(found.expression, Expression)
+    assert found.expression.holds({FAILED})
+    assert not found.expression.holds({FAILED, "refused"})
+    assert found.in_order
+
+
+@pytest.mark.parametrize("kind", ["value_sum", "value_avg", "value_median"])
+def test_measures_take_numbers(kind: str) -> None:
+    """Numbers, and texts that are numbers, are measured; a match without one counts for nothing."""
+    found = correlation(kind, "{field: n, gt: 1.5, lte: 4}")
+    assert found.measure == Measure(kind, (("gt", 1.5), ("lte", 4.0)))
+    assert found.in_order
+    rule = loaded("type: event_count, rules: failed, timespan: 1m, condition: {gte: 5}").rules[0]
+    good: list[tuple[Any, float]] = [
+        (5, 5.0),
+        (2.5, 2.5),
+        ("-3", -3.0),
+        ("1.25", 1.25),
+        ([7], 7.0),
+        (10**300, 1e300),
+    ]
+    for value, number in good:
+        assert found.hit({"n": value}, rule, 1, "a/0", 0) == ("[]", Hit(1, "a/0", 0, number))
+    bads: list[Any] = [True, "x", "", "1e5", "nan", None, {}, [1, 2], 10**400, "٣"]
+    for bad in bads:
+        assert found.hit({"n": bad}, rule, 1, "a/0", 0) is None, bad
+
+
+def test_a_rule_that_matched_is_what_temporal_counts() -> None:
+    """Hits of temporal types say which rule matched."""
+    rules = loaded("type: temporal, rules: [failed, refused], timespan: 1m")
+    found = [rules.correlations[0].hit({}, rule, 1, "a/0", 0) for rule in rules.rules[:2]]
+    assert [hit[1].value for hit in found if hit] == [FAILED, "refused"]
+
+
+@pytest.mark.parametrize("percentile", ["99.9", "0", "101", "true", "-1", "'5'"])
+def test_a_percentile_is_a_whole_number(percentile: str) -> None:
+    """What is not a whole number from 1 to 100 is no percentile."""
+    with pytest.raises(Malformed, match="from 1 to 100"):
+        correlation("value_percentile", f"{{field: n, gt: 1, percentile: {percentile}}}")
+
+
+CHAIN = (
+    "type: event_count, rules: failed, group-by: [user, host], timespan: 1m, condition: {gte: 3}",
+    "type: temporal_ordered, rules: [burst, refused], group-by: user, timespan: 5m",
+)
+
+
+def test_a_correlation_may_count_another() -> None:
+    """A firing counts by the fields it is grouped by; it is decided in order, and no match of its own."""
+    rules = loaded(*CHAIN)
+    burst, chained = rules.correlations
+    assert (burst.feeds, burst.own, burst.in_order, burst.depth) == (True, False, True, 0)
+    assert (chained.feeds, chained.own, chained.in_order, chained.depth) == (False, True, False, 1)
+    assert rules.correlations_of(burst) == (chained,)
+    assert [rule.generate for rule in rules.rules] == [False, False, True]
+    assert chained.hit_of(burst, '["ann","h1"]', 7, "a/0", 3) == ('["ann"]', Hit(7, "a/0", 3, "burst"))
+    own = loaded(CHAIN[0], f"{CHAIN[1]}, generate: true")
+    assert own.correlations[0].own
+
+
+ALIASED = (
+    "type: event_count, rules: burst, group-by: who, timespan: 5m, condition: {gte: 2}, "
+    "aliases: {who: {burst: ip}}"
+)
+
+
+@pytest.mark.parametrize(
+    ("chained", "named"),
+    [
+        ("type: event_count, rules: burst, group-by: ip, timespan: 5m, condition: {gte: 2}", "'ip'"),
+        ("type: value_count, rules: burst, timespan: 5m, condition: {field: ip, gte: 2}", "'ip'"),
+        (ALIASED, "'ip'"),
+    ],
+)
+def test_a_firing_has_no_other_fields(chained: str, named: str) -> None:
+    """What a counted correlation does not group by cannot be looked at, and is refused by name."""
+    with pytest.raises(Unsupported, match="does not group by it") as caught:
+        loaded(CHAIN[0], chained)
+    assert named in str(caught.value)
+
+
+def test_aliases_reach_firings() -> None:
+    """An alias names the field of a firing as it does one of an event."""
+    chained = (
+        "type: value_count, rules: burst, group-by: who, timespan: 5m, condition: {field: host, gte: 2}, "
+        "aliases: {who: {burst: user}}"
+    )
+    burst, found = loaded(CHAIN[0], chained).correlations
+    hits = [found.hit_of(burst, f'["ann","{host}"]', 7, "a/0", 3) for host in ("h1", "h2", "h1")]
+    assert {hit[0] for hit in hits if hit} == {'["ann"]'}
+    assert len({hit[1].value for hit in hits if hit}) == 2
+
+
+def test_correlations_that_count_each_other_are_refused() -> None:
+    """No correlation of a circle is loaded, each by name; what counts one of them is refused with it."""
+    bodies = [
+        f"type: event_count, rules: {of}, timespan: 1m, condition: {{gte: 2}}"
+        for of in ("burst1", "burst", "burst1", "failed")
+    ]
+    texts = [document(body, f"burst{number or ''}") for number, body in enumerate(bodies)]
+    rules, refusals = load_all([("c.yml", (RULES + "---\n".join(texts)).encode())])
+    assert [each.name for each in rules.correlations] == ["burst3"]
+    assert len(refusals) == 3
+    assert all("counts itself" in refusal.reason for refusal in refusals)
+
+
+def test_chains_have_a_bounded_depth() -> None:
+    """Four correlations on top of each other load, a fifth is refused by name."""
+    bodies = [
+        f"type: event_count, rules: {below}, timespan: 1m, condition: {{gte: 2}}"
+        for below in ("failed", "burst", "burst1", "burst2")
+    ]
+    assert [each.depth for each in loaded(*bodies).correlations] == [0, 1, 2, 3]
+    with pytest.raises(Unsupported, match="over 3 levels deep"):
+        loaded(*bodies, "type: event_count, rules: burst3, timespan: 1m, condition: {gte: 2}")

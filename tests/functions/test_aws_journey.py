@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -27,14 +28,15 @@ from sentinel.adapters.dynamodb_tables import DISPATCH_FILTER, TABLES
 from sentinel.adapters.dynamodb_tasks import DynamoTasks
 from sentinel.adapters.redis_streams import RedisQueue, connect
 from sentinel.bootstrap import App, bootstrap
-from sentinel.core.tasks import Event, Task
+from sentinel.core import correlation as correlations
+from sentinel.core.tasks import SECOND, Event, Task
 from sentinel.core.verify import Verifier
 from sentinel.entrypoints import observe
 from sentinel.errors import Unavailable
 from sentinel.settings import Settings
 from tests.contracts.tables import REGION, client, definition
 from tests.functions.test_api_handlers import load
-from tests.scenario import correlation, rule
+from tests.scenario import correlation, recipe, rule
 from tests.valkey import running
 
 Record: TypeAlias = dict[str, Any]
@@ -460,3 +462,26 @@ def test_only_workers_and_the_sweep_look_at_the_clock(cloud: tuple[Cloud, RedisQ
     records = aws.stream("ledger")
     assert aws.call("detect", {"Records": json.loads(json.dumps(records))}, bare) == {"batchItemFailures": []}
     assert aws.call("dispatch", {"Records": aws.hinted()}, bare) == {"batchItemFailures": []}
+
+
+def test_the_sweep_decides_what_correlations_wait_for(
+    cloud: tuple[Cloud, RedisQueue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A range of counts is decided by the schedule once its patience is over, without another entry."""
+    aws, _ = cloud
+    monkeypatch.setattr(correlations, "PATIENCE", 4 * SECOND)
+    body = "type: event_count\n  rules: [denied]\n  timespan: 1m\n  condition: {gte: 2, lte: 9}"
+    text = f"title: Some\nname: some\ncorrelation:\n  {body}\n"
+    catalog = DynamoCatalog(aws.dynamodb, "catalog")
+    catalog.push("rule", "some", text.encode())
+    catalog.push("recipe", "some", recipe("some", "some", "siem.send"))
+    send(aws, denied(PERSON, 2))
+    assert aws.feed("detect", aws.stream("ledger")) == []
+    assert aws.items("tasks") == {}
+    time.sleep(4)
+    aws.call("sweep", {})
+    made = DynamoTasks(aws.dynamodb, "tasks").get(task_of(aws))
+    assert made is not None
+    assert made.cause["rule"] == "some"
+    aws.call("sweep", {})
+    assert len(aws.items("tasks")) == 2

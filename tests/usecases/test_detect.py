@@ -19,7 +19,8 @@ from sentinel.core.rules import load
 from sentinel.core.sigma_correlation import HIGHEST_COUNT
 from sentinel.core.tasks import SECOND, Event, State, Task
 from sentinel.errors import Tampered, Unavailable
-from sentinel.usecases.correlate import NAMED, count, counter_key
+from sentinel.usecases.agenda import Agenda
+from sentinel.usecases.correlate import NAMED, Counting, counter_key
 from tests.contracts.tables import dynamodb
 from tests.scenario import START, Target, World, correlation, recipe, rule
 
@@ -337,7 +338,8 @@ def test_counters_outlive_the_feeds_memory(counted: World, monkeypatch: pytest.M
     state, expires = kept[0]
     assert expires >= START // SECOND + 24 * 3600 + 600
     plain = zstandard.decompress(state)
-    assert Counted.loads(plain.partition(b"\n")[2]).hits[0].seq == 0
+    (many,) = counted.playbook.current().rules.correlations
+    assert Counted.loads(plain.partition(b"\n")[2], many).hits[0].seq == 0
 
 
 def test_the_highest_count_fits_an_item_of_dynamodb() -> None:
@@ -347,15 +349,16 @@ def test_the_highest_count_fits_an_item_of_dynamodb() -> None:
     text = f"title: Many\nname: many\ncorrelation: {{{body}, {condition}}}\n".encode()
     (many,) = load([("rules.yml", rule("errors", "boom") + b"---\n" + text)]).correlations
     group = json.dumps(["u"])
-    values = (sha256(str(n).encode()).hexdigest()[:32] for n in range(HIGHEST_COUNT))
+    values = (sha256(str(n).encode()).hexdigest()[:16] for n in range(HIGHEST_COUNT))
     hits = [Hit(START + 10**9 + n * 1_000_003, f"{'s' * 120}/0", 10**9 + n, v) for n, v in enumerate(values)]
     # As after all but the last; counting thousands one by one is not what is tested.
     before = Counted(many.digest, group, tuple(hits[:-1]))
     fired: list[Any] = []
     with dynamodb("counters") as client:
         counters = DynamoCounters(client, "counters")
+        counting = Counting(counters, lambda: START, Agenda(counters, lambda: START))
         assert counters.store(counter_key(many, group), b"[]\n" + before.dumps(), 0, 0)
-        count(counters, many, group, hits[-1:], fired.extend)
-        count(counters, many, group, hits[-1:], fired.extend)
+        counting.count(many, group, hits[-1:], fired.extend)
+        counting.count(many, group, hits[-1:], fired.extend)
     told = [(each.count, each.refs[-NAMED:]) for each in fired]
     assert told == [(HIGHEST_COUNT, tuple((hit.chain, hit.seq) for hit in hits[-NAMED:]))] * 2

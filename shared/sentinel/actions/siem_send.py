@@ -10,16 +10,16 @@ person.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sentinel import siem
 from sentinel.actions.siem_plan import planned
+from sentinel.actions.siem_progress import Told, result, resumed, settle
 from sentinel.core.recipes import Name, explain
 from sentinel.core.step_inputs import Form
-from sentinel.core.steps import Again, Done, Failed, Nothing, Outcome, Probed, StepRun, Unknown
+from sentinel.core.steps import Done, Failed, Nothing, Outcome, Probed, StepRun, Unknown
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Malformed, Rejected, Unavailable
 from sentinel.ports import FileAppend, Files, Http, Secrets
@@ -41,8 +41,6 @@ from sentinel.siem.sink import Outcome as Fates
 PARKED = 300.0  # seconds until a sink that is set up wrongly is tried again: as long as secrets are cached
 PAUSE = 1.0  # seconds between batches when the target asks to slow down
 BUDGET = 25 * SECOND  # sending in one try; a lease is 60 s and a request takes 20 s at most
-LONGEST_WAIT = 900.0
-MAX_TOLD = 20
 
 
 class Inputs(BaseModel):
@@ -52,30 +50,6 @@ class Inputs(BaseModel):
 
     to: tuple[Name, ...] = Field(min_length=1, max_length=10)
     include: Literal["entry", "place"] = "entry"
-
-
-@dataclass(slots=True)
-class _Told:
-    """How far one sink has got: `last` is the id of the newest event before which all are settled."""
-
-    name: str
-    delivered: int = 0
-    last: str = ""
-    refused: list[str] = field(default_factory=list)
-    refusals: int = 0
-    complete: bool = False
-    problem: str = ""
-    after: float | None = None
-    unsure: bool = False
-
-    def state(self) -> dict[str, object]:
-        return {
-            "delivered": self.delivered,
-            "last": self.last,
-            "refused": self.refused[:MAX_TOLD],
-            "refusals": self.refusals,
-            "complete": self.complete,
-        }
 
 
 class SiemSend:
@@ -126,7 +100,7 @@ class SiemSend:
         configs = self._sinks()
         until = self._clock() + BUDGET
         told = [self._tell(run, name, configs.get(name), notices, until) for name in inputs.to]
-        return _result(told, len(notices))
+        return result(told, len(notices))
 
     def probe(self, run: StepRun) -> Probed:
         """Ask the files among the sinks whether they hold the events; other sinks cannot be asked.
@@ -135,7 +109,7 @@ class SiemSend:
         """
         try:
             inputs = _inputs(run.step.with_)
-            names = [name for name in inputs.to if not _resumed(name, run.done.get(name)).complete]
+            names = [name for name in inputs.to if not resumed(name, run.done.get(name)).complete]
             notices = [_notice(run, index, inputs.include) for index in range(len(run.entries))]
             held = [self._holds(run, name, notices) for name in names]
         except Rejected as error:
@@ -160,8 +134,8 @@ class SiemSend:
 
     def _tell(
         self, run: StepRun, name: str, config: SinkConfig | None, notices: Sequence[Notice], until: int
-    ) -> _Told:
-        told = _resumed(name, run.done.get(name))
+    ) -> Told:
+        told = resumed(name, run.done.get(name))
         if told.complete:
             return told
         try:
@@ -175,7 +149,7 @@ class SiemSend:
             told.problem, told.after = str(error), PARKED
         return told
 
-    def _send(self, run: StepRun, sink: Sink, told: _Told, notices: Sequence[Notice], until: int) -> None:
+    def _send(self, run: StepRun, sink: Sink, told: Told, notices: Sequence[Notice], until: int) -> None:
         items = [Item(notice.id, sink.encode(notice)) for notice in notices]
         place = {notice.id: f"{notice.chain} entry {notice.seq}" for notice in notices}
         left = _after(items, told.last)
@@ -193,7 +167,7 @@ class SiemSend:
                 told.after = outcome.after if isinstance(outcome, RetryAfter) else PARKED
                 return
             most = _most(most, batch, outcome)
-            still = _settle(told, batch, outcome, place)
+            still = settle(told, batch, outcome, place)
             left = still + left[len(batch.items) :]
             told.last = _before(items, left) or told.last
             if left and outcome == Delivered(slow_down=True):
@@ -238,19 +212,6 @@ def _notice(run: StepRun, index: int, include: str) -> Notice:
     )
 
 
-def _resumed(name: str, state: object) -> _Told:
-    if not isinstance(state, Mapping):
-        return _Told(name)
-    return _Told(
-        name,
-        delivered=int(state.get("delivered", 0)),
-        last=str(state.get("last", "")),
-        refused=list(map(str, state.get("refused", ()))),
-        refusals=int(state.get("refusals", 0)),
-        complete=state.get("complete") is True,
-    )
-
-
 def _most(most: int | None, batch: Batch, outcome: Fates) -> int | None:
     """Return how many events the next batch may have: half where nobody said which is minded, else more."""
     if isinstance(outcome, Refused) and Fate.REFUSED not in outcome.fates:
@@ -271,38 +232,3 @@ def _before(items: list[Item], left: list[Item]) -> str:
         return items[-1].id
     index = items.index(left[0])
     return items[index - 1].id if index else ""
-
-
-def _settle(told: _Told, batch: Batch, outcome: Fates, place: Mapping[str, str]) -> list[Item]:
-    """Count what became of a batch; return the items that have to be sent again."""
-    fates = outcome.fates if isinstance(outcome, Refused) else (Fate.DELIVERED,) * len(batch.items)
-    if len(fates) == 1 and fates[0] is Fate.OPEN:
-        fates = (Fate.REFUSED,)  # there is nothing smaller to try
-    for item, fate in zip(batch.items, fates, strict=True):
-        told.delivered += fate is Fate.DELIVERED
-        if fate is Fate.REFUSED and isinstance(outcome, Refused):
-            told.refusals += 1
-            told.refused.append(f"{place[item.id]}: {outcome.reason}")
-    return [item for item, fate in zip(batch.items, fates, strict=True) if fate is Fate.OPEN]
-
-
-def _result(told: Sequence[_Told], total: int) -> Outcome:
-    waiting = [each for each in told if not each.complete]
-    if waiting:
-        wishes = [min(each.after, LONGEST_WAIT) for each in waiting if each.after is not None]
-        return Again(
-            "; ".join(f"{each.name}: {each.problem}" for each in waiting),
-            int(max(wishes) * SECOND) if wishes else None,
-            {each.name: each.state() for each in told},
-            unsure=any(each.unsure for each in waiting),
-        )
-    refused = [each for each in told if each.refusals]
-    if refused:
-        return Failed(
-            "; ".join(
-                f"{each.name} refuses {each.refusals} of {total} events for good: {each.refused[0]}"
-                for each in refused
-            ),
-            unsure=any(each.delivered for each in told),
-        )
-    return Done({"delivered": sum(each.delivered for each in told), "sinks": [each.name for each in told]})

@@ -6,7 +6,7 @@ from sentinel.errors import Malformed
 
 
 def check_kind(kind: str) -> str:
-    """Return `kind`, or raise `Malformed`: `#` parts a kind from an id, and `revision` is the token's."""
-    if not kind or "#" in kind or kind == "revision":
-        raise Malformed("a kind of document is a word without #, and not `revision`")
+    """Return `kind`, or raise `Malformed`: `#` parts a kind from an id, and the catalog keeps two itself."""
+    if not kind or "#" in kind or kind in {"revision", "activations"}:
+        raise Malformed("a kind of document is a word without #, and not `revision` or `activations`")
     return kind

@@ -2,13 +2,15 @@
 
 Table `catalog` (`dynamodb_tables`): partition key `kind`, sort key `id`. The active version of a rule is
 at (`rule`, its id), each of its versions at (`rule#<id>`, the number in ten digits), and the revision at
-(`revision`, `revision`). A push or a retirement is one transaction, conditional on what it has read; who
-finds that somebody else was faster reads again and decides anew, so no push is lost.
+(`revision`, `revision`). When rules became active or were retired is at (`activations#rule`, the time in
+twenty digits, `#` and the rule's id). A push or a retirement is one transaction, conditional on what it has
+read; who finds that somebody else was faster reads again and decides anew, so no push is lost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,7 @@ from botocore.exceptions import ClientError
 from sentinel.adapters.aws_errors import CONDITION, canceled_by, translated, whole
 from sentinel.adapters.catalog_kind import check_kind
 from sentinel.errors import Unavailable
-from sentinel.ports import Document
+from sentinel.ports import Activation, Document
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -27,11 +29,15 @@ _REVISION = {"kind": {"S": "revision"}, "id": {"S": "revision"}}
 
 
 class DynamoCatalog:
-    """Documents in one table. `client` is a low-level DynamoDB client. See `sentinel.ports.Catalog`."""
+    """Documents in one table. `client` is a low-level DynamoDB client. See `sentinel.ports.Catalog`.
 
-    def __init__(self, client: DynamoDBClient, table: str) -> None:
+    `clock` is in epoch nanoseconds.
+    """
+
+    def __init__(self, client: DynamoDBClient, table: str, clock: Callable[[], int] = time.time_ns) -> None:
         self._client = whole(client)
         self._table = table
+        self._clock = clock
 
     def push(self, kind: str, doc_id: str, body: bytes) -> Document:
         """Make `body` the active version of a document; the same body again changes nothing.
@@ -50,7 +56,7 @@ class DynamoCatalog:
             elif active and active.version == newest.version:
                 return newest
             writes.append(self._put(_active_key(kind, doc_id), newest, active))
-            if self._changed(writes):
+            if self._changed(writes, newest, active=True):
                 return newest
         raise Unavailable(f"others keep pushing {kind} {doc_id}")
 
@@ -62,7 +68,7 @@ class DynamoCatalog:
             if active is None:
                 return
             delete = {"TableName": self._table, "Key": _active_key(kind, doc_id), **_condition(active)}
-            if self._changed([{"Delete": delete}]):
+            if self._changed([{"Delete": delete}], active, active=False):
                 return
         raise Unavailable(f"others keep pushing {kind} {doc_id}")
 
@@ -76,6 +82,15 @@ class DynamoCatalog:
         check_kind(kind)
         item = self._get(_version_key(Document(kind, doc_id, version, "", b"")))
         return _document(kind, doc_id, item) if item else None
+
+    def activations(self, kind: str) -> list[Activation]:
+        """Return what became active or was retired, and when, in order of time: a consistent Query."""
+        found = []
+        for item in self._query(f"activations#{check_kind(kind)}"):
+            t, _, doc_id = item["id"]["S"].partition("#")
+            version, active = int(item["version"]["N"]), bool(item["active"]["BOOL"])
+            found.append(Activation(kind, doc_id, version, active, int(t)))
+        return found
 
     def revision(self) -> str:
         """Return a token that changes with every push or retire: one consistent read of a small item."""
@@ -120,15 +135,27 @@ class DynamoCatalog:
         }
         return {"Put": {"TableName": self._table, "Item": item, **_condition(seen)}}
 
-    def _changed(self, writes: list[dict[str, Any]]) -> bool:
-        """Carry `writes` out together with a new revision; False where a condition does not hold."""
+    def _told(self, document: Document, active: bool) -> dict[str, Any]:
+        item = {
+            "kind": {"S": f"activations#{document.kind}"},
+            "id": {"S": f"{self._clock():020d}#{document.id}"},
+            "version": {"N": str(document.version)},
+            "active": {"BOOL": active},
+        }
+        return {"Put": {"TableName": self._table, "Item": item}}
+
+    def _changed(self, writes: list[dict[str, Any]], document: Document, *, active: bool) -> bool:
+        """Carry `writes` out together with a new revision and the time of it.
+
+        Returns False where a condition does not hold.
+        """
         revise = {
             "TableName": self._table,
             "Key": _REVISION,
             "UpdateExpression": "ADD n :one",
             "ExpressionAttributeValues": {":one": {"N": "1"}},
         }
-        items: Any = [*writes, {"Update": revise}]
+        items: Any = [*writes, {"Update": revise}, self._told(document, active)]
         try:
             with translated():
                 self._client.transact_write_items(TransactItems=items)

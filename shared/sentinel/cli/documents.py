@@ -210,7 +210,7 @@ def _check_recipe(app: App, each: Found, rules: RuleSet, sinks: set[str]) -> Ite
 
 def _has_rule(recipe: Recipe, rules: RuleSet) -> bool:
     wanted = recipe.on.rule
-    if any(wanted in {each.id, each.name, each.title} for each in rules.correlations):
+    if any(wanted in {each.id, each.name, each.title} and each.own for each in rules.correlations):
         return True
     return any(wanted in {each.id, each.name, each.title} and each.generate for each in rules.rules)
 

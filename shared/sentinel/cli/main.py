@@ -23,6 +23,7 @@ from sentinel.cli import (
     ingest,
     openapi,
     recipes,
+    replay,
     rotate,
     rules,
     services,
@@ -69,6 +70,7 @@ cli.add_command(openapi.openapi)
 cli.add_command(services.services)
 cli.add_command(hooks.hooks)
 cli.add_command(rotate.rotate)
+cli.add_command(replay.replay)
 
 
 def run(arguments: Sequence[str]) -> int:

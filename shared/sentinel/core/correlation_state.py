@@ -1,51 +1,44 @@
-"""Counts the hits of one correlation in one group, over a sliding window of event time.
+"""What is remembered of one group of one correlation between hits, and how hits are added to it.
 
-`advance` is a pure function of the state, a small value that is stored as bytes between calls. Its rules:
+`advance` is a pure function of the state, a small value that is stored as bytes between calls. There are two
+ways of deciding, each with its own rules and bounds: at once (`correlation_windows`), for conditions that
+further hits can only make truer, and in order (`correlation_order`), for all others. Both share:
 
-- *Window.* At a hit the count is the number of hits (or of distinct values) with times in (t - timespan, t]
-  that are not after it in the order of `Hit`. The correlation fires at the first hit whose count satisfies
-  the threshold.
-- *Once.* A firing at t silences the group for all hits less than a timespan away from t, so a lasting attack
-  fires once a timespan and no hit is part of two firings.
-- *Repeats.* A hit that is in the state already changes nothing and never fires again: feeds deliver at least
-  once.
-- *Order.* Chains are fed separately, so times may go backwards between calls. A late hit is put in its place,
-  and the windows of later hits that contain it are looked at again. Hits more than two timespans older than
-  the newest are too late and ignored.
-- *Bound.* At most `RESERVE` hits more than the threshold's upper (else lower) end are kept. When there are
-  more, hits whose value occurs again later go first, then the oldest. Lost then: the exact count and the full
-  list of contributing entries of a burst (both are lower bounds), late hits older than what was let go, and
-  for a range the windows that reach back to it. Whether a lower end was reached is not lost in a stream that
-  is in order.
+- *Order.* Hits are ordered by (t, chain, sequence number). Chains are fed separately, so hits come in any
+  order; each is put in its place.
+- *Repeats.* A hit that is in the state already changes nothing: feeds deliver at least once.
+- *Old hits.* What comes later than a correlation waits for it is ignored and counted (`Advanced.old`). So is
+  what is delivered again after so long; the two cannot be told apart.
+- *Bounds.* A state holds at most `MOST` hits. What has to be let go, though it could still matter, is counted
+  (`Advanced.let_go`).
 
-A caller stores what a firing causes *before* it stores the new state. If it dies between the two, the same
-hit fires again with the same contents, and a task id that is derived from them makes it the same task.
+A caller stores what a firing causes *before* it stores the next state. If it dies between the two, the firing
+is found in the state, with the same contents, and a task id that is derived from them makes it the same task.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from sentinel.core.correlation import Correlation, Hit
+from sentinel.core.correlation import Correlation, Hit, order
 from sentinel.errors import Malformed
 
-RESERVE = 256
-_VERSION = 1
+MOST = 12_000  # hits of a state: packed well below the 400 KB of an item
+_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Fired:
     """A correlation fired: which, for which group (a `group_key`), when, and because of what.
 
-    `t` is the time of the hit that completed the count, in nanoseconds. `count` is the number of events or of
-    distinct values in the window, and `refs` the (chain, seq) of the entries that contributed, oldest first;
-    both are lower bounds when the state was at its bound.
+    `t` is the time of the hit that completed it, in nanoseconds, `count` the number of events, values or
+    rules, and `refs` the (chain, seq) of the entries that it took, oldest first; of values and rules the
+    newest entry each. `window` says which firing it is, where it was decided at once: the beginning of its
+    window of time, in nanoseconds. Where it is None the last of `refs` says so.
     """
 
     correlation: str
@@ -54,21 +47,35 @@ class Fired:
     t: int
     count: int
     refs: tuple[tuple[str, int], ...]
+    window: int | None = None
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What tells it from the other firings of its group, in every order of arrival."""
+        return self.refs[-1] if self.window is None else (self.window,)
+
+    @property
+    def when(self) -> int:
+        """The time that it is filed under, in nanoseconds: the same in every order of arrival."""
+        return self.t if self.window is None else self.window
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What is remembered of one group of one correlation between hits.
+    """What is remembered of one group.
 
-    `digest` is the correlation's: a changed correlation starts from new states. `hits` are sorted. Hits at or
-    before `floor` were let go. `fired` are the times of recent firings.
+    `digest` is the correlation's: a changed correlation starts from new states. `hits` are sorted. Hits of
+    times before `floor` are ignored. `windows` are the windows that have fired, counted from the epoch. All
+    up to `decided` is decided, in order, and `fired` is the time of the newest firing then.
     """
 
     digest: str
     group: str
     hits: tuple[Hit, ...] = ()
-    floor: Hit | None = None
-    fired: tuple[int, ...] = ()
+    floor: int = 0
+    windows: tuple[int, ...] = ()
+    decided: tuple[int, str, int] | None = None
+    fired: int | None = None
 
     @staticmethod
     def new(correlation: Correlation, group: str) -> State:
@@ -76,31 +83,36 @@ class State:
         return State(correlation.digest, group)
 
     def dumps(self) -> bytes:
-        """Write the state as bytes: JSON, with each name of a chain and each value written once."""
+        """Write the state as bytes: JSON, each name of a chain and each text written once, times as steps."""
         names = list(
-            dict.fromkeys(name for hit in self.hits for name in (hit.chain, hit.value) if name is not None)
+            dict.fromkeys(
+                name for hit in self.hits for name in (hit.chain, hit.value) if isinstance(name, str)
+            )
         )
-        at = {name: i for i, name in enumerate(names)}
-        rows = [[h.t, at[h.chain], h.seq, None if h.value is None else at[h.value]] for h in self.hits]
-        return orjson.dumps(
-            [
-                _VERSION,
-                self.digest,
-                self.group,
-                names,
-                rows,
-                self.floor and list(self.floor),
-                list(self.fired),
-            ]
-        )
+        at: dict[object, int] = {name: i for i, name in enumerate(names)}
+        rows, before = [], 0
+        for hit in self.hits:
+            value = at[hit.value] if isinstance(hit.value, str) else hit.value
+            rows.append([hit.t - before, at[hit.chain], hit.seq, value])
+            before = hit.t
+        head = [_VERSION, self.digest, self.group, names]
+        return orjson.dumps([*head, rows, self.floor, self.windows, self.decided, self.fired])
 
     @staticmethod
-    def loads(data: bytes) -> State:
-        """Read the state that `dumps` wrote. Raises Malformed."""
+    def loads(data: bytes, correlation: Correlation) -> State:
+        """Read the state that `dumps` wrote, now or in version 1. Raises Malformed."""
         try:
-            version, digest, group, names, rows, floor, fired = orjson.loads(data)
-            hits = tuple(Hit(t, names[c], seq, None if v is None else names[v]) for t, c, seq, v in rows)
-            state = State(digest, group, hits, Hit(*floor) if floor else None, tuple(fired))
+            version, digest, group, names, rows, *rest = orjson.loads(data)
+            if version == 1:
+                return _version_1(correlation, digest, group, names, rows, *rest)
+            floor, windows, decided, fired = rest
+            hits, t = [], 0
+            for step, chain, seq, value in rows:
+                t += step
+                is_name = isinstance(value, int) and not correlation.measure
+                hits.append(Hit(t, names[chain], seq, names[value] if is_name else value))
+            place = (decided[0], decided[1], decided[2]) if decided else None
+            state = State(digest, group, tuple(hits), floor, tuple(windows), place, fired)
         except (ValueError, TypeError, IndexError) as error:
             raise Malformed(f"not a correlation state: {type(error).__name__}") from None
         if version != _VERSION:
@@ -108,107 +120,79 @@ class State:
         return state
 
 
-def advance(correlation: Correlation, state: State, hit: Hit) -> tuple[State, Fired | None]:
-    """Count one more hit. Returns the new state, and the firing if this hit completes one (see the module).
+def _version_1(
+    correlation: Correlation,
+    digest: str,
+    group: str,
+    names: list[str],
+    rows: list[list[Any]],
+    floor: list[int] | None,
+    fired: list[int],
+) -> State:
+    """Read a state in which firings had times of their own: their windows have fired, and those before.
+
+    Which of the two windows holds the larger part of a burst was not written down.
+    """
+    span = correlation.timespan_ns
+    hits = (Hit(t, names[c], seq, None if v is None else names[v][:16]) for t, c, seq, v in rows)
+    windows = sorted({window for t in fired for window in (t // span - 1, t // span)})
+    state = State(digest, group, tuple(hits), floor[0] + 1 if floor else 0, tuple(windows))
+    if not correlation.in_order or not state.hits:
+        return state
+    last = state.hits[-1]
+    return State(
+        digest,
+        group,
+        state.hits,
+        state.floor,
+        (),
+        (last.t, last.chain, last.seq),
+        max(fired) if fired else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """What came of adding hits: the new state, its firings, and how many hits were old or had to go."""
+
+    state: State
+    fired: tuple[Fired, ...] = ()
+    old: int = 0
+    let_go: int = 0
+
+
+def advance(correlation: Correlation, state: State, hits: Iterable[Hit], now: int) -> Advanced:
+    """Add hits, in any order, at the time `now` (nanoseconds), which only deciding in order looks at.
 
     Raises Malformed when the state belongs to another correlation or another version of it.
     """
+    from sentinel.core import correlation_order, correlation_windows
+
     if state.digest != correlation.digest:
         raise Malformed(f"the state is not one of correlation {correlation.id}")
-    if _known(correlation, state, hit):
-        return state, None
-    hits = list(state.hits)
-    insort(hits, hit, key=_order)
-    crossing = _crossing(correlation, state, hits, hit)
-    fired = state.fired
-    result = None
-    if crossing is not None:
-        last, count = crossing
-        fired = (*fired, hits[last].t)
-        result = _fired(correlation, state.group, hits, last, count)
-    return _bounded(correlation, replace(state, hits=tuple(hits), fired=fired)), result
+    if correlation.in_order:
+        return correlation_order.add(correlation, state, hits, now)
+    return correlation_windows.add(correlation, state, hits)
 
 
-def _order(hit: Hit) -> tuple[int, str, int]:
-    return hit.t, hit.chain, hit.seq
+def due(correlation: Correlation, state: State) -> int | None:
+    """Return when all hits of a state can be decided, in nanoseconds; None where they are."""
+    if not correlation.in_order or not state.hits:
+        return None
+    last = state.hits[-1]
+    undecided = state.decided is None or state.decided < last[:3]
+    return last.t + correlation.patience if undecided else None
 
 
-def _known(correlation: Correlation, state: State, hit: Hit) -> bool:
-    """Whether the hit was counted before, or is from a time that was let go."""
-    if state.floor is not None and _order(hit) <= _order(state.floor):
-        return True
-    if state.hits and hit.t <= state.hits[-1].t - 2 * correlation.timespan_ns:
-        return True
-    at = bisect_left(state.hits, _order(hit), key=_order)
-    return at < len(state.hits) and _order(state.hits[at]) == _order(hit)
+def reach(correlation: Correlation) -> int:
+    """Return how far behind the newest hit of a group a hit may be and count, in nanoseconds."""
+    from sentinel.core.correlation_windows import late_windows
+
+    if correlation.in_order:
+        return correlation.timespan_ns + correlation.patience
+    return (late_windows(correlation) + 1) * correlation.timespan_ns
 
 
-def _crossing(
-    correlation: Correlation, state: State, hits: Sequence[Hit], new: Hit
-) -> tuple[int, int] | None:
-    """Find the first hit from `new` on that fires: (its position, its count).
-
-    Its window has `new` in it, satisfies the threshold, and is not silenced by an earlier firing.
-    """
-    span = correlation.timespan_ns
-    first = bisect_left(hits, _order(new), key=_order)
-    start = _window_start(hits, first, span)
-    values = Counter(hit.value for hit in hits[start:first])
-    for i in range(first, len(hits)):
-        if hits[i].t >= new.t + span:
-            break
-        while hits[start].t <= hits[i].t - span:
-            values[hits[start].value] -= 1
-            if not values[hits[start].value]:
-                del values[hits[start].value]
-            start += 1
-        values[hits[i].value] += 1
-        count = len(values) if correlation.counted else i - start + 1
-        if count in correlation.threshold and _may_fire(correlation, state, hits[i].t):
-            return i, count
-    return None
-
-
-def _may_fire(correlation: Correlation, state: State, t: int) -> bool:
-    """Say whether no firing silences time `t`, and a range is not decided on a window that was cut short."""
-    span = correlation.timespan_ns
-    cut_short = state.floor is not None and state.floor.t > t - span
-    if cut_short and correlation.threshold.high is not None:
-        return False
-    return all(abs(t - fired) >= span for fired in state.fired)
-
-
-def _window_start(hits: Sequence[Hit], last: int, span: int) -> int:
-    return bisect_right(hits, hits[last].t - span, hi=last, key=lambda hit: hit.t)
-
-
-def _fired(correlation: Correlation, group: str, hits: Sequence[Hit], last: int, count: int) -> Fired:
-    window = hits[_window_start(hits, last, correlation.timespan_ns) : last + 1]
-    refs = tuple((hit.chain, hit.seq) for hit in window)
-    return Fired(correlation.id, correlation.digest, group, hits[last].t, count, refs)
-
-
-def _bounded(correlation: Correlation, state: State) -> State:
-    """Return the state without what can no longer matter, and within its bound."""
-    horizon = state.hits[-1].t - 2 * correlation.timespan_ns
-    hits = [hit for hit in state.hits if hit.t > horizon]
-    fired = tuple(t for t in state.fired if t > horizon - correlation.timespan_ns)
-    floor = state.floor
-    cap = (correlation.threshold.high or correlation.threshold.low) + RESERVE
-    if len(hits) > cap:
-        hits = _without_one_repeat(hits)
-        if len(hits) > cap:
-            floor = hits[0]
-            del hits[0]
-    return replace(state, hits=tuple(hits), floor=floor, fired=fired)
-
-
-def _without_one_repeat(hits: list[Hit]) -> list[Hit]:
-    """Leave out the oldest hit whose value occurs again later, if there is one and hits have values."""
-    if hits[0].value is None:
-        return hits
-    left: Counter[Any] = Counter(hit.value for hit in hits)
-    for i, hit in enumerate(hits):
-        if left[hit.value] > 1:
-            return hits[:i] + hits[i + 1 :]
-    return hits
+def merged(state: State, hits: Collection[Hit]) -> tuple[Hit, ...]:
+    """Return the hits of a state with others, in order, each once."""
+    return tuple(sorted({*state.hits, *hits}, key=order)) if hits else state.hits

@@ -76,8 +76,8 @@ class RuleSet:
             found = [rule for rule in found if not rule.logsource.contradicts(logsource)]
         return tuple(found)
 
-    def correlations_of(self, rule: Rule) -> tuple[Correlation, ...]:
-        """Return the correlations that count matches of `rule`."""
+    def correlations_of(self, rule: Rule | Correlation) -> tuple[Correlation, ...]:
+        """Return the correlations that count matches of a rule, or firings of a correlation."""
         return self._correlations_of.get(rule.id, ())
 
     def find(self, reference: str) -> Rule | Correlation:
@@ -116,7 +116,7 @@ def load_all(
 def _load(
     documents: Iterable[tuple[str, bytes]], placeholders: Mapping[str, Sequence[str]]
 ) -> tuple[RuleSet, list[Refusal], list[Rejected]]:
-    from sentinel.core import sigma_documents, sigma_parse
+    from sentinel.core import correlation_graph, sigma_documents, sigma_parse
 
     rules: dict[str, Rule] = {}
     correlations: dict[str, tuple[str, Correlation]] = {}
@@ -136,7 +136,7 @@ def _load(
                 rules[item.id] = item
             else:
                 correlations[item.id] = (name, item)
-    resolved, unresolved = _resolve(rules, correlations)
+    resolved, unresolved = correlation_graph.resolve(rules, correlations)
     failures += unresolved
     loaded = RuleSet(tuple(_serving(rule, resolved) for rule in rules.values()), tuple(resolved))
     return loaded, [Refusal(name, str(error)) for name, error in failures], [error for _, error in failures]
@@ -151,22 +151,6 @@ def _claim(taken: dict[str, str], source: str, item: Rule | Correlation) -> None
                 f"{source}: {item.title!r}: {reference!r} is already the id or name in {taken[reference]}"
             )
     taken.update(dict.fromkeys(references, source))
-
-
-def _resolve(
-    rules: Mapping[str, Rule], correlations: Mapping[str, tuple[str, Correlation]]
-) -> tuple[list[Correlation], list[tuple[str, Rejected]]]:
-    """Turn the references of correlations into rule ids; those that cannot be resolved are refused."""
-    by_reference = {rule.name: rule.id for rule in rules.values() if rule.name} | {i: i for i in rules}
-    chained = {ref for _, c in correlations.values() for ref in (c.id, c.name) if ref}
-    resolved: list[Correlation] = []
-    failures: list[tuple[str, Rejected]] = []
-    for source, correlation in correlations.values():
-        try:
-            resolved.append(correlation.resolve(by_reference, chained))
-        except Malformed as error:
-            failures.append((source, type(error)(f"{source}: {error}")))
-    return resolved, failures
 
 
 def _serving(rule: Rule, correlations: Sequence[Correlation]) -> Rule:

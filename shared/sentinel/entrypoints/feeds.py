@@ -42,6 +42,8 @@ def detect(app: App, records: list[dict[str, Any]]) -> int:
             _alarm(error)
         else:
             told = {"entries": found.entries, "matches": found.matches, "tasks": len(found.tasks)}
+            # Hits that correlations could not count: they came too late or again, or there was no room.
+            told |= {name: value for name, value in (("old", found.old), ("let_go", found.let_go)) if value}
             for name, value in told.items():
                 observe.count("detect", name, value)
         done = end

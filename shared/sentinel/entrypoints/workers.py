@@ -50,9 +50,13 @@ def worker(stream: str) -> Callable[[App, Callable[[], float]], dict[str, Any]]:
 
 
 def sweep(app: App, left: Callable[[], float]) -> dict[str, Any]:
-    """Fire what is scheduled, then sweep until nothing is due or a quarter of the time is left."""
+    """Decide what correlations wait for, fire what is scheduled, then sweep until nothing is due.
+
+    Ends where a quarter of the time is left, too.
+    """
     from sentinel.usecases.sweep import sweep as look
 
+    _decide(app)
     enough = left() / 4
     fired = _fire(app)
     total = {"again": 0, "woken": 0, "abandoned": 0, "conflicts": 0, "tampered": 0}
@@ -82,3 +86,15 @@ def _fire(app: App) -> dict[str, Any]:
     if fired.missed:
         log.warning("%d scheduled times were missed and are not made up for", fired.missed)
     return {"scheduled": len(fired.tasks)}
+
+
+def _decide(app: App) -> None:
+    """Let detection decide what has waited long enough. A store that does not answer stops no sweep."""
+    try:
+        found = app.decider.decide()
+    except Unavailable as error:
+        log.warning("correlations that wait are decided at the next schedule: %s", error)
+        return
+    for name, value in (("firings", found.firings), ("tasks", len(found.tasks)), ("let_go", found.let_go)):
+        if value:
+            observe.count("sweep", name, value)

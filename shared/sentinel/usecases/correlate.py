@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 import orjson
@@ -16,20 +17,31 @@ import zstandard
 
 from sentinel.core import correlation_state as counting
 from sentinel.core.correlation import Correlation, Hit
-from sentinel.core.correlation_state import Fired, State
+from sentinel.core.correlation_state import Advanced, Fired, State
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Malformed, Unavailable
 from sentinel.ports import Counters
+from sentinel.usecases.agenda import Agenda
 
 # Feeds deliver again for up to a day, and a state that was forgotten would count the same hits again.
 _KEEP_SECONDS = 86_400
 _TRIES = 16
 NAMED = 100  # entries that a stored firing names, the newest: as many as a task does
-# A state of the highest count is half a megabyte of JSON, and an item of DynamoDB has 400 KB at most.
+# A state has half a megabyte of JSON at most, and an item of DynamoDB 400 KB.
 _UNPACKED = 4_000_000
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 log = logging.getLogger(__name__)
+
+Settle = Callable[[Sequence[Fired]], None]
+
+
+@dataclass(slots=True)
+class Losses:
+    """Hits that changed nothing: `old` ones came too late, or again; `let_go` ones had no room any more."""
+
+    old: int = 0
+    let_go: int = 0
 
 
 def counter_key(correlation: Correlation, group: str) -> str:
@@ -40,65 +52,104 @@ def counter_key(correlation: Correlation, group: str) -> str:
     return f"correlation/{correlation.digest[:32]}/{sha256(group.encode()).hexdigest()[:32]}"
 
 
-def count(
-    counters: Counters,
-    correlation: Correlation,
-    group: str,
-    hits: Iterable[Hit],
-    settle: Callable[[Sequence[Fired]], None],
-) -> None:
-    """Count hits of one group and hand every firing to `settle`, which has to be idempotent.
+@dataclass(slots=True)
+class Counting:
+    """Counts in `counters`. `clock` is in epoch nanoseconds; groups that wait go on the `agenda`."""
 
-    Raises `Unavailable` where the state cannot be had, also when too many others change it at once.
-    """
-    key = counter_key(correlation, group)
-    ordered = sorted(hits)
-    for _ in range(_TRIES):
-        raw, version = counters.load(key)
-        before, unsettled = _unpack(raw, correlation, group)
-        # What a store replaces must have been acted on before.
-        settle(unsettled)
-        after, fired = _advance(correlation, before, ordered)
-        if after == before:
-            return
-        if counters.store(key, _pack(after, fired), version, _expires(correlation, after)):
-            settle(fired)
-            return
-    raise Unavailable(f"the counter of correlation {correlation.id} is changed by too many at once")
+    counters: Counters
+    clock: Callable[[], int]
+    agenda: Agenda
+    losses: Losses = field(default_factory=Losses)
 
+    def count(self, correlation: Correlation, group: str, hits: Iterable[Hit], settle: Settle) -> None:
+        """Count hits of one group and hand every firing to `settle`, which has to be idempotent.
 
-def _advance(correlation: Correlation, state: State, hits: Sequence[Hit]) -> tuple[State, list[Fired]]:
-    found = []
-    for hit in hits:
-        state, fired = counting.advance(correlation, state, hit)
-        if fired is not None:
-            found.append(fired)
-    return state, found
+        Raises `Unavailable` where the state cannot be had, also when too many others change it at once.
+        """
+        self._count(correlation, counter_key(correlation, group), group, list(hits), settle)
+
+    def decide(self, correlation: Correlation, key: str, settle: Settle) -> None:
+        """Decide what has waited long enough in the state at `key`, as at `count`."""
+        self._count(correlation, key, None, [], settle)
+
+    def _count(
+        self, correlation: Correlation, key: str, group: str | None, hits: Sequence[Hit], settle: Settle
+    ) -> None:
+        for _ in range(_TRIES):
+            raw, version = self.counters.load(key)
+            before, unsettled = _unpack(raw, correlation, group, key)
+            # What a store replaces must have been acted on before.
+            settle(unsettled)
+            if before is None:
+                return
+            advanced = counting.advance(correlation, before, hits, self.clock())
+            self._plan(correlation, key, advanced.state)
+            if advanced.state == before:
+                self._tell(correlation, advanced)
+                return
+            packed = _pack(advanced.state, advanced.fired)
+            if self.counters.store(key, packed, version, _expires(correlation, advanced.state)):
+                self._tell(correlation, advanced)
+                settle(advanced.fired)
+                return
+        raise Unavailable(f"the counter of correlation {correlation.id} is changed by too many at once")
+
+    def _plan(self, correlation: Correlation, key: str, state: State) -> None:
+        """See that somebody looks again when all of a state can be decided, before the state is stored."""
+        due = counting.due(correlation, state)
+        if due is not None:
+            self.agenda.add(correlation.id, key, due)
+
+    def _tell(self, correlation: Correlation, advanced: Advanced) -> None:
+        self.losses.old += advanced.old
+        self.losses.let_go += advanced.let_go
+        if advanced.let_go:
+            log.warning(
+                "correlation %s: a group has more hits than a state holds; %d were let go",
+                correlation.id,
+                advanced.let_go,
+            )
 
 
 def _expires(correlation: Correlation, state: State) -> int:
-    newest = state.hits[-1].t
-    return (newest + 2 * correlation.timespan_ns) // SECOND + _KEEP_SECONDS
+    # Windows that still take hits, and firings that silence, reach back no further than this.
+    back = max(3 * correlation.timespan_ns, counting.reach(correlation))
+    return (state.hits[-1].t + back) // SECOND + _KEEP_SECONDS
 
 
 def _pack(state: State, fired: Sequence[Fired]) -> bytes:
-    rows = [[f.correlation, f.digest, f.group, f.t, f.count, f.refs[-NAMED:]] for f in fired]
+    rows = [[f.correlation, f.digest, f.group, f.t, f.count, f.refs[-NAMED:], f.window] for f in fired]
     return zstandard.ZstdCompressor(level=1).compress(orjson.dumps(rows) + b"\n" + state.dumps())
 
 
-def _unpack(raw: bytes, correlation: Correlation, group: str) -> tuple[State, list[Fired]]:
+def _unpack(
+    raw: bytes, correlation: Correlation, group: str | None, key: str
+) -> tuple[State | None, list[Fired]]:
+    """Return a stored state and its firings; a new state of `group` where there is none."""
+    new = None if group is None else State.new(correlation, group)
     if not raw:
-        return State.new(correlation, group), []
+        return new, []
     try:
         if raw.startswith(_ZSTD_MAGIC):
             raw = zstandard.ZstdDecompressor().decompress(raw, max_output_size=_UNPACKED)
         head, _, rest = raw.partition(b"\n")
-        fired = [
-            Fired(rule, digest, name, t, total, tuple((chain, seq) for chain, seq in refs))
-            for rule, digest, name, t, total, refs in orjson.loads(head)
-        ]
-        return State.loads(rest), fired
+        fired = [_fired(*row) for row in orjson.loads(head)]
+        return State.loads(rest, correlation), fired
     except (ValueError, TypeError, Malformed, zstandard.ZstdError):
         # It holds counts only: losing them delays a firing, raising would stop detection for good.
-        log.error("the counter %s cannot be read; it starts anew", counter_key(correlation, group))  # noqa: TRY400 - its text may hold the state
-        return State.new(correlation, group), []
+        log.error("the counter %s cannot be read; it starts anew", key)  # noqa: TRY400 - its text may hold the state
+        return new, []
+
+
+def _fired(
+    rule: str,
+    digest: str,
+    group: str,
+    t: int,
+    total: int,
+    refs: list[list[object]],
+    window: int | None = None,  # not there where an earlier version wrote it: its last entry names it
+) -> Fired:
+    return Fired(
+        rule, digest, group, t, total, tuple((str(chain), int(str(seq))) for chain, seq in refs), window
+    )

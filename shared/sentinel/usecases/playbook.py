@@ -107,21 +107,33 @@ class Playbook:
         return found
 
     def _load(self) -> Plays:
-        problems: list[tuple[str, str]] = []
-        rules, refused = rule_documents.load_all(self._rules(problems))
-        problems += [(f"rule {refusal.name}", refusal.reason) for refusal in refused]
-        loaded = list(read_recipes(self._opener, self._catalog.active(RECIPE), problems))
-        plays = Plays(rules, _by_rule(rules, loaded, problems), tuple(problems))
-        for name, reason in problems:
+        plays = plays_of(self._catalog.active(RULE), self._catalog.active(RECIPE), self._opener)
+        for name, reason in plays.problems:
             log.error("%s is not in force: %s", name, reason)
         return plays
 
-    def _rules(self, problems: list[tuple[str, str]]) -> Iterable[tuple[str, bytes]]:
-        for document in self._catalog.active(RULE):
-            try:
-                yield document.id, self._opener.open(RULE, document.id, document.body).payload
-            except Malformed as error:
-                problems.append((f"rule {document.id}", str(error)))
+
+def plays_of(rules: Iterable[Document], recipes: Iterable[Document], opener: Opener | None = None) -> Plays:
+    """Return what documents say; those that do not load are named in its `problems`.
+
+    Raises `Unavailable` as the opener does.
+    """
+    opener = opener or Unsigned()
+    problems: list[tuple[str, str]] = []
+    loaded, refused = rule_documents.load_all(_rules(opener, rules, problems))
+    problems += [(f"rule {refusal.name}", refusal.reason) for refusal in refused]
+    by_rule = _by_rule(loaded, list(read_recipes(opener, recipes, problems)), problems)
+    return Plays(loaded, by_rule, tuple(problems))
+
+
+def _rules(
+    opener: Opener, documents: Iterable[Document], problems: list[tuple[str, str]]
+) -> Iterable[tuple[str, bytes]]:
+    for document in documents:
+        try:
+            yield document.id, opener.open(RULE, document.id, document.body).payload
+        except Malformed as error:
+            problems.append((f"rule {document.id}", str(error)))
 
 
 def read_recipe(opener: Opener, document: Document, name: str) -> Recipe:
@@ -160,7 +172,7 @@ def _by_rule(
             continue
         reference = recipe.on.rule
         named = [exact[reference]] if reference in exact else titled.get(reference, [])
-        if not any(rule.generate or isinstance(rule, Correlation) for rule in named):
+        if not any(rule.own if isinstance(rule, Correlation) else rule.generate for rule in named):
             why = "only serves correlations" if named else "is not in force"
             problems.append((f"recipe {recipe.id}", f"its rule {reference!r} {why}"))
         for rule in named:

@@ -12,6 +12,8 @@ from sentinel.core.expressions import Context
 from sentinel.core.recipes import Step
 from sentinel.core.steps import Action, Matched
 from sentinel.core.tasks import Task
+from sentinel.ports import Ledger
+from sentinel.usecases.evidence import matched
 
 
 def resolved(task: Task, step: Step, action: Action, read: Callable[[Task], Sequence[Matched]]) -> Step:
@@ -56,3 +58,18 @@ def _event(entry: bytes) -> Mapping[str, Any]:
     except orjson.JSONDecodeError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def inputs_of(actions: Mapping[str, Action], ledger: Ledger) -> Callable[[Task, Step], Mapping[str, object]]:
+    """Return what gives a step's inputs for a task, as the worker had them.
+
+    It raises `Rejected` where they have no values, `Unavailable` and `Tampered` as the ledger does.
+    """
+
+    def inputs(task: Task, step: Step) -> Mapping[str, object]:
+        action = actions.get(step.uses)
+        if action is None:
+            return step.with_
+        return resolved(task, step, action, lambda found: matched(ledger, found)).with_
+
+    return inputs
