@@ -11,7 +11,27 @@ from sentinel.errors import Malformed
 from sentinel.settings import Settings
 
 if TYPE_CHECKING:
+    from sentinel.core.grants import Grants
     from sentinel.ports import Secrets
+
+
+def grants_of(to: Settings) -> Grants:
+    """Return what the settings let steps touch. Raises `Malformed` with the name of a bad one."""
+    from sentinel.core import grants
+    from sentinel.settings import PREFIX
+
+    server = grants.parse_clusters(f"terraform={to.terraform_url}", f"{PREFIX}TERRAFORM_URL")
+    return grants.Grants(
+        roles=grants.parse_roles(to.aws_roles, f"{PREFIX}AWS_ROLES"),
+        functions=grants.parse_names(to.aws_functions, f"{PREFIX}AWS_FUNCTIONS"),
+        documents=grants.parse_names(to.aws_documents, f"{PREFIX}AWS_DOCUMENTS"),
+        services=grants.parse_services(to.aws_services, f"{PREFIX}AWS_SERVICES"),
+        topics=grants.parse_names(to.aws_topics, f"{PREFIX}AWS_TOPICS"),
+        clusters=grants.parse_clusters(to.k8s_clusters, f"{PREFIX}K8S_CLUSTERS"),
+        deployments=grants.parse_names(to.k8s_deployments, f"{PREFIX}K8S_DEPLOYMENTS"),
+        workspaces=grants.parse_names(to.terraform_workspaces, f"{PREFIX}TERRAFORM_WORKSPACES"),
+        terraform=server["terraform"],
+    )
 
 
 class Base:

@@ -131,7 +131,7 @@ def test_idle_connections_are_bounded_and_grow_old(serve: Callable[..., Wire]) -
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(client._idle["http", "127.0.0.1", wire.port]) == MAX_IDLE
+    assert len(client._idle["http", "127.0.0.1", wire.port, ""]) == MAX_IDLE
     plain = serve(OK)
     client.send(_get(plain.port))
     now += 14.9
@@ -162,9 +162,9 @@ def test_a_long_answer_is_cut(serve: Callable[..., Wire], client: HttpClient) ->
     ):
         wire = serve(answer)
         assert len(client.send(_get(wire.port)).body) == MAX_ANSWER
-        assert ("http", "127.0.0.1", wire.port) not in {key for key, kept in client._idle.items() if kept}
+        assert ("http", "127.0.0.1", wire.port, "") not in {key for key, kept in client._idle.items() if kept}
     assert len(client.send(_get(whole.port)).body) == MAX_ANSWER
-    assert client._idle["http", "127.0.0.1", whole.port]
+    assert client._idle["http", "127.0.0.1", whole.port, ""]
 
 
 def _drip(parts: Sequence[bytes], pause: float) -> Answer:

@@ -291,7 +291,5 @@ def test_every_action_is_registered_under_its_own_name(tmp_path: Path) -> None:
     http = HttpClient(Hosts([]))
     built = actions.build(http, AppendFiles(tmp_path), FileSecrets(tmp_path), dict)
     assert set(built) == set(actions.ACTIONS) == {kind.name for kind in actions.ACTIONS.values()}
-    assert {name: action.stream for name, action in built.items()} == {
-        "siem.send": "siem",
-        "http.call": "action",
-    }
+    streams = {name: action.stream for name, action in built.items()}
+    assert streams == {name: "siem" if name == "siem.send" else "action" for name in built}

@@ -1,24 +1,25 @@
 """The action `aws.ecs_update_service`: start a service's tasks anew, or change how many there are.
 
 `UpdateService` takes no key. So the first try only notes which deployment is the service's primary one, the
-next asks for the change, and a later one that does not know whether it did sees that the primary deployment is
-another than the noted. Somebody else's deployment in that moment counts as the step's: the tasks are as new.
+next asks for the change, and a later one that does not know whether it did sees that the primary deployment
+is another than the noted. Somebody else's deployment in that moment counts as the step's: the tasks are as
+new.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from sentinel.actions.aws_step import allow, assumed
-from sentinel.actions.following import follow, number, refused
+from sentinel.actions.following import again, follow, number, refused
 from sentinel.core.grants import Grants
 from sentinel.core.recipes import Duration
-from sentinel.core.steps import Again, Done, Failed, Matched, Outcome, StepRun
+from sentinel.core.steps import Again, Done, Failed, Nothing, Outcome, Probed, StepRun
 from sentinel.core.tasks import SECOND
-from sentinel.errors import Forbidden, Malformed, Missing, Rejected, Unavailable
+from sentinel.errors import Forbidden, Missing, Rejected, Unavailable
 from sentinel.ports_aws import AssumedRole, AwsCalls
 
 EcsName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,255}$")]
@@ -48,7 +49,8 @@ class UpdateService:
 
     name = "aws.ecs_update_service"
     stream = "action"
-    inputs = UpdateInputs
+    forms: ClassVar[Mapping[str, Any]] = {}  # no input takes what an entry says
+    Inputs = UpdateInputs
 
     def __init__(self, aws: Callable[[], AwsCalls], grants: Grants, *, clock: Callable[[], int]) -> None:
         self._aws = aws
@@ -59,10 +61,9 @@ class UpdateService:
         """Check a step's `with`. Whether the service is allowed shows when it runs."""
         _inputs(inputs)
 
-    def plan(self, inputs: Mapping[str, Any], entries: Sequence[Matched]) -> dict[str, object]:
+    def plan(self, run: StepRun) -> Mapping[str, object]:
         """Return what the step would do to which service."""
-        del entries
-        found = _inputs(inputs)
+        found = _inputs(run.step.with_)
         told: dict[str, object] = {"update_service": f"{found.cluster}/{found.service}"}
         if found.force_new_deployment:
             told["new_deployment"] = True
@@ -85,18 +86,18 @@ class UpdateService:
                 return self._follow(run, inputs, "the change has begun", service)
             return self._judged(run, inputs, service)
         except Unavailable as error:
-            return Again(str(error), None)
+            return again(error)
         except Rejected as error:
             return Failed(str(error))
 
-    def probe(self, run: StepRun) -> Done | None:
-        """Say whether the change was asked for: by what was noted before, and what is there now."""
+    def probe(self, run: StepRun) -> Probed:
+        """Say whether the change was made and the service is steady; else `perform` sees what is missing."""
         if "before" not in run.done:
-            return None  # nothing is changed before that
+            return Nothing()  # nothing is changed before that
         inputs = _inputs(run.step.with_)
         service = self._describe(inputs, self._role(run, inputs))
         there = bool(run.done.get("begun")) or _there(run, inputs, service)
-        return Done(_facts(service)) if there else None
+        return Done(_facts(service)) if there and _steady(service, _primary(service)) else Nothing()
 
     def _permit(self, inputs: UpdateInputs) -> None:
         name = f"{inputs.cluster}/{inputs.service}"
@@ -138,7 +139,7 @@ class UpdateService:
     def _judged(self, run: StepRun, inputs: UpdateInputs, service: Service) -> Outcome:
         mine = str(run.done.get("deployment", ""))
         primary = _primary(service)
-        ours = next((each for each in service.get("deployments", ()) if each.get("id") == mine), {})
+        ours: Service = next((each for each in service.get("deployments", ()) if each.get("id") == mine), {})
         if ours.get("rolloutState") == "FAILED":
             return Failed(f"deployment {mine} failed: ECS took it back; its events say why")
         if mine and primary.get("id") != mine:

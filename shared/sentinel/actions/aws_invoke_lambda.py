@@ -8,17 +8,17 @@ running still, so the step is at least once. What the function answers is looked
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from sentinel.actions.aws_step import allow, assumed
-from sentinel.actions.following import refused
+from sentinel.actions.following import again, refused
 from sentinel.core.grants import Grants, allowed
 from sentinel.core.recipes import Duration
-from sentinel.core.steps import Again, Done, Failed, Matched, Outcome, StepRun
+from sentinel.core.steps import Again, Done, Failed, Outcome, StepRun
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Rejected, Unavailable
 from sentinel.ports_aws import AssumedRole, AwsCalls
@@ -52,7 +52,8 @@ class InvokeLambda:
 
     name = "aws.invoke_lambda"
     stream = "action"
-    inputs = InvokeInputs
+    forms: ClassVar[Mapping[str, Any]] = {}  # no input takes what an entry says
+    Inputs = InvokeInputs
 
     def __init__(self, aws: Callable[[], AwsCalls], grants: Grants) -> None:
         self._aws = aws
@@ -62,13 +63,13 @@ class InvokeLambda:
         """Check a step's `with`. Whether the function is allowed shows when it runs."""
         _inputs(inputs)
 
-    def plan(self, inputs: Mapping[str, Any], entries: Sequence[Matched]) -> dict[str, object]:
+    def plan(self, run: StepRun) -> Mapping[str, object]:
         """Return what the step would do: which function it would run, with how many entries."""
-        found = _inputs(inputs)
+        found = _inputs(run.step.with_)
         return {
             "invoke": found.function,
             "include": found.include,
-            "entries": min(len(entries), MAX_ENTRIES),
+            "entries": min(len(run.entries), MAX_ENTRIES),
             "at_most_seconds": found.timeout // SECOND,
         }
 
@@ -89,12 +90,13 @@ class InvokeLambda:
                 inputs.timeout / SECOND,
             )
         except Unavailable as error:
-            return Again(str(error), None)
+            return again(error)
         except Rejected as error:
             return Failed(str(error))
         if answer.get("FunctionError"):
+            # It ran, and nobody but it knows how far.
             told = "the function ended with an error: its log says which"
-            return Again(told, None) if inputs.on_error == "retry" else Failed(told)
+            return Again(told, None, unsure=True) if inputs.on_error == "retry" else Failed(told, unsure=True)
         return Done({"status": answer.get("StatusCode", 0), "version": answer.get("ExecutedVersion", "")})
 
     def _role(self, run: StepRun, function: str) -> AssumedRole:

@@ -8,20 +8,20 @@ before it sends one. What a command prints is never read: its counts and its sta
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from string import Template
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from sentinel.actions.aws_step import allow, assumed
-from sentinel.actions.following import follow, refused
+from sentinel.actions.following import again, follow, refused
 from sentinel.core.grants import Grants, allowed
 from sentinel.core.recipes import Duration
-from sentinel.core.steps import Again, Done, Failed, Matched, Outcome, StepRun
+from sentinel.core.steps import Done, Failed, Nothing, Outcome, Probed, StepRun
 from sentinel.core.tasks import SECOND
-from sentinel.errors import Rejected, Unavailable
+from sentinel.errors import Missing, Rejected, Unavailable
 from sentinel.ports_aws import AssumedRole, AwsCalls
 
 PAGES = 20  # of 50 commands each that are searched for one of ours
@@ -70,7 +70,8 @@ class SsmRun:
 
     name = "aws.ssm_run"
     stream = "action"
-    inputs = RunInputs
+    forms: ClassVar[Mapping[str, Any]] = {}  # no input takes what an entry says
+    Inputs = RunInputs
 
     def __init__(self, aws: Callable[[], AwsCalls], grants: Grants, *, clock: Callable[[], int]) -> None:
         self._aws = aws
@@ -81,10 +82,9 @@ class SsmRun:
         """Check a step's `with`. Whether the document is allowed shows when it runs."""
         _inputs(inputs)
 
-    def plan(self, inputs: Mapping[str, Any], entries: Sequence[Matched]) -> dict[str, object]:
+    def plan(self, run: StepRun) -> Mapping[str, object]:
         """Return what the step would do: which document it would run where."""
-        del entries
-        found = _inputs(inputs)
+        found = _inputs(run.step.with_)
         return {
             "run_document": found.document,
             "version": found.version,
@@ -103,18 +103,16 @@ class SsmRun:
                 sent = self._send(run, inputs, role)
             return self._judged(run, inputs, sent)
         except Unavailable as error:
-            return Again(str(error), None)
+            return again(error)
         except Rejected as error:
             return Failed(str(error))
 
-    def probe(self, run: StepRun) -> Done | None:
-        """Return what is known of the command of an earlier attempt; None where none was sent.
-
-        One that is still running counts as there. Raises `Unavailable` and `Rejected` where AWS does not say.
-        """
+    def probe(self, run: StepRun) -> Probed:
+        """Say whether the command has run; one that still runs is `Nothing`: `perform` finds it."""
         inputs = _inputs(run.step.with_)
         found = self._sent(run, inputs, self._role(run, inputs))
-        return Done(_facts(found)) if found is not None else None
+        there = found is not None and found.get("Status") == "Success"
+        return Done(_facts(found)) if found is not None and there else Nothing()
 
     def _role(self, run: StepRun, inputs: RunInputs) -> AssumedRole:
         role = self._grants.role(self.name)
@@ -133,14 +131,22 @@ class SsmRun:
         """Return the command of an earlier try, if there is one."""
         known = run.done.get("command")
         if isinstance(known, str):
-            found = self._aws().call("ssm", "ListCommands", {"CommandId": known}, role).get("Commands", ())
-            if not found:
-                raise Unavailable("Systems Manager does not show the command yet")
-            first: Mapping[str, Any] = found[0]
-            return first
+            return self._known(known, role)
         if not run.resumed:
             return None
-        return next((each for each in self._listed(run, inputs, role) if each.get("Comment") == run.key), None)
+        return next(
+            (each for each in self._listed(run, inputs, role) if each.get("Comment") == run.key), None
+        )
+
+    def _known(self, command: str, role: AssumedRole) -> Mapping[str, Any]:
+        try:
+            found = self._aws().call("ssm", "ListCommands", {"CommandId": command}, role).get("Commands", ())
+        except Missing:
+            found = ()
+        if not found:
+            raise Unavailable(f"Systems Manager does not show command {command} yet")
+        first: Mapping[str, Any] = found[0]
+        return first
 
     def _listed(self, run: StepRun, inputs: RunInputs, role: AssumedRole) -> Iterator[Mapping[str, Any]]:
         since = datetime.fromtimestamp(max(run.task.created - EARLIER, 0) // SECOND, UTC)
@@ -157,7 +163,9 @@ class SsmRun:
             if not answer.get("NextToken"):
                 return
             params["NextToken"] = answer["NextToken"]
-        raise Unavailable(f"more commands ran {inputs.document} since the task began than can be looked through")
+        raise Unavailable(
+            f"more commands ran {inputs.document} since the task began than can be looked through"
+        )
 
     def _send(self, run: StepRun, inputs: RunInputs, role: AssumedRole) -> Mapping[str, Any]:
         facts = {"task": run.task.id, "recipe": run.task.recipe, "step": run.step.id, "key": run.key}

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from sentinel.core.recipes import explain
 from sentinel.core.steps import Again, Failed, StepRun
 from sentinel.core.tasks import SECOND
-from sentinel.errors import Malformed
+from sentinel.errors import BadAnswer, Malformed, TimedOut, Unavailable
 
 FIRST_LOOK = 5 * SECOND
 LAST_LOOK = 30 * SECOND
@@ -30,6 +30,14 @@ def follow(run: StepRun, now: int, within: int, reason: str, **facts: object) ->
         return Failed(f"gave up after {within // SECOND} s: {reason}")
     pause = min(FIRST_LOOK * (looks + 1), LAST_LOOK, until - now)
     return Again(reason, pause, {**run.done, **facts, "until": until, "looks": looks + 1})
+
+
+def again(error: Unavailable) -> Again:
+    """Return the wish to try again, by the recipe's backoff, where the target was busy or did not answer.
+
+    It is unsure where the request may have arrived.
+    """
+    return Again(str(error), None, unsure=isinstance(error, BadAnswer | TimedOut))
 
 
 def number(done: Mapping[str, object], name: str) -> int:

@@ -1,4 +1,4 @@
-"""The action `notify`: tell people, in a channel of Slack or of what takes Slack's incoming webhooks, or by SNS.
+"""The action `notify`: tell people, by an incoming webhook of Slack or of what is like it, or by SNS.
 
 A webhook knows no key: where its answer was lost the message may come twice, and shows by its task id that it
 is the same. An SNS FIFO topic gets the effect key and drops the second within five minutes. The answers of
@@ -7,19 +7,19 @@ incoming webhooks are those of Slack's "Handling errors" page and its change of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from sentinel.actions import message
 from sentinel.actions.aws_step import allow, assumed
-from sentinel.actions.following import refused
+from sentinel.actions.following import again, refused
 from sentinel.actions.http_call import wait
 from sentinel.core import urls
 from sentinel.core.grants import Grants, allowed
-from sentinel.core.steps import Again, Done, Failed, Matched, Outcome, StepRun
+from sentinel.core.steps import Again, Done, Failed, Outcome, StepRun
 from sentinel.errors import Malformed, Rejected, Unavailable
 from sentinel.ports import Http, HttpRequest, HttpResponse, Secrets
 from sentinel.ports_aws import AwsCalls
@@ -72,7 +72,8 @@ class Notify:
 
     name = "notify"
     stream = "action"
-    inputs = NotifyInputs
+    forms: ClassVar[Mapping[str, Any]] = {}  # no input takes what an entry says
+    Inputs = NotifyInputs
 
     def __init__(
         self,
@@ -93,12 +94,12 @@ class Notify:
         """Check a step's `with`. Whether its secret exists and its topic is allowed shows when it runs."""
         _inputs(inputs)
 
-    def plan(self, inputs: Mapping[str, Any], entries: Sequence[Matched]) -> dict[str, object]:
+    def plan(self, run: StepRun) -> Mapping[str, object]:
         """Return what the step would do: whom it would tell of how many entries, and whether it quotes."""
-        found = _inputs(inputs)
+        found = _inputs(run.step.with_)
         where = f"{{secret: {found.webhook}}}" if found.to == "slack" else found.topic
-        quoted = min(len(entries), message.QUOTED) if found.quote else 0
-        return {"notify": found.to, "where": where, "entries": len(entries), "quoted": quoted}
+        quoted = min(len(run.entries), message.QUOTED) if found.quote else 0
+        return {"notify": found.to, "where": where, "entries": len(run.entries), "quoted": quoted}
 
     def perform(self, run: StepRun) -> Outcome:
         """Send the message once."""
@@ -108,7 +109,7 @@ class Notify:
                 return self._publish(run, inputs)
             response = self._http.send(self._post(run, inputs))
         except Unavailable as error:
-            return Again(str(error), None)
+            return again(error)
         except Rejected as error:
             return Failed(str(error))
         return answered(response, self._clock())
@@ -148,7 +149,7 @@ def answered(response: HttpResponse, now: int) -> Outcome:
     """Say what an incoming webhook's answer means; its body is compared with Slack's words, never quoted."""
     status = response.status
     if status in _LATER or status >= 500:
-        return Again(f"the webhook answered {status}", wait(response, now))
+        return Again(f"the webhook answered {status}", wait(response, now), unsure=status >= 500)
     if 200 <= status < 300:
         return Done({"to": "slack", "status": status})
     word = response.body[:100].decode("ascii", "replace").strip()

@@ -6,15 +6,15 @@ whatever is restarted in between.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from sentinel.actions.following import number, refused
 from sentinel.core.recipes import Duration
-from sentinel.core.steps import Again, Done, Failed, Matched, Outcome, StepRun
+from sentinel.core.steps import Again, Done, Failed, Outcome, StepRun
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Malformed
 
@@ -55,7 +55,8 @@ class Wait:
 
     name = "wait"
     stream = "action"
-    inputs = WaitInputs
+    forms: ClassVar[Mapping[str, Any]] = {}  # no input takes what an entry says
+    Inputs = WaitInputs
 
     def __init__(self, *, clock: Callable[[], int]) -> None:
         self._clock = clock
@@ -64,10 +65,9 @@ class Wait:
         """Check a step's `with`."""
         _inputs(inputs)
 
-    def plan(self, inputs: Mapping[str, Any], entries: Sequence[Matched]) -> dict[str, object]:
+    def plan(self, run: StepRun) -> Mapping[str, object]:
         """Return what the step would do: how long, or until when, it waits."""
-        del entries
-        found = _inputs(inputs)
+        found = _inputs(run.step.with_)
         if found.until is not None:
             return {"wait_until": _written(found.until)}
         return {"wait_seconds": (found.for_ or 0) / SECOND}
@@ -85,11 +85,6 @@ class Wait:
         # More than a day ends in another look, and so does a clock that is behind: looks make them differ.
         looks = number(run.done, "looks") + 1
         return Again(f"waits until {_written(until)}", until - now, {"until": until, "looks": looks})
-
-    def probe(self, run: StepRun) -> Done | None:
-        """Say whether the time has come already."""
-        found = self.perform(run)
-        return found if isinstance(found, Done) else None
 
 
 def _inputs(inputs: Mapping[str, Any]) -> WaitInputs:

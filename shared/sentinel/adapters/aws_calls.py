@@ -1,4 +1,4 @@
-"""The port `AwsCalls` on botocore: a client for each role a step assumes, kept until its credentials grow old.
+"""The port `AwsCalls` on botocore: one client for each role that a step assumes, until its credentials end.
 
 A session is of one task and, by its policy, of the one thing that the step touches, so nothing is shared
 between tasks but the code. One request is one request: botocore's own retries are off, since a reply that is
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sentinel.core.tasks import SECOND
-from sentinel.errors import Forbidden, Malformed, Missing, SentinelError, Unavailable
+from sentinel.errors import BadAnswer, Forbidden, Malformed, Missing, SentinelError, TimedOut, Unavailable
 from sentinel.ports_aws import AssumedRole
 
 SESSION_SECONDS = 900  # the shortest that STS gives
@@ -134,8 +134,11 @@ class SteppedCalls:
         if self._sts is None:
             self._sts = self._make("sts", 5.0)
         wanted = {"RoleArn": role.arn, "RoleSessionName": role.session, "DurationSeconds": SESSION_SECONDS}
-        with _translated(f"sts:AssumeRole of {role.arn}"):
-            found: Mapping[str, Any] = self._sts.assume_role(**wanted, Policy=role.policy)["Credentials"]
+        try:
+            with _translated(f"sts:AssumeRole of {role.arn}"):
+                found: Mapping[str, Any] = self._sts.assume_role(**wanted, Policy=role.policy)["Credentials"]
+        except (BadAnswer, TimedOut) as error:
+            raise Unavailable(str(error)) from None  # nothing that matters has arrived
         return found
 
     def _make(self, service: str, timeout: float, **credentials: str) -> Any:
@@ -173,11 +176,8 @@ def _translated(what: str) -> Iterator[None]:
     """Raise what AWS's errors mean; messages name `what` and AWS's code only."""
     from botocore import exceptions as botocore
 
-    from sentinel.adapters.aws_errors import translated
-
     try:
-        with translated():
-            yield
+        yield
     except botocore.ClientError as error:
         raise _refused(what, error) from None
     except (botocore.NoCredentialsError, botocore.PartialCredentialsError, botocore.NoRegionError) as error:
@@ -185,12 +185,17 @@ def _translated(what: str) -> Iterator[None]:
         raise Forbidden(f"{what}: this process has no AWS {kind}") from None
     except botocore.ParamValidationError:
         raise Malformed(f"{what}: the parameters are not what the operation takes") from None
-    except botocore.BotoCoreError as error:
-        raise Unavailable(f"{what}: AWS does not answer: {type(error).__name__}") from None
+    except (botocore.EndpointConnectionError, botocore.ConnectTimeoutError) as error:
+        raise Unavailable(f"{what}: AWS cannot be reached: {type(error).__name__}") from None
+    except botocore.ReadTimeoutError:
+        raise TimedOut(f"{what}: AWS did not answer in time") from None
+    except (botocore.BotoCoreError, botocore.HTTPClientError) as error:
+        raise BadAnswer(f"{what}: AWS gave no answer: {type(error).__name__}") from None
 
 
 def _refused(what: str, error: Any) -> SentinelError:
-    from sentinel.adapters.aws_errors import code_of
+    """Return what an answer with an error means: the first that fits of passing, denied, gone, refused."""
+    from sentinel.adapters.aws_errors import code_of, translated
 
     code = code_of(error)
     if code in _PASSING:
@@ -199,4 +204,13 @@ def _refused(what: str, error: Any) -> SentinelError:
         return Forbidden(f"{what} is not allowed ({code}): the role and its trust policy have to allow it")
     if code in _GONE:
         return Missing(f"{what}: its target does not exist ({code})")
-    return Malformed(f"{what} is refused ({code})")
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if status >= 500:
+        return BadAnswer(f"{what}: {code or status}", 1.0)
+    try:
+        with translated():
+            raise error
+    except Unavailable as passing:
+        return passing
+    except type(error):
+        return Malformed(f"{what} is refused ({code})")

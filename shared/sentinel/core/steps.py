@@ -7,9 +7,9 @@ can recognise it. Actions are registered in `sentinel.actions`; the worker knows
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:  # pydantic and yaml are slow to import, and these are only named here
     from sentinel.core.recipes import Recipe, Step
@@ -26,6 +26,10 @@ class Matched:
     entry: bytes
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class StepRun:
     """One step to carry out.
@@ -34,7 +38,8 @@ class StepRun:
     that set the task off, as far as the ledger still has them. `resumed` is true where an earlier attempt
     began the step and its outcome is not recorded: the effect may have happened. `done` is what the newest
     recorded `Again` of this step said was finished, so that a step with several targets does not tell the
-    first again when the second fails.
+    first again when the second fails. `stopped` turns true when the step's time is over or the task was taken
+    from its worker (cancelled, expired): an action that takes long looks at it and ends early, as `Again`.
     """
 
     task: Task
@@ -44,6 +49,7 @@ class StepRun:
     entries: Sequence[Matched]
     resumed: bool
     done: Mapping[str, object] = field(default_factory=dict)
+    stopped: Callable[[], bool] = _never
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +64,40 @@ class Again:
     """Not now; it may work later. `after` is the wish of the target, in nanoseconds (Retry-After).
 
     `done` is small JSON that the worker keeps and hands to the next try as `StepRun.done`: no bodies, no
-    secrets. It replaces what stood there.
+    secrets. It replaces what stood there. `unsure` says that the effect may have happened all the same, as
+    where a reply was lost: an at-most-once step is then not simply done again.
     """
 
     reason: str
     after: int | None
     done: Mapping[str, object] = field(default_factory=dict)
+    unsure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """It will not work however often it is tried; `reason` says what to change."""
+    """It will not work however often it is tried; `reason` says what to change. `unsure`: see `Again`."""
+
+    reason: str
+    unsure: bool = False
+
+
+Outcome = Done | Again | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """The target was asked and does not have the effect, or not all of it: it is to be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The target cannot tell whether it has the effect; `reason` says why, for a person to read."""
 
     reason: str
 
 
-Outcome = Done | Again | Failed
+Probed = Done | Nothing | Unknown
 
 
 class Action(Protocol):
@@ -95,4 +119,15 @@ class Action(Protocol):
 
         It may be called again for the same `run.key`, also at the same time by a worker whose lease ran
         out, and has to see to it that its target takes the effect once where the target makes that possible.
+        """
+
+
+@runtime_checkable
+class Probing(Protocol):
+    """What an action may have besides: a way to ask its target whether an effect happened."""
+
+    def probe(self, run: StepRun) -> Probed:
+        """Find out what became of an effect that was begun under `run.key`; changes nothing outside.
+
+        Raises `Unavailable` where the target does not answer now, and is then called again later.
         """
