@@ -11,6 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from sentinel.errors import Malformed
+from sentinel.settings import Settings
+from sentinel.wiring import grants_of
+
 PREFIX = "sentinel:"
 RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2557, 3653)
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -44,7 +48,9 @@ class Deployment:
     http_hosts: str = _option("", "hosts that steps may call, comma separated; *.example.com for all below")
     http_private: bool = _option(False, "whether steps may call private addresses, as those in a VPC are")
     action_roles: str = _option("", "roles of actions in AWS as action=role ARN, comma separated; empty: off")
-    action_functions: str = _option("", "Lambda functions that steps may run, comma separated; x* for all such")
+    action_functions: str = _option(
+        "", "Lambda functions that steps may run, comma separated; x* for all such"
+    )
     action_documents: str = _option("", "Systems Manager documents that steps may run, comma separated")
     action_services: str = _option("", "ECS services that steps may touch, as cluster/service or with =1..6")
     action_topics: str = _option("", "ARNs of SNS topics that steps may tell, comma separated")
@@ -134,6 +140,10 @@ class Deployment:
         for bad, message in (*self._problems(), *self._door_problems()):
             if bad:
                 raise BadOption(message)
+        try:
+            grants_of(Settings(**self.action_settings))
+        except Malformed as error:
+            raise BadOption(f"what steps may touch: {error}") from None
 
     def _problems(self) -> tuple[tuple[bool, str], ...]:
         place = (self.vpc_id, self.subnet_ids, self.security_group_ids)
@@ -227,6 +237,21 @@ class Deployment:
     def secrets(self) -> str:
         """The prefix below which the workers may read secrets."""
         return self.secret_prefix or f"sentinel/{self.environment}/"
+
+    @property
+    def action_settings(self) -> dict[str, Any]:
+        """The settings of the function that carries out actions which say what steps may touch."""
+        return {
+            "aws_roles": self.action_roles,
+            "aws_functions": self.action_functions,
+            "aws_documents": self.action_documents,
+            "aws_services": self.action_services,
+            "aws_topics": self.action_topics,
+            "k8s_clusters": self.k8s_clusters,
+            "k8s_deployments": self.k8s_deployments,
+            "terraform_url": self.terraform_url,
+            "terraform_workspaces": self.terraform_workspaces,
+        }
 
     @property
     def door_prefix(self) -> str:

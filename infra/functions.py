@@ -6,6 +6,7 @@ answer requests are in `door_functions.py`.
 
 from __future__ import annotations
 
+from aws_cdk import CfnOutput, Stack
 from constructs import Construct
 
 from infra import access
@@ -13,6 +14,8 @@ from infra.door_functions import DoorFunctions
 from infra.factory import Factory, Stores
 from infra.function import Function, Platform, Spec
 from sentinel.adapters.dynamodb_tables import BY_STATE
+from sentinel.settings import Settings
+from sentinel.wiring import grants_of
 
 
 class Functions(Construct):
@@ -69,6 +72,7 @@ class Functions(Construct):
             catalog_table=self._tables.catalog.table_name,
             http_hosts=to.http_hosts,
             http_private=to.http_private,
+            **(to.action_settings if stream == "action" else {}),
             **{**self._make.redis(), "secret_prefix": to.secrets},
         )
         spec = Spec(
@@ -86,6 +90,8 @@ class Functions(Construct):
             access.on_table(self._tables.tasks, "GetItem", "PutItem", "Query"),
             access.on_table(self._tables.catalog, "GetItem", "Query"),
         )
+        if stream == "action":
+            self._allow_roles(worker)
         self._make.allow_secrets(
             worker,
             to.secrets,
@@ -94,6 +100,20 @@ class Functions(Construct):
             "deployment, so their names are not known here.",
         )
         return worker
+
+    def _allow_roles(self, worker: Function) -> None:
+        """Let the worker assume the roles that are granted to actions, and say whom they have to trust."""
+        settings = Settings(**self._make.deployment.action_settings)
+        roles = {role.arn for role in grants_of(settings).roles.values()}
+        if not roles:
+            return
+        worker.allow(access.assume(roles))
+        CfnOutput(
+            Stack.of(self),
+            "ActionWorkerRole",
+            value=worker.role.role_arn,
+            description="The role that the roles of actions have to trust",
+        )
 
     def _add_dispatch(self) -> Function:
         settings = self._make.settings(
