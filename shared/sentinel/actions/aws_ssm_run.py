@@ -32,7 +32,7 @@ _TIMED_OUT = frozenset({"Delivery Timed Out", "Execution Timed Out", "DeliveryTi
 
 Instance = Annotated[str, StringConstraints(pattern=r"^(i|mi)-[0-9a-f]{8,17}$")]
 TagName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 _.:/=+@-]{1,100}$")]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+TagValue = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 _.:/=+@-]{1,256}$")]
 Share = Annotated[str, StringConstraints(pattern=r"^([0-9]{1,6}|[0-9]{1,2}%|100%)$")]
 
 
@@ -48,7 +48,9 @@ class RunInputs(BaseModel):
     document: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{3,128}$")]
     version: Annotated[str, StringConstraints(pattern=r"^(\$DEFAULT|\$LATEST|[1-9][0-9]{0,5})$")] = "$DEFAULT"
     instances: tuple[Instance, ...] = Field(default=(), max_length=20)
-    tags: Mapping[TagName, tuple[Text, ...]] = Field(default_factory=dict, max_length=5)
+    tags: Mapping[TagName, Annotated[tuple[TagValue, ...], Field(min_length=1, max_length=5)]] = Field(
+        default_factory=dict, max_length=5
+    )
     parameters: Mapping[str, tuple[str, ...]] = Field(default_factory=dict, max_length=50)
     max_concurrency: Share = "50"
     max_errors: Share = "0"
@@ -201,7 +203,9 @@ class SsmRun:
             return Done(facts)
         where = f"{facts['errors']} of {facts['targets']} instances"
         hint = ": is the agent running there?" if facts["details"] in _TIMED_OUT else ""
-        return Failed(f"command {facts['command']} ended as {facts['details']}, errors on {where}{hint}")
+        return Failed(
+            f"command {facts['command']} ended as {facts['details']}, errors on {where}{hint}", unsure=True
+        )
 
 
 def _facts(command: Mapping[str, Any]) -> dict[str, object]:

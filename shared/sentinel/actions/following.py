@@ -27,7 +27,7 @@ def follow(run: StepRun, now: int, within: int, reason: str, **facts: object) ->
     looks = number(run.done, "looks")
     until = number(run.done, "until") or now + within
     if now >= until:
-        return Failed(f"gave up after {within // SECOND} s: {reason}")
+        return Failed(f"gave up after {within // SECOND} s: {reason}", unsure=True)
     pause = min(FIRST_LOOK * (looks + 1), LAST_LOOK, until - now)
     return Again(reason, pause, {**run.done, **facts, "until": until, "looks": looks + 1})
 

@@ -35,6 +35,7 @@ LONGEST_WAIT = 900 * SECOND
 PLACEHOLDERS = frozenset({"task", "recipe", "step", "key", "rule", "title", "level", "count"})
 _EXPECT = re.compile(r"[1-5]xx|[1-5]\d\d")
 _LATER = frozenset({408, 425, 429})
+_NOT_DONE = frozenset({425, 429, 503})  # statuses of servers that say that they have not acted
 
 
 class HttpInputs(BaseModel):
@@ -123,8 +124,8 @@ class HttpCall:
             again = True  # the draft's answer while the first request with this key is still being served
         if again:
             after = wait(response, self._clock())
-            return Again(f"the server answered {status}", after, unsure=status >= 500 or status == 409)
-        return Failed(f"the server answered {status}")
+            return Again(f"the server answered {status}", after, unsure=status not in _NOT_DONE)
+        return Failed(f"the server answered {status}", unsure=status < 400)
 
     def probe(self, run: StepRun) -> Probed:
         """Ask as the step's `probe` says whether the effect is there."""

@@ -136,10 +136,10 @@ class RolloutRestart:
         if not found:
             return Again("the cluster's answer is none", None, unsure=True)
         if _effect(found) != run.key:
-            return Failed("the pods were started anew by somebody else before these were ready")
+            return Failed("the pods were started anew by somebody else before these were ready", unsure=True)
         waits = _waits(found)
         if waits == STUCK:
-            return Failed(f"the rollout is stuck: {waits}")
+            return Failed(f"the rollout is stuck: {waits}", unsure=True)
         if waits:
             return follow(run, self._clock(), inputs.within, waits, begun=True)
         return Done(_facts(found))

@@ -152,7 +152,23 @@ class SteppedCalls:
             read_timeout=timeout,
             retries={"mode": "standard", "total_max_attempts": 1},
         )
-        return self._session.create_client(service, region_name=self._region, config=config, **credentials)
+        client = self._session.create_client(service, region_name=self._region, config=config, **credentials)
+        client.meta.events.register("after-call", _check_whole, unique_id="sentinel-whole-answers")
+        return client
+
+
+def _check_whole(http_response: Any, model: Any, **_: object) -> None:
+    """Raise `BadAnswer` for an answer that was cut, which botocore takes for one that says nothing."""
+    if http_response.status_code >= 300 or model.has_streaming_output:
+        return
+    content, length = http_response.content, http_response.headers.get("content-length")
+    ends = (b"{", b"}") if model.metadata.get("protocol") == "json" else (b"<", b">")
+    if (
+        not content.startswith(ends[0])
+        or not content.rstrip().endswith(ends[1])
+        or (length is not None and int(length) != len(content))
+    ):
+        raise BadAnswer(f"{model.service_model.service_name}:{model.name}: AWS's answer is not whole")
 
 
 def _bounded(value: object) -> object:
@@ -175,6 +191,7 @@ def _bounded(value: object) -> object:
 def _translated(what: str) -> Iterator[None]:
     """Raise what AWS's errors mean; messages name `what` and AWS's code only."""
     from botocore import exceptions as botocore
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
@@ -189,7 +206,7 @@ def _translated(what: str) -> Iterator[None]:
         raise Unavailable(f"{what}: AWS cannot be reached: {type(error).__name__}") from None
     except botocore.ReadTimeoutError:
         raise TimedOut(f"{what}: AWS did not answer in time") from None
-    except (botocore.BotoCoreError, botocore.HTTPClientError) as error:
+    except (botocore.BotoCoreError, ResponseParserError) as error:
         raise BadAnswer(f"{what}: AWS gave no answer: {type(error).__name__}") from None
 
 
