@@ -412,6 +412,29 @@ def test_tls_names_the_host_while_the_address_is_the_checked_one(
     client.close()
 
 
+def test_an_authority_of_a_request_is_trusted_for_it_alone(
+    serve: Callable[..., Wire], tmp_path: Path
+) -> None:
+    """A request may name the authority it trusts: no other counts for it, and it counts for no other."""
+    (tmp_path / "other").mkdir()
+    context, path = _certificate(tmp_path, "127.0.0.3")
+    other = _certificate(tmp_path / "other", "127.0.0.3")[1].read_text()
+    wire = serve(OK, context)
+    hosts = Hosts(["127.0.0.3"], private=True, resolve=lambda *_: ["127.0.0.1"])
+    client = HttpClient(hosts)
+    url, authority = f"https://127.0.0.3:{wire.port}/", path.read_text()
+    for _ in range(2):
+        assert client.send(HttpRequest("GET", url, ca=authority)).body == b"ok"
+    assert len(wire.connections) == 1
+    for ca in ("", other):
+        with pytest.raises(Unavailable, match="certificate does not verify"):
+            client.send(HttpRequest("GET", url, ca=ca))
+    with pytest.raises(Malformed, match="not in PEM"):
+        client.send(HttpRequest("GET", url, ca="canary"))
+    assert "canary" not in repr(HttpRequest("GET", url, ca="canary"))
+    client.close()
+
+
 def test_an_untrusted_certificate_is_refused(
     serve: Callable[..., Wire], client: HttpClient, tmp_path: Path
 ) -> None:
