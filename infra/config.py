@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from sentinel.core.grants import parse as parse_grants
 from sentinel.errors import Malformed
-from sentinel.settings import Settings
-from sentinel.wiring import grants_of
 
 PREFIX = "sentinel:"
 RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2557, 3653)
@@ -141,7 +140,7 @@ class Deployment:
             if bad:
                 raise BadOption(message)
         try:
-            grants_of(Settings(**self.action_settings))
+            parse_grants(self.action_settings)
         except Malformed as error:
             raise BadOption(f"what steps may touch: {error}") from None
 
@@ -239,7 +238,7 @@ class Deployment:
         return self.secret_prefix or f"sentinel/{self.environment}/"
 
     @property
-    def action_settings(self) -> dict[str, Any]:
+    def action_settings(self) -> dict[str, str]:
         """The settings of the function that carries out actions which say what steps may touch."""
         return {
             "aws_roles": self.action_roles,

@@ -14,8 +14,7 @@ from infra.door_functions import DoorFunctions
 from infra.factory import Factory, Stores
 from infra.function import Function, Platform, Spec
 from sentinel.adapters.dynamodb_tables import BY_STATE
-from sentinel.settings import Settings
-from sentinel.wiring import grants_of
+from sentinel.core.grants import parse as parse_grants
 
 
 class Functions(Construct):
@@ -103,8 +102,8 @@ class Functions(Construct):
 
     def _allow_roles(self, worker: Function) -> None:
         """Let the worker assume the roles that are granted to actions, and say whom they have to trust."""
-        settings = Settings(**self._make.deployment.action_settings)
-        roles = {role.arn for role in grants_of(settings).roles.values()}
+        granted = parse_grants(self._make.deployment.action_settings)
+        roles = {role.arn for role in granted.roles.values()}
         if not roles:
             return
         worker.allow(access.assume(roles))

@@ -17,21 +17,9 @@ if TYPE_CHECKING:
 
 def grants_of(to: Settings) -> Grants:
     """Return what the settings let steps touch. Raises `Malformed` with the name of a bad one."""
-    from sentinel.core import grants
-    from sentinel.settings import PREFIX
+    from sentinel.core.grants import SETTINGS, parse
 
-    server = grants.parse_clusters(f"terraform={to.terraform_url}", f"{PREFIX}TERRAFORM_URL")
-    return grants.Grants(
-        roles=grants.parse_roles(to.aws_roles, f"{PREFIX}AWS_ROLES"),
-        functions=grants.parse_names(to.aws_functions, f"{PREFIX}AWS_FUNCTIONS"),
-        documents=grants.parse_names(to.aws_documents, f"{PREFIX}AWS_DOCUMENTS"),
-        services=grants.parse_services(to.aws_services, f"{PREFIX}AWS_SERVICES"),
-        topics=grants.parse_names(to.aws_topics, f"{PREFIX}AWS_TOPICS"),
-        clusters=grants.parse_clusters(to.k8s_clusters, f"{PREFIX}K8S_CLUSTERS"),
-        deployments=grants.parse_names(to.k8s_deployments, f"{PREFIX}K8S_DEPLOYMENTS"),
-        workspaces=grants.parse_names(to.terraform_workspaces, f"{PREFIX}TERRAFORM_WORKSPACES"),
-        terraform=server["terraform"],
-    )
+    return parse({name: getattr(to, name) for name in SETTINGS})
 
 
 class Base:

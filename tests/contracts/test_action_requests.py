@@ -12,6 +12,7 @@ import pytest
 
 from sentinel import actions, siem
 from sentinel.adapters.append_files import AppendFiles
+from sentinel.core import recipes
 from sentinel.core.steps import Again, Done
 from sentinel.errors import BadAnswer, Missing
 from sentinel.ports import HttpRequest, HttpResponse
@@ -187,3 +188,14 @@ def test_inputs_of_no_grant_are_refused_by_name(tmp_path: Path) -> None:
         assert not isinstance(found, Done | Again), name
         assert "SENTINEL_" in found.reason, name
     assert recorder.told == []
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "examples" / "infrastructure").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_the_examples_are_recipes(tmp_path: Path, path: Path) -> None:
+    """Each example of infrastructure actions loads, and its steps are what their actions take."""
+    found = recipes.load(path.name, path.read_bytes())
+    built = _built(tmp_path, Recorder())
+    for step in found.steps:
+        built[step.uses].check(step.with_)

@@ -13,6 +13,18 @@ from dataclasses import dataclass, field
 from sentinel.core import urls
 from sentinel.errors import Forbidden, Malformed
 
+# The settings that say what steps may touch.
+SETTINGS = (
+    "aws_roles",
+    "aws_functions",
+    "aws_documents",
+    "aws_services",
+    "aws_topics",
+    "k8s_clusters",
+    "k8s_deployments",
+    "terraform_url",
+    "terraform_workspaces",
+)
 _ROLE = re.compile(r"arn:(aws[a-z-]*):iam::(\d{12}):role/[\w+=,.@/-]{1,512}")
 _BOUNDS = re.compile(r"(\d{1,5})\.\.(\d{1,5})")
 
@@ -143,3 +155,24 @@ def parse_clusters(text: str, setting: str) -> dict[str, str]:
         if parts.scheme != "https" or parts.query or parts.fragment:
             raise Malformed(f"{setting}: {name}: the URL begins with https:// and has no query")
     return {name: url.rstrip("/") for name, url in found.items()}
+
+
+def parse(texts: Mapping[str, str]) -> Grants:
+    """Return the grants of `SETTINGS`, given by name. Raises `Malformed` with the variable of a bad one."""
+    variable = {name: f"SENTINEL_{name.upper()}" for name in SETTINGS}
+
+    def names(setting: str) -> tuple[str, ...]:
+        return parse_names(texts[setting], variable[setting])
+
+    server = f"terraform={texts['terraform_url']}"
+    return Grants(
+        roles=parse_roles(texts["aws_roles"], variable["aws_roles"]),
+        functions=names("aws_functions"),
+        documents=names("aws_documents"),
+        services=parse_services(texts["aws_services"], variable["aws_services"]),
+        topics=names("aws_topics"),
+        clusters=parse_clusters(texts["k8s_clusters"], variable["k8s_clusters"]),
+        deployments=names("k8s_deployments"),
+        workspaces=names("terraform_workspaces"),
+        terraform=parse_clusters(server, variable["terraform_url"])["terraform"],
+    )
