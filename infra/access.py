@@ -59,6 +59,11 @@ def ring(workers: Iterable[aws_lambda.IFunction]) -> aws_iam.PolicyStatement:
     return allow(["lambda:InvokeFunction"], [worker.function_arn for worker in workers])
 
 
+def assume(roles: Iterable[str]) -> aws_iam.PolicyStatement:
+    """Allow assuming roles, each named by its ARN; what they may do is said where they are made."""
+    return allow(["sts:AssumeRole"], sorted(roles))
+
+
 def secrets_below(scope: Construct, prefix: str, *actions: str) -> aws_iam.PolicyStatement:
     """Allow `actions`, named without their prefix, on the secrets whose names begin with `prefix`."""
     arn = Stack.of(scope).format_arn(service="secretsmanager", resource=f"secret:{prefix}*")

@@ -31,7 +31,9 @@ LEFT_OUT = frozenset({"local", "cli"})
 # Amazon Linux 2023 (Python 3.12 and later) has glibc 2.34.
 LAMBDA_PLATFORMS = tuple(f"{tag}_aarch64" for tag in ("manylinux_2_34", "manylinux_2_28", "manylinux2014"))
 # The AWS clients that adapters make. The models of all the others are nine tenths of botocore.
-AWS_SERVICES = frozenset({"apigateway", "dynamodb", "kms", "lambda", "s3", "secretsmanager", "sts"})
+AWS_SERVICES = frozenset(
+    {"apigateway", "dynamodb", "ecs", "kms", "lambda", "s3", "secretsmanager", "sns", "ssm", "sts"}
+)
 
 
 class BuildFailed(RuntimeError):

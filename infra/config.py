@@ -12,6 +12,9 @@ from dataclasses import dataclass, field, fields
 from ipaddress import ip_network
 from typing import Any
 
+from sentinel.core.grants import parse as parse_grants
+from sentinel.errors import Malformed
+
 PREFIX = "sentinel:"
 RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2557, 3653)
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -46,6 +49,17 @@ class Deployment:
     lanes: int = _option(1, "chains a service is spread over, 1 to 64")
     http_hosts: str = _option("", "hosts that steps may call, comma separated; *.example.com for all below")
     http_private: bool = _option(False, "whether steps may call private addresses, as those in a VPC are")
+    action_roles: str = _option("", "roles of actions in AWS as action=role ARN, comma separated; empty: off")
+    action_functions: str = _option(
+        "", "Lambda functions that steps may run, comma separated; x* for all such"
+    )
+    action_documents: str = _option("", "Systems Manager documents that steps may run, comma separated")
+    action_services: str = _option("", "ECS services that steps may touch, as cluster/service or with =1..6")
+    action_topics: str = _option("", "ARNs of SNS topics that steps may tell, comma separated")
+    k8s_clusters: str = _option("", "Kubernetes clusters as name=https://server, comma separated")
+    k8s_deployments: str = _option("", "cluster/namespace/deployment that steps may restart, comma separated")
+    terraform_url: str = _option("https://app.terraform.io", "server of Terraform workspaces")
+    terraform_workspaces: str = _option("", "ids of workspaces in which steps may plan, comma separated")
     egress_ports: tuple[int, ...] = _option((443, 8088), "TCP ports that workers may reach outside the VPC")
     recipes_signed: str = _option(
         "off", "off or required: whether rules, recipes and sinks count only if signed"
@@ -135,6 +149,10 @@ class Deployment:
         for bad, message in (*self._problems(), *self._door_problems()):
             if bad:
                 raise BadOption(message)
+        try:
+            parse_grants(self.action_settings)
+        except Malformed as error:
+            raise BadOption(f"what steps may touch: {error}") from None
 
     def _problems(self) -> tuple[tuple[bool, str], ...]:
         place = (self.vpc_id, self.subnet_ids, self.security_group_ids)
@@ -242,6 +260,21 @@ class Deployment:
     def secrets(self) -> str:
         """The prefix below which the workers may read secrets."""
         return self.secret_prefix or f"sentinel/{self.environment}/"
+
+    @property
+    def action_settings(self) -> dict[str, str]:
+        """The settings of the function that carries out actions which say what steps may touch."""
+        return {
+            "aws_roles": self.action_roles,
+            "aws_functions": self.action_functions,
+            "aws_documents": self.action_documents,
+            "aws_services": self.action_services,
+            "aws_topics": self.action_topics,
+            "k8s_clusters": self.k8s_clusters,
+            "k8s_deployments": self.k8s_deployments,
+            "terraform_url": self.terraform_url,
+            "terraform_workspaces": self.terraform_workspaces,
+        }
 
     @property
     def door_prefix(self) -> str:

@@ -6,7 +6,7 @@ answer requests are in `door_functions.py`.
 
 from __future__ import annotations
 
-from aws_cdk import aws_iam
+from aws_cdk import CfnOutput, Stack, aws_iam
 from constructs import Construct
 
 from infra import access
@@ -15,6 +15,7 @@ from infra.factory import Factory, Stores
 from infra.function import Function, Platform, Spec
 from sentinel.adapters.dynamodb_tables import BY_STATE
 from sentinel.core.access import Author
+from sentinel.core.grants import parse as parse_grants
 
 
 class Functions(Construct):
@@ -85,6 +86,7 @@ class Functions(Construct):
             http_hosts=to.http_hosts,
             http_private=to.http_private,
             **self._signed(),
+            **(to.action_settings if stream == "action" else {}),
             **{**self._make.redis(), "secret_prefix": to.secrets},
         )
         spec = Spec(
@@ -103,6 +105,8 @@ class Functions(Construct):
             access.on_table(self._tables.catalog, "GetItem", "Query"),
             self._authors(),
         )
+        if stream == "action":
+            self._allow_roles(worker)
         self._make.allow_secrets(
             worker,
             to.secrets,
@@ -111,6 +115,20 @@ class Functions(Construct):
             "deployment, so their names are not known here.",
         )
         return worker
+
+    def _allow_roles(self, worker: Function) -> None:
+        """Let the worker assume the roles that are granted to actions, and say whom they have to trust."""
+        granted = parse_grants(self._make.deployment.action_settings)
+        roles = {role.arn for role in granted.roles.values()}
+        if not roles:
+            return
+        worker.allow(access.assume(roles))
+        CfnOutput(
+            Stack.of(self),
+            "ActionWorkerRole",
+            value=worker.role.role_arn,
+            description="The role that the roles of actions have to trust",
+        )
 
     def _add_dispatch(self) -> Function:
         settings = self._make.settings(

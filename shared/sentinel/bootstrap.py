@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from sentinel.bootstrap_doors import Doors
 from sentinel.settings import Settings
+from sentinel.wiring import grants_of
 
 if TYPE_CHECKING:
     from sentinel.actions.sinkbook import SinkBook
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         Queue,
         Tasks,
     )
+    from sentinel.ports_aws import AwsCalls
     from sentinel.usecases.append import Appender
     from sentinel.usecases.detect import Detector
     from sentinel.usecases.execute import Executor
@@ -157,7 +159,21 @@ class App(Doors):
         """What steps may do, by name."""
         from sentinel.actions import build
 
-        return build(self.http, self.files, self.secrets, self.sinks.current)
+        return build(
+            self.http,
+            self.files,
+            self.secrets,
+            self.sinks.current,
+            aws=lambda: self.aws_calls,
+            grants=grants_of(self.settings),
+        )
+
+    @cached_property
+    def aws_calls(self) -> AwsCalls:
+        """Calls AWS for steps, each in a role of its action."""
+        from sentinel.adapters.aws_calls import SteppedCalls
+
+        return SteppedCalls(time.time_ns)
 
     @cached_property
     def playbook(self) -> Playbook:

@@ -215,7 +215,8 @@ class Doorbell(Protocol):
 class HttpRequest:
     """One request, whole. Header names in any case; `timeout` in seconds for the whole exchange.
 
-    Headers and body hold tokens and entries, so neither is part of its `repr`.
+    Headers and body hold tokens and entries, so neither is part of its `repr`. `ca` is the authority that
+    signs the server's certificate, PEM; empty: those that the system trusts.
     """
 
     method: str
@@ -223,6 +224,7 @@ class HttpRequest:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
     timeout: float = 10.0
+    ca: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,17 @@ class Settings:
     lanes: int = _setting(1, "chains a service is spread over, 1 to 64")
     http_hosts: str = _setting("", "hosts that steps may call, comma separated; *.example.com for all below")
     http_private: bool = _setting(False, "whether steps may call loopback and private addresses")
+    aws_roles: str = _setting("", "roles of actions in AWS as action=role ARN, comma separated; empty: off")
+    aws_functions: str = _setting("", "Lambda functions that steps may run, comma separated; x* for all such")
+    aws_documents: str = _setting("", "Systems Manager documents that steps may run, comma separated")
+    aws_services: str = _setting("", "ECS services that steps may touch, as cluster/service or with =1..6")
+    aws_topics: str = _setting("", "ARNs of SNS topics that steps may tell, comma separated")
+    k8s_clusters: str = _setting("", "Kubernetes clusters as name=https://server, comma separated")
+    k8s_deployments: str = _setting(
+        "", "cluster/namespace/deployment that steps may restart, comma separated"
+    )
+    terraform_url: str = _setting("https://app.terraform.io", "server of Terraform workspaces")
+    terraform_workspaces: str = _setting("", "ids of workspaces in which steps may plan, comma separated")
     registry_table: str = _setting("", "DynamoDB table of services, keys, certificates and hooks")
     issuer: str = _setting("https://sentinel.local", "issuer of the access tokens: https, no path but `/`")
     audience: str = _setting("sentinel", "audience that access tokens must name")

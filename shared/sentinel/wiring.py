@@ -11,7 +11,15 @@ from sentinel.errors import Malformed
 from sentinel.settings import Settings
 
 if TYPE_CHECKING:
+    from sentinel.core.grants import Grants
     from sentinel.ports import Secrets
+
+
+def grants_of(to: Settings) -> Grants:
+    """Return what the settings let steps touch. Raises `Malformed` with the name of a bad one."""
+    from sentinel.core.grants import SETTINGS, parse
+
+    return parse({name: getattr(to, name) for name in SETTINGS})
 
 
 class Base:

@@ -131,7 +131,7 @@ def test_idle_connections_are_bounded_and_grow_old(serve: Callable[..., Wire]) -
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(client._idle["http", "127.0.0.1", wire.port]) == MAX_IDLE
+    assert len(client._idle["http", "127.0.0.1", wire.port, ""]) == MAX_IDLE
     plain = serve(OK)
     client.send(_get(plain.port))
     now += 14.9
@@ -162,9 +162,9 @@ def test_a_long_answer_is_cut(serve: Callable[..., Wire], client: HttpClient) ->
     ):
         wire = serve(answer)
         assert len(client.send(_get(wire.port)).body) == MAX_ANSWER
-        assert ("http", "127.0.0.1", wire.port) not in {key for key, kept in client._idle.items() if kept}
+        assert ("http", "127.0.0.1", wire.port, "") not in {key for key, kept in client._idle.items() if kept}
     assert len(client.send(_get(whole.port)).body) == MAX_ANSWER
-    assert client._idle["http", "127.0.0.1", whole.port]
+    assert client._idle["http", "127.0.0.1", whole.port, ""]
 
 
 def _drip(parts: Sequence[bytes], pause: float) -> Answer:
@@ -409,6 +409,29 @@ def test_tls_names_the_host_while_the_address_is_the_checked_one(
     assert len(wire.connections) == 1
     with pytest.raises(Unavailable, match="certificate does not verify"):
         client.send(HttpRequest("GET", f"https://other.test:{wire.port}/"))
+    client.close()
+
+
+def test_an_authority_of_a_request_is_trusted_for_it_alone(
+    serve: Callable[..., Wire], tmp_path: Path
+) -> None:
+    """A request may name the authority it trusts: no other counts for it, and it counts for no other."""
+    (tmp_path / "other").mkdir()
+    context, path = _certificate(tmp_path, "127.0.0.3")
+    other = _certificate(tmp_path / "other", "127.0.0.3")[1].read_text()
+    wire = serve(OK, context)
+    hosts = Hosts(["127.0.0.3"], private=True, resolve=lambda *_: ["127.0.0.1"])
+    client = HttpClient(hosts)
+    url, authority = f"https://127.0.0.3:{wire.port}/", path.read_text()
+    for _ in range(2):
+        assert client.send(HttpRequest("GET", url, ca=authority)).body == b"ok"
+    assert len(wire.connections) == 1
+    for ca in ("", other):
+        with pytest.raises(Unavailable, match="certificate does not verify"):
+            client.send(HttpRequest("GET", url, ca=ca))
+    with pytest.raises(Malformed, match="not in PEM"):
+        client.send(HttpRequest("GET", url, ca="canary"))
+    assert "canary" not in repr(HttpRequest("GET", url, ca="canary"))
     client.close()
 
 

@@ -91,6 +91,13 @@ def test_defaults_follow_from_each_other() -> None:
         ({"secret_prefix": "sentinel-"}, "apart from sentinel-doors/dev/"),
         ({"secret_prefix": "sentinel-doors/dev/hooks."}, "apart from sentinel-doors/dev/"),
         ({"secret_prefix": "*"}, "secret_prefix is of"),
+        ({"action_roles": "notify=*"}, "a role is written arn:aws:iam::ACCOUNT:role/NAME"),
+        ({"action_roles": "notify=arn:aws:iam::111122223333:role/*"}, "a role is written"),
+        ({"action_roles": "notify=arn:aws:iam::111122223333:root"}, "a role is written"),
+        ({"action_functions": "*restart"}, "at the end of a name"),
+        ({"action_services": "cart"}, "cluster/service"),
+        ({"k8s_clusters": "prod=http://10.0.0.1"}, "begins with https://"),
+        ({"terraform_url": "http://tfe.internal"}, "begins with https://"),
     ],
 )
 def test_what_cannot_be_deployed_is_refused(options: dict[str, object], said: str) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 REDIS = {"redis_url", "redis_cluster", "redis_user", "redis_cache"}
 CATALOG = {"catalog_table", "registry_table", "recipes_signed"}
 WORKER = {"ledger_table", "tasks_table", "secret_prefix", "http_hosts", "http_private"} | CATALOG
+TOUCHED = {"aws_roles", "aws_functions", "aws_documents", "aws_services", "aws_topics"}
+TOUCHED |= {"k8s_clusters", "k8s_deployments", "terraform_url", "terraform_workspaces"}
 # The settings each function gets: nothing is handed out that its use case does not read.
 TOKENS = {"registry_table", "issuer", "audience", "trust_domain"}
 SETTINGS: dict[str, set[str]] = {
@@ -38,7 +40,7 @@ SETTINGS: dict[str, set[str]] = {
     "dispatch": {"ledger_table", "tasks_table", "worker_functions"} | REDIS,
     "sweep": {"ledger_table", "tasks_table", "counters_table", "worker_functions"} | CATALOG | REDIS,
     "work_siem": WORKER | REDIS,
-    "work_action": WORKER | REDIS,
+    "work_action": WORKER | TOUCHED | REDIS,
 }
 SECRET = re.compile(
     r"AKIA[0-9A-Z]{16}|-----BEGIN|\{\{resolve:|://[^/\s\"]*@|(?i:password|passwd|api_?key|token)\"?\s*[:=]\s*\"\w"
@@ -53,6 +55,15 @@ def full(synthesize: Callable[..., Templates]) -> Templates:
         http_hosts="*.example.com",
         http_private=True,
         recipes_signed="required",
+        action_roles="notify=arn:aws:iam::111122223333:role/tell",
+        action_functions="restart-*",
+        action_documents="Shop-Restart",
+        action_services="shop/cart=1..6",
+        action_topics="arn:aws:sns:eu-central-1:111122223333:alerts",
+        k8s_clusters="prod=https://k8s.example.com",
+        k8s_deployments="prod/shop/*",
+        terraform_url="https://tfe.example.com",
+        terraform_workspaces="ws-abcdefgh12345678",
         log_level="DEBUG",
         log_retention_days=90,
         audience="logs",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import sys
 from collections.abc import Iterator
 from importlib import metadata
@@ -160,6 +161,17 @@ def test_the_layer_has_every_import() -> None:
         if name not in have | {"sentinel"} | set(sys.stdlib_module_names)
     }
     assert not missing
+
+
+def test_the_layer_has_the_models_of_every_client_that_is_made() -> None:
+    """Each AWS service that the package names to a client has its model in the layer."""
+    text = "".join(path.read_text() for path in bundle.package_files())
+    named = set(re.findall(r'(?:_aws|_make|create_client)\(\s*"([a-z0-9]+)"', text))
+    named |= set(re.findall(r'\.call\(\s*"([a-z0-9]+)"', text))
+    assert named >= {"dynamodb", "ecs", "lambda", "sns", "ssm", "sts"}
+    assert named <= bundle.AWS_SERVICES
+    data = isolated.layers()[0] / "botocore" / "data"
+    assert all((data / name).is_dir() for name in named)
 
 
 def test_layers_are_what_is_tested() -> None:

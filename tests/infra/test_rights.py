@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import botocore.session
@@ -134,6 +135,26 @@ def test_secrets_are_read_by_workers_below_the_prefix(templates: Templates) -> N
         assert templates.allows(role, "secretsmanager:GetSecretValue", mine) == verb.startswith("work_"), verb
         assert not templates.allows(role, "secretsmanager:GetSecretValue", other)
         assert not templates.allows(role, "secretsmanager:PutSecretValue", mine)
+
+
+TELL = "arn:aws:iam::111122223333:role/tell"
+RUN = "arn:aws:iam::444455556666:role/sentinel/ssm"
+
+
+def test_the_action_worker_assumes_the_granted_roles_and_no_others(
+    templates: Templates, synthesize: Callable[..., Templates]
+) -> None:
+    """`action_roles` lets one function assume those very roles; by default no function assumes any."""
+    granted = synthesize(action_roles=f"notify={TELL},aws.ssm_run={RUN}")
+    for made, expected in ((templates, set[str]()), (granted, {TELL, RUN})):
+        for verb, function in made.functions().items():
+            role = made.role_of(function)
+            others = {f"{TELL}2", "arn:aws:iam::111122223333:role/admin"}
+            may = {each for each in {TELL, RUN} | others if made.allows(role, "sts:AssumeRole", each)}
+            assert may == (expected if verb == "work_action" else set()), verb
+            assert not made.allows(role, "sts:AssumeRoleWithWebIdentity", TELL)
+    assert "ActionWorkerRole" in granted.stack("SentinelService")["Outputs"]
+    assert "ActionWorkerRole" not in templates.stack("SentinelService")["Outputs"]
 
 
 def test_function_roles_have_no_managed_policies(templates: Templates) -> None:

@@ -5,13 +5,49 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
+from sentinel.actions.aws_ecs_update_service import UpdateService
+from sentinel.actions.aws_invoke_lambda import InvokeLambda
+from sentinel.actions.aws_ssm_run import SsmRun
 from sentinel.actions.http_call import HttpCall
+from sentinel.actions.k8s_rollout_restart import RolloutRestart
+from sentinel.actions.notify import Notify
 from sentinel.actions.siem_send import SiemSend
+from sentinel.actions.terraform_plan import TerraformPlan
+from sentinel.actions.wait import Wait
+from sentinel.core.grants import Grants
 from sentinel.core.steps import Action
+from sentinel.errors import Forbidden
 from sentinel.ports import Files, Http, Secrets
+from sentinel.ports_aws import AwsCalls
 from sentinel.siem import SinkConfig
 
-ACTIONS: Mapping[str, type[SiemSend] | type[HttpCall]] = {"siem.send": SiemSend, "http.call": HttpCall}
+Kind = (
+    type[SiemSend]
+    | type[HttpCall]
+    | type[Notify]
+    | type[Wait]
+    | type[InvokeLambda]
+    | type[SsmRun]
+    | type[UpdateService]
+    | type[RolloutRestart]
+    | type[TerraformPlan]
+)
+
+ACTIONS: Mapping[str, Kind] = {
+    "siem.send": SiemSend,
+    "http.call": HttpCall,
+    "notify": Notify,
+    "wait": Wait,
+    "aws.invoke_lambda": InvokeLambda,
+    "aws.ssm_run": SsmRun,
+    "aws.ecs_update_service": UpdateService,
+    "k8s.rollout_restart": RolloutRestart,
+    "terraform.plan": TerraformPlan,
+}
+
+
+def _no_aws() -> AwsCalls:
+    raise Forbidden("this deployment does not call AWS for its steps")
 
 
 def build(
@@ -20,12 +56,26 @@ def build(
     secrets: Secrets,
     sinks: Callable[[], Mapping[str, SinkConfig]],
     *,
+    aws: Callable[[], AwsCalls] = _no_aws,
+    grants: Grants | None = None,
     clock: Callable[[], int] = time.time_ns,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, Action]:
-    """Return the actions of a deployment by name. `sinks` is asked at each step for what is set up now."""
+    """Return the actions of a deployment by name. `sinks` is asked at each step for what is set up now.
+
+    `aws` is asked for when a step calls AWS. `grants` are what the deployment lets steps touch; by default
+    nothing.
+    """
+    may = grants or Grants()
     actions: list[Action] = [
         SiemSend(http, files, secrets, sinks, clock=clock, sleep=sleep),
         HttpCall(http, secrets, clock=clock),
+        Notify(http, secrets, aws, may, clock=clock),
+        Wait(clock=clock),
+        InvokeLambda(aws, may),
+        SsmRun(aws, may, clock=clock),
+        UpdateService(aws, may, clock=clock),
+        RolloutRestart(http, secrets, may, clock=clock),
+        TerraformPlan(http, secrets, may, clock=clock),
     ]
     return {action.name: action for action in actions}

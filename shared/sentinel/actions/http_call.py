@@ -14,33 +14,29 @@ from string import Template
 from typing import Any, ClassVar, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    field_validator,
+)
 
+from sentinel.actions.http_probe import Probe, Secret, check_headers
 from sentinel.core import urls
 from sentinel.core.recipes import Duration, explain
 from sentinel.core.step_inputs import Form
-from sentinel.core.steps import Again, Done, Failed, Outcome, StepRun
+from sentinel.core.steps import Again, Done, Failed, Nothing, Outcome, Probed, StepRun, Unknown
 from sentinel.core.tasks import SECOND
-from sentinel.errors import Malformed, Rejected, Unavailable
+from sentinel.errors import BadAnswer, Malformed, Rejected, TimedOut, Unavailable
 from sentinel.ports import Http, HttpRequest, HttpResponse, Secrets
-from sentinel.siem.sink import SecretName
 
 LONGEST_WAIT = 900 * SECOND
 PLACEHOLDERS = frozenset({"task", "recipe", "step", "key", "rule", "title", "level", "count"})
 _EXPECT = re.compile(r"[1-5]xx|[1-5]\d\d")
 _LATER = frozenset({408, 425, 429})
 _NOT_DONE = frozenset({425, 429, 503})  # statuses of servers that say that they have not acted
-_SENT_BY_US = frozenset({"idempotency-key", "content-type", "accept-encoding"})
-_CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key"})
-
-
-class Secret(BaseModel):
-    """A header's value that is looked up under the name of a secret; `prefix` stands before it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    secret: SecretName
-    prefix: str = Field(default="", max_length=50)
 
 
 class Inputs(BaseModel):
@@ -57,6 +53,7 @@ class Inputs(BaseModel):
     body: JsonValue = None
     timeout: Duration = Field(default=10 * SECOND, ge=SECOND, le=30 * SECOND)
     expect: tuple[str | int, ...] = Field(default=("2xx",), min_length=1)
+    probe: Probe | None = None
 
     @field_validator("url")
     @classmethod
@@ -113,15 +110,31 @@ class HttpCall:
         }
 
     def perform(self, run: StepRun) -> Outcome:
-        """Send the request once and judge the answer by its status."""
+        """Send the request once and judge the answer by its status.
+
+        Where an earlier try may have sent it and the step has a probe, that is asked first.
+        """
         try:
             inputs = _inputs(run.step.with_)
-            response = self._http.send(self._request(run, inputs, self._secrets.get))
+            return self._asked(run, inputs) or self._judged(
+                run, inputs, self._http.send(self._request(run, inputs, self._secrets.get))
+            )
         except Unavailable as error:
-            # Nobody's wish: the recipe's backoff decides. It may have arrived, and only its answer be lost.
-            return Again(str(error), None, unsure=True)
+            # Nobody's wish: the recipe's backoff decides.
+            return Again(str(error), None, unsure=isinstance(error, BadAnswer | TimedOut))
         except Rejected as error:
             return Failed(str(error))
+
+    def _asked(self, run: StepRun, inputs: Inputs) -> Outcome | None:
+        """Return what is known of an earlier try; None where the request is to be sent."""
+        if inputs.probe is None or not (run.resumed or run.task.tries):
+            return None
+        found = self._ask(run, inputs.probe)
+        if isinstance(found, Unknown):
+            return Again(found.reason, None, unsure=True)
+        return found if isinstance(found, Done) else None
+
+    def _judged(self, run: StepRun, inputs: Inputs, response: HttpResponse) -> Outcome:
         status = response.status
         if inputs.expects(status):
             return Done({"status": status})
@@ -129,9 +142,37 @@ class HttpCall:
         if status == 409 and (run.resumed or run.task.tries):
             again = True  # the draft's answer while the first request with this key is still being served
         if again:
-            unsure = status not in _NOT_DONE
-            return Again(f"the server answered {status}", wait(response, self._clock()), unsure=unsure)
+            after = wait(response, self._clock())
+            return Again(f"the server answered {status}", after, unsure=status not in _NOT_DONE)
         return Failed(f"the server answered {status}", unsure=status < 400)
+
+    def probe(self, run: StepRun) -> Probed:
+        """Ask as the step's `probe` says whether the effect is there."""
+        inputs = _inputs(run.step.with_)
+        if inputs.probe is None:
+            return Unknown("the step has no probe that says how to ask for its effect")
+        return self._ask(run, inputs.probe)
+
+    def _ask(self, run: StepRun, probe: Probe) -> Probed:
+        url = Template(probe.url).substitute(key=run.key, task=run.task.id)
+        status = self._http.send(
+            HttpRequest("GET", url, self._looked_up(probe.headers, self._secrets.get))
+        ).status
+        if status in probe.expect:
+            return Done({"status": status, "probed": True})
+        if status in probe.absent:
+            return Nothing()
+        if status in _LATER or status >= 500:
+            raise Unavailable(f"the probe was answered {status}")
+        return Unknown(
+            f"the probe was answered {status}, which says neither that the effect is there nor not"
+        )
+
+    def _looked_up(self, headers: Mapping[str, str | Secret], secret: Callable[[str], str]) -> dict[str, str]:
+        return {
+            name: value.prefix + secret(value.secret) if isinstance(value, Secret) else value
+            for name, value in headers.items()
+        }
 
     def _request(self, run: StepRun, inputs: Inputs, secret: Callable[[str], str]) -> HttpRequest:
         headers = {"Idempotency-Key": f'"{run.key}"'}
@@ -139,10 +180,7 @@ class HttpCall:
         if inputs.method not in {"GET", "DELETE"} or inputs.body is not None:
             headers["Content-Type"] = "application/json"
             body = orjson.dumps(_default(run) if inputs.body is None else _fill(inputs.body, _facts(run)))
-        for name, value in inputs.headers.items():
-            if isinstance(value, Secret):
-                value = value.prefix + secret(value.secret)  # noqa: PLW2901 - the same, looked up
-            headers[name] = value
+        headers.update(self._looked_up(inputs.headers, secret))
         return HttpRequest(inputs.method, inputs.url, headers, body, inputs.timeout / SECOND)
 
 
@@ -151,15 +189,9 @@ def _inputs(inputs: Mapping[str, Any]) -> Inputs:
         found = Inputs.model_validate(inputs)
     except ValidationError as error:
         raise Malformed(f"http.call: {explain(error)}") from None
-    if _SENT_BY_US & {name.lower() for name in found.headers}:
-        raise Malformed(
-            "http.call: headers: Idempotency-Key, Content-Type and Accept-Encoding are the action's"
-        )
-    if any(name.lower() in _CREDENTIALS and isinstance(value, str) for name, value in found.headers.items()):
-        raise Malformed("http.call: headers: credentials are written {secret: NAME}, never as they are")
-    held = any(isinstance(value, Secret) for value in found.headers.values())
-    if held and not urls.safe_for_secrets(urls.parse(found.url)):
-        raise Malformed("http.call: url: begins with https://, since a secret travels with the request")
+    check_headers(found.url, found.headers)
+    if found.probe is not None:
+        check_headers(found.probe.url, found.probe.headers)
     return found
 
 

@@ -48,6 +48,12 @@ class _Target:
     port: int
     path: str
     authority: str
+    ca: str = ""
+
+    @property
+    def server(self) -> tuple[str, str, int, str]:
+        """What a kept connection is good for: the same server, trusted for the same reason."""
+        return self.scheme, self.host, self.port, self.ca
 
 
 class HttpClient:
@@ -70,14 +76,16 @@ class HttpClient:
         self._hosts = hosts
         self._max_answer = max_answer
         self._context = context
+        self._trusting: dict[str, ssl.SSLContext] = {}
         self._clock = clock
         self._lock = threading.Lock()
-        self._idle: dict[tuple[str, str, int], list[tuple[float, _Connection]]] = {}
+        self._idle: dict[tuple[str, str, int, str], list[tuple[float, _Connection]]] = {}
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """Send one request once; see `ports.Http`."""
         target = _target(request)
         headers = _headers(request.headers)
+        self._learn(target.ca)
         deadline = self._clock() + request.timeout
         connection = self._take(target, deadline) or self._connect(target, deadline)
         try:
@@ -105,7 +113,7 @@ class HttpClient:
     def _take(self, target: _Target, deadline: float) -> _Connection | None:
         while True:
             with self._lock:
-                idle = self._idle.get((target.scheme, target.host, target.port))
+                idle = self._idle.get(target.server)
                 if not idle:
                     return None
                 since, connection = idle.pop()
@@ -115,7 +123,7 @@ class HttpClient:
 
     def _keep(self, target: _Target, connection: _Connection, reusable: bool) -> None:
         with self._lock:
-            idle = self._idle.setdefault((target.scheme, target.host, target.port), [])
+            idle = self._idle.setdefault(target.server, [])
             if reusable and len(idle) < MAX_IDLE:
                 idle.append((self._clock(), connection))
                 return
@@ -144,9 +152,20 @@ class HttpClient:
         raise kind(f"{target.host} cannot be reached: {why}")
 
     def _secured(self, wire: Wire, target: _Target) -> Wire:
+        if target.ca:
+            return wire.secured(self._trusting[target.ca], target.host)
         if self._context is None:
             self._context = ssl.create_default_context()
         return wire.secured(self._context, target.host)
+
+    def _learn(self, ca: str) -> None:
+        """Make the context that trusts an authority and no other. Raises `Malformed` where it is none."""
+        if not ca or ca in self._trusting:
+            return
+        try:
+            self._trusting[ca] = ssl.create_default_context(cadata=ca)
+        except (ssl.SSLError, ValueError):
+            raise Malformed("the authority of the server's certificate is not in PEM") from None
 
 
 class _Connection:
@@ -200,7 +219,12 @@ def _target(request: HttpRequest) -> _Target:
     except ValueError as error:
         raise Malformed(str(error)) from None
     return _Target(
-        parts.scheme, parts.hostname or "", parts.port or _default(parts), _path(parts), parts.netloc
+        parts.scheme,
+        parts.hostname or "",
+        parts.port or _default(parts),
+        _path(parts),
+        parts.netloc,
+        request.ca,
     )
 
 
