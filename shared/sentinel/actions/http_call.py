@@ -97,12 +97,20 @@ class HttpCall:
         """Send the request once and judge the answer by its status."""
         try:
             inputs = _inputs(run.step.with_)
-            response = self._http.send(self._request(run, inputs))
+            request = self._request(run, inputs)
         except Unavailable as error:
-            # Nobody's wish: the recipe's backoff decides. It may have arrived, and only its answer be lost.
-            return Again(str(error), None, unsure=True)
+            return Again(str(error), None)  # nobody's wish: the recipe's backoff decides
         except Rejected as error:
             return Failed(str(error))
+        try:
+            response = self._http.send(request)
+        except Unavailable as error:
+            return Again(str(error), None, unsure=not error.unsent)
+        except Rejected as error:
+            return Failed(str(error))
+        return self._judge(run, inputs, response)
+
+    def _judge(self, run: StepRun, inputs: HttpInputs, response: HttpResponse) -> Outcome:
         status = response.status
         if inputs.expects(status):
             return Done({"status": status})

@@ -79,7 +79,11 @@ class HttpClient:
         target = _target(request)
         headers = _headers(request.headers)
         deadline = self._clock() + request.timeout
-        connection = self._take(target, deadline) or self._connect(target, deadline)
+        try:
+            connection = self._take(target, deadline) or self._connect(target, deadline)
+        except Unavailable as error:
+            error.unsent = True
+            raise
         try:
             answer, reusable = connection.exchange(
                 request.method, target, headers, request.body, self._max_answer
