@@ -70,11 +70,15 @@ class Conflict(Rejected):
 
 
 class Unavailable(SentinelError):
-    """Something behind us does not answer, or says that it is busy. `retry_after` is in seconds."""
+    """Something behind us does not answer, or says that it is busy. `retry_after` is in seconds.
+
+    `unsent` is set where it is certain that nothing was sent, so that nothing can have been done.
+    """
 
     def __init__(self, message: str, retry_after: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.unsent = False
 
 
 class Limited(Unavailable):

@@ -240,8 +240,9 @@ class Http(Protocol):
     """Sends HTTP requests: TLS verified, no redirects followed, time and size bounded."""
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Send one request once. Raises `Unavailable` where no answer came: it may have arrived.
+        """Send one request once. Raises `Unavailable` where no answer came.
 
+        Unless the error is `unsent` it may have arrived.
         Raises `Forbidden` for a target that the deployment does not allow, `Malformed` for a request that
         cannot be sent as it is.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import sqlite3
@@ -150,6 +151,19 @@ def test_a_full_disk_is_unavailable(tmp_path: Path) -> None:
     assert (tasks.get("big"), tasks.lineage("big"), tasks.changes(0, 9)) == (None, [], [])
     connection.execute("PRAGMA max_page_count = 1000000")
     assert tasks.create(big, event)
+    tasks.close()
+
+
+def test_a_thread_takes_its_connection_with_it(tmp_path: Path) -> None:
+    """Threads that come and go, as heartbeats do, leave no connections open."""
+    tasks = SqliteTasks(tmp_path / "tasks.db")
+    for _ in range(5):
+        thread = Thread(target=tasks.get, args=("t1",))
+        thread.start()
+        thread.join()
+        del thread
+    gc.collect()
+    assert len(tasks._database._all) == 1
     tasks.close()
 
 

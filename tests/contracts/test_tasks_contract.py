@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
+import orjson
 import pytest
 
 from sentinel.adapters.dynamodb_tasks import DynamoTasks, state_item
 from sentinel.adapters.sqlite_tasks import SqliteTasks
-from sentinel.adapters.task_json import task_to_json
+from sentinel.adapters.task_json import effect_from_json, effect_to_json, task_from_json, task_to_json
 from sentinel.core.states import By
 from sentinel.core.tasks import SECOND, Effect, EffectState, State, Task, verify_lineage
 from sentinel.errors import Conflict, Tampered, Unavailable
@@ -332,3 +333,16 @@ def test_after_unavailable_an_effect_is_recorded_again(
     assert tasks.effects("t1") == ({"k": effect} if fault == "lost" else {})
     tasks.record(effect)
     assert tasks.effects("t1") == {"k": effect}
+
+
+def test_what_an_earlier_version_stored_is_read() -> None:
+    """Rows from before deadlines and attempts of effects are tasks and effects without them."""
+    task, _ = created("t1")
+    row = orjson.loads(task_to_json(task))
+    for name in ("deadline", "settled"):
+        del row[name]
+    assert task_from_json(orjson.dumps(row)) == task
+    effect = Effect("t1", "k", EffectState.INTENT, "tell", T)
+    body = orjson.loads(effect_to_json(effect))
+    del body["attempt"]
+    assert effect_from_json(orjson.dumps(body)) == effect

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -435,3 +436,40 @@ def test_an_answer_that_does_not_end_is_cut(action: Action, target: Target) -> N
     """Megabytes of an answer are not read: the status counts, and the step is done."""
     target.padding = 8_000_000
     assert _call(action, {"url": target.url}) == Done({"status": 200})
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "unsure"),
+    [
+        *((429, Again, False), (503, Again, False), (425, Again, False), (404, Failed, False)),
+        *((500, Again, True), (502, Again, True), (408, Again, True), (301, Failed, True)),
+    ],
+)
+def test_what_an_answer_says_of_the_effect(
+    action: Action, target: Target, status: int, kind: type, unsure: bool
+) -> None:
+    """Some statuses say that nothing was done; the others leave open whether something was."""
+    target.status = status
+    found = _call(action, {"url": target.url})
+    assert isinstance(found, kind)
+    assert getattr(found, "unsure", None) is unsure
+
+
+def test_a_request_that_was_not_sent_did_nothing(action: Action) -> None:
+    """A server that cannot be reached has nothing; one that hangs up on a request may have all of it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        inputs = {"url": f"http://127.0.0.1:{listener.getsockname()[1]}/"}
+
+        def hang_up() -> None:
+            connection, _ = listener.accept()
+            connection.recv(10)
+            connection.close()
+
+        server = threading.Thread(target=hang_up)
+        server.start()
+        lost = _call(action, inputs)
+        server.join()
+    gone = _call(action, inputs)
+    assert isinstance(lost, Again)
+    assert isinstance(gone, Again)
+    assert (lost.unsure, gone.unsure) == (True, False)

@@ -19,7 +19,7 @@ from sentinel.adapters.append_files import AppendFiles
 from sentinel.adapters.hosts import Hosts
 from sentinel.adapters.http import HttpClient
 from sentinel.adapters.secrets_file import FileSecrets
-from sentinel.core.steps import Action, Again, Done, Failed, Outcome
+from sentinel.core.steps import Action, Again, Done, Failed, Nothing, Outcome, Probing, Unknown
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Malformed, Unavailable
 from sentinel.ports import FileAppend
@@ -421,6 +421,54 @@ def test_inputs_that_make_no_sense_are_refused(it: Deployment, inputs: dict[str,
         it.action.check(inputs)
     assert words in str(refused.value)
     assert isinstance(it.action.perform(step_run("siem.send", inputs)), Failed)
+
+
+def test_files_can_be_asked_what_they_hold(it: Deployment) -> None:
+    """A probe finds all events of the step in a file, or says that they are to be told; it writes nothing."""
+    action, run = it.action, step_run("siem.send", {"to": ["file"]})
+    assert isinstance(action, Probing)
+    assert action.probe(run) == Nothing()
+    assert it.lines == []
+    it.send("file")
+    assert action.probe(run) == Done({"found": 3, "sinks": ["file"]})
+    assert action.probe(step_run("siem.send", {"to": ["file"], "include": "place"})) == Nothing()
+    path = it.folder / "files" / "a.ndjson"
+    path.write_bytes(path.read_bytes()[:-20])
+    assert action.probe(run) == Nothing()
+    it.send("file", resumed=True)
+    assert action.probe(run) == Done({"found": 3, "sinks": ["file"]})
+
+
+def test_a_collector_cannot_be_asked(it: Deployment) -> None:
+    """A step with a collector in it is unknown, unless the collector is recorded to have taken all."""
+    action, inputs = it.action, {"to": ["file", "splunk"]}
+    assert isinstance(action, Probing)
+    it.send("file", "splunk")
+    found = action.probe(step_run("siem.send", inputs))
+    assert found == Unknown("whether splunk took the events is not known, and cannot be asked")
+    complete = {"splunk": {"delivered": 3, "last": "", "refused": [], "refusals": 0, "complete": True}}
+    assert isinstance(action.probe(step_run("siem.send", inputs, done=complete)), Done)
+    gone = action.probe(step_run("siem.send", {"to": ["gone"]}))
+    assert isinstance(gone, Unknown)
+    assert "no sink of this name" in gone.reason
+    assert len(it.events) == 3
+
+
+def test_only_a_lost_reply_leaves_it_unsure(it: Deployment) -> None:
+    """A collector that says that it is busy has taken nothing; one that gives no answer may have."""
+    answers: Iterator[Exception] = iter([Refusal(9), Refusal(8), ConnectionResetError()])
+
+    def bad(authorization: str | None, body: bytes) -> int:
+        raise next(answers)
+
+    it.hec.collector.take = bad  # type: ignore[method-assign]
+    assert [getattr(it.send("splunk"), "unsure", None) for _ in range(3)] == [False, True, True]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    it.configure(url=f"http://127.0.0.1:{port}")
+    gone = it.send("splunk")
+    assert isinstance(gone, Again)
+    assert not gone.unsure
 
 
 def _numbered(count: int) -> list[bytes]:

@@ -31,7 +31,7 @@ from sentinel.adapters.redis_streams import RedisQueue
 from sentinel.core.segment import Segment
 from sentinel.core.states import BIRTHS, CAUSES, NEVER, By, State
 from sentinel.core.steps import Again, Done, Failed, Outcome, StepRun
-from sentinel.core.tasks import SECOND, EffectState, Task, born, moved
+from sentinel.core.tasks import SECOND, EffectState, Task, born, moved, overdue
 from sentinel.errors import Conflict, Unavailable
 from tests.faults_calls import Faults, Killed
 from tests.scenario import ProbedTarget, Target, World, recipe
@@ -271,6 +271,8 @@ class Machine(RuleBasedStateMachine):
     def ask(self, which: int, seconds: int) -> None:
         """A step of a queued task asks for approval."""
         task = self.need(which, State.QUEUED)
+        if overdue(task, self.world.clock.now):  # no worker takes it
+            return
         taken = self.move(task, State.RUNNING, By.WORKER, 60, attempt=task.attempt + 1)
         self.move(taken, State.AWAITING_APPROVAL, By.WORKER, seconds, reason="asks bob")
 

@@ -29,7 +29,7 @@ from sentinel.core.recipes import Duration, explain
 from sentinel.core.step_inputs import Form
 from sentinel.core.steps import Again, Done, Failed, Nothing, Outcome, Probed, StepRun, Unknown
 from sentinel.core.tasks import SECOND
-from sentinel.errors import BadAnswer, Malformed, Rejected, TimedOut, Unavailable
+from sentinel.errors import Malformed, Rejected, Unavailable
 from sentinel.ports import Http, HttpRequest, HttpResponse, Secrets
 
 LONGEST_WAIT = 900 * SECOND
@@ -116,14 +116,20 @@ class HttpCall:
         """
         try:
             inputs = _inputs(run.step.with_)
-            return self._asked(run, inputs) or self._judged(
-                run, inputs, self._http.send(self._request(run, inputs, self._secrets.get))
-            )
+            if (known := self._asked(run, inputs)) is not None:
+                return known
+            request = self._request(run, inputs, self._secrets.get)
         except Unavailable as error:
-            # Nobody's wish: the recipe's backoff decides.
-            return Again(str(error), None, unsure=isinstance(error, BadAnswer | TimedOut))
+            return Again(str(error), None)  # nobody's wish: the recipe's backoff decides
         except Rejected as error:
             return Failed(str(error))
+        try:
+            response = self._http.send(request)
+        except Unavailable as error:
+            return Again(str(error), None, unsure=not error.unsent)
+        except Rejected as error:
+            return Failed(str(error))
+        return self._judged(run, inputs, response)
 
     def _asked(self, run: StepRun, inputs: Inputs) -> Outcome | None:
         """Return what is known of an earlier try; None where the request is to be sent."""

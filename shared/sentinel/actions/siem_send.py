@@ -145,6 +145,7 @@ class SiemSend:
             self._send(run, sink, told, notices, until)
         except Unavailable as error:
             told.problem, told.after = str(error), None  # nobody's wish: the recipe's backoff decides
+            told.unsure = told.unsure and not error.unsent
         except Rejected as error:
             told.problem, told.after = str(error), PARKED
         return told

@@ -87,7 +87,11 @@ class HttpClient:
         headers = _headers(request.headers)
         self._learn(target.ca)
         deadline = self._clock() + request.timeout
-        connection = self._take(target, deadline) or self._connect(target, deadline)
+        try:
+            connection = self._take(target, deadline) or self._connect(target, deadline)
+        except Unavailable as error:
+            error.unsent = True
+            raise
         try:
             answer, reusable = connection.exchange(
                 request.method, target, headers, request.body, self._max_answer

@@ -179,7 +179,7 @@ class Lease:
             except Unavailable as error:
                 # Its `retry_after` is mostly a default, so it only keeps the backoff from being shorter.
                 wait = max(self._backoff(a_try.task), int(error.retry_after * SECOND))
-                outcome = Again(str(error), wait, unsure=True)
+                outcome = Again(str(error), wait, unsure=not error.unsent)
             except Rejected as error:
                 outcome = Failed(str(error))
         if heart.lost and not isinstance(outcome, Done):
