@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import redis
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sentinel.adapters.redis_streams import RedisQueue, connect
 from sentinel.core.segment import Segment
@@ -19,8 +21,11 @@ from sentinel.usecases.in_force import InForce
 from sentinel.usecases.recompute import segments
 from sentinel.usecases.replay import SLACK, Replay, Replayed
 from tests.data import need
-from tests.faults_calls import Faults
+from tests.faults_calls import Faults, Killed
 from tests.scenario import START, Target, World, correlation, recipe, rule
+from tests.usecases.test_correlate import BODIES, FIRST, Feeds, words
+from tests.usecases.test_correlate import entry as said
+from tests.usecases.test_correlate import world as correlating
 from tests.valkey import running
 
 HOUR = 3600 * SECOND
@@ -30,10 +35,6 @@ READ_ONLY = {
     *("catalog.activations", "catalog.active", "catalog.version"),
     *("tasks.listing", "tasks.get", "tasks.lineage", "tasks.effects"),
 }
-
-
-class NoQueue:
-    """Detection has no use for a queue; anything that asks for one is found out."""
 
 
 def entry(message: str, **fields: object) -> bytes:
@@ -138,6 +139,28 @@ def test_any_part_of_a_time_has_none(world: World) -> None:
         assert found.differences == [], first
         total += found.recorded
     assert total == compared(world).recorded
+
+
+@given(st.lists(st.lists(words, max_size=7), min_size=1, max_size=3), st.integers(0, 2**16))
+@settings(max_examples=30, deadline=None)
+def test_feeds_of_any_order_replay_without_a_difference(drawn: list[list[Any]], seed: int) -> None:
+    """Whatever the order of the feeds and the crashes, what was made is what is asked for."""
+    faults = Faults(Killed)
+    made = correlating(list(BODIES), faults)
+    begin = made.clock.now = FIRST + 60 * SECOND  # after the pushes
+    chains = [
+        [
+            segment
+            for place, (t, word, user, host, n) in enumerate(sorted(rows, key=lambda row: row[0]))
+            for segment in made.store(f"c{number}/{place}", [said(word, user, host, n)], t=begin + t * SECOND)
+        ]
+        for number, rows in enumerate(drawn)
+    ]
+    Feeds(chains, seed).run(made, faults)
+    found = replay(made, slack=0).compare(begin, begin + HOUR)
+    assert (found.differences, found.waiting, found.doubtful) == ([], 0, 0)
+    assert found.asked == found.recorded == len(made.tasks.listing(None, 1000))
+    made.close()
 
 
 def test_nothing_is_written(client: redis.Redis) -> None:

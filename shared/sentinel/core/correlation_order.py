@@ -146,7 +146,8 @@ class _Events:
         return self._count in self._threshold
 
     def told(self, hits: Sequence[Hit]) -> Sequence[Hit]:
-        return hits
+        # Without an upper end there may have been more, which are not all kept.
+        return list(hits)[-(self._threshold.high or self._threshold.low) :]
 
     def kept(self, hits: Sequence[Hit]) -> Sequence[Hit]:
         most = (self._threshold.high or self._threshold.low) + 1
@@ -175,13 +176,17 @@ class _Values:
         return len(self._values) in self._threshold
 
     def told(self, hits: Sequence[Hit]) -> Sequence[Hit]:
-        return sorted({hit.value: hit for hit in hits}.values(), key=order)
+        return self._newest(hits, 0)
 
     def kept(self, hits: Sequence[Hit]) -> Sequence[Hit]:
-        newest = self.told(hits)
+        return self._newest(hits, 1)
+
+    def _newest(self, hits: Sequence[Hit], more: int) -> Sequence[Hit]:
+        """Return the newest hit of each value, of as many values as matter and some more."""
+        newest = sorted({hit.value: hit for hit in hits}.values(), key=order)
         if self._expression is not None:
             return newest
-        return newest[-(self._threshold.high or self._threshold.low) - 1 :]
+        return newest[-(self._threshold.high or self._threshold.low) - more :]
 
 
 class _Numbers:

@@ -71,9 +71,9 @@ def add(correlation: Correlation, state: State, hits: Iterable[Hit]) -> Advanced
 
 
 def _fired(correlation: Correlation, group: str, window: int, hits: Sequence[Hit]) -> Fired:
-    """Return a firing; of values and rules the newest hit each is named."""
+    """Return a firing; it names as many entries as are enough, of values and rules the newest one each."""
     if correlation.kind != "event_count":
-        hits = sorted({hit.value: hit for hit in hits}.values(), key=order)
+        hits = sorted({hit.value: hit for hit in hits}.values(), key=order)[-correlation.threshold.low :]
     refs = tuple(dict.fromkeys((hit.chain, hit.seq) for hit in hits))
     begins = window * correlation.timespan_ns
     return Fired(correlation.id, correlation.digest, group, hits[-1].t, len(hits), refs, begins)
