@@ -67,7 +67,8 @@ class Narrator:
         for stored in self.ledger.changes(self._ledger_seq, _PAGE):
             segment = self.ledger.at(stored.chain, stored.first)
             if segment is not None:
-                size = f"{segment.count:,} entries from {segment.first:,}"
+                entries = "entry" if segment.count == 1 else "entries"
+                size = f"{segment.count:,} {entries} from {segment.first:,}"
                 self._say("stored", f"{segment.chain}  {size}, head {segment.head.hex()[:12]}")
             self._ledger_seq = stored.seq
         for change in self.tasks.changes(self._tasks_seq, _PAGE):
