@@ -161,11 +161,15 @@ class Run:
 
 
 def issued(home: Path, tree: Supervisor, service: str) -> Credentials | None:
-    """Return what a service proves itself with, made where it is new, and tell of it."""
-    found = local_credentials(home, tree.url, service, lambda _: None)
+    """Return what a service proves itself with, issued where it is new, and tell of it."""
+    made: list[str] = []
+    found = local_credentials(home, tree.url, service, made.append)
     if found is not None:
         until = ends(found)
-        say("issued", f"{service}  certificate until {until:%Y-%m-%d}, tokens of 15 minutes for its API key")
+        say(
+            "issued" if made else "client",
+            f"{service}  certificate until {until:%Y-%m-%d}, tokens of 15 minutes for its API key",
+        )
     return found
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from aws_cdk import Annotations, CfnOutput, Duration, Stack, aws_apigateway
 from constructs import Construct
 
-from infra.config import Deployment
+from infra.config import ANYBODY, Deployment
 from infra.domain import Domain, Trust
 from infra.function import Function, Platform
 from infra.nag import acknowledge
@@ -118,8 +118,8 @@ class Api(Construct):
                 "sentinel:noMutualTls",
                 f"The service API answers WITHOUT MUTUAL TLS and believes the header "
                 f"{to.client_certificate_header}: whoever reaches it can claim any certificate. Only a proxy "
-                "that verifies certificates and sets that header itself may reach it; name its addresses in "
-                "sentinel:ingress_addresses.",
+                "that verifies certificates and sets that header itself may reach it: see that no other "
+                f"stands at {', '.join(to.ingress_addresses)} (sentinel:ingress_addresses).",
             )
         else:
             Annotations.of(self).add_warning_v2(
@@ -144,7 +144,12 @@ def _front(deployment: Deployment) -> Front:
         tls=tls,
         closed=not deployment.default_endpoint,
         log=SERVICE_LOG,
-        addresses=deployment.ingress_addresses,
+        methods={
+            f"{route.path}/{route.method}": (deployment.token_throttle_rate, deployment.token_throttle_burst)
+            for route in ROUTES
+            if route.door == "key"  # no authorizer and no usage plan holds these back
+        },
+        addresses=() if ANYBODY in deployment.ingress_addresses else deployment.ingress_addresses,
     )
 
 

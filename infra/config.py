@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_network
 from typing import Any
 
 PREFIX = "sentinel:"
@@ -16,6 +17,7 @@ RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731,
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 PYTHONS = ("3.12", "3.13", "3.14")
 TARGETS = ("lambda", "host")
+ANYBODY = "0.0.0.0/0"
 ENHANCED = "SecurityPolicy_"  # what the names of API Gateway's newer TLS policies begin with
 
 
@@ -50,6 +52,10 @@ class Deployment:
     alarm_topic: str = _option("", "ARN of the SNS topic that alarms go to; empty: they only show")
     throttle_rate: int = _option(200, "requests a second of the whole service API")
     throttle_burst: int = _option(400, "requests at once of the whole service API")
+    token_throttle_rate: int = _option(50, "requests a second for access tokens, of those of the service API")
+    token_throttle_burst: int = _option(
+        100, "requests at once for access tokens, of those of the service API"
+    )
     hooks_throttle_rate: int = _option(50, "requests a second of the whole webhook API")
     hooks_throttle_burst: int = _option(100, "requests at once of the whole webhook API")
     usage_plans: bool = _option(True, "whether the service API has a usage plan a tier and asks for its keys")
@@ -71,7 +77,7 @@ class Deployment:
         "", "header in which that proxy hands on the certificate that it verified"
     )
     ingress_addresses: tuple[str, ...] = _option(
-        (), "address ranges of that proxy; empty: anybody may call that address"
+        (), "address ranges of that proxy, the only ones that are let in; 0.0.0.0/0: anybody"
     )
     hooks_domain_name: str = _option("", "custom domain of the webhook API; empty: its default address")
     hooks_certificate_arn: str = _option("", "ARN of that domain's server certificate")
@@ -190,10 +196,23 @@ class Deployment:
                 any(behind) and not self.default_endpoint,
                 "client_certificate_header and ingress_addresses go with default_endpoint",
             ),
+            (
+                self.default_endpoint and not self.ingress_addresses,
+                f"default_endpoint needs ingress_addresses, the proxy's ranges; {ANYBODY} lets anybody in",
+            ),
+            (
+                not all(map(_is_range, self.ingress_addresses)),
+                "ingress_addresses are address ranges as 10.0.0.0/8",
+            ),
             (not 0 <= self.authorizer_cache_seconds <= 3600, "authorizer_cache_seconds is 0 to 3600"),
             (
                 bool(self.authorizer_cache_seconds) and not self.authorizer_cache_certificate,
                 "authorizer_cache_certificate off needs authorizer_cache_seconds 0, or stolen tokens pass",
+            ),
+            (
+                not 0 < self.token_throttle_rate < self.throttle_rate
+                or not 0 < self.token_throttle_burst < self.throttle_burst,
+                "token_throttle_rate and token_throttle_burst are below throttle_rate and throttle_burst",
             ),
             (not 1 <= self.ca_keys <= 9, "ca_keys is 1 to 9"),
             (
@@ -242,6 +261,14 @@ def _parse(key: str, value: Any, default: Any) -> Any:
         kind = {bool: "true or false", int: "a whole number", tuple: "a list of whole numbers"}[type(default)]
         raise BadOption(f"{key} is {value!r}, which is not {kind}") from None
     return str(value)
+
+
+def _is_range(text: str) -> bool:
+    try:
+        ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _parse_list(value: Any, kind: type) -> tuple[Any, ...]:

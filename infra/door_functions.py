@@ -22,7 +22,7 @@ READ = ("GetItem", "Query")
 PUBLIC_KEYS = "jwks"  # the kind of the record with the public keys of tokens
 # The kinds of records by which a door tells who comes in. Whoever may write one of them lets in whom he
 # likes, so a function may write those kinds alone that it is there for.
-CALLERS = (Root.KIND, Revoked.KIND, Alias.KIND, Service.KIND, PUBLIC_KEYS)
+CALLERS = (Root.KIND, Revoked.KIND, Issued.KIND, Alias.KIND, Service.KIND, PUBLIC_KEYS)
 # The four steps of a rotation: read, stage, look, promote.
 ROTATE = ("DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage")
 

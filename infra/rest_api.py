@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from aws_cdk import RemovalPolicy, aws_apigateway, aws_iam, aws_logs, aws_wafv2
 from constructs import Construct
@@ -44,6 +45,7 @@ class Front:
 
     `tls` is the TLS policy, "" for API Gateway's own choice; `closed` turns the default address off;
     `addresses` are the ranges that may call at all, none for everybody; `log` is the access log's format.
+    `methods` have throttles of their own: (rate, burst) by path and method, as `/v1/token/POST`.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Front:
     closed: bool
     log: Mapping[str, str]
     addresses: Sequence[str] = ()
+    methods: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 class Rest(Construct):
@@ -101,13 +104,13 @@ class Rest(Construct):
             stage_name=STAGE,
             access_log_destination=aws_apigateway.LogGroupLogDestination(self._log("AccessLog")),
             access_log_format=aws_apigateway.AccessLogFormat.custom(json.dumps(dict(self._front.log))),
-            # Failures of the gateway itself; data tracing would log bodies.
-            logging_level=aws_apigateway.MethodLoggingLevel.ERROR,
-            data_trace_enabled=False,
-            metrics_enabled=True,
             tracing_enabled=True,
-            throttling_rate_limit=self._front.rate,
-            throttling_burst_limit=self._front.burst,
+            **_watched(self._front.rate, self._front.burst),
+            # What is set for a method stands in the place of all that is set for the stage.
+            method_options={
+                method: aws_apigateway.MethodDeploymentOptions(**_watched(rate, burst))
+                for method, (rate, burst) in self._front.methods.items()
+            },
         )
 
     def _log(self, name: str, log_group_name: str | None = None) -> aws_logs.LogGroup:
@@ -156,6 +159,18 @@ class Rest(Construct):
                 "Callers prove who they are before anything is read, and a web ACL inspects 64 KB at most of "
                 "bodies that are mostly compressed; sentinel:web_acl_arn puts one in front of both APIs.",
             )
+
+
+def _watched(rate: int, burst: int) -> dict[str, Any]:
+    """Return what a stage and a method have in common: throttles, and how they are watched."""
+    return {
+        # Failures of the gateway itself; data tracing would log bodies.
+        "logging_level": aws_apigateway.MethodLoggingLevel.ERROR,
+        "data_trace_enabled": False,
+        "metrics_enabled": True,
+        "throttling_rate_limit": rate,
+        "throttling_burst_limit": burst,
+    }
 
 
 def _only_from(addresses: Sequence[str]) -> aws_iam.PolicyDocument:

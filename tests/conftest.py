@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +15,24 @@ from tests.valkey import Valkey, binary, running
 
 if TYPE_CHECKING:
     import redis
+
+# What shares something that is dear, and so stays on one worker.
+TOGETHER = ("tests/attacks/", "tests/deployed/")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep some folders together with `--dist loadgroup`.
+
+    The marks for it have no effect: pytest 9.2 has no attribute into which xdist 3.8 writes the groups.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Folders(LoadScopeScheduling):  # type: ignore[misc] # it has no types
+        def _split_scope(self, nodeid: str) -> str:
+            return next((folder for folder in TOGETHER if nodeid.startswith(folder)), nodeid)
+
+    return Folders(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 @pytest.fixture(scope="module")

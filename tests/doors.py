@@ -131,12 +131,12 @@ class World:
         self.ca = Ca(now=now)
         self.registry: Any = SqliteRegistry(path)
         self.ring = Ring((Key("k1", private_key()),))
-        self.pem = self.ca.leaf()
         self.directory = Directory(self.registry, 10.0, self.monotonic)
         self.outside = OutsideIssuers(parse_issuers(issuers), http or NoHttp(), self.monotonic)
         self.authorizer = Authorizer(self.directory, ISSUER, AUDIENCE, DOMAIN, self.outside, self.clock)
         self.put(self.ca.root())
         self.put(Service("checkout"))
+        self.pem = self.leaf()
         self.publish()
 
     def later(self, seconds: float) -> None:
@@ -149,6 +149,14 @@ class World:
         found = self.registry.get(entity.KIND, entity.id)
         version = found.version if found is not None else 0
         assert self.registry.put(Record(entity.KIND, entity.id, encode(entity), version))
+
+    def leaf(self, path: str = "/service/checkout", **times: int) -> str:
+        """Return a certificate of the own CA that is on record, PEM."""
+        pem = self.ca.leaf(path, **times)
+        until = times.get("end") or self.now + 90 * DAY
+        service = path.rpartition("/")[2]
+        self.put(Issued(certificates.thumbprint(pem), service, "00", "root", self.now - DAY, until))
+        return pem
 
     def publish(self, document: object = None) -> None:
         """Publish the ring's public keys."""

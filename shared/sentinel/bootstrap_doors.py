@@ -37,6 +37,16 @@ class Doors(Base):
         return DynamoRegistry(self.dynamodb, self.settings.registry_table)
 
     @cached_property
+    def _door_registry(self) -> Registry:
+        """The registry for those who wait at a door: one that hangs is given up after seconds, not tens."""
+        if self.local:
+            return self.registry
+        from sentinel.adapters.dynamodb_registry import DynamoRegistry
+
+        client = self._aws("dynamodb", connect_timeout=1, read_timeout=1)
+        return DynamoRegistry(client, self.settings.registry_table)
+
+    @cached_property
     def door_secrets(self) -> SecretVersions:
         """The doors' own secrets, apart from those that recipes may name."""
         if self.local:
@@ -52,7 +62,7 @@ class Doors(Base):
         """The registry as the doors read it: kept for some seconds."""
         from sentinel.usecases.directory import Directory
 
-        return Directory(self.registry, self.settings.door_seconds, time.monotonic)
+        return Directory(self._door_registry, self.settings.door_seconds, time.monotonic)
 
     @cached_property
     def authorizer(self) -> Authorizer:
@@ -81,7 +91,13 @@ class Doors(Base):
 
         to = self.settings
         return TokenIssuer(
-            self.directory, self.door_secrets, to.signing_secret, to.issuer, to.audience, time.time
+            self.directory,
+            self.door_secrets,
+            to.signing_secret,
+            to.issuer,
+            to.audience,
+            time.time,
+            time.monotonic,
         )
 
     @cached_property

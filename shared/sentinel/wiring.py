@@ -35,15 +35,15 @@ class Base:
         """The DynamoDB client. Few retries: each is a slot tried again, and the caller retries too."""
         return self._aws("dynamodb")
 
-    def _aws(self, service: str) -> Any:
+    def _aws(self, service: str, connect_timeout: float = 2, read_timeout: float = 3) -> Any:
         # botocore's own session: importing boto3 itself costs a cold start some 60 ms and adds nothing here.
         import botocore.session
         from botocore.config import Config
 
         config = Config(
-            connect_timeout=2,
+            connect_timeout=connect_timeout,
             # An ingest reads once and writes once at least, and answers before its time is up even then.
-            read_timeout=3,
+            read_timeout=read_timeout,
             retries={"mode": "standard", "total_max_attempts": 2},
             tcp_keepalive=True,
             max_pool_connections=32,

@@ -18,9 +18,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, utils
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from sentinel.core.access import Issued, encode
 from sentinel.core.ecdsa_forms import twins
 from sentinel.core.issuing import SignerKey
 from sentinel.core.pem import digest
+from sentinel.ports_doors import Record, Registry
 from tests import pki
 
 DAY = 86_400
@@ -109,8 +111,9 @@ def key_pem(key: Any) -> str:
 
 @dataclass
 class Forge:
-    """Makes certificates. `root` is the deployment's own CA, `mesh` one that it trusts for `mesh.example`.
+    """Makes certificates; `record` puts one on record, which the doors ask about.
 
+    `root` is the deployment's own CA, `mesh` one that it trusts for `mesh.example`.
     `ended` is a root of the own domain whose time is over, `foreign` one that nobody trusts.
     """
 
@@ -120,6 +123,7 @@ class Forge:
     mesh: Ca
     ended: Ca
     foreign: Ca
+    record: Callable[[Held, str], None] = lambda held, service: None
     _serial: int = 1 << 64
 
     def service(self, name: str = VICTIM) -> str:
@@ -151,7 +155,15 @@ class Forge:
 
     def of(self, service: str, **options: Any) -> Held:
         """Issue a good certificate of a service."""
-        return self.leaf(profile(self.service(service)), subject=pki.name(service), **options)
+        held = self.leaf(profile(self.service(service)), subject=pki.name(service), **options)
+        self.record(held, service)
+        return held
+
+
+def record(registry: Registry, held: Held, service: str) -> None:
+    """Put a forged certificate on record, so that nothing but what is wrong with it stands in its way."""
+    made = Issued(held.thumbprint, service, "00", "forged", 0, 1 << 40)
+    registry.put(Record(Issued.KIND, made.id, encode(made), service=service))
 
 
 Make = Callable[[Forge], Held]
@@ -176,6 +188,12 @@ def _changed(kind: type[x509.ExtensionType], *to: x509.ExtensionType) -> Make:
 
 def _uri(text: str) -> Make:
     return lambda forge: forge.leaf(profile(text.format(domain=forge.domain)))
+
+
+def _two(forge: Forge, *services: str) -> Held:
+    """Return a certificate with the ids of two services."""
+    both = pki.names(*(pki.uri(forge.service(each)) for each in services))
+    return forge.leaf(profile("", x509.SubjectAlternativeName, both))
 
 
 def _self_signed(forge: Forge) -> Held:
@@ -318,15 +336,9 @@ BAD: dict[str, Bad] = {
         "no URI among its names",
         _changed(x509.SubjectAlternativeName, pki.names(x509.DNSName("victim"))),
     ),
-    "two URI SANs": Bad(
-        "two names, one of them good",
-        lambda f: f.leaf(
-            profile(
-                "",
-                x509.SubjectAlternativeName,
-                pki.names(pki.uri(f.service("mallory")), pki.uri(f.service())),
-            )
-        ),
+    "two URI SANs": Bad("two names, the first one good", lambda f: _two(f, VICTIM, "mallory")),
+    "two URI SANs, the other way round": Bad(
+        "two names, the second one good", lambda f: _two(f, "mallory", VICTIM), service="mallory"
     ),
     "id with a query": Bad("spiffe://…/victim?x", _uri("spiffe://{domain}/service/victim?x")),
     "id with a fragment": Bad("spiffe://…/victim#x", _uri("spiffe://{domain}/service/victim#x")),

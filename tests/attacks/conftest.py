@@ -12,13 +12,6 @@ from tests.attacks.deployment import Deployment
 from tests.attacks.tokens import ME, VICTIM
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep all of this folder on one worker, since it is about one tree, and in the order of its files."""
-    for item in items:
-        if "tests/attacks/" in item.path.as_posix():
-            item.add_marker(pytest.mark.xdist_group("attacks"))
-
-
 @pytest.fixture(scope="session")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """The deployment that is attacked."""

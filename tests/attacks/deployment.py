@@ -6,6 +6,7 @@ about exactly that. The forger's tools (the CA's and the signing key) are taken 
 
 from __future__ import annotations
 
+import functools
 import json
 import secrets
 import time
@@ -25,7 +26,7 @@ from sentinel.core.access import SCOPES, Root, Service, encode
 from sentinel.core.ring import Key, Ring
 from sentinel.ports_doors import Record
 from tests import pki
-from tests.attacks.certificates import Ca, Forge, Held, key_pem, stranger
+from tests.attacks.certificates import Ca, Forge, Held, key_pem, record, stranger
 from tests.attacks.tokens import ME, VICTIM, Mint
 from tests.attacks.walk import MARK
 from tests.attacks.wire import Client, tls
@@ -177,6 +178,7 @@ def forge_of(app: App) -> Forge:
         ended=stranger("ended", now, 0),
         foreign=stranger("foreign", now),
     )
+    made.record = functools.partial(record, app.registry)
     app.authority.trust("mesh.example", pki.pem(made.mesh.certificate))
     ended = Root("ended", app.settings.trust_domain, pki.pem(made.ended.certificate), until=now - 60)
     assert app.registry.put(Record(Root.KIND, ended.id, encode(ended)))

@@ -108,10 +108,10 @@ class Case:
             self.wrong.append(why)
 
     @property
-    def row(self) -> str:
-        """How `docs/attacks.md` tells of it."""
-        told = ", ".join("no answer" if status == TLS else str(status) for status in sorted(self.expected))
-        return f"| {self.name.replace('|', chr(92) + '|')} | {told or 'as it should'} | {self.where} |"
+    def status(self) -> str:
+        """What it is refused with, as `docs/attacks.md` says it."""
+        told = ["no answer" if status == TLS else str(status) for status in sorted(self.expected)]
+        return " or ".join(told) or "harmless"
 
 
 CASES: dict[tuple[str, str, str], Case] = {}
@@ -126,6 +126,7 @@ def answers() -> list[bytes]:
 @contextmanager
 def case(family: str, name: str, where: str, *expected: int) -> Iterator[Case]:
     """Try one case; at its end everything that was not refused as expected is told at once."""
+    assert not set("|\n\r") & set(name), "the name is a cell of a table"
     made = Case(family, name, where, frozenset(expected))
     assert (family, name, where) not in CASES, f"there is a case {family}: {name} already"
     yield made

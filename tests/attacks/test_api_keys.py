@@ -6,6 +6,8 @@ import time
 from base64 import b64encode
 from urllib.parse import urlencode
 
+import pytest
+
 from sentinel.core import api_keys
 from sentinel.core.access import ApiKey, encode
 from sentinel.ports_doors import Record
@@ -13,6 +15,8 @@ from tests.attacks.deployment import Deployment, Member
 from tests.attacks.record import case
 from tests.attacks.test_certificates import basic
 from tests.attacks.wire import request
+
+pytestmark = pytest.mark.xdist_group("attacks")
 
 GATEWAY = "gateway"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}

@@ -16,6 +16,8 @@ from tests.attacks.walk import MARK
 from tests.attacks.wire import Client, request
 from tests.webhooks.test_standard import sign
 
+pytestmark = pytest.mark.xdist_group("attacks")
+
 GATEWAY = "gateway"
 BODY = b'{"note":"%s-webhook"}' % MARK.encode()
 PATH = f"/hooks/{SOURCE}/bills"

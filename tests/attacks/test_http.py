@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import zstandard
@@ -14,6 +15,8 @@ from tests.attacks.deployment import Deployment, Member
 from tests.attacks.record import NOTHING, TLS, Answer, case
 from tests.attacks.walk import MARK
 from tests.attacks.wire import request
+
+pytestmark = pytest.mark.xdist_group("attacks")
 
 GATEWAY = "gateway"
 HOST = "Host: localhost"
@@ -26,14 +29,14 @@ HIDDEN = b"GET /v1/services HTTP/1.1\r\nHost: localhost\r\nX-Hidden: CANARY-hidd
 Raw = Callable[[str], bytes]
 
 
-def post(*lines: str, body: bytes = CHUNKED + HIDDEN, **about: str) -> Raw:
+def post(*lines: str, body: bytes = CHUNKED + HIDDEN, version: str = "HTTP/1.1") -> Raw:
     """Return a good request but for its framing; `auth` is the header with the token."""
-    return lambda auth: request("POST", "/v1/entries", HOST, auth, *lines, body=body, **about)
+    return lambda auth: request("POST", "/v1/entries", HOST, auth, *lines, body=body, version=version)
 
 
-def get(*lines: str, target: str = "/v1/chains", method: str = "GET", **about: str) -> Raw:
+def get(*lines: str, target: str = "/v1/chains", method: str = "GET", version: str = "HTTP/1.1") -> Raw:
     """Return a good request but for its head."""
-    return lambda auth: request(method, target, HOST, auth, *lines, **about)
+    return lambda auth: request(method, target, HOST, auth, *lines, version=version)
 
 
 def coding(text: str) -> Raw:
@@ -91,7 +94,7 @@ SMUGGLED: dict[str, Raw] = {
     "chunk lines end in LF": chunks(CHUNKED.replace(b"\r\n", b"\n")),
     "chunk longer than it says": chunks(b"3\r\n" + ENTRY + b"\r\n0\r\n\r\n"),
     "chunk without an end": chunks(b"%x\r\n%sXX0\r\n\r\n" % (len(ENTRY), ENTRY)),
-    "very many trailers": chunks(CHUNKED[:-2] + b"X-Trailer: CANARY\r\n" * 5_000 + b"\r\n"),
+    "very many trailers": chunks(CHUNKED[:-2] + b"X-Trailer: CANARY\r\n" * 600 + b"\r\n"),
     "header folded": get("X-Folded: a\r\n b"),
     "token folded": lambda auth: request("GET", "/v1/chains", HOST, auth.replace(": ", ":\r\n ")),
     "header before the first, folded": lambda auth: request("GET", "/v1/chains", " X: y", HOST, auth),
@@ -136,12 +139,15 @@ SMUGGLED: dict[str, Raw] = {
 def test_what_could_be_read_in_two_ways_is_read_in_none(tree: Deployment, me: Member, name: str) -> None:
     """400 on both APIs, then the connection is closed: what was hidden behind it is no request."""
     auth = f"Authorization: {tree.bearer(me)['Authorization']}"
-    entries = _entries(tree)
+    entries, anybody = _entries(tree), tree.client(hooks=True)
     with case("HTTP", name, GATEWAY, 400) as tried:
-        for client in (me.client, tree.client(hooks=True)):
-            answers = client.raw(SMUGGLED[name](auth))
-            tried.refused(answers[0] if answers else NOTHING)
-            tried.holds(len(answers) <= 1, f"{len(answers)} answers to one request")
+        data = SMUGGLED[name](auth)
+        # Also without what is hidden behind it, so that it is not that which is refused.
+        for sent in dict.fromkeys((data, data.replace(HIDDEN, b""))):
+            for client in (me.client, anybody):
+                answers = client.raw(sent)
+                tried.refused(answers[0] if answers else NOTHING)
+                tried.holds(len(answers) <= 1, f"{len(answers)} answers to one request")
         tried.holds(_entries(tree) == entries, "something was stored")
 
 
@@ -367,23 +373,62 @@ def _bombs() -> dict[str, tuple[str, str, str, bytes]]:
 
 def test_bombs_do_not_go_off(tree: Deployment, me: Member) -> None:
     """A few kilobytes that become gigabytes are refused before they do, and the gateway stays small."""
-    from time import monotonic
-
     pid = tree.tree.child("child\0gateway")
     peak = _peak(pid)
     for name, (path, kind, encoding, body) in _bombs().items():
         with case("bombs", name, GATEWAY, 400, 413) as tried:
-            began = monotonic()
+            began = _cpu(pid)
             sent = tree.bearer(me) | {"Content-Type": kind, "Content-Encoding": encoding}
             tried.refused(me.client.ask("POST", path, body, sent), f"POST {path}")
-            tried.holds(monotonic() - began < 4, f"it took {monotonic() - began:.1f} s")
+            tried.holds(_cpu(pid) - began < 3, f"it took {_cpu(pid) - began:.1f} s of CPU")
             tried.holds(_peak(pid) - peak < 600, f"the gateway grew by {_peak(pid) - peak} MB")
+
+
+def _cpu(pid: int) -> float:
+    """Return the seconds of CPU that a process has used: on a busy machine, too, what a request costs it."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _peak(pid: int) -> int:
     """Return the most memory that a process ever had, in MB."""
-    with open(f"/proc/{pid}/status") as status:  # noqa: PTH123 - no file of ours
-        return next(int(line.split()[1]) // 1024 for line in status if line.startswith("VmHWM"))
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) // 1024 for line in status if line.startswith("VmHWM"))
+
+
+NONSENSE = {
+    "broken JSON": ("/v1/entries", "application/x-ndjson", b'{"card": CANARY}'),
+    "a line that is a list": ("/v1/entries", "application/x-ndjson", b'{"a":1}\n["CANARY"]'),
+    "a line that is text": ("/v1/entries", "application/x-ndjson", b'"CANARY"'),
+    "a number that is none": ("/v1/entries", "application/x-ndjson", b'{"CANARY":NaN}'),
+    "a line over 64 KB": ("/v1/entries", "application/x-ndjson", b'{"a":"CANARY%s"}' % (b"x" * 66_000)),
+    "not UTF-8": ("/v1/entries", "application/x-ndjson", b'{"a":"CANARY\xff"}'),
+    "OTLP that is no JSON": ("/v1/logs", "application/json", b'{"resourceLogs": CANARY}'),
+    "OTLP of the wrong type": ("/v1/logs", "application/json", b'{"resourceLogs": "CANARY"}'),
+    "OTLP that is no protobuf": ("/v1/logs", "application/x-protobuf", b"CANARY"),
+    "OTLP of a type of nobody": ("/v1/logs", "text/CANARY", b"{}"),
+    "a request for a certificate that is none": ("/v1/certificate", "application/pkcs10", b"CANARY"),
+    "a key in the place of it": (
+        "/v1/certificate",
+        "application/pkcs10",
+        b"-----BEGIN PRIVATE KEY-----\nCANARY==\n-----END PRIVATE KEY-----\n",
+    ),
+    "a batch id of 4,000 characters": ("/v1/entries", "application/x-ndjson", b"{}"),
+    "a query that is none": ("/v1/entries?partial=CANARY", "application/x-ndjson", b"{}"),
+}
+
+
+@pytest.mark.parametrize("name", NONSENSE)
+def test_what_is_refused_is_not_quoted(tree: Deployment, me: Member, name: str) -> None:
+    """Whatever a body, a query or a header holds: none of it comes back, or is logged."""
+    path, kind, body = NONSENSE[name]
+    headers = tree.bearer(me) | {"Content-Type": kind}
+    if "batch" in name:
+        headers["Sentinel-Batch-Id"] = MARK * 600
+    with case("HTTP", f"not quoted: {name}", GATEWAY, 400) as tried:
+        answer = me.client.ask("POST", path, body, headers)
+        tried.refused(answer, f"POST {path.partition('?')[0]}")
+        tried.holds(MARK.encode() not in answer.body, f"{answer.body!r}")
 
 
 def test_half_of_a_request_is_none(tree: Deployment, me: Member) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import orjson
+import pytest
 
 from sentinel.core import tokens as our_tokens
 from sentinel.core.ring import Key, Ring
@@ -22,6 +23,8 @@ from tests.attacks.deployment import SOURCE, Deployment, Member
 from tests.attacks.record import Answer, case
 from tests.attacks.test_certificates import basic
 from tests.webhooks.test_standard import sign
+
+pytestmark = pytest.mark.xdist_group("attacks")
 
 GATEWAY = "gateway"
 

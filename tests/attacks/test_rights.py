@@ -14,6 +14,8 @@ from tests.attacks import walk
 from tests.attacks.deployment import Deployment, Member
 from tests.attacks.record import case
 
+pytestmark = pytest.mark.xdist_group("attacks")
+
 GATEWAY = "gateway"
 SCOPED = [target for target in walk.service("token") if target.route.scope]
 

@@ -17,11 +17,11 @@ from tests.attacks.wire import Client, request
 from tests.webhooks.test_standard import sign
 
 GATEWAY = "gateway"
-BOUND = 2.0  # seconds for one honest request, with its own handshake
+BOUND = 3.0  # seconds for one honest request, with its own handshake
 HOST = "Host: localhost"
 LARGE = b'{"text":"%s"}' % (b"x" * 100_000)
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("attacks")]
 Open = Callable[[int], socket.socket]
 
 

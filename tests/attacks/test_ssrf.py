@@ -25,6 +25,8 @@ from tests.e2e.trees import until
 from tests.steps import step_run
 from tests.wire import Wire
 
+pytestmark = pytest.mark.xdist_group("attacks")
+
 PROXY, CALL = "proxy", "http.call"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 
 import pytest
@@ -11,6 +12,8 @@ from tests.attacks.deployment import Deployment, Member
 from tests.attacks.record import Answer, case
 from tests.attacks.walk import Target
 from tests.attacks.wire import request
+
+pytestmark = pytest.mark.xdist_group("attacks")
 
 GATEWAY = "gateway"
 # Over a line of HTTP or with a character that no header has: refused before anybody looks for a token.
@@ -40,7 +43,7 @@ def test_a_token_that_is_good_but_for_one_thing_opens_nothing(
     attack(tree, me, name)
 
 
-HEADERS = {
+HEADERS: dict[str, Callable[[str], str | None]] = {
     "none": lambda token: None,
     "empty header": lambda token: "",
     "Bearer alone": lambda token: "Bearer",

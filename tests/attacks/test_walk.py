@@ -19,6 +19,8 @@ from tests.attacks.test_tokens import attack
 from tests.attacks.walk import Target
 from tests.webhooks.test_standard import sign
 
+pytestmark = pytest.mark.xdist_group("attacks")
+
 SERVED = {200, 409}  # 409: a certificate is renewed late in its life, and this one is new
 
 

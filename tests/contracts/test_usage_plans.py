@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from sentinel.adapters.usage_plans import ApiGatewayPlans, NoPlans, parse_plans
 from sentinel.errors import Malformed, Unavailable
@@ -56,6 +57,40 @@ def test_a_key_is_in_the_plan_of_its_tier(client: Any, plans: ApiGatewayPlans) -
         assert members(client) == {"trial": ["v" * 64], "standard": [], "foreign": []}
     plans.withdraw("w" * 64)
     assert len(client.get_api_keys()["items"]) == 2
+
+
+def test_a_list_that_names_too_many_plans_keeps_no_key_out(client: Any, plans: ApiGatewayPlans) -> None:
+    """Whether a key is in its plan is asked of the plan: `GetUsagePlans` of one key may answer with all."""
+    every = client.get_usage_plans()
+
+    class Talkative:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(client, name)
+
+        def get_usage_plans(self, **_: Any) -> Any:
+            return every
+
+        def delete_usage_plan_key(self, **_: Any) -> Any:
+            raise ClientError({"Error": {"Code": "NotFoundException"}}, "DeleteUsagePlanKey")
+
+    ApiGatewayPlans(Talkative(), plans._plans).enrol(USAGE, "checkout", "standard")
+    assert members(client) == {"trial": [], "standard": [USAGE], "foreign": []}
+
+
+def test_a_key_that_another_plan_holds_on_to_is_not_taken_for_enrolled(
+    client: Any, plans: ApiGatewayPlans
+) -> None:
+    """API Gateway says conflict of a key that is in a plan of this stage, which need not be the right one."""
+
+    class Slow:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(client, name)
+
+        def create_usage_plan_key(self, **_: Any) -> Any:
+            raise ClientError({"Error": {"Code": "ConflictException"}}, "CreateUsagePlanKey")
+
+    with pytest.raises(Unavailable, match="not in its plan yet"):
+        ApiGatewayPlans(Slow(), plans._plans).enrol(USAGE, "checkout", "standard")
 
 
 def test_plans_of_others_are_left_alone(client: Any, plans: ApiGatewayPlans) -> None:

@@ -138,6 +138,7 @@ def _options(port: int) -> dict[str, object]:
         "rotation": False,
         "default_endpoint": True,
         "client_certificate_header": CERTIFICATE_HEADER,
+        "ingress_addresses": "0.0.0.0/0",  # the emulator listens on loopback alone
         "authorizer_cache_seconds": 5,
         "redis_url": f"redis://127.0.0.1:{port}",
         "redis_secret": REDIS_SECRET,

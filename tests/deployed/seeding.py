@@ -93,16 +93,10 @@ def new_api_key(deployed: Deployment, service: str) -> str:
 
 
 def usage_key(deployed: Deployment, service: str) -> str:
-    """Return a service's key in the usage plans, which is the emulated gateway's business and no service's.
-
-    The emulator answers `GetUsagePlans` of one key with all plans there are, so the command takes the key for
-    enrolled and leaves it at that: what was left to do is done here.
-    """
+    """Return a service's key in the usage plans: the emulated gateway's business, and no service's."""
     client = deployed.emulator.client("apigateway")
     keys = client.get_api_keys(includeValues=True, limit=500)["items"]
     (key,) = [each for each in keys if f" {service};" in each["description"]]
-    plans = dict(pair.split("=") for pair in deployed.outputs["UsagePlans"].split(","))
-    client.create_usage_plan_key(usagePlanId=plans["standard"], keyId=key["id"], keyType="API_KEY")
     return str(key["value"])
 
 

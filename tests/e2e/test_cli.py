@@ -334,6 +334,21 @@ def test_a_setting_that_is_wrong_is_named(
     assert "secret" not in done.err
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PROXY", "desk=http://10.0.0.1"), ("PROXY", "desk"), ("OIDC_ISSUERS", "http://id.example.com=us")],
+)
+def test_a_list_among_the_settings_is_read_before_anything_starts(
+    cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """`up` names the setting to whoever can mend it, and leaves it to no sender to find out."""
+    monkeypatch.setenv(f"SENTINEL_{name}", value)
+    done = cli("up", "--port", "0", "--home", tmp_path / "home")
+    assert done.code == 1
+    assert f"SENTINEL_{name}" in done.err
+    assert not (tmp_path / "home").exists()
+
+
 RULE = """
 title: Too many {n}
 id: 6f2f3a53-5d2c-4c35-9b0e-0f5c6f5f1dfe
@@ -448,6 +463,10 @@ def test_ingest_stores_each_line_once_however_often_it_runs(cli: Any, tree: Tree
         file.write(b"more\n")
     grown = cli(*line, "--json").json
     assert (grown["entries"], grown["sent"]) == (12, 1)
+    (tmp_path / "link.log").symlink_to(log)
+    for same in (tmp_path / "link.log", tmp_path / ".." / tmp_path.name / "app.log"):
+        again = ("ingest", same, "--service", "text", "--home", tree.home, "--json")
+        assert cli(*again).json["sent"] == 0
     done = cli("export", "--chain", "text/0", "--home", tree.home)
     found = [json.loads(each) for line in done.out.splitlines() for each in json.loads(line)["entries"]]
     assert found[0] == {"message": "first", "source": "app.log", "line": 1}

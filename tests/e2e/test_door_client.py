@@ -157,6 +157,8 @@ def test_a_fresh_token_that_is_refused_is_not_asked_for_again(gateway: Gateway, 
         ((429, {"message": "too many"}, {"Retry-After": "7"}), Unavailable),
         ((503, {}, {"Retry-After": "soon"}), Unavailable),
         ((200, {"token": "of another kind"}, {}), Unavailable),
+        ((404, {"message": "there is nothing here"}, {}), Malformed),
+        ((405, {}, {}), Malformed),
     ],
 )
 def test_no_token_is_an_error_that_says_why_and_nothing_secret(
@@ -168,10 +170,20 @@ def test_no_token_is_an_error_that_says_why_and_nothing_secret(
         door.request("POST", "/v1/entries")
     told = f"{raised.value} {raised.value!r} {door!r}"
     assert "S" * 43 not in told
-    assert str(refusal[1].get("error_description", "no access token")) in told
+    said = "POST /v1/token" if kind is Malformed else refusal[1].get("error_description", "no access token")
+    assert str(said) in told
     if refusal[0] == 429:
         assert isinstance(raised.value, Unavailable)
         assert raised.value.retry_after == 7
+
+
+def test_an_address_may_have_a_path(gateway: Gateway, files: tuple[Made, Credentials]) -> None:
+    """API Gateway's own addresses begin with a stage, and a proxy may have put us below a path."""
+    door = Door(f"{gateway.url}/v1stage/", "shop", files[1])
+    with pytest.raises(SentinelError):
+        door.request("GET", "/v1/chains")
+    assert gateway.seen[0][0] == "/v1stage/v1/token"
+    door.close()
 
 
 def test_secrets_go_out_over_tls_alone(files: tuple[Made, Credentials]) -> None:
@@ -179,6 +191,19 @@ def test_secrets_go_out_over_tls_alone(files: tuple[Made, Credentials]) -> None:
     for url, credentials in (("http://127.0.0.1:9", files[1]), ("https://127.0.0.1:9", None)):
         with pytest.raises(Malformed):
             Door(url, "shop", credentials).request("GET", "/v1/chains")
+
+
+@pytest.mark.parametrize("broken", ["certificate", "roots"])
+def test_a_file_that_is_another_kind_of_file_is_named(
+    gateway: Gateway, files: tuple[Made, Credentials], broken: str
+) -> None:
+    """Roots that are none are told apart from a certificate that is none."""
+    path: Path = getattr(files[1], broken)
+    path.write_text("not what it should be")
+    other = files[1].roots if broken == "certificate" else files[1].certificate
+    with pytest.raises(Unauthenticated, match=path.name) as raised:
+        Door(gateway.url, "shop", files[1]).request("GET", "/v1/chains")
+    assert str(other) not in str(raised.value)
 
 
 @pytest.mark.parametrize("broken", ["certificate", "key", "api_key", "roots"])
@@ -198,7 +223,7 @@ def test_a_server_of_another_ca_gets_nothing(
     """A gateway that the roots do not vouch for is refused before the key is sent."""
     own = files[1]
     strangers = Credentials(own.certificate, own.key, own.api_key, make(tmp_path, "other").pem)
-    with pytest.raises(Unauthenticated, match="not to be trusted"):
+    with pytest.raises(Unauthenticated, match=r"not to be trusted.*--ca"):
         Door(gateway.url, "shop", strangers).request("GET", "/v1/chains")
     assert gateway.seen == []
 

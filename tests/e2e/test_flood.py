@@ -8,6 +8,7 @@ import json
 import socket
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,22 +18,36 @@ from sentinel.local.door import OpenDoor
 from sentinel.local.gateway import THREADS, Gateway
 from sentinel.local.listeners import Front, serve
 from sentinel.local.paths import Paths
-from sentinel.routes import ROUTES
+from sentinel.routes import HOOK_ROUTES, ROUTES
 
 Handle = Callable[[str], int]
 
 
+def api(load: Any, brake: float) -> Gateway:
+    """Make a service API."""
+    return Gateway(Paths.of(ROUTES), OpenDoor(), brake=brake, load=load)
+
+
+def hooks_api(load: Any, brake: float) -> Gateway:
+    """Make a webhook API."""
+    return Gateway(Paths.of(HOOK_ROUTES), OpenDoor(), scheme="", brake=brake, load=load, threads=2)
+
+
 @contextmanager
-def gateway(handle: Handle, brake: float = 0.0) -> Iterator[int]:
-    """Run a gateway whose functions answer with the status that `handle(service)` returns; yield its port."""
+def gateway(handle: Handle, brake: float = 0.0, make: Callable[[Any, float], Gateway] = api) -> Iterator[int]:
+    """Run a gateway whose functions answer with the status that `handle(caller)` returns; yield its port.
+
+    The caller is the service, or where there is none the webhook.
+    """
 
     def load(name: str) -> Any:
         del name
 
         def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             del context
-            service = event["requestContext"]["authorizer"]["service"]
-            return {"statusCode": handle(service), "headers": {"Retry-After": "1"}, "body": "{}"}
+            door = event["requestContext"].get("authorizer")
+            caller = door["service"] if door else event["pathParameters"]["hook"]
+            return {"statusCode": handle(caller), "headers": {"Retry-After": "1"}, "body": "{}"}
 
         return handler
 
@@ -40,7 +55,7 @@ def gateway(handle: Handle, brake: float = 0.0) -> Iterator[int]:
     loop, stopped = asyncio.new_event_loop(), asyncio.Event()
 
     async def work() -> None:
-        front = Front(listener, Gateway(Paths.of(ROUTES), OpenDoor(), brake=brake, load=load))
+        front = Front(listener, make(load, brake))
         await serve([front], stopped, grace=1.0)
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(work()))
@@ -54,15 +69,18 @@ def gateway(handle: Handle, brake: float = 0.0) -> Iterator[int]:
 
 
 @contextmanager
-def flooding(port: int, connections: int) -> Iterator[Counter[int]]:
+def flooding(
+    port: int, connections: int, ask: Callable[[http.client.HTTPConnection], int] | None = None
+) -> Iterator[Counter[int]]:
     """Send requests of the service `noisy` without a pause; yield the count of answers by status."""
+    asked = ask or (lambda connection: _ask(connection, "noisy"))
     found: Counter[int] = Counter()
     stop = threading.Event()
 
     def work() -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         while not stop.is_set():
-            found[_ask(connection, "noisy")] += 1
+            found[asked(connection)] += 1
         connection.close()
 
     threads = [threading.Thread(target=work) for _ in range(connections)]
@@ -102,6 +120,37 @@ def test_a_quiet_service_waits_for_nobody_elses_line() -> None:
     # In order of arrival each would have waited for 100 requests on 4 threads: 2.5 s.
     assert sorted(times)[5] < 0.5, times
     assert found[200] > 10
+
+
+def _send(connection: http.client.HTTPConnection, hook: str) -> int:
+    connection.request("POST", f"/hooks/standard-webhooks/{hook}", b"{}")
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status
+
+
+def test_invented_webhooks_wait_in_one_line() -> None:
+    """Whoever makes a name up for each request is one caller; a webhook that took a message is another."""
+
+    def handle(hook: str) -> int:
+        time.sleep(0.05 if hook != "real" else 0.0)
+        return 401 if hook != "real" else 200
+
+    with gateway(handle, make=hooks_api) as port:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        assert _send(connection, "real") == 200
+        with flooding(port, 60, lambda each: _send(each, uuid.uuid4().hex)) as found:
+            time.sleep(0.5)
+            times = []
+            for _ in range(10):
+                began = time.monotonic()
+                assert _send(connection, "real") == 200
+                times.append(time.monotonic() - began)
+        connection.close()
+    # With a line for each name it would have waited for 60 others on 2 threads: 1.5 s.
+    assert sorted(times)[5] < 0.3, times
+    assert set(found) == {401}
+    assert found[401] > 10
 
 
 def test_one_service_never_has_all_threads() -> None:

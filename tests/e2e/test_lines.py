@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinel.cli.bookmarks import Bookmarks, Mark, hashed
-from sentinel.cli.lines import Batch, Cutter, looks_like
+from sentinel.cli.lines import Batch, Cutter, looks_like, stream
 from sentinel.core import entry as limits
 from sentinel.core.entry import parse
 
@@ -102,6 +105,29 @@ def test_a_silence_sends_what_there_is_but_no_half_line() -> None:
     chunks: list[bytes | None] = [b"one\ntw", None, b"o\n", None, None, b""]
     found = list(Cutter("text", "-").batches(lambda: chunks.pop(0)))
     assert [[json.loads(each)["message"] for each in batch.entries] for batch in found] == [["one"], ["two"]]
+
+
+def test_a_steady_trickle_is_sent_every_second() -> None:
+    """What came on a pipe is not held for longer than a second, though the pipe is never silent for one."""
+    reader, writer = os.pipe()
+    stop = threading.Event()
+
+    def trickle() -> None:
+        while not stop.wait(0.2):
+            os.write(writer, b"tick\n")
+        os.close(writer)
+
+    thread = threading.Thread(target=trickle)
+    thread.start()
+    began = time.monotonic()
+    _, read = stream(reader)
+    batch = next(Cutter("text", "-").batches(read))
+    took = time.monotonic() - began
+    stop.set()
+    thread.join()
+    os.close(reader)
+    assert 1 <= len(batch.entries) <= 10
+    assert took < 3
 
 
 @pytest.mark.parametrize(

@@ -491,6 +491,23 @@ def test_heads_that_others_could_read_otherwise_are_refused(world: World, name: 
     assert expected == 200 or (found.count(b"HTTP/") == 1 and b'"error": "Malformed"' in found)
 
 
+@pytest.mark.parametrize("more", [b"zz\r\n", b"-1\r\n", b"3\r\n{} XX", b"0\r\n" + b"X-A: b\r\n" * 9_000])
+@pytest.mark.parametrize("first", [b"", b"2\r\n{}\r\n"])
+def test_a_body_that_breaks_off_its_form_ends_there(
+    world: World, first: bytes, more: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A chunk that is none is refused when it comes, and not once the time for the body is up."""
+    head = b"POST /v1/entries HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer good\r\n"
+    with _opened(world, head + b"Transfer-Encoding: chunked\r\n\r\n" + first) as connection:
+        until(lambda: world.behind.asked, "the request has not begun", 2)
+        time.sleep(0.05)
+        began = time.monotonic()
+        connection.sendall(more)
+        assert _rest(connection).startswith(b"HTTP/1.1 400 ")
+        assert time.monotonic() - began < BODY / 2
+    assert "Traceback" not in caplog.text
+
+
 @pytest.mark.parametrize(
     "host", ["localhost:80:80", "localhost/", "localhost#", "localhost?x", "evil.example@localhost", "127.1"]
 )
@@ -501,11 +518,11 @@ def test_a_host_is_a_name_and_perhaps_a_port(world: World, host: str) -> None:
 
 def test_nobody_is_told_what_answers(world: World) -> None:
     """`Server` is our own word, in answers and in refusals."""
-    assert world.ask(world.client)[1]["server"] == "sentinel"
-    assert world.ask(world.client, "/nothing")[1]["server"] == "sentinel"
+    assert world.ask(world.client)[1]["server"] == "Sentinel"
+    assert world.ask(world.client, "/nothing")[1]["server"] == "Sentinel"
     with _opened(world, b"nonsense\r\n\r\n") as connection:
         found = connection.recv(1000)
-        assert b"\r\nServer: sentinel\r\n" in found
+        assert b"\r\nServer: Sentinel\r\n" in found
 
 
 def test_a_head_that_is_too_large_is_refused(world: World) -> None:

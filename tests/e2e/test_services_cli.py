@@ -15,6 +15,8 @@ from sentinel.bootstrap import application
 from sentinel.cli.main import run
 from sentinel.core import api_keys
 from sentinel.core.ring import Ring
+from sentinel.errors import Forbidden
+from sentinel.local.clients import enrol
 
 Ran = tuple[int, str, str]
 
@@ -96,7 +98,7 @@ def test_the_life_of_a_service(cli: Callable[..., Ran]) -> None:
     assert not told("enable", "checkout")["disabled"]
     for wrong in (("--tier", "gold"), ("--scope", "root"), ("--no-identities", "--identity", mesh)):
         assert cli("services", "change", "checkout", *wrong)[0] == 2
-    assert cli("services", "change", "checkout", "--lanes", "65")[0] == 1
+    assert cli("services", "change", "checkout", "--lanes", "65")[0] == 2
     assert cli("services", "add", "checkout")[0] == 1
     assert cli("services", "show", "nope")[0] == 1
 
@@ -119,6 +121,34 @@ def test_rotate_an_api_key(
     assert sorted(bool(key["until"]) for key in keys) == [False, True, True]
     assert max(key["until"] - key["since"] for key in keys) < 100
     assert cli(*command[:-1], "nope")[0] == 1
+
+
+@pytest.mark.parametrize("command", [("services", "rotate"), ("rotate", "services")])
+def test_a_rotated_key_is_in_the_services_folder(
+    cli: Callable[..., Ran], tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """A program that reads its key from there is not shut out by `--at-once`; others get no folder by it."""
+    home = tmp_path / "home"
+    for service in ("checkout", "elsewhere"):
+        cli("services", "add", service)
+    enrol(application(str(home)), "checkout", print)
+    kept = home / "clients" / "checkout" / "api-key"
+    _, out, _ = cli(*command, "checkout", "--at-once")
+    assert kept.read_text() == out.strip()
+    assert cli(*command, "elsewhere")[0] == 0
+    assert not (home / "clients" / "elsewhere").exists()
+    cli("services", "disable", "checkout")
+    _, out, _ = cli(*command, "checkout")
+    assert kept.read_text() == out.strip()
+
+
+def test_a_disabled_service_is_told_so(cli: Callable[..., Ran], tmp_path: Path) -> None:
+    """Whoever owns the home learns why a service does not come in, and what lets it."""
+    cli("services", "add", "checkout")
+    cli("services", "disable", "checkout")
+    with pytest.raises(Forbidden, match="sentinel services enable"):
+        enrol(application(str(tmp_path / "home")), "checkout", print)
+    assert not (tmp_path / "home" / "clients" / "checkout").exists()
 
 
 def test_the_life_of_a_webhook(cli: Callable[..., Ran], secrets: Callable[[str], str]) -> None:
@@ -155,7 +185,7 @@ def test_the_secret_of_a_source_comes_by_standard_input(
 ) -> None:
     """No secret is ever an argument, which a shell would remember; one that was given is not printed."""
     cli("services", "add", "checkout")
-    monkeypatch.setattr("sys.stdin", io.StringIO("chosen-elsewhere\n"))
+    monkeypatch.setattr("sys.stdin", io.StringIO("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n"))
     command = (
         "hooks",
         "add",
@@ -169,9 +199,33 @@ def test_the_secret_of_a_source_comes_by_standard_input(
     code, out, err = cli(*command)
     assert code == 0
     assert "chosen" not in out + err
-    assert Ring.decode(secrets("hooks.alerts")).keys[0].value == "chosen-elsewhere"
+    assert Ring.decode(secrets("hooks.alerts")).keys[0].value == "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
     assert cli(*command)[0] == 2
+
+
+@pytest.mark.parametrize("chosen", ["tooshort", "whsec_AAAA", "not base64 at all, and long enough for a key"])
+def test_a_secret_that_opens_nothing_is_refused(
+    cli: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, chosen: str
+) -> None:
+    """Whoever adds the webhook learns of it, and not from messages that are all refused."""
+    cli("services", "add", "checkout")
+    monkeypatch.setattr("sys.stdin", io.StringIO(chosen))
+    to = ("--service", "checkout", "--source", "standard-webhooks", "--secret-stdin")
+    code, _, err = cli("hooks", "add", "alerts", *to)
+    assert code == 2
+    assert "too short" in err
+    assert chosen not in err
+    assert json.loads(cli("hooks", "ls", "--json")[1]) == []
+
+
+def test_an_error_that_names_a_command_has_no_other_hint(cli: Callable[..., Ran]) -> None:
+    """One way out is told, not two that disagree."""
+    cli("services", "add", "checkout")
+    for command in (("services", "add", "checkout"), ("services", "show", "nobody")):
+        _, _, err = cli(*command)
+        assert err.count("\n") == 1
+        assert json.loads(cli(*command, "--json")[2])["hint"] == ""
 
 
 def test_rotate_the_signing_keys(cli: Callable[..., Ran], secrets: Callable[[str], str]) -> None:

@@ -396,6 +396,26 @@ def test_a_body_that_is_not_base64_is_refused(call: Call) -> None:
     assert load("ingest")(sent, None)["statusCode"] == 400
 
 
+def test_a_service_has_its_own_number_of_lanes(call: Call) -> None:
+    """The number that the door hands on counts, over the deployment's; 0 is the deployment's. Both routes."""
+
+    def chains(lanes: str, path: str = "/v1/entries", body: bytes = b"{}") -> set[str]:
+        for n in range(24):
+            sent = event("POST", path)
+            door = {**sent["requestContext"], "authorizer": {**sent["requestContext"]["authorizer"]}}
+            door["authorizer"] |= {"lanes": lanes, "service": f"{path[4:]}-{lanes}"}
+            headers = {"Sentinel-Instance": f"pod-{n}", "Content-Type": "application/json"}
+            assert call("POST", path, body, requestContext=door, headers=headers)[0] == 200
+        door = {**door, "authorizer": {**door["authorizer"]}}
+        _, told = call("GET", "/v1/chains", requestContext=door)
+        return {each["chain"].rpartition("/")[2] for each in told["chains"]}
+
+    record = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"hello"}}]}]}]}'
+    assert chains("4") == {"0", "1", "2", "3"}
+    assert chains("0") == {"0"}  # the deployment's number is 1
+    assert chains("4", "/v1/logs", record) == {"0", "1", "2", "3"}
+
+
 def test_a_retry_from_another_address_is_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With several lanes a named instance keeps its lane, and a sender without a name is found again."""
     monkeypatch.setenv("SENTINEL_HOME", str(tmp_path))

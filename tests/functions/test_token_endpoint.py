@@ -98,6 +98,16 @@ def test_a_key_and_its_certificate_get_a_token(world: World, call: Call, how: st
     assert again["jti"] != claims["jti"]
 
 
+def test_no_token_is_signed_with_a_key_that_ended_at_once(world: World, call: Call) -> None:
+    """Though the ring is kept for half a minute: the doors refuse such a key as soon as they know."""
+    assert call(GRANT | CLIENT)[0] == 200
+    bootstrap().rotation.now("signing-keys", at_once=True)
+    status, told, _ = call(GRANT | CLIENT)
+    published = {key["kid"] for key in bootstrap().directory.jwks()["keys"]}
+    assert status == 200
+    assert jws.parse(told["access_token"]).header.kid in published
+
+
 def test_scopes_may_be_fewer_and_not_more(world: World, call: Call) -> None:
     """`scope` narrows; what the service does not have is invalid_scope."""
     status, told, _ = call(GRANT | CLIENT | {"scope": "ingest"})
@@ -140,7 +150,7 @@ def test_wrong_clients_all_get_the_same_answer(world: World, call: Call) -> None
             ("billing", KEY),
         )
     ]
-    stranger = world.ca.leaf("/service/nobody")
+    stranger = world.leaf("/service/nobody")
     answers.append(call(GRANT | {"client_id": "nobody", "client_secret": KEY}, pem=stranger))
     world.put(Service("checkout", disabled=True))
     answers.append(call(GRANT | CLIENT))
@@ -150,7 +160,7 @@ def test_wrong_clients_all_get_the_same_answer(world: World, call: Call) -> None
 
 def test_without_a_certificate_that_counts_there_is_no_token(world: World, call: Call) -> None:
     """None, a foreign one, one that has run out, one that was revoked."""
-    old = world.ca.leaf(begin=world.now - 2 * DAY, end=world.now - DAY)
+    old = world.leaf(begin=world.now - 2 * DAY, end=world.now - DAY)
     for pem in ("", World().pem, old, "x"):
         assert refusal(call(GRANT | CLIENT, pem=pem)) == (401, "invalid_client")
     world.put(Revoked(world.thumbprint, world.now, world.now + DAY))
@@ -215,7 +225,7 @@ def test_guessing_is_slowed(world: World, call: Call) -> None:
         status, told, headers = call(form)
         assert (status, told["error"]) == (429, "Limited")
         assert 1 <= int(headers["Retry-After"]) <= 60
-    assert call(GRANT | CLIENT, pem=world.ca.leaf())[0] == 200
+    assert call(GRANT | CLIENT, pem=world.leaf())[0] == 200
 
 
 def test_a_charset_and_names_in_percent_encoding_are_fine(call: Call) -> None:

@@ -28,6 +28,7 @@ DOMAINS = {
 MESH = {
     "default_endpoint": True,
     "client_certificate_header": "Client-Cert",
+    "ingress_addresses": "0.0.0.0/0",
     "redis_url": "rediss://cache.example.com:6380",
 }
 
@@ -218,7 +219,7 @@ def test_behind_a_proxy_the_header_stands_for_the_certificate(synthesize: Callab
 
 def test_a_proxy_is_believed_from_its_addresses_only(synthesize: Callable[..., Templates]) -> None:
     """With `ingress_addresses` the open address refuses everybody else, whatever header they bring."""
-    _, service = api(synthesize(**MESH, ingress_addresses="10.1.0.0/16,10.2.0.0/16"))
+    _, service = api(synthesize(**{**MESH, "ingress_addresses": "10.1.0.0/16,10.2.0.0/16"}))
     assert service["DisableExecuteApiEndpoint"] is False
     (deny,) = [each for each in service["Policy"]["Statement"] if each["Effect"] == "Deny"]
     assert deny["Condition"] == {"NotIpAddress": {"aws:SourceIp": ["10.1.0.0/16", "10.2.0.0/16"]}}
@@ -278,11 +279,26 @@ def test_only_its_callers_call_a_function(templates: Templates) -> None:
     assert permissions
 
 
+def test_requests_for_tokens_leave_room_for_others(synthesize: Callable[..., Templates]) -> None:
+    """No authorizer and no usage plan holds them back, so they have their own throttle, watched alike."""
+    made = synthesize(token_throttle_rate=7, token_throttle_burst=9)
+    (stage,) = [
+        each["Properties"]
+        for each in made.of("AWS::ApiGateway::Stage").values()
+        if each["Properties"]["RestApiId"] == {"Ref": api(made)[0]}
+    ]
+    every, token = sorted(stage["MethodSettings"], key=lambda each: str(each["HttpMethod"]))
+    assert (token.pop("HttpMethod"), token.pop("ResourcePath")) == ("POST", "/~1v1~1token")
+    assert (token.pop("ThrottlingRateLimit"), token.pop("ThrottlingBurstLimit")) == (7, 9)
+    assert token
+    assert token.items() <= every.items()
+
+
 def test_the_stages_throttle_trace_and_log(templates: Templates) -> None:
     """Both stages have throttles, tracing and error logs, and never log data."""
     stages = _stages(templates)
     for name, limits in (("sentinel-dev", (200, 400)), ("sentinel-dev-hooks", (50, 100))):
-        (settings,) = stages[name]["MethodSettings"]
+        settings = next(each for each in stages[name]["MethodSettings"] if each["HttpMethod"] == "*")
         assert stages[name]["TracingEnabled"] is True
         assert (settings["HttpMethod"], settings["ResourcePath"]) == ("*", "/*")
         assert (settings["ThrottlingRateLimit"], settings["ThrottlingBurstLimit"]) == limits

@@ -73,12 +73,19 @@ def test_defaults_follow_from_each_other() -> None:
         ({**DOMAIN, "hooks_domain_name": "a.example.com", "hooks_certificate_arn": "arn:x"}, "is another"),
         ({"default_endpoint": True}, "needs client_certificate_header"),
         ({**DOMAIN, "default_endpoint": True, "client_certificate_header": "x"}, "a way around"),
+        ({"default_endpoint": True, "client_certificate_header": "x"}, "needs ingress_addresses"),
+        (
+            {"default_endpoint": True, "client_certificate_header": "x", "ingress_addresses": "10.0.0.1/8"},
+            "address ranges as",
+        ),
         ({"client_certificate_header": "x"}, "go with default_endpoint"),
         ({**DOMAIN, "client_certificate_header": "x"}, "go with default_endpoint"),
         ({"ingress_addresses": "10.0.0.0/8"}, "go with default_endpoint"),
         ({"authorizer_cache_seconds": 3601}, "0 to 3600"),
         ({"authorizer_cache_certificate": False}, "stolen tokens pass"),
         ({"tls_policy": "TLS_1_0"}, "tls_policy is"),
+        ({"token_throttle_rate": 200}, "are below throttle_rate"),
+        ({"throttle_burst": 100}, "are below throttle_rate"),
         ({"ca_keys": 0}, "ca_keys is 1 to 9"),
         ({"layer_target": "arm64"}, "layer_target is one of"),
         ({"secret_prefix": "sentinel-"}, "apart from sentinel-doors/dev/"),
@@ -92,7 +99,17 @@ def test_what_cannot_be_deployed_is_refused(options: dict[str, object], said: st
         read(**options)
 
 
-@pytest.mark.parametrize("options", [{"lanes": 1}, {"lanes": 64}, {"environment": "a"}, {"python": "3.14"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"lanes": 1},
+        {"lanes": 64},
+        {"environment": "a"},
+        {"python": "3.14"},
+        {"default_endpoint": True, "client_certificate_header": "x", "ingress_addresses": "0.0.0.0/0"},
+        {"default_endpoint": True, "client_certificate_header": "x", "ingress_addresses": "10.0.0.1"},
+    ],
+)
 def test_the_limits_themselves_are_allowed(options: dict[str, object]) -> None:
     """What stands just inside a limit is taken."""
     assert read(**options)

@@ -73,7 +73,7 @@ def test_secrets_of_the_doors_are_changed_by_rotation_alone(templates: Templates
 
 
 # Which kinds of the registry's records a function may read, and which write: what the use cases behind it do.
-CALLERS = {"root", "revoked", "identity", "service", JWKS[0]}
+CALLERS = {"root", "revoked", "certificate", "identity", "service", JWKS[0]}
 KINDS: dict[str, tuple[set[str], set[str]]] = {
     "control": ({"service", "key"}, set()),
     "authorize": (CALLERS, set()),
@@ -234,7 +234,10 @@ def test_a_header_is_believed_where_a_proxy_stands_in_front_only(
 ) -> None:
     """No function believes a certificate in a header unless the deployment says that a proxy sets it."""
     made = synthesize(
-        default_endpoint=True, client_certificate_header="Client-Cert", redis_url="redis://127.0.0.1:6379"
+        default_endpoint=True,
+        client_certificate_header="Client-Cert",
+        ingress_addresses="10.0.0.0/8",
+        redis_url="redis://127.0.0.1:6379",
     )
     variable = "SENTINEL_CLIENT_CERTIFICATE_HEADER"
     for verb, function in made.functions().items():
@@ -292,6 +295,7 @@ def test_an_emulator_can_deploy_it(synthesize: Callable[..., Templates]) -> None
         usage_plans=False,
         default_endpoint=True,
         client_certificate_header="Client-Cert",
+        ingress_addresses="0.0.0.0/0",
         authorizer_cache_seconds=0,
         layer_target="host",
     )

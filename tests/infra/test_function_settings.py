@@ -119,6 +119,18 @@ def test_ingest_answers_though_its_table_hangs(templates: Templates, monkeypatch
     assert request + PATIENCE / SECOND + request < ingest
 
 
+def test_doors_answer_though_the_registry_hangs(
+    templates: Templates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two tries that cannot connect, or get no answer, take half of the shortest door's time at most."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    registry: Any = App(Settings(ledger_table="t", registry_table="r")).directory._registry
+    config = registry._client.meta.config
+    tries = config.retries["total_max_attempts"] * (config.connect_timeout + config.read_timeout)
+    for verb in ("authorize", "token", "receive"):
+        assert tries + 1 <= templates.functions()[verb]["Properties"]["Timeout"] / 2  # with a pause between
+
+
 def test_times_fit_what_is_done_in_them(templates: Templates) -> None:
     """Detect has minutes for a segment full of matches; workers have most of theirs before the margin."""
     timeouts = {verb: found["Properties"]["Timeout"] for verb, found in templates.functions().items()}

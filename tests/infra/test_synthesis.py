@@ -52,6 +52,7 @@ EMULATED: dict[str, object] = {
     "usage_plans": False,
     "default_endpoint": True,
     "client_certificate_header": "Client-Cert",
+    "ingress_addresses": "0.0.0.0/0",
     "authorizer_cache_seconds": 0,
 }
 NO_ASSETS: dict[str, object] = {"aws:cdk:bundling-stacks": []}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinel.core import certificates, tokens
-from sentinel.core.access import Alias, Revoked, Root, Service
+from sentinel.core.access import Alias, Issued, Revoked, Root, Service
 from sentinel.core.ring import Key
 from sentinel.errors import Forbidden, SentinelError, Unauthenticated, Unavailable
 from sentinel.usecases.authorize import bearer
@@ -79,7 +79,7 @@ def test_a_token_over_another_certificate_is_refused(world: World) -> None:
     """A stolen token is worth nothing, neither with another service's certificate nor a newer own one."""
     world.put(Service("billing"))
     token = world.token()
-    for pem in (world.ca.leaf("/service/billing"), world.ca.leaf()):
+    for pem in (world.leaf("/service/billing"), world.leaf()):
         with pytest.raises(Unauthenticated, match="another client certificate"):
             world.admit(token, pem)
 
@@ -154,6 +154,33 @@ def test_a_revoked_certificate_is_refused_within_the_doors_seconds(world: World)
             world.admit(token)
 
 
+def test_a_certificate_of_our_own_ca_has_to_be_on_record(world: World) -> None:
+    """What the CA's key signed behind our back opens nothing, and is let in as soon as it is on record."""
+    pem = world.ca.leaf()
+    token = world.token(cnf={"x5t#S256": certificates.thumbprint(pem)})
+    for _ in range(2):
+        with pytest.raises(Unauthenticated, match="not on record"):
+            world.admit(token, pem)
+    at = (certificates.thumbprint(pem), "checkout", "00", "root", NOW, NOW + DAY)
+    world.put(Issued(*at))
+    assert world.admit(token, pem).service.id == "checkout"
+    world.put(Issued(*at, revoked=NOW))
+    world.later(10)
+    with pytest.raises(Unauthenticated, match="not on record"):
+        world.admit(token, pem)
+
+
+def test_a_record_is_of_one_service(world: World) -> None:
+    """A certificate of another service than its record says is refused, as is an id that is no service's."""
+    world.put(Service("billing"))
+    world.put(Alias("spiffe://sentinel.local/ns/other", "checkout"))
+    for path in ("/service/billing", "/ns/other"):
+        pem = world.ca.leaf(path)
+        world.put(Issued(certificates.thumbprint(pem), "checkout", "00", "root", NOW, NOW + DAY))
+        with pytest.raises(Unauthenticated, match="not on record"):
+            world.authorizer.certificate(pem)
+
+
 def test_a_disabled_service_is_forbidden_within_the_doors_seconds(world: World) -> None:
     """And an unknown one is nobody."""
     token = world.token()
@@ -219,6 +246,7 @@ def test_the_doors_shut_when_the_registry_is_away(world: World) -> None:
     with pytest.raises(Unavailable):
         world.admit(token)
     registry.away = False
+    world.later(1)
     world.admit(token)
     registry.away = True
     world.later(59)
@@ -227,12 +255,34 @@ def test_the_doors_shut_when_the_registry_is_away(world: World) -> None:
     with pytest.raises(Unavailable):
         world.admit(token)
     registry.away = False
+    world.later(1)
     assert world.admit(token)
+
+
+def test_a_registry_that_is_away_is_asked_once_a_second(world: World) -> None:
+    """Not by each request, and not for each of the records that a request needs."""
+    registry: Any = Away(world.registry)
+    world.directory._registry = registry
+    token = world.token()
+    world.admit(token)
+    registry.away = True
+    world.later(10)
+    for second in range(1, 4):
+        registry.asked.clear()
+        for _ in range(5):
+            assert world.admit(token)
+        assert len(registry.asked) == 1, second
+        world.later(1)
+    registry.asked.clear()
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            world.admit(token, world.leaf())
+    assert len(registry.asked) == 1
 
 
 def test_each_part_of_the_registry_is_needed(world: World) -> None:
     """Whatever single reading fails, nobody comes in."""
-    token, kinds = world.token(), {"root", "revoked", "jwks", "service"}
+    token, kinds = world.token(), {"root", "revoked", "certificate", "jwks", "service"}
     for missing in kinds:
         fresh = World()
         fresh.registry, fresh.ring, fresh.pem = world.registry, world.ring, world.pem
@@ -272,7 +322,7 @@ def test_certificates_and_records_that_are_kept_are_bounded(
     for number in range(8):
         name = f"s{number}"
         world.put(Service(name))
-        pem = world.ca.leaf(f"/service/{name}")
+        pem = world.leaf(f"/service/{name}")
         token = world.token(sub=name, client_id=name, cnf={"x5t#S256": certificates.thumbprint(pem)})
         assert world.admit(token, pem).service.id == name
     assert len(world.authorizer._certificates) == 3

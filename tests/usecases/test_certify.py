@@ -17,7 +17,7 @@ from sentinel.core.access import Issued, Revoked, Root, Service, encode
 from sentinel.core.certificates import ClientCertificate, check, read
 from sentinel.errors import Conflict, Forbidden, Malformed, Missing, Unauthenticated, Unavailable
 from sentinel.ports_doors import Record, Signer
-from sentinel.usecases.certify import Authority
+from sentinel.usecases.certify import SUCCESSORS, Authority
 from sentinel.usecases.roots import LEAD, OVERLAP
 from tests import pki
 from tests.pki import DAY, DOMAIN, NOW, Ca, pem
@@ -28,6 +28,7 @@ class Key:
 
     def __init__(self) -> None:
         self.key = pki.p256()
+        self.signed = 0
 
     def public_key(self) -> bytes:
         form = serialization.PublicFormat.SubjectPublicKeyInfo
@@ -35,6 +36,7 @@ class Key:
 
     def sign(self, data: bytes) -> bytes:
         assert len(data) <= 4_096
+        self.signed += 1
         return self.key.sign(data, ec.ECDSA(hashes.SHA256()))
 
 
@@ -174,6 +176,72 @@ def test_the_same_request_again_is_safe(scene: Scene) -> None:
     }
 
 
+def test_a_certificate_has_few_successors_that_count(scene: Scene) -> None:
+    """The fourth is refused and told to use the others; one that was revoked or ran out makes room."""
+    made = scene.issue()
+    scene.now = made.renewable_from()
+    request = pki.request(pki.p256())
+    fresh = [read(scene.authority.renew(made, "checkout", request)) for _ in range(SUCCESSORS)]
+    signed = sum(key.signed for key in scene.keys.values())
+    with pytest.raises(Conflict, match="use one of them"):
+        scene.renew(made)
+    assert sum(key.signed for key in scene.keys.values()) == signed, "a refusal costs no signature"
+    records = {each.id: each for each in scene.authority.issued()}
+    assert records.keys() == {each.thumbprint for each in (made, *fresh)}
+    assert {records[each.thumbprint].renews for each in fresh} == {made.thumbprint}
+    assert records[made.thumbprint].renews == ""
+    scene.authority.revoke(fresh[1].thumbprint)
+    assert scene.counts(scene.renew(made))
+    with pytest.raises(Conflict):
+        scene.renew(made)
+    assert len(scene.authority.revoke("checkout")) == 1 + SUCCESSORS
+    assert not any(scene.counts(each) for each in (made, *fresh))
+
+
+def test_of_renewals_at_once_as_many_succeed_as_may(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Renewals that all found room before any of them wrote are held to the bound by what they write."""
+    made = scene.issue()
+    scene.now = made.renewable_from()
+    inner = scene.registry.put
+    begun: list[str] = []
+
+    def overtaken(record: Record) -> bool:
+        if record.id == made.thumbprint and not begun:
+            begun.append(record.id)
+            for _ in range(SUCCESSORS):
+                scene.renew(made)
+        return inner(record)
+
+    monkeypatch.setattr(scene.registry, "put", overtaken)
+    with pytest.raises(Conflict, match="use one of them"):
+        scene.renew(made)
+    assert len(scene.authority.issued("checkout")) == 1 + SUCCESSORS
+
+
+def test_a_renewal_that_died_costs_one(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever request to the registry fails, the next renewal works, and no more than the bound is there."""
+    made = scene.issue()
+    scene.now = made.renewable_from()
+    inner = scene.registry.put
+    for applied, kind in ((False, made.thumbprint), (True, made.thumbprint), (False, ""), (True, "")):
+        with monkeypatch.context() as patched:
+
+            def failing(record: Record, applied: bool = applied, kind: str = kind) -> bool:
+                if (record.id == made.thumbprint) == bool(kind):
+                    if applied:
+                        inner(record)
+                    raise Unavailable("injected")
+                return inner(record)
+
+            patched.setattr(scene.registry, "put", failing)
+            with pytest.raises((Unavailable, Conflict)):
+                scene.renew(made)
+        known = [each for each in scene.authority.issued("checkout") if each.renews]
+        assert len(known) <= SUCCESSORS
+    with pytest.raises(Conflict, match="have those revoked or a new certificate issued"):
+        scene.renew(made)  # three of the four failures cost one each
+
+
 def test_a_service_renews_its_own_certificate_only(scene: Scene) -> None:
     """Neither another's, nor one that is not on record, nor one of a mesh."""
     made = scene.issue("billing")
@@ -259,7 +327,7 @@ def test_a_renewal_does_not_slip_past_a_revocation(scene: Scene, monkeypatch: py
     done: list[str] = []
 
     def late(record: Record) -> bool:
-        if record.kind == Issued.KIND and not done:
+        if record.kind == Issued.KIND and record.id != made.thumbprint and not done:
             done.append(record.id)
             scene.authority.revoke("checkout")  # all that is on record by now
         return put(record)
@@ -368,6 +436,23 @@ def test_a_rollover_after_a_theft(scene: Scene) -> None:
     assert not scene.counts(old)
     assert scene.counts(scene.issue())
     assert len(scene.authority.published()) == 1
+
+
+def test_a_theft_while_a_rollover_waits_for_its_time(scene: Scene) -> None:
+    """A roll-over that is under way is hurried by a shorter lead and overlap, and put off by nothing."""
+    old = scene.issue()
+    published: list[object] = []
+    fresh = scene.authority.rollover("root-2", lambda _: None)
+    scene.now += 10
+    hurried = scene.authority.rollover("root-2", published.append, lead=0, overlap=0)
+    assert hurried.id == fresh.id
+    assert published
+    assert scene.authority.signing().id == fresh.id
+    assert not scene.counts(old)
+    assert scene.counts(scene.issue())
+    third = scene.authority.rollover("root-3", lambda _: None, lead=60)
+    assert scene.authority.rollover("root-3", lambda _: None, lead=9_000, overlap=9_000 * DAY) == third
+    assert {root.until for root in scene.authority.roots()} == {0, third.since + OVERLAP}
 
 
 def test_rollovers_that_are_none(scene: Scene) -> None:

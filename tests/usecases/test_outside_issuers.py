@@ -113,13 +113,13 @@ def test_an_outside_token_comes_in_with_the_certificate_of_its_service(world: Wo
     assert issuer.asked == [DISCOVERY, "/keys"]
     world.put(Service("billing"))
     with pytest.raises(Unauthenticated, match="same service"):
-        world.admit(issuer.token(), world.ca.leaf("/service/billing"))
+        world.admit(issuer.token(), world.leaf("/service/billing"))
 
 
 def test_an_outside_binding_has_to_match(world: World, issuer: Issuer) -> None:
     """Where the token has a cnf, it counts; where it has one of another kind, it is refused."""
     assert world.admit(issuer.token(cnf={"x5t#S256": world.thumbprint}))
-    other = thumbprint(world.ca.leaf())
+    other = thumbprint(world.leaf())
     for cnf in ({"x5t#S256": other}, {"jkt": "x" * 43}, {}):
         with pytest.raises(Unauthenticated):
             world.admit(issuer.token(cnf=cnf))

@@ -164,6 +164,18 @@ def test_a_message_that_is_sent_again_is_stored_once(bench: Bench) -> None:
     assert len(bench.stored()) == 2
 
 
+def test_a_message_goes_to_a_lane_of_its_service(bench: Bench) -> None:
+    """A webhook is spread over its service's own number of lanes, where it has one; all of it on one lane."""
+    bench.restart(lanes=64)
+    bench.put(Service("payments", lanes=1))
+    for name in ("one", "two"):
+        bench.take(sign(BODY, name=name, at=int(bench.now)))
+    assert list(bench.ledger.chains()) == ["payments/0"]
+    bench.put(Service("payments", lanes=0))
+    bench.take(sign(BODY, name="three", at=int(bench.now)))
+    assert len(list(bench.ledger.chains())) == 2
+
+
 def test_an_id_that_comes_with_another_body_is_a_conflict(bench: Bench) -> None:
     """What was sealed under an id is not silently something else."""
     bench.take()
@@ -318,6 +330,7 @@ def test_while_secrets_are_away_those_that_are_known_count(bench: Bench) -> None
     with pytest.raises(Unavailable):
         bench.take()
     bench.secrets.away = False
+    bench.now += 1
     bench.take()
 
 
@@ -335,6 +348,7 @@ def test_a_wrong_signature_takes_nothing_away_while_secrets_are_away(bench: Benc
     assert len(bench.stored()) == 2
     bench.secrets.away = False
     bench.rotate(OTHER)
+    bench.now += 1
     bench.take(sign(BODY, OTHER, name="new", at=int(bench.now)))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import random
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -202,6 +204,70 @@ def test_an_identity_stands_for_one_service(desk: Desk) -> None:
     desk.services.change("one", Changes(identities=[]))
     assert desk.let_in(MESH) is None
     assert desk.services.change("two", Changes(identities=[MESH])) == desk.let_in(MESH)
+
+
+class Turns:
+    """A registry whose calls, of several threads, come one after the other in an order by chance."""
+
+    def __init__(self, registry: Any, seed: int, threads: int) -> None:
+        self._registry = registry
+        self._rng = random.Random(seed)
+        self._turn = threading.Condition()
+        self._waiting: set[str] = set()
+        self._running = threads
+        self._next = ""
+
+    def __getattr__(self, method: str) -> Any:
+        def call(*args: Any) -> Any:
+            me = threading.current_thread().name
+            with self._turn:
+                self._waiting.add(me)
+                self._choose()
+                assert self._turn.wait_for(lambda: self._next == me, 10)
+                self._waiting.remove(me)
+                self._next = ""
+                return getattr(self._registry, method)(*args)
+
+        return call
+
+    def done(self) -> None:
+        """A thread calls no more."""
+        with self._turn:
+            self._running -= 1
+            self._choose()
+
+    def _choose(self) -> None:
+        if self._waiting and len(self._waiting) == self._running:
+            self._next = self._rng.choice(sorted(self._waiting))
+            self._turn.notify_all()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_of_two_that_claim_an_identity_at_once_one_gets_it(desk: Desk, seed: int) -> None:
+    """In whatever order their calls come: the other is told, is not there, and can be added without it."""
+    turns: Any = Turns(desk.registry, seed, 2)
+    desk.services._registry = turns
+    told: dict[str, object] = {}
+
+    def add(name: str) -> None:
+        try:
+            told[name] = desk.services.add(Service(name, identities=(MESH,)))
+        except Conflict as error:
+            told[name] = error
+        finally:
+            turns.done()
+
+    threads = [threading.Thread(target=add, args=(name,), name=name) for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    desk.services._registry = desk.registry
+    (lost,) = [name for name, what in told.items() if isinstance(what, Conflict)]
+    (won,) = [name for name, what in told.items() if not isinstance(what, Conflict)]
+    assert [each.id for each in desk.services.listing()] == [won]
+    assert desk.let_in(MESH) == desk.services.show(won)
+    assert desk.opens(desk.services.add(Service(lost)).api_key) == desk.services.show(lost)
 
 
 def test_remnants_of_a_failed_add_give_nothing(desk: Desk) -> None:

@@ -63,10 +63,14 @@ class ApiGatewayPlans:
         key = self._find(value)
         if key is None:
             raise Unavailable("API Gateway does not show the usage key yet")
-        if self._leave(key, wanted):
+        self._leave(key, wanted)
+        if self._is_in(wanted, key):
             return
         with _translated(fine=_THERE):
             self._client.create_usage_plan_key(usagePlanId=wanted, keyId=key, keyType="API_KEY")
+        # A conflict is also said of a key that is in another plan of the stage still.
+        if not self._is_in(wanted, key):
+            raise Unavailable("the usage key is not in its plan yet")
 
     def withdraw(self, value: str) -> None:
         """Take a usage key out of every plan; nothing where it is in none."""
@@ -89,14 +93,19 @@ class ApiGatewayPlans:
                 value=value,
             )
 
-    def _leave(self, key: str, wanted: str) -> bool:
-        """Take a key out of all our plans but `wanted`; return whether it is in that one."""
+    def _is_in(self, plan: str, key: str) -> bool:
+        found: Any = {}
+        with _translated(fine=_GONE):
+            found = self._client.get_usage_plan_key(usagePlanId=plan, keyId=key)
+        return bool(found)
+
+    def _leave(self, key: str, wanted: str) -> None:
+        """Take a key out of all our plans but `wanted`."""
         with _translated():
             plans = {each["id"] for each in self._client.get_usage_plans(keyId=key, limit=500)["items"]}
         for plan in sorted(plans & set(self._plans.values()) - {wanted}):
             with _translated(fine=_GONE):
                 self._client.delete_usage_plan_key(usagePlanId=plan, keyId=key)
-        return wanted in plans
 
 
 def _name(value: str) -> str:

@@ -46,7 +46,7 @@ def certs() -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Certificate request, PEM, whose key stays where it is; without it a key is made.",
 )
-@click.option("--days", default=90, show_default=True, help="How long it lives, 1 to 90 days.")
+@click.option("--days", type=click.IntRange(1, 90), default=90, show_default=True, help="How long it lives.")
 @_OUT
 @home_option
 @json_option
@@ -69,9 +69,12 @@ def issue(service: str, csr: Path | None, days: int, out: Path | None, home: Pat
 @click.argument("service")
 @click.option("--url", help="Address of a running gateway, which renews it; without it the store is used.")
 @click.option(
+    "--ca",
     "--roots",
+    "roots",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Roots that the gateway is trusted by; by default ca/roots.pem below the home folder.",
+    help="Roots that the gateway is trusted by; by default tls/roots.pem below the home folder, "
+    "else the system's.",
 )
 @_OUT
 @home_option
@@ -84,8 +87,34 @@ def renew(
     pair = _pair(app, service, out)
     with pair.locked():
         request = pair.begin()
-        pair.finish(_renewed(app, service, pair, request, url, roots))
+        try:
+            pair.finish(_renewed(app, service, pair, request, url, roots))
+        except Conflict:
+            if _due(pair):
+                raise
+            return _tell_early(pair, as_json)
     return _tell_files(pair, key=True, as_json=as_json)
+
+
+def _due(pair: KeyPair) -> bool:
+    """Whether the certificate in use may be renewed by its age."""
+    from sentinel.core.certificates import read
+
+    pem = pair.pem()
+    return not pem or time.time() >= read(pem).renewable_from()
+
+
+def _tell_early(pair: KeyPair, as_json: bool) -> int:
+    """Say from when on: that is all that there is to do on most days, and no failure."""
+    from sentinel.core.certificates import read
+
+    found = read(pair.pem())
+    if as_json:
+        emit({"thumbprint": found.thumbprint, "until": found.not_after, "renew": found.renewable_from()})
+        return 0
+    start, end = when(found.renewable_from()), when(found.not_after)
+    echo(f"nothing to do: the certificate may be renewed from {start} on, and runs out {end}")
+    return 0
 
 
 def _renewed(
@@ -96,8 +125,10 @@ def _renewed(
 
         return app.authority.renew(read(pair.certificate.read_text()), service, request)
     from sentinel.cli.door import Credentials, Door
+    from sentinel.local.doors import server_roots
 
-    default = app.home / "ca" / "roots.pem"
+    # Not ca/roots.pem: what clients are accepted of may be a mesh's, which vouches for no gateway.
+    default = server_roots(app.home)
     trusted = roots or (default if default.exists() else None)
     credentials = Credentials(pair.certificate, pair.key, pair.folder / "api-key", trusted)
     door = Door(url, service, credentials)

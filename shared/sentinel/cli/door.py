@@ -49,14 +49,16 @@ class Credentials:
             except OSError as error:  # ssl.SSLError is one
                 if last:
                     why = error.strerror or type(error).__name__
-                    named = f"{self.certificate} with {self.key}, or {self.roots}"
-                    raise Unauthenticated(f"{named}: {why}") from None
+                    raise Unauthenticated(f"{self.certificate} with {self.key}: {why}") from None
             # Two files cannot be replaced at once: whoever renews them needs a moment between the two.
             time.sleep(0.05)
         raise AssertionError
 
     def _read(self) -> ssl.SSLContext:
-        made = ssl.create_default_context(cafile=self.roots)
+        try:
+            made = ssl.create_default_context(cafile=self.roots)
+        except OSError as error:
+            raise Unauthenticated(f"{self.roots}: {error.strerror or type(error).__name__}") from None
         made.minimum_version = ssl.TLSVersion.TLSv1_2
         made.load_cert_chain(self.certificate, self.key)
         return made
@@ -153,21 +155,27 @@ class Door:
         try:
             if self._connection is None:
                 self._connection = self._connect()
-            self._connection.request(method, path, body, dict(headers))
+            self._connection.request(method, self._below(path), body, dict(headers))
             response = self._connection.getresponse()
             told = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, told, response.read())
         except ssl.SSLError as error:
             self.close()
             raise self._of_tls(error) from None
-        except (OSError, http.client.HTTPException):
+        except (OSError, http.client.HTTPException) as error:
             self.close()
-            raise Unavailable(f"{self.url} does not answer") from None
+            why = error.strerror if isinstance(error, OSError) and error.strerror else ""
+            raise Unavailable(f"{self.url} does not answer{why and f' ({why})'}") from None
+
+    def _below(self, path: str) -> str:
+        """Return a route's path below the address: API Gateway's default one begins with its stage."""
+        return urlsplit(self.url).path.rstrip("/") + path
 
     def _of_tls(self, error: ssl.SSLError) -> Rejected | Unavailable:
         if isinstance(error, ssl.SSLCertVerificationError):
             return Unauthenticated(
-                f"the certificate of {self.url} is not to be trusted: {error.verify_message}"
+                f"the certificate of {self.url} is not to be trusted: {error.verify_message}; "
+                "--ca names the roots that it is accepted of"
             )
         reason = error.reason or ""
         if "ALERT" in reason and any(each in reason for each in _ALERTS):
@@ -197,6 +205,8 @@ class Door:
 def _no_token(answer: Answer) -> Rejected | Unavailable:
     told = answer.told
     why = str(told.get("error_description") or told.get("message") or f"status {answer.status}")
+    if answer.status in {404, 405}:
+        return Malformed("there is no POST /v1/token at this address: name that of the service API")
     kind = _REFUSED.get(answer.status)
     if kind is not None:
         return kind(f"no access token was given: {why}")

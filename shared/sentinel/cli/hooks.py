@@ -37,6 +37,8 @@ def add(hook: str, service: str, source: str, secret_stdin: bool, home: Path, as
     secret = sys.stdin.read().strip() if secret_stdin else ""
     if secret_stdin and not secret:
         raise click.UsageError("--secret-stdin: there is nothing on standard input")
+    if secret and not SOURCES[source].usable(secret):
+        raise click.UsageError(f"--secret-stdin: that is no secret of {source}, or it is too short")
     added = application(home, fresh=True).services.add_hook(hook, service, source, secret)
     _tell_secret(added.hook, "" if secret else added.secret, as_json)
     return 0
@@ -78,7 +80,11 @@ def enable(hook: str, home: Path, as_json: bool) -> int:
 
 @hooks.command()
 @click.argument("hook")
-@click.option("--at-once", is_flag=True, help="The old secret ends now: for one that somebody else knows.")
+@click.option(
+    "--at-once",
+    is_flag=True,
+    help="The old secret ends now, for one that somebody else knows; receivers may take it for 60 s more.",
+)
 @home_option
 @json_option
 def rotate(hook: str, at_once: bool, home: Path, as_json: bool) -> int:

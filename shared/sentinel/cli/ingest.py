@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,13 +18,11 @@ from sentinel.cli.output import Failure, echo, emit, plain
 if TYPE_CHECKING:
     from sentinel.cli.bookmarks import Mark
     from sentinel.cli.clients import Files
-    from sentinel.cli.lines import Batch, Read
+    from sentinel.cli.lines import Batch
     from sentinel.cli.producer import Producer
 
 DEFAULT_URL = "https://127.0.0.1:8787"
-SILENCE = 1.0  # seconds without a byte on standard input before what is held is sent
 MAX_REPORTED = 20
-_CHUNK = 1 << 18
 _BEGINNING = 1 << 16
 _PACKED = (
     (b"\x1f\x8b\x08", "gzip", "zcat"),
@@ -109,7 +106,7 @@ def store(producer: Producer, source: str, form: str, home: Path, *, progress: b
 
     path = Path(source)
     if source == "-" or not path.is_file():  # a pipe with a name is a pipe
-        beginning, read = _stream(0 if source == "-" else os.open(path, os.O_RDONLY))
+        beginning, read = lines.stream(0 if source == "-" else os.open(path, os.O_RDONLY))
         _refuse_packed(beginning)
         chosen = lines.looks_like(beginning, False) if form == "auto" else form
         stored = Stored(Mark(), form=chosen)
@@ -121,7 +118,7 @@ def store(producer: Producer, source: str, form: str, home: Path, *, progress: b
         chosen = lines.looks_like(beginning, len(beginning) < _BEGINNING) if form == "auto" else form
         # A gateway on the folder itself may come back on another port; its ledger is the same one.
         gateway = "home" if producer.url == endpoint(home) else producer.url
-        key = (gateway, producer.service, str(path.absolute()), chosen)
+        key = (gateway, producer.service, str(path.resolve()), chosen)
         mark = marks.load(*key)
         file.seek(0)
         prefix = hashed(file, mark) if mark.offset else None
@@ -139,7 +136,7 @@ def store(producer: Producer, source: str, form: str, home: Path, *, progress: b
                 marks.save(mark, *key)
                 bar(mark.offset)
 
-            return _send_all(producer, cutter.batches(lambda: file.read(_CHUNK)), stored, done)
+            return _send_all(producer, cutter.batches(lambda: file.read(lines.CHUNK)), stored, done)
 
 
 def _refuse_packed(beginning: bytes) -> None:
@@ -203,21 +200,6 @@ def _stuck(error: Exception, stored: Stored) -> Failure:
     return Failure(
         "Unavailable", f"{error} ({so_far})", "run the same command again: it goes on from there", 3
     )
-
-
-def _stream(fd: int) -> tuple[bytes, Read]:
-    """Return what comes first, and what reads all of it, the beginning included."""
-    first = os.read(fd, _CHUNK)
-    waiting = [first] if first else []
-
-    def read() -> bytes | None:
-        if waiting:
-            return waiting.pop()
-        if not select.select([fd], [], [], SILENCE)[0]:
-            return None
-        return os.read(fd, _CHUNK)
-
-    return first, read
 
 
 class _bar:  # noqa: N801 - used like a function

@@ -9,6 +9,9 @@ batch is spread over several, of which only the last is at a place where a run c
 
 from __future__ import annotations
 
+import os
+import select
+import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -19,6 +22,8 @@ import orjson
 
 from sentinel.core.entry import MAX_ENTRY_BYTES
 
+CHUNK = 1 << 18
+HELD = 1.0  # seconds that what came on a pipe waits for more before it is sent
 MAX_LINES = 500
 MAX_BYTES = 900_000
 MAX_LINE = 32_000_000  # bytes held of one line; a longer one is cut into lines of that size
@@ -26,7 +31,7 @@ PIECE = 8_000  # characters or bytes of a long line in one entry: six times as m
 LOOKED_AT = 20  # lines that decide what `auto` means
 
 Read = Callable[[], bytes | None]
-"""Returns the next bytes, b"" at the end, and None after a silence, when what is held should be sent."""
+"""Returns the next bytes, b"" at the end, and None when what is held should be sent."""
 
 
 @dataclass(slots=True)
@@ -105,6 +110,29 @@ class Cutter:
             batch.refused.append({"line": self._line, "reason": f"over {MAX_ENTRY_BYTES} bytes"})
         else:
             batch.add(self._line, [line])
+
+
+def stream(fd: int) -> tuple[bytes, Read]:
+    """Return what comes first, and what reads all of it, the beginning included."""
+    first = os.read(fd, CHUNK)
+    waiting = [first] if first else []
+    end: float | None = None  # when what was read since the last pause has waited for long enough
+
+    def read() -> bytes | None:
+        nonlocal end
+        if waiting:
+            end = time.monotonic() + HELD
+            return waiting.pop()
+        # A steady trickle is never silent, so the wait is counted from its first bytes.
+        left = HELD if end is None else end - time.monotonic()
+        if left <= 0 or not select.select([fd], [], [], left)[0]:
+            end = None
+            return None
+        if end is None:
+            end = time.monotonic() + HELD
+        return os.read(fd, CHUNK)
+
+    return first, read
 
 
 def _lines(read: Read) -> Iterator[tuple[bytes | None, bytes]]:

@@ -23,7 +23,7 @@ HINTS: dict[type[Exception], tuple[str, int]] = {
         "keep the data as it is, and compare it with an earlier export or written-down heads",
         1,
     ),
-    errors.Missing: ("`sentinel chains` and `sentinel tasks` list what there is", 1),
+    errors.Missing: ("`sentinel chains`, `tasks`, `services ls` and `certs ls` list what there is", 1),
     errors.Conflict: ("see what holds it, then run the command again", 1),
     errors.Rejected: ("mend what it names and run the command again", 1),
     sqlite3.DatabaseError: ("keep the file as it is, and restore a copy or an earlier export beside it", 1),
@@ -46,6 +46,8 @@ def failure_of(error: Exception) -> Failure:
     """Turn an error into the two lines that are told."""
     hint, code = next(told for kind, told in HINTS.items() if isinstance(error, kind))
     message = str(error)
+    if "`sentinel " in message:
+        hint = ""  # it says itself what to do
     if isinstance(error, sqlite3.DatabaseError):
         message = f"a database cannot be read: {error}"
     if isinstance(error, OSError):

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from sentinel.cli.door import Answer, Credentials, Door
 from sentinel.errors import Conflict, Forbidden, Malformed, Rejected, Unauthenticated, Unavailable
@@ -54,6 +55,11 @@ class Producer:
         """Close the connection."""
         self._door.close()
 
+    def _way_out(self) -> str:
+        """Say what helps on this machine; whoever runs a gateway elsewhere is not known here."""
+        here = urlsplit(self.url).hostname in {"localhost", "127.0.0.1", "::1"}
+        return "; `sentinel up` starts a gateway on this machine" if here else ""
+
     def _request(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
         end = self.clock() + self.patience
         attempt = 0
@@ -70,7 +76,7 @@ class Producer:
                 why, wish = str(error), error.retry_after if error.retry_after > 1 else 0.0
             pause = max(wish, min(5.0, 0.1 * 2 ** min(attempt, 8)) * (0.5 + self.uniform() / 2))
             if self.clock() + pause > end:
-                raise Unavailable(f"{why}; `sentinel up` starts a gateway on this machine")
+                raise Unavailable(f"{why}{self._way_out()}")
             self.sleep(pause)
 
 

@@ -49,7 +49,11 @@ def services(service: str, at_once: bool, home: Path, as_json: bool) -> int:
 
 @rotate.command()
 @click.argument("hook")
-@_AT_ONCE
+@click.option(
+    "--at-once",
+    is_flag=True,
+    help="The old one ends now: somebody else knows it. Receivers may take it for 60 s more.",
+)
 @home_option
 @json_option
 def hooks(hook: str, at_once: bool, home: Path, as_json: bool) -> int:

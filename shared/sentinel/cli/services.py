@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from sentinel.core.access import DEFAULT_SCOPES, SCOPES, TIERS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sentinel.bootstrap import App
     from sentinel.core.access import Service
     from sentinel.usecases.services import Services
 
@@ -27,7 +29,9 @@ _SCOPE = click.option(
     help="What its tokens allow; repeatable.",
 )
 _TIER = click.option("--tier", type=click.Choice(tuple(TIERS)), help="Its limits.")
-_LANES = click.option("--lanes", type=int, help="Chains it is spread over, 1 to 64; 0: the default number.")
+_LANES = click.option(
+    "--lanes", type=click.IntRange(0, 64), help="Chains it is spread over; 0: the default number."
+)
 _IDENTITY = click.option(
     "--identity",
     "identities",
@@ -167,7 +171,20 @@ def rotate_key(service: str, at_once: bool, home: Path, as_json: bool) -> None:
     app.services.show(service)
     name = app.services.secret_of(service)
     app.rotation.now(name, at_once=at_once)
+    write_down(app, service)
     tell_key(service, name, app.door_secrets.value(name), as_json)
+
+
+def write_down(app: App, service: str) -> None:
+    """Bring what a service has below the home folder up to date, as `up` does every minute."""
+    from sentinel.errors import Rejected
+    from sentinel.local import clients
+
+    if app.local and clients.folder_of(app.home, service).is_dir():
+        with contextlib.suppress(
+            Rejected
+        ):  # disabled, or its certificate was revoked: nothing is given to it
+            clients.bring_up_to_date(app, service)
 
 
 def tell_key(service: str, name: str, key: str, as_json: bool) -> None:

@@ -123,7 +123,8 @@ class ApiKey:
 class Issued:
     """A certificate of our own CA. `id` is its thumbprint, `serial` in hex; times in epoch seconds.
 
-    `revoked` 0 is not revoked; `root` names the root that signed it.
+    `revoked` 0 is not revoked; `root` names the root that signed it. One that was renewed names its
+    `successors` that count, and they name it in `renews`; by their thumbprints.
     """
 
     KIND: ClassVar[str] = "certificate"
@@ -136,6 +137,8 @@ class Issued:
     until: int
     revoked: int = 0
     reason: str = ""
+    renews: str = ""
+    successors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

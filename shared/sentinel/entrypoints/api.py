@@ -39,6 +39,7 @@ def _origin(request: Request) -> Origin:
         agent=request.headers.get("user-agent", ""),
         instance=request.headers.get("sentinel-instance", ""),
         trace=trace_of(request),
+        lanes=request.identity.lanes,
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sentinel.errors import Conflict, Missing, Rejected
+from sentinel.errors import Conflict, Forbidden, Missing, Rejected
 
 if TYPE_CHECKING:
     from sentinel.bootstrap import App
@@ -39,12 +39,13 @@ def enrol(app: App, service: str, tell: Tell) -> Path:
 
     folder = folder_of(app.home, service)
     try:
-        app.services.show(service)
+        if app.services.show(service).disabled:
+            raise Forbidden(f"the service {service} is disabled; `sentinel services enable` lets it in again")
     except Missing:
         with contextlib.suppress(Conflict):  # another process was faster
             app.services.add(Service(service, TIER))
             tell(f"added the service {service} in tier {TIER}; its certificate and API key are in {folder}")
-    _refresh(app, service)
+    bring_up_to_date(app, service)
     return folder
 
 
@@ -52,12 +53,17 @@ def refresh(app: App, tell: Tell) -> None:
     """Renew the certificates that are due, and write down the API keys that were rotated, of all folders."""
     for folder in sorted((app.home / "clients").glob("*/")):
         try:
-            _refresh(app, folder.name)
+            bring_up_to_date(app, folder.name)
         except Rejected as error:
             tell(f"{folder.name}: {error}")
 
 
-def _refresh(app: App, service: str) -> None:
+def bring_up_to_date(app: App, service: str) -> None:
+    """Renew a service's certificate where it is due, and write down its API key where it is another.
+
+    Raises `Forbidden` for a disabled service that needs a certificate, `Unauthenticated` where its own was
+    revoked.
+    """
     from sentinel.adapters import whole_files
     from sentinel.core.certificates import read
     from sentinel.errors import Unauthenticated

@@ -7,6 +7,8 @@ client certificate alone, and it decides. `OpenDoor` is that of `--insecure`.
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import logging
 import time
 from collections import OrderedDict
@@ -25,6 +27,7 @@ DEFAULT_SERVICE = "local"
 
 log = logging.getLogger("sentinel.door")
 
+_Key = tuple[str, str]  # a token and the digest of a certificate
 Authorize = Callable[[dict[str, Any], str], Awaitable[Any]]
 
 
@@ -46,7 +49,8 @@ class Door:
     authorize: Authorize
     seconds: float
     clock: Callable[[], float] = time.monotonic
-    _kept: OrderedDict[tuple[str, str], tuple[float, Decision]] = field(default_factory=OrderedDict)
+    _kept: OrderedDict[_Key, tuple[float, Decision]] = field(default_factory=OrderedDict)
+    _asking: dict[_Key, tuple[float, asyncio.Task[Decision]]] = field(default_factory=dict)
 
     async def admit(self, call: Call) -> Mapping[str, Any] | None:
         """Return the context for a route behind a token, None for others."""
@@ -57,22 +61,43 @@ class Door:
             raise Refusal(400, "Malformed", "there is more than one Authorization header")
         if not given or not given[0] or not call.peer.digest:
             raise refusals.unauthenticated()  # as API Gateway does where an identity source is missing
-        decision = self._known(given[0], call.peer.digest) or await self._asked(given[0], call)
+        key = given[0], call.peer.digest
+        decision = self._known(key) or await self._decided(key, call)
         if not decision.allows(call.arn):
             raise refusals.forbidden()
         return decision.context
 
-    def _known(self, authorization: str, digest: str) -> Decision | None:
-        found = self._kept.get((authorization, digest))
+    def _known(self, key: _Key) -> Decision | None:
+        found = self._kept.get(key)
         if found is None:
             return None
         if self.clock() - found[0] < self.seconds:
             return found[1]
-        del self._kept[authorization, digest]
+        del self._kept[key]
         return None
 
-    async def _asked(self, authorization: str, call: Call) -> Decision:
-        asked = self.clock()  # before the question: an answer is as old as what it was made from
+    async def _decided(self, key: _Key, call: Call) -> Decision:
+        """Ask, or wait for the answer to the same question of another request.
+
+        One that was asked too long ago is not waited for: its answer would be too old when it comes.
+        """
+        now = self.clock()
+        asked, asking = self._asking.get(key, (float("-inf"), None))
+        if asking is None or now - asked >= self.seconds:
+            # A task of its own: whoever asked first may be gone before the answer is there.
+            asking = asyncio.create_task(self._asked(key, call, now))
+            self._asking[key] = now, asking
+            asking.add_done_callback(functools.partial(self._answered, key))
+        return await asyncio.shield(asking)
+
+    def _answered(self, key: _Key, asking: asyncio.Task[Decision]) -> None:
+        if self._asking.get(key, (0.0, None))[1] is asking:
+            del self._asking[key]
+        if not asking.cancelled():
+            asking.exception()  # seen, also where nobody waits for it any more
+
+    async def _asked(self, key: _Key, call: Call, asked: float) -> Decision:
+        """Ask. `asked` is before the question: an answer is as old as what it was made from."""
         try:
             answer = await self.authorize(authorizer_event_of(call), call.request_id)
         except Exception as error:  # noqa: BLE001 - the function's errors are API Gateway's business
@@ -86,7 +111,7 @@ class Door:
             log.warning("the authorizer's answer is none: %s", error)
             raise refusals.busy(5) from None
         if self.seconds > 0:
-            self._kept[authorization, call.peer.digest] = (asked, decision)
+            self._kept[key] = (asked, decision)
             while len(self._kept) > MAX_KEPT:
                 self._kept.popitem(last=False)
         return decision

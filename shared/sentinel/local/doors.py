@@ -34,6 +34,21 @@ def directory_seconds(door_seconds: int) -> int:
     return max(0, door_seconds - DECISION_SECONDS)
 
 
+def check(settings: Settings) -> None:
+    """Read the lists among the settings before anything starts. Raises `Malformed` that names the setting.
+
+    Functions read them at their first request, and whoever sent that would be told in our place.
+    """
+    if settings.oidc_issuers:
+        from sentinel.usecases.outside_issuers import parse_issuers
+
+        parse_issuers(settings.oidc_issuers)
+    if settings.proxy:
+        from sentinel.usecases.proxy import parse_upstreams
+
+        parse_upstreams(settings.proxy)
+
+
 def server_files(home: Path) -> tuple[Path, Path, Path]:
     """Return the server's certificate and key, and the roots that certificates are accepted of."""
     return home / "tls" / "server.pem", home / "tls" / "server.key", home / "ca" / "roots.pem"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ from typing import Any
 from aiohttp import web
 
 from sentinel.local import functions, heads
+from sentinel.local.callers import Callers
 from sentinel.local.door import Admission
 from sentinel.local.fair import Crowded, Fair
 from sentinel.local.paths import Paths
@@ -36,6 +37,7 @@ WAITING = 256  # requests of one caller that may wait for that, and four times a
 # it, and so is what their refusals cost this process. Whoever waits as they were told loses nothing by it.
 BRAKE_SECONDS = 0.5
 SMALL = 1 << 16  # bytes of a body that are read without a place among those
+BROKEN = web.RequestKey("broken", bool)  # of a request whose body ended in something that is no HTTP
 
 log = logging.getLogger("sentinel.gateway")
 
@@ -64,6 +66,7 @@ class Gateway:
     arriving: Fair = field(init=False)
     bodies: Fair = field(init=False)
     calls: Fair = field(init=False)
+    callers: Callers = field(default_factory=Callers)
     _active: int = 0
 
     def __post_init__(self) -> None:
@@ -105,12 +108,14 @@ class Gateway:
             route, params = self.paths.find(request.method, request.raw_path.partition("?")[0])
             call = Call(request, route, params, peer, request_id)
             context = await self.door.admit(call)
-            caller = _caller(call, context)
+            caller = self.callers.line(call, context)
             async with AsyncExitStack() as held:
                 body = await self._body(request, held, caller)
                 event = event_of(call, context, body)
                 await held.enter_async_context(self.calls.turn(caller))
-                return response_of(await self._call(route.function, event, request_id), request_id)
+                answer = response_of(await self._call(route.function, event, request_id), request_id)
+                self.callers.answered(call, answer.status)
+                return answer
         except (Refusal, Crowded) as refused:
             refusal = refused if isinstance(refused, Refusal) else _crowded()
             answer = refusal.response(request_id)
@@ -141,6 +146,8 @@ class Gateway:
             raise Refusal(408, "TimedOut", "the request's body did not arrive in time") from None
         except OSError:
             raise Refusal(400, "Malformed", "the connection was lost before the body was whole") from None
+        if BROKEN in request:
+            raise Refusal(400, "Malformed", "the body is not in the form that the head says")
         await held.enter_async_context(self.bodies.turn(caller))
         return bytes(found)
 
@@ -173,13 +180,6 @@ class Gateway:
         except Exception:
             log.exception("%s failed outside of its own handling of errors", function)
             raise Refusal(502, "Internal", "the function failed; it was logged") from None
-
-
-def _caller(call: Call, context: Mapping[str, Any] | None) -> str:
-    """Return in whose line a request stands: its service's, its certificate's, or its webhook's."""
-    if context is not None:
-        return str(context.get("service", ""))
-    return call.peer.digest or "/".join(call.params.values())
 
 
 def _crowded() -> Refusal:

@@ -6,6 +6,7 @@ Connections that come while a gateway starts wait in the socket's queue in the p
 from __future__ import annotations
 
 import errno
+import os
 import socket
 
 from sentinel.errors import Unavailable
@@ -20,7 +21,7 @@ def listen(port: int) -> socket.socket:
     except OSError as error:
         if error.errno in {errno.EADDRINUSE, errno.EACCES}:
             raise Unavailable(
-                f"port {port} of 127.0.0.1 cannot be had ({error.strerror}); "
-                "choose another one with --port, or 0 for a free one"
+                f"port {port} of 127.0.0.1 cannot be had ({os.strerror(error.errno)}); `sentinel up --port` "
+                "takes another one, and the one after it for webhooks; 0 is two free ones"
             ) from None
         raise

@@ -19,12 +19,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
 
 from sentinel.errors import Unavailable
-from sentinel.local.gateway import Gateway
+from sentinel.local.gateway import BROKEN, Gateway
 from sentinel.local.gateway_socket import BACKLOG
 from sentinel.local.peer import Peer, peer_of
-from sentinel.local.refusals import Refusal
+from sentinel.local.refusals import SERVER, Refusal
 from sentinel.local.tls import Files
 
 HANDSHAKE_SECONDS = 5.0
@@ -52,6 +53,18 @@ class _Protocol(web.RequestHandler):
             self.peer = peer_of(transport.get_extra_info("ssl_object") if transport is not None else None)
         return self.peer
 
+    def data_received(self, data: bytes) -> None:
+        """Take bytes in. Where they are no HTTP any more, a body that has begun ends there and then.
+
+        aiohttp would say so once the request before is answered, and that waits for the rest of its body.
+        """
+        super().data_received(data)
+        request = self._current_request
+        broken = bool(self._messages) and not isinstance(self._messages[-1][0], RawRequestMessage)
+        if broken and request is not None and not request.content.is_eof():
+            request[BROKEN] = True
+            request.content.feed_eof()
+
     def handle_error(
         self,
         request: web.BaseRequest,
@@ -61,7 +74,9 @@ class _Protocol(web.RequestHandler):
     ) -> web.StreamResponse:
         """Answer in the shape of the API's errors, without what was sent."""
         if status >= 500:
-            return super().handle_error(request, status, exc, message)
+            failed = super().handle_error(request, status, exc, message)
+            failed.headers["Server"] = SERVER
+            return failed
         log.warning("a request was not understood: %s", type(exc).__name__)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun; another one cannot be sent")

@@ -6,7 +6,7 @@ import json
 
 from aiohttp import web
 
-SERVER = "sentinel"  # in the place of the names and versions of what answers
+SERVER = "Sentinel"  # in the place of the names and versions of what answers
 
 
 class Refusal(Exception):

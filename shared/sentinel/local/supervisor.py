@@ -37,10 +37,12 @@ _STAGES = (("gateway",), ("feeds",), ("work_siem", "work_action"), ("valkey",))
 def settings_for(home: Path, settings: Settings) -> Settings:
     """Return the settings of the children: local data below `home`, the queue in the embedded Valkey.
 
-    An outside `redis_url` stays. Raises `Malformed` for settings that name tables in AWS.
+    An outside `redis_url` stays. Raises `Malformed` for settings that name tables in AWS, and for lists that
+    cannot be read.
     """
     if settings.ledger_table:
         raise Malformed("`sentinel up` keeps its data on this machine: unset SENTINEL_LEDGER_TABLE")
+    doors.check(settings)
     return replace(
         settings,
         home=str(home.absolute()),
@@ -136,9 +138,6 @@ class Supervisor:
         functions.folder()
         for port in (self.port, self.port + 1 if self.port else 0):
             self._listeners.append(gateway_socket.listen(port))
-        if not self.insecure:
-            doors.prepare(self.settings)
-            self._look_at_doors = time.monotonic() + doors.LOOK_SECONDS
         if self.settings.redis_url == valkey.url(self.home):
             valkey.shut_down(valkey.socket_path(self.home))
             config = str(valkey.configure(self.home))
@@ -149,14 +148,18 @@ class Supervisor:
         self._children.append(_Child("gateway", [*child, "gateway", mode, *map(str, fds)], fds))
         self._children.append(_Child("feeds", [*child, "feeds"]))
         self._children += [_Child(name, [*child, name]) for name in ("work_siem", "work_action")]
-        workers = [each for each in self._children if each.name.startswith("work_")]
-        for each in self._children:
-            if each not in workers:
-                self._spawn(each)
-        recovery.take_up(self.settings)
-        for each in workers:
+        last = [each for each in self._children if each.name.startswith("work_")]
+        first = [each for each in self._children if each not in last and each.name != "gateway"]
+        for each in first:
             self._spawn(each)
+        if not self.insecure:  # while those start
+            doors.prepare(self.settings)
+            self._look_at_doors = time.monotonic() + doors.LOOK_SECONDS
+        self._spawn(next(each for each in self._children if each.name == "gateway"))
+        recovery.take_up(self.settings)
         self._wait_ready()
+        for each in last:  # there is no work before the gateway answers, and processors are scarce now
+            self._spawn(each)
         homes.publish(self.home, homes.Endpoint(self.url, self.hooks, self.insecure))
 
     def _spawn(self, child: _Child) -> None:

@@ -1,7 +1,8 @@
 """Who comes in: a client certificate and an access token that belong together, and what they allow now.
 
-The order is: the certificate (bounded, of a root of its own trust domain, not revoked), the token (signature,
-issuer, audience, times), that both stand for the same service, that the service is known and not disabled.
+The order is: the certificate (bounded, of a root of its own trust domain, not revoked; one of our own CA is
+on record, so that its key is of no use behind our back), the token (signature, issuer, audience, times), that
+both stand for the same service, that the service is known and not disabled.
 What the token allows counts only as far as the registry still allows it. No answer about a token is kept:
 every call verifies its signature. Of certificates it is kept that a root signed them, until the roots are
 read anew; whether one was revoked is asked every time.
@@ -115,10 +116,17 @@ class Authorizer:
             self._keep(pem, kept)
         if self._directory.revoked(found.thumbprint):
             raise Unauthenticated("the client certificate was revoked")
+        if kept.domain == self._trust_domain:
+            self._check_issued(found, kept.service)
         service = kept.service or self._directory.alias(found.spiffe)
         if service is None:
             raise Unauthenticated("the client certificate stands for no service that is known")
         return found, service
+
+    def _check_issued(self, certificate: ClientCertificate, service: str | None) -> None:
+        issued = self._directory.issued(certificate.thumbprint)
+        if issued is None or issued.revoked or issued.service != service:
+            raise Unauthenticated("the client certificate is not on record here: have a new one issued")
 
     def _keep(self, pem: str, checked: _Checked) -> None:
         with self._lock:

@@ -35,6 +35,9 @@ from sentinel.usecases.roots import Roots
 
 # Records of certificates stay this long after their end, for who looks back.
 KEPT = 365 * DAY
+# Successors of one certificate that may count at one time: an answer may get lost, and the one after it.
+SUCCESSORS = 3
+ROUNDS = 8
 
 
 class Authority(Roots):
@@ -50,19 +53,26 @@ class Authority(Roots):
             raise Malformed(f"a certificate lives 1 to {CLIENT_DAYS} days")
         key = read_request(csr_pem)
         self._known(service)
-        return self._issue(service, key, days * DAY)[0]
+        pem, made = self._make_client(service, key, days * DAY)
+        self._record(made)
+        return pem
 
     def renew(self, current: ClientCertificate, service: str, csr_pem: bytes) -> str:
         """Issue the successor of `current`, which lives as long; return it as PEM.
 
         Allowed after two thirds of its life, for its own service only. Sending the same request twice gives
-        two certificates of the same key, both good. Raises `Conflict` before that day, saying when it is;
-        `Unauthenticated` for a certificate that does not count, `Forbidden` for one of another CA or service.
+        two certificates of the same key, both good. Raises `Conflict` before that day, saying when it is, and
+        where `SUCCESSORS` of `current` count already; `Unauthenticated` for one that does not count,
+        `Forbidden` for one of another CA or service.
         """
         key = read_request(csr_pem)
         self._renewable(current, service)
         self._known(service)
-        pem, fresh = self._issue(service, key, current.not_after - current.not_before)
+        self._room(current.thumbprint)
+        lifetime = current.not_after - current.not_before
+        pem, fresh = self._make_client(service, key, lifetime, current.thumbprint)
+        self._promise(current.thumbprint, fresh.id)
+        self._record(fresh)
         # Whoever revokes looks for certificates, then writes, then looks again; so do we the other way round.
         if self.is_revoked(current.thumbprint):
             self._revoke([fresh], "its predecessor is revoked")
@@ -139,17 +149,52 @@ class Authority(Roots):
             raise Forbidden("the service is disabled: it gets no certificates")
         return known
 
-    def _issue(self, service: str, key: PublicKey, seconds: int) -> tuple[str, Issued]:
+    def _room(self, predecessor: str) -> tuple[Record, Issued, list[str]]:
+        """Return a certificate's record with the successors that count. Raises `Conflict` at `SUCCESSORS`."""
+        record = self._registry.get(Issued.KIND, predecessor)
+        if record is None:
+            raise Forbidden("a service renews its own certificates, with the one in use")
+        known = decode(Issued, predecessor, record.body)
+        live = [each for each in known.successors if self._counts(each)]
+        if len(live) >= SUCCESSORS:
+            raise Conflict(
+                f"{SUCCESSORS} successors of this certificate were issued already: use one of them; where "
+                "none is left, have those revoked or a new certificate issued"
+            )
+        return record, known, live
+
+    def _counts(self, successor: str) -> bool:
+        record = self._registry.get(Issued.KIND, successor)
+        if record is None:
+            return True  # it is being made, or whoever made it died
+        known = decode(Issued, successor, record.body)
+        return not known.revoked and self._now() <= known.until
+
+    def _promise(self, predecessor: str, successor: str) -> None:
+        """Write a successor down at its predecessor, before it is recorded: of many at once, so many do."""
+        for _ in range(ROUNDS):
+            record, known, live = self._room(predecessor)
+            known = replace(known, successors=(*live, successor))
+            if self._registry.put(replace(record, body=encode(known))):
+                return
+        raise Unavailable("others renew the same certificate: try again")
+
+    def _make_client(
+        self, service: str, key: PublicKey, seconds: int, renews: str = ""
+    ) -> tuple[str, Issued]:
         root, since = self.signing(), self._now() - CLOCK_SKEW
         terms = Terms(self._serial(), since, since + seconds)
         pem = build_client(service, self._domain, key, terms, self._issuer(root))
         made = read(pem)
         check(made, [root], self._now())  # a key that is not its root's shows here, not at the doors
-        issued = Issued(made.thumbprint, service, made.serial, root.id, terms.since, terms.until)
-        record = Record(Issued.KIND, issued.id, encode(issued), service=service, expires=terms.until + KEPT)
+        times = (terms.since, terms.until)
+        return pem, Issued(made.thumbprint, service, made.serial, root.id, *times, renews=renews)
+
+    def _record(self, made: Issued) -> None:
+        """Record a certificate: only then it counts."""
+        record = Record(Issued.KIND, made.id, encode(made), service=made.service, expires=made.until + KEPT)
         if not self._registry.put(record):
             raise Unavailable("the certificate could not be recorded: try again")
-        return pem, issued
 
     def _revoke_service(self, service: str, reason: str) -> list[Issued]:
         told: dict[str, Issued] = {}
@@ -162,7 +207,7 @@ class Authority(Roots):
 
     def _revoke_one(self, issued: Issued, reason: str) -> Issued:
         self._deny(issued.id, issued.until, reason)
-        for _ in range(8):
+        for _ in range(ROUNDS):
             record = self._registry.get(Issued.KIND, issued.id)
             if record is None:
                 return issued

@@ -2,7 +2,8 @@
 
 So a key that was withdrawn, a service that was disabled and a certificate that was revoked count within those
 seconds. While the registry does not answer, what was read is used for `STALE` seconds at most; then the doors
-are shut (`Unavailable`), since nobody could tell any more who was let go.
+are shut (`Unavailable`), since nobody could tell any more who was let go. A registry that did not answer is
+left alone for a second, whatever is asked: a request that needs six records waits for one of them.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from sentinel.core.access import Alias, ApiKey, Entity, Hook, Revoked, Root, Service, decode
-from sentinel.usecases.kept import Kept
+from sentinel.core.access import Alias, ApiKey, Entity, Hook, Issued, Revoked, Root, Service, decode
+from sentinel.usecases.kept import Kept, Pause
 
 if TYPE_CHECKING:
     from sentinel.core.jws import PublicKey
@@ -46,6 +47,7 @@ class Directory:
         self._seconds = seconds
         self._clock = clock
         self._lock = threading.Lock()
+        self._pause = Pause(clock)
         self._records: dict[tuple[str, str], Kept[Any]] = {}
         self._roots: Kept[dict[str, list[Root]]] = self._kept(self._load_roots)
         self._revoked: Kept[frozenset[str]] = self._kept(self._load_revoked)
@@ -63,6 +65,10 @@ class Directory:
     def hook(self, hook_id: str) -> Hook | None:
         """Return a webhook."""
         return self._record(Hook, hook_id)
+
+    def issued(self, thumbprint: str) -> Issued | None:
+        """Return the record of a certificate of our own CA."""
+        return self._record(Issued, thumbprint)
 
     def alias(self, identity: str) -> str | None:
         """Return the id of the service that an identity of somebody else's stands for."""
@@ -95,7 +101,7 @@ class Directory:
         self._jwks.expire()
 
     def _kept(self, load: Callable[[], Any]) -> Kept[Any]:
-        return Kept(load, self._seconds, self._clock, STALE)
+        return Kept(load, self._seconds, self._clock, STALE, self._pause)
 
     def _record(self, kind: type[Entity], record_id: str) -> Entity | None:
         at = (kind.KIND, record_id)

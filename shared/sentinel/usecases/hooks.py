@@ -63,10 +63,10 @@ class Hooks:
         if records.load(self._registry, Service, service)[0] is None:
             raise Missing(f"there is no service {service}; `sentinel services ls` lists them")
         if records.load(self._registry, Hook, hook_id)[0] is not None:
-            raise Conflict(f"there is a webhook {hook_id} already")
+            raise _taken(hook_id)
         kept = self._hook_secret(hook.secret, secret)
         if not records.save(self._registry, hook, 0):
-            raise Conflict(f"there is a webhook {hook_id} already")
+            raise _taken(hook_id)
         return AddedHook(hook, kept)
 
     def disable_hook(self, hook_id: str) -> Hook:
@@ -109,6 +109,10 @@ class Hooks:
                 raise Conflict(f"the secret {name} is there already, with another value") from None
             return kept
         return value
+
+
+def _taken(hook_id: str) -> Conflict:
+    return Conflict(f"there is a webhook {hook_id} already; `sentinel hooks rotate` gives it a new secret")
 
 
 def _found(hook: Hook | None, hook_id: str) -> Hook:

@@ -31,7 +31,8 @@ _HEX_ID = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9
 class Origin:
     """Who sent a batch and how: what its context commits to. Empty values are left out.
 
-    `trace` is the id of the W3C trace that the request was a part of.
+    `trace` is the id of the W3C trace that the request was a part of. `lanes` is how many chains the service
+    is spread over, 0 for the deployment's number; it is no part of the context.
     """
 
     service: str
@@ -43,6 +44,7 @@ class Origin:
     agent: str = ""
     instance: str = ""
     trace: str = ""
+    lanes: int = 0
 
     def context(self) -> dict[str, object]:
         """Return the context of the batch's segments; values are cut at 256 characters."""
@@ -166,7 +168,7 @@ def _freely(entries: int, size: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Ingest:
-    """The use case. `lanes` is how many chains a service is spread over.
+    """The use case. `lanes` is how many chains a service is spread over that has no number of its own.
 
     `admit(entries, bytes)` is called once a body is known to be good and nothing of it is stored yet, with
     its size as unpacked; what it raises is raised.
@@ -238,7 +240,7 @@ class Ingest:
         service = check_service(origin.service)
         # Without a name there is no telling whether a sender that moved is the same: its retry must land in
         # the lane that remembers the batch, so all unnamed ones share lane 0.
-        lane = lane_of(origin.instance, self.lanes) if origin.instance else 0
+        lane = lane_of(origin.instance, origin.lanes or self.lanes) if origin.instance else 0
         batch = Batch(name, entries, origin.context())
         return self.appender.append(chain_id(service, lane), batch, within)
 

@@ -33,7 +33,7 @@ class BadScope(Malformed):
 
 
 class TokenIssuer:
-    """Gives access tokens. `clock` is epoch seconds; threads may share it."""
+    """Gives access tokens. `clock` is epoch seconds, `monotonic` seconds; threads may share it."""
 
     def __init__(
         self,
@@ -43,6 +43,7 @@ class TokenIssuer:
         issuer: str,
         audience: str,
         clock: Callable[[], float],
+        monotonic: Callable[[], float],
     ) -> None:
         from sentinel.core.tokens import Rules
 
@@ -50,7 +51,7 @@ class TokenIssuer:
         self._rules = Rules(issuer, audience, ours=True)
         self._clock = clock
         self._ring: Kept[Ring] = Kept(
-            lambda: _ring(secret_versions.value(signing_secret)), RING_SECONDS, clock, RING_STALE
+            lambda: _ring(secret_versions.value(signing_secret)), RING_SECONDS, monotonic, RING_STALE
         )
         self._signing: tuple[str, SigningKey] | None = None
 
@@ -99,6 +100,11 @@ class TokenIssuer:
 
         try:
             current = self._ring.get().current(now)
+            if current.id not in self._directory.signing_keys():
+                # Ended at once, because somebody else knows it, or newer than what was read of the published.
+                self._ring.expire()
+                self._directory.refresh_jwks()
+                current = self._ring.get().current(now)
             if self._signing is None or self._signing[0] != current.value:
                 self._signing = (current.value, signing_key(current))
         except Malformed as error:

@@ -58,10 +58,14 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """A message whose sender has proven itself. `service` is whose chain it goes to, `tier` its limits."""
+    """A message whose sender has proven itself. `service` is whose chains it goes to.
+
+    `tier` names that service's limits, `lanes` is its number of chains (0: the deployment's).
+    """
 
     service: str
     tier: str
+    lanes: int
     delivery: Delivery
     entries: Sequence[bytes]
     size: int
@@ -131,7 +135,8 @@ class Receiver:
         hook, service = known
         self._verify(how, hook, headers, body)
         delivery = Delivery(source, hook.id, how.message(headers, body))
-        return Proven(service.id, service.tier, delivery, how.entries(delivery, body), len(body))
+        entries = how.entries(delivery, body)
+        return Proven(service.id, service.tier, service.lanes, delivery, entries, len(body))
 
     def store(self, proven: Proven, origin: Origin) -> dict[str, object]:
         """Seal a message and return the least of its receipt: `{"batch_id", "head", "t"}`.
@@ -144,7 +149,7 @@ class Receiver:
         names = "\0".join((proven.service, told.source, told.hook, told.id))
         batch = sha256(b"SW1" + names.encode("utf-8", "replace")).hexdigest()[:32]
         by = f"hook/{told.source}/{told.hook}"
-        origin = replace(origin, service=proven.service, subject=by, instance=by)
+        origin = replace(origin, service=proven.service, subject=by, instance=by, lanes=proven.lanes)
         receipt = self._ingest.entries(origin, b"\n".join(proven.entries), {"sentinel-batch-id": batch})
         return {name: receipt[name] for name in ("batch_id", "head", "t")}
 

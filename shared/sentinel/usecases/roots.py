@@ -92,7 +92,8 @@ class Roots:
         """Let a new root with the CA key named `key` follow the one that signs; return the new one.
 
         It is recorded, then given to `publish` together with all others, and only then set to sign, `lead`
-        seconds from now; the old one is trusted for `overlap` more. After any failure run it again.
+        seconds from now; the old one is trusted for `overlap` more. After any failure run it again; where
+        only the time to sign has not come, a shorter `lead` or `overlap` hurries it.
         """
         if self.signing().key == key:
             raise Conflict("this root signs already: name another key for the next one")
@@ -100,12 +101,22 @@ class Roots:
         if fresh.until:
             raise Conflict("this key was used for a root before: name a new one")
         ending = [root for root in self._own() if root.id != fresh.id and not root.until]
-        if not ending:
-            return fresh  # the roll-over is done, and only the time to sign has not come
         publish(self.published())
+        if not ending:
+            return self._sooner(fresh, lead, overlap)
         fresh = self._change(fresh, since=max(fresh.since, self._now() + lead))
         for root in ending:
             self._change(root, until=fresh.since + overlap)
+        return fresh
+
+    def _sooner(self, fresh: Root, lead: int, overlap: int) -> Root:
+        """Hurry a roll-over whose time to sign has not come; it is never put off, nor trust prolonged."""
+        old = self.signing()
+        since = max(self._now() + lead, old.since + 1)
+        if since < fresh.since:
+            fresh = self._change(fresh, since=since)
+        if fresh.since + overlap < old.until:
+            self._change(old, until=fresh.since + overlap)
         return fresh
 
     def next_key(self) -> str:

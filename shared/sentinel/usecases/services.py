@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from sentinel.core import api_keys
 from sentinel.core.access import Alias, ApiKey, Service
 from sentinel.core.secret_names import secret_name
-from sentinel.errors import Conflict, Missing, Unauthenticated
+from sentinel.errors import Conflict, Missing, SentinelError, Unauthenticated, Unavailable
 from sentinel.usecases import records
 from sentinel.usecases.hooks import Hooks
 
@@ -90,6 +90,11 @@ class Services(Hooks):
         self._give_aliases(service)
         if not records.save(self._registry, service, 0):
             raise _there(service.id)
+        try:
+            self._keep_aliases(service)
+        except SentinelError:
+            self._registry.drop(Service.KIND, service.id)  # as if the record had not been made yet
+            raise
         return Added(service, key)
 
     def change(self, service_id: str, changes: Changes) -> Service:
@@ -195,6 +200,23 @@ class Services(Hooks):
     def _give_aliases(self, service: Service) -> None:
         for identity in service.identities:
             self._give_alias(Alias(identity, service.id))
+
+    def _keep_aliases(self, service: Service) -> None:
+        """Write the aliases of a service that is recorded by now once more.
+
+        Two that are added at once with one identity take each other's alias for a remnant, until their
+        records are there. Whoever looked before that loses by this write; whoever looks after it, by what
+        it finds. Raises `Conflict`.
+        """
+        for identity in service.identities:
+            for _ in range(records.ROUNDS):
+                found, version = records.load(self._registry, Alias, identity)
+                if found is not None:
+                    self._check_stale(found, service.id)
+                if records.save(self._registry, Alias(identity, service.id), version):
+                    break
+            else:
+                raise Unavailable(f"others keep changing the identity {identity}")
 
     def _give_alias(self, alias: Alias) -> None:
         def ours(found: Alias | None) -> Alias:

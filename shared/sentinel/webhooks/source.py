@@ -23,6 +23,9 @@ class Source(Protocol):
     def proof(self) -> Sequence[str]:
         """The names of the headers that `verify` and `message` read: each may come once only."""
 
+    def usable(self, secret: str) -> bool:
+        """Say whether messages can be signed with a secret that the sender chose."""
+
     def verify(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: int) -> None:
         """Check that the sender has one of `secrets` and that the message is of now (epoch seconds).
 

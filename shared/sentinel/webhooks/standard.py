@@ -33,6 +33,10 @@ class StandardWebhooks:
 
     proof: Sequence[str] = ("webhook-id", "webhook-timestamp", "webhook-signature")
 
+    def usable(self, secret: str) -> bool:
+        """Say whether this is a secret, and one that is long enough."""
+        return any(keys([secret]))
+
     def verify(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: int) -> None:
         """Check signature and time; see `Source.verify`."""
         name, at = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")

@@ -1,0 +1,54 @@
+"""In whose line requests wait: what a stranger makes up gets none of its own."""
+
+from __future__ import annotations
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+
+from sentinel.local import callers
+from sentinel.local.callers import STRANGERS, Callers
+from sentinel.local.peer import Peer
+from sentinel.local.proxy_events import Call
+from sentinel.routes import HOOK_ROUTES, ROUTES
+
+HOOK = next(route for route in HOOK_ROUTES if route.door == "signature")
+OPEN = next(route for route in HOOK_ROUTES if route.door == "open")
+
+
+def message(hook: str, source: str = "generic") -> Call:
+    """Return a message to a webhook."""
+    path = f"/hooks/{source}/{hook}"
+    return Call(make_mocked_request("POST", path), HOOK, {"source": source, "hook": hook}, Peer(), "r")
+
+
+def test_names_share_a_line_until_a_message_was_taken() -> None:
+    """Refusals, failures and limits give nobody a line; then source and webhook have one together."""
+    lines = Callers()
+    for status in (401, 429, 503, 409):
+        lines.answered(message("real"), status)
+        assert lines.line(message("real"), None) == STRANGERS
+    lines.answered(message("real"), 200)
+    assert lines.line(message("real"), None) == "generic/real"
+    assert lines.line(message("real", "standard-webhooks"), None) == STRANGERS
+    assert lines.line(message("made-up"), None) == STRANGERS
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The webhook that was heard of least lately is forgotten, and shares the line again."""
+    monkeypatch.setattr(callers, "MOST", 2)
+    lines = Callers()
+    for name in ("a", "b", "a", "c"):
+        lines.answered(message(name), 200)
+    assert [lines.line(message(name), None) for name in "abc"] == ["generic/a", STRANGERS, "generic/c"]
+
+
+def test_who_is_known_otherwise_has_a_line_by_that() -> None:
+    """A service by its id, a certificate by its digest; a task's id or a public key's path is no webhook."""
+    lines = Callers()
+    request = make_mocked_request("GET", "/v1/tasks/t")
+    task = Call(request, next(each for each in ROUTES if "{task}" in each.path), {"task": "t"}, Peer(), "r")
+    lines.answered(task, 200)
+    assert lines.line(task, {"service": "checkout"}) == "checkout"
+    assert lines.line(task, None) == STRANGERS
+    assert lines.line(Call(request, OPEN, {}, Peer(None, "d"), "r"), None) == "d"
+    assert lines.line(Call(request, OPEN, {}, Peer(), "r"), None) == ""
