@@ -34,6 +34,7 @@ from sentinel.core.verify import Verifier
 from sentinel.entrypoints import observe
 from sentinel.errors import Unavailable
 from sentinel.settings import Settings
+from sentinel.usecases.replay import Replay
 from tests.contracts.tables import REGION, client, definition
 from tests.functions.test_api_handlers import load
 from tests.scenario import correlation, recipe, rule
@@ -485,3 +486,18 @@ def test_the_sweep_decides_what_correlations_wait_for(
     assert made.cause["rule"] == "some"
     aws.call("sweep", {})
     assert len(aws.items("tasks")) == 2
+
+
+def test_the_way_replays_without_a_difference(cloud: tuple[Cloud, RedisQueue]) -> None:
+    """What the functions made in the tables is what the ledger and the catalog in them ask for."""
+    aws, _ = cloud
+    begin = time.time_ns()
+    send(aws, denied(PERSON, 3))
+    assert aws.feed("detect", aws.stream("ledger")) == []
+    stores = (DynamoLedger(aws.dynamodb, "ledger"), DynamoCatalog(aws.dynamodb, "catalog"))
+    tasks = DynamoTasks(aws.dynamodb, "tasks")
+    found = Replay(*stores, tasks, time.time_ns, 0).compare(begin, time.time_ns())
+    assert (found.differences, found.asked, found.recorded, found.firings) == ([], 1, 1, 1)
+    given = [("rule", "denied", rule("denied", "granted"))]
+    would = Replay(*stores, tasks, time.time_ns, 0).instead(begin, time.time_ns(), given)
+    assert [(each.what, each.task) for each in would.differences] == [("gone", task_of(aws))]

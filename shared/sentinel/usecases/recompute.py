@@ -22,6 +22,7 @@ from sentinel.usecases.asked import Asked, Hits, Place, Wanted, new_hits
 from sentinel.usecases.playbook import Plays
 
 DAY = 86_400 * SECOND
+FACTS = ("rule", "title", "level", "fingerprint", "entries")  # of a cause that are compared
 
 Cause = Mapping[str, object]
 Group = tuple[str, str]  # digest of a correlation, group
@@ -201,7 +202,8 @@ class Recomputation:
 
     def _request(self, task_id: str, wanted: Wanted, t: int, seen: int, *, doubtful: bool = False) -> None:
         found = self._found.requests.setdefault(task_id, Request(wanted, t, seen, doubtful))
-        found.met = found.met or self._causes.get(task_id) == wanted.cause
+        recorded = self._causes.get(task_id)
+        found.met = found.met or (recorded is not None and not unlike(recorded, wanted.cause))
 
     def _decide(self, now: int | None) -> None:
         """Decide what is due before `now`, or all that waits, as the schedule does."""
@@ -241,6 +243,11 @@ class _Phases:
             return False
         self._last[key] = t
         return True
+
+
+def unlike(cause: Cause, other: Cause) -> list[str]:
+    """Return what two causes do not have in common, in words. What else a recorded one tells is its own."""
+    return [f"another {name}" for name in FACTS if cause.get(name) != other.get(name)]
 
 
 def places_of(cause: Cause) -> list[Place]:

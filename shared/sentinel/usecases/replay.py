@@ -20,7 +20,15 @@ from sentinel.ports import Catalog, Document, Ledger, Tasks
 from sentinel.usecases.asked import MAX_ENTRIES
 from sentinel.usecases.in_force import InForce
 from sentinel.usecases.playbook import Playbook, Plays
-from sentinel.usecases.recompute import Cause, Recomputation, Recomputed, Request, look_back, places_of
+from sentinel.usecases.recompute import (
+    Cause,
+    Recomputation,
+    Recomputed,
+    Request,
+    look_back,
+    places_of,
+    unlike,
+)
 from sentinel.usecases.recorded import Inputs, as_written, wrong_effects, wrong_lineage
 
 FEED_SLACK = 60 * SECOND  # how late detection may come to a segment, beside the time of its catalog's cache
@@ -28,7 +36,6 @@ SLACK = 30 * SECOND + FEED_SLACK
 MOST_TASKS = 1_000_000
 Given = tuple[str, str, bytes]  # kind, id and body of a document
 DIFFERENCES = ("missing", "unexpected", "different", "added", "gone", "changed")
-FACTS = ("rule", "title", "level", "fingerprint", "entries")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +114,9 @@ class Replay:
         asked = {task_id: request for run in runs for task_id, request in run.requests.items()}
         for task_id, _ in sorted(asked.items(), key=_by_time):
             self._asked(found, task_id, runs, there)
+        recipes = Playbook(self.catalog, self.clock)
         for task in sorted(there.values(), key=lambda task: (task.created, task.id)):
-            self._there(found, task, runs)
+            self._there(found, task, runs, recipes)
         found.asked = len(asked)
         return found
 
@@ -126,7 +134,7 @@ class Replay:
             old, new = before.requests.get(task_id), after.requests.get(task_id)
             if old is None or new is None:
                 found.differences.append(_of_request("gone" if old else "added", task_id, request))
-            elif wrong := _unlike(old.wanted.cause, new.wanted.cause):
+            elif wrong := unlike(old.wanted.cause, new.wanted.cause):
                 found.differences.append(_of_request("changed", task_id, request, wrong))
         return found
 
@@ -182,7 +190,7 @@ class Replay:
             else:
                 found.differences.append(_of_request("missing", task_id, requests[0]))
 
-    def _there(self, found: Replayed, task: Task, runs: Sequence[Recomputed]) -> None:
+    def _there(self, found: Replayed, task: Task, runs: Sequence[Recomputed], recipes: Playbook) -> None:
         """Look at a task that there is: whether it is asked for, and at all that is recorded of it."""
         if not any(task.id in run.requests for run in runs):
             if any(task.cause.get("rule") in run.doubts for run in runs):
@@ -190,8 +198,8 @@ class Replay:
             else:
                 why = "nothing that was in force asks for it"
                 found.differences.append(_of_task("unexpected", task, [why]))
-        recipe = Playbook(self.catalog, self.clock).recipe
-        wrong = [*wrong_lineage(self.tasks, task), *wrong_effects(self.tasks, task, recipe, self.inputs)]
+        wrong = list(wrong_lineage(self.tasks, task))
+        wrong += wrong_effects(self.tasks, task, recipes.recipe, self.inputs)
         if wrong:
             found.differences.append(_of_task("different", task, wrong))
 
@@ -207,17 +215,13 @@ def _counted(*runs: Recomputed) -> Replayed:
     return Replayed(runs[0].entries, matches, firings, notes=notes)
 
 
-def _unlike(cause: Cause, other: Cause) -> list[str]:
-    return [f"another {name}" for name in FACTS if cause.get(name) != other.get(name)]
-
-
 def _wrong_cause(task: Task, requests: Sequence[Request], runs: Sequence[Recomputed]) -> list[str]:
     """Return what of a recorded cause nobody asks for.
 
     A firing may name other entries than in order, where its feeds were not; they have to count for its group.
     """
     asked = requests[0].wanted
-    wrong = [] if any(request.met for request in requests) else _unlike(task.cause, asked.cause)
+    wrong = [] if any(request.met for request in requests) else unlike(task.cause, asked.cause)
     if wrong == ["another entries"] and _supported(task, runs):
         wrong = []
     if (task.recipe, task.recipe_version) != (asked.recipe.id, asked.recipe.version):
