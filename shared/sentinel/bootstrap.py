@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     )
     from sentinel.ports_aws import AwsCalls
     from sentinel.usecases.append import Appender
+    from sentinel.usecases.control import Control
     from sentinel.usecases.detect import Detector
     from sentinel.usecases.execute import Executor
     from sentinel.usecases.ingest import Ingest
@@ -215,6 +216,13 @@ class App(Doors):
         slack = int(self.settings.catalog_seconds * SECOND) + FEED_SLACK
         inputs = inputs_of(self.actions, self.ledger)
         return Replay(self.ledger, self.catalog, self.tasks, time.time_ns, slack, inputs)
+
+    @cached_property
+    def control(self) -> Control:
+        """What a person may do to tasks."""
+        from sentinel.usecases.control import Control
+
+        return Control(self.tasks, time.time_ns, _nonce, self.queue if self.settings.redis_url else None)
 
     def executor(self, stream: str) -> Executor:
         """Return what executes the tasks of one stream."""

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import getpass
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sentinel.cli.options import application, home_option, json_option
 from sentinel.cli.output import echo, emit, plain, table
 
+if TYPE_CHECKING:
+    from sentinel.core.tasks import Task
+
 
 @click.group(invoke_without_command=True)
-@click.option("--state", help="Only tasks in this state: queued, running, waiting, succeeded or failed.")
+@click.option("--state", help="Only tasks in this state; docs/tasks.md has them.")
 @click.option("--limit", default=100, show_default=True, help="At most so many.")
 @home_option
 @json_option
@@ -54,6 +59,56 @@ def show(task_id: str, home: Path, as_json: bool) -> int:
         }
         told = " ".join(f"{key}={plain(value)}" for key, value in facts.items())
         echo(f"{_when(event['t'])}  {event['event']:<10} {told}")
+    return 0
+
+
+def _act(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what every act of a person has: the task, who and why."""
+    for decorate in (
+        json_option,
+        home_option,
+        click.option("--who", default=getpass.getuser, help="Who does it; by default the user's name here."),
+        click.option("--why", required=True, help="Why; it is kept in the lineage."),
+        click.argument("task_id", metavar="ID"),
+    ):
+        command = decorate(command)
+    return command
+
+
+@tasks.command()
+@_act
+def cancel(task_id: str, why: str, who: str, home: Path, as_json: bool) -> int:
+    """End a task that has not ended; a running step notices at its next heartbeat."""
+    return _tell(application(home).control.cancel(task_id, who, why), as_json)
+
+
+@tasks.command()
+@_act
+def retry(task_id: str, why: str, who: str, home: Path, as_json: bool) -> int:
+    """Have a waiting task tried now."""
+    return _tell(application(home).control.retry(task_id, who, why), as_json)
+
+
+@tasks.command()
+@_act
+def redrive(task_id: str, why: str, who: str, home: Path, as_json: bool) -> int:
+    """Have a failed task go on from the step that failed."""
+    return _tell(application(home).control.redrive(task_id, who, why), as_json)
+
+
+@tasks.command()
+@_act
+@click.argument("verdict", type=click.Choice(["happened", "again", "failed"]))
+def resolve(task_id: str, verdict: str, why: str, who: str, home: Path, as_json: bool) -> int:
+    """Say what became of an ambiguous effect: it happened, do it again, or give the task up."""
+    return _tell(application(home).control.resolve(task_id, verdict, who, why), as_json)
+
+
+def _tell(task: Task, as_json: bool) -> int:
+    if as_json:
+        emit({"id": task.id, "state": task.state.value, "reason": task.reason})
+    else:
+        echo(f"{task.id} is {task.state}")
     return 0
 
 
