@@ -59,7 +59,7 @@ def sweep(app: App, left: Callable[[], float]) -> dict[str, Any]:
     _decide(app)
     enough = left() / 4
     fired = _fire(app)
-    total = {"again": 0, "woken": 0, "abandoned": 0, "conflicts": 0, "tampered": 0}
+    total = {"again": 0, "woken": 0, "abandoned": 0, "expired": 0, "conflicts": 0, "tampered": 0}
     while True:
         try:
             swept = look(app.tasks, app.queue, app.doorbell, time.time_ns, lambda: secrets.token_bytes(32))
