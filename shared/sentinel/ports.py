@@ -102,6 +102,13 @@ class Tasks(Protocol):
     def listing(self, state: State | None = None, limit: int = 100) -> list[Task]:
         """Return tasks, newest change first, of one state or of all. May lag by a second or two."""
 
+    def walk(self, state: State) -> Iterator[Task]:
+        """Yield every task of one state, in any order, a page at a time.
+
+        Each that is in the state from before the call until its end is yielded at least once; one that is
+        moved meanwhile may be left out, yielded as it was, or both. May lag by a second or two.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -172,29 +179,34 @@ class Counters(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """A message of a queue: a task id, never the truth about the task."""
+    """A message of a queue: a task id, never the truth about the task. `line` is where it stood."""
 
     id: str
     task_id: str
     deliveries: int = 1
+    line: str = ""
 
 
 class Queue(Protocol):
     """Hints that a task waits, at least once each; losing all of them loses no task (the sweep adds again).
 
-    One consumer group; a stream is named by the worker that reads it.
+    One consumer group; a stream is named by the worker that reads it, and is made of lines (`core.lines`).
     """
 
-    def add(self, stream: str, task_ids: Iterable[str]) -> None:
-        """Add hints, in order."""
+    def add(self, line: str, task_ids: Iterable[str]) -> None:
+        """Add hints to a line, in order."""
 
     def take(self, stream: str, consumer: str, count: int, block_ms: int) -> list[Hint]:
-        """Return new hints for `consumer`; waits at most `block_ms` for the first (0: not at all)."""
+        """Return new hints of a stream for `consumer`; waits at most `block_ms` for the first (0: not).
+
+        Higher priorities come first, but for a small part of the calls, in which lower ones do; within a
+        priority each share that has hints gets an equal part.
+        """
 
     def claim(self, stream: str, consumer: str, idle_ms: int, count: int) -> list[Hint]:
-        """Take over hints that other consumers have had for `idle_ms` without acknowledging.
+        """Take over hints of a stream that other consumers have had for `idle_ms` unacknowledged.
 
-        Follows the cursor to the end of the pending list across calls.
+        Follows the cursors to the end of all lines' pending lists across calls.
         """
 
     def done(self, stream: str, hints: Sequence[Hint]) -> None:
@@ -208,7 +220,7 @@ class Doorbell(Protocol):
     """Wakes a worker that is not running. Losing a ring only delays: schedules ring too."""
 
     def ring(self, worker: str) -> None:
-        """Wake the worker of a stream; returns at once."""
+        """Wake the worker of a stream, which is the stream's name; returns at once."""
 
 
 @dataclass(frozen=True, slots=True)

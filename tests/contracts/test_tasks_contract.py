@@ -346,3 +346,18 @@ def test_what_an_earlier_version_stored_is_read() -> None:
     body = orjson.loads(effect_to_json(effect))
     del body["attempt"]
     assert effect_from_json(orjson.dumps(body)) == effect
+
+
+def test_a_walk_meets_every_task_of_a_state(tasks: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More tasks than a page are all met, each once, and none of another state."""
+    monkeypatch.setattr("sentinel.adapters.sqlite_tasks._PAGE", 5)
+    for number in range(23):
+        begun(tasks, f"task-{number}", now=T + number % 7)
+    moving = tasks.get("task-5")
+    assert moving is not None
+    tasks.move(moving, *step(moving, State.RUNNING, attempt=1))
+    names = [task.id for task in tasks.walk(State.QUEUED)]
+    assert len(names) == 22
+    assert set(names) == {f"task-{number}" for number in range(23)} - {"task-5"}
+    assert [task.id for task in tasks.walk(State.RUNNING)] == ["task-5"]
+    assert list(tasks.walk(State.FAILED)) == []

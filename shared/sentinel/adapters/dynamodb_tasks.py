@@ -137,6 +137,17 @@ class DynamoTasks:
         found.sort(key=lambda item: (-int(item["changed"]["N"]), item["task"]["S"]))
         return [task_of(item) for item in found[:limit]]
 
+    def walk(self, state: State) -> Iterator[Task]:
+        """Yield every task of one state, a partition of the index after the other, oldest change first."""
+        for shard in range(SHARDS):
+            found = self._pages(
+                IndexName=BY_CHANGE,
+                KeyConditionExpression="#b = :b",
+                ExpressionAttributeNames={"#b": "bucket"},
+                ExpressionAttributeValues={":b": {"S": _bucket(state, shard)}},
+            )
+            yield from readable((item["task"]["S"], item["body"]["S"]) for item in found)
+
     def _write(self, put_state: dict[str, Any], event: Event) -> bool:
         """Write state and event together; False where the state's condition does not hold."""
         put_event = {"Item": _event_item(event), "ConditionExpression": "attribute_not_exists(task)"}

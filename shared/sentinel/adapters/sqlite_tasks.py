@@ -8,6 +8,7 @@ find a smaller one that it has not seen, and numbers are not used again after pr
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -18,6 +19,7 @@ from sentinel.core.tasks import Effect, Event, State, Task, lineage_chain
 from sentinel.errors import Conflict, Tampered
 
 VERSION = 1
+_PAGE = 500
 SCHEMA = """
 CREATE TABLE tasks (
     id TEXT PRIMARY KEY NOT NULL, state TEXT NOT NULL, stream TEXT NOT NULL, version INTEGER NOT NULL,
@@ -157,6 +159,21 @@ class SqliteTasks:
             return self._tasks("SELECT id, body FROM tasks ORDER BY changed DESC, id LIMIT ?", limit)
         select = "SELECT id, body FROM tasks WHERE state = ? ORDER BY changed DESC, id LIMIT ?"
         return self._tasks(select, state.value, limit)
+
+    def walk(self, state: State) -> Iterator[Task]:
+        """Yield every task of one state, oldest change first."""
+        select = (
+            "SELECT changed, id, body FROM tasks WHERE state = ? AND (changed, id) > (?, ?)"
+            " ORDER BY changed, id LIMIT ?"
+        )
+        at = (-1, "")
+        while True:
+            with self._database.reading() as connection:
+                rows = connection.execute(select, (state.value, *at, _PAGE)).fetchall()
+            yield from readable((row[1], row[2]) for row in rows)
+            if len(rows) < _PAGE:
+                return
+            at = rows[-1][:2]
 
     def changes(self, after: int, limit: int) -> list[Change]:
         """Return at most `limit` changes with a `seq` above `after`, in order."""

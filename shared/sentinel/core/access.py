@@ -18,7 +18,7 @@ from sentinel.core.chain import check_service
 from sentinel.errors import Malformed
 
 # What a token may allow. `admin` is of the deployment; the others are about the caller's own things.
-SCOPES = ("ingest", "tasks:read", "tasks:approve", "recipes:write", "proxy", "admin")
+SCOPES = ("ingest", "tasks:read", "tasks:control", "tasks:approve", "recipes:write", "proxy", "admin")
 DEFAULT_SCOPES = ("ingest", "tasks:read")
 MAX_LANES = 64
 MAX_IDENTITY_BYTES = 1024  # it is the id of a record

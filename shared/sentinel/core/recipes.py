@@ -148,6 +148,52 @@ class Dedup(_Strict):
     within: Duration | None = Field(default=None, gt=0)
 
 
+class Limit(_Strict):
+    """At most `most` tasks are on their way at once: of the recipe, of each service, or of each dedup key.
+
+    A task counts from its first step until it has ended, waits and approvals included. Recipes with the same
+    `group` count together; each keeps to its own `most`.
+    """
+
+    most: int = Field(ge=1, le=100)
+    per: Literal["recipe", "service", "key"] = "recipe"
+    group: Annotated[str, Field(max_length=100, pattern=rf"^({_NAME})?$")] = ""
+
+
+class Rate(_Strict):
+    """At most `most` tasks start in `every`, evenly: after a pause, `burst` may start at once."""
+
+    most: int = Field(ge=1, le=100_000)
+    every: Duration = Field(gt=0, le=86_400 * SECOND)
+    burst: int = Field(default=1, ge=1, le=1000)
+    per: Literal["recipe", "service", "key"] = "recipe"
+
+
+class Debounce(_Strict):
+    """A task waits until the same has not matched for `quiet`, `most` at most from the first match."""
+
+    quiet: Duration = Field(ge=SECOND, le=86_400 * SECOND)
+    most: Duration = Field(default=3600 * SECOND, ge=SECOND, le=7 * 86_400 * SECOND)
+
+
+class Window(_Strict):
+    """A maintenance window: it opens as `cron` says and is over after `for`. No task starts in it."""
+
+    cron: str
+    for_: Duration = Field(alias="for", ge=60 * SECOND, le=7 * 86_400 * SECOND)
+    timezone: str = "UTC"
+
+    @model_validator(mode="after")
+    def _parsed(self) -> Window:
+        _cron(self.cron, self.timezone)
+        return self
+
+    def over(self, now: int) -> int:
+        """Return when the window that `now` falls into is over, epoch nanoseconds; 0 where there is none."""
+        opened = schedules.times(*_cron(self.cron, self.timezone), now - self.for_, now)
+        return max((each + self.for_ for each in opened), default=0)
+
+
 class Step(_Strict):
     """One action: `uses` names it, `with` is its input, validated by the action itself.
 
@@ -196,7 +242,8 @@ class Recipe(_Strict):
     """A whole recipe. `digest` is SHA-256 of the document as it was written, hex.
 
     `author` is the id of who signed it; "" where the deployment does not look.
-    A task that has not ended `timeout` after it was created expires.
+    A task that has not ended `timeout` after it was created expires. With `propose_for` its tasks begin as
+    proposals, which a person accepts within that time or which expire.
     """
 
     id: Name
@@ -205,6 +252,12 @@ class Recipe(_Strict):
     steps: tuple[Step, ...] = Field(min_length=1, max_length=50)
     retry: Retry = Retry()
     timeout: Duration | None = Field(default=None, gt=0)
+    priority: Literal["high", "normal", "low"] = "normal"
+    concurrency: tuple[Limit, ...] = Field(default=(), max_length=4)
+    rate: Rate | None = None
+    debounce: Debounce | None = None
+    maintenance: tuple[Window, ...] = Field(default=(), max_length=20)
+    propose_for: Duration | None = Field(default=None, ge=60 * SECOND, le=366 * 86_400 * SECOND)
     description: str = ""
     digest: str = ""
     version: int = 0
@@ -214,6 +267,10 @@ class Recipe(_Strict):
     def _fits(self) -> Recipe:
         if self.on.schedule is not None and self.dedup != Dedup():
             raise ValueError("dedup: a schedule makes one task each time; dedup goes with rules")
+        if self.debounce is not None and (self.on.schedule is not None or self.propose_for is not None):
+            raise ValueError("debounce: it goes with rules, and not with propose_for")
+        if self.debounce is not None and not self.dedup.by:
+            raise ValueError("debounce: dedup.by has to say which matches are the same")
         return self
 
 

@@ -65,7 +65,13 @@ class Row:
 
 TABLE = (
     Row((), (State.PROPOSED,), "the recipe asks that a person accepts first", (By.DETECTION, By.PERSON)),
-    Row((), (State.QUEUED,), "a rule matched", (By.DETECTION, By.PERSON)),
+    Row(
+        (),
+        (State.QUEUED,),
+        "a rule matched, a schedule fired, or a person forked a task",
+        (By.DETECTION, By.PERSON),
+    ),
+    Row((), (State.WAITING,), "a rule matched, and more matches of the same are waited for", (By.DETECTION,)),
     Row((State.PROPOSED,), (State.QUEUED,), "accepted", (By.PERSON,)),
     Row(
         (State.QUEUED, State.WAITING),
@@ -75,10 +81,19 @@ TABLE = (
     ),
     Row((State.QUEUED,), (State.QUEUED,), "nobody took it; the workers were hinted again", (By.SWEEP,)),
     Row(
+        (State.QUEUED, State.WAITING),
+        (State.WAITING,),
+        "held: by a pause, a maintenance window, a rate or a concurrency limit",
+        (By.WORKER,),
+    ),
+    Row(
+        (State.WAITING,), (State.WAITING,), "the same matched again, and is waited for anew", (By.DETECTION,)
+    ),
+    Row(
         (State.WAITING,),
         (State.QUEUED,),
-        "its time to be tried again has come, or a person says now",
-        (By.SWEEP, By.PERSON),
+        "its time has come, its turn has come, or a person says now",
+        (By.SWEEP, By.WORKER, By.PERSON),
     ),
     Row((State.RUNNING,), (State.RUNNING,), "the next step, with a new lease", (By.WORKER,)),
     Row(
@@ -100,8 +115,20 @@ TABLE = (
         "a step failed for good or its tries ran out; its id is then also on the dead-letter stream",
         (By.WORKER,),
     ),
-    Row((State.RUNNING,), (State.AWAITING_APPROVAL,), "a step asks for approval", (By.WORKER,)),
+    Row(
+        (State.RUNNING,),
+        (State.AWAITING_APPROVAL,),
+        "a step asks for approval, or what was approved is not what would be done now",
+        (By.WORKER,),
+    ),
+    Row(
+        (State.AWAITING_APPROVAL,),
+        (State.AWAITING_APPROVAL,),
+        "approved by one more, and not yet by as many as are needed",
+        (By.PERSON,),
+    ),
     Row((State.AWAITING_APPROVAL,), (State.QUEUED,), "approved", (By.PERSON,)),
+    Row((State.AWAITING_APPROVAL,), (State.SUCCEEDED,), "approved, and was the last step", (By.PERSON,)),
     Row((State.AWAITING_APPROVAL,), (State.FAILED,), "refused", (By.PERSON,)),
     Row(
         (State.RUNNING,),

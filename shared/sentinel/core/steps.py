@@ -42,6 +42,7 @@ class StepRun:
     recorded `Again` of this step said was finished, so that a step with several targets does not tell the
     first again when the second fails. `stopped` turns true when the step's time is over or the task was taken
     from its worker (cancelled, expired): an action that takes long looks at it and ends early, as `Again`.
+    `traceparent` is the W3C trace context that the step hands to its target; "" where there is none.
     """
 
     task: Task
@@ -52,6 +53,7 @@ class StepRun:
     resumed: bool
     done: Mapping[str, object] = field(default_factory=dict)
     stopped: Callable[[], bool] = _never
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,21 @@ class Failed:
     unsure: bool = False
 
 
-Outcome = Done | Again | Failed
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """People are to approve before the task goes on; nothing was done.
+
+    `by` are ids of approvers or of their groups, `needs` is how many of them, `within` nanoseconds is
+    how long they have. `message` is for them to read.
+    """
+
+    by: tuple[str, ...]
+    needs: int
+    within: int
+    message: str = ""
+
+
+Outcome = Done | Again | Failed | Ask
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from sentinel.core import chain as hashing
+from sentinel.core.lines import NORMAL, line_of
 from sentinel.core.states import BIRTHS, CAUSES, NEVER, By
 from sentinel.core.states import State as State  # noqa: PLC0414 - a task's state is imported with it
 from sentinel.errors import Conflict, Tampered
@@ -40,6 +41,11 @@ class Task:
     off: rule, fingerprint and the entries' places (`{"chain", "seq"}`), never their bodies. `deadline` is
     when it expires if it has not ended (0: never). `settled` is the newest attempt whose tries of the
     current step are known to have left no effect of it behind.
+
+    `priority` and `share` say in which line of its stream it waits (`core.lines`). `held` names what keeps
+    it from starting while it waits (`usecases.flow`), `ticket` is when its rate lets it start (0: not asked),
+    `asked` is the approval that it waits for or has (`core.approvals`), `inputs` are inputs of steps, by
+    step, that a fork has in the place of the recipe's.
     """
 
     id: str
@@ -61,6 +67,17 @@ class Task:
     head: str = ""  # hex H of the newest lineage event
     deadline: int = 0
     settled: int = 0
+    priority: str = NORMAL
+    share: int = 0
+    held: str = ""
+    ticket: int = 0
+    asked: Mapping[str, object] = field(default_factory=dict)
+    inputs: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+    @property
+    def line(self) -> str:
+        """The line in which its hints stand (`core.lines`)."""
+        return line_of(self.stream, self.priority, self.share)
 
 
 @dataclass(frozen=True, slots=True)

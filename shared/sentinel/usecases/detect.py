@@ -13,8 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
+from sentinel.core.chain import service_of
 from sentinel.core.correlation import Correlation, Hit
 from sentinel.core.correlation_state import Fired
+from sentinel.core.lines import share_of
 from sentinel.core.segment import Segment
 from sentinel.core.steps import Action
 from sentinel.core.tasks import QUEUE_GRACE, State, Task, born
@@ -190,6 +192,8 @@ class Detector:
             due=now + self._grace,
             deadline=now + recipe.timeout if recipe.timeout else 0,
             cause=want.cause,
+            priority=recipe.priority,
+            share=share_of(service_of(str(places[0]["chain"]))) if places else 0,
         )
         facts = {
             "recipe": recipe.id,

@@ -14,15 +14,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sentinel.core.recipes import Recipe
 from sentinel.core.states import By, State
 from sentinel.core.steps import Action
-from sentinel.core.tasks import LEASE, MAX_REASON, QUEUE_GRACE, Task, abandoned, expired, moved, overdue
+from sentinel.core.tasks import (
+    LEASE,
+    MAX_REASON,
+    QUEUE_GRACE,
+    Event,
+    Task,
+    abandoned,
+    expired,
+    moved,
+    overdue,
+)
 from sentinel.errors import Malformed, Rejected, Unavailable
 from sentinel.ports import Ledger, Queue, Tasks
+from sentinel.usecases.flow import Gates, Hold, Open
 from sentinel.usecases.lease import Lease
 from sentinel.usecases.playbook import Playbook
 from sentinel.usecases.transition import write
@@ -52,6 +63,7 @@ class Executor:
     rng: Callable[[], float]
     lease: int = LEASE
     grace: int = QUEUE_GRACE
+    gates: Gates = field(default_factory=Open)
 
     def execute(self, task: Task, until: int) -> Task | None:
         """Take a task and do its steps; after `until` no further step is begun. Return it as it then is.
@@ -67,11 +79,14 @@ class Executor:
             return self.expire(task, now)
         if task.state is not State.QUEUED and task.due > now:
             return None
-        taken = self._take(task, now)
         try:
-            recipe = self._recipe(taken)
+            recipe = self._recipe(task)
         except Rejected as error:
-            return self.fail(taken, {}, str(error))
+            return self.fail(self._take(task, now), {}, str(error))
+        hold = self.gates.enter(task, recipe, now) if task.state is not State.RUNNING else None
+        if hold is not None:
+            return self._hold(task, hold)
+        taken = self._take(task, now)
         # Only a lease's holder records effects, so a first one finds none.
         effects = self.tasks.effects(taken.id) if taken.attempt > 1 else {}
         return Lease(self, recipe, effects).steps(taken, until)
@@ -80,9 +95,13 @@ class Executor:
         if task.state is State.RUNNING:
             task = write(self.tasks, task, *abandoned(task, now, self.nonce()))
         facts = {"worker": self.worker, "recipe": task.recipe, "version": task.recipe_version}
-        return self.move(
-            task, State.RUNNING, facts, attempt=task.attempt + 1, due=now + self.lease, worker=self.worker
-        )
+        changes = {"attempt": task.attempt + 1, "due": now + self.lease, "worker": self.worker, "held": ""}
+        return self.move(task, State.RUNNING, facts, **changes)
+
+    def _hold(self, task: Task, hold: Hold) -> Task:
+        facts = {"step": task.step, "held": hold.by, "reason": hold.reason}
+        changes = {"held": hold.by, "reason": hold.reason, "ticket": hold.ticket or task.ticket}
+        return self.move(task, State.WAITING, facts, due=hold.until, **changes)
 
     def _recipe(self, task: Task) -> Recipe:
         recipe = self.playbook.recipe(task.recipe, task.recipe_version)
@@ -96,11 +115,17 @@ class Executor:
     def move(self, task: Task, to: State, facts: Mapping[str, object], **changes: Any) -> Task:
         """Write a transition and return the task after it; errors as at `execute`."""
         after, event = moved(task, to, self.clock(), self.nonce(), facts, **changes)
-        return write(self.tasks, task, after, event)
+        return self._written(task, after, event)
+
+    def _written(self, before: Task, after: Task, event: Event) -> Task:
+        write(self.tasks, before, after, event)
+        if after.state.ended:
+            self.gates.left(after)
+        return after
 
     def expire(self, task: Task, now: int) -> Task:
         """End a task whose deadline has passed; errors as at `execute`."""
-        return write(self.tasks, task, *expired(task, now, self.nonce(), By.WORKER))
+        return self._written(task, *expired(task, now, self.nonce(), By.WORKER))
 
     def fail(self, task: Task, facts: Mapping[str, object], reason: str, **changes: Any) -> Task:
         """Fail a task for good: in its state, its lineage and, where that works, the dead-letter stream."""

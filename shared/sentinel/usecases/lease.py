@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentinel.core.recipes import Recipe, Step
 from sentinel.core.states import NEVER, State
-from sentinel.core.steps import Action, Again, Done, Failed, Matched, Nothing, Outcome, Probing, StepRun
+from sentinel.core.steps import Action, Again, Ask, Done, Failed, Matched, Nothing, Outcome, Probing, StepRun
 from sentinel.core.tasks import MAX_REASON, SECOND, Effect, EffectState, Task, effect_key, overdue
 from sentinel.errors import Conflict, Malformed, Rejected, Tampered, Unavailable
 from sentinel.usecases.evidence import matched
@@ -131,6 +131,8 @@ class Lease:
                 return self.executor.fail(task, a_try.told, why, **a_try.settled(outcome))
             case Again() as outcome:
                 return self._again(a_try, outcome)
+            case Ask():
+                return self.executor.fail(task, a_try.told, f"step {step.id}: nobody can be asked yet")
 
     def _ask(self, a_try: _Try) -> Task:
         """Find out what became of an effect that was begun, and go on from there."""

@@ -161,6 +161,7 @@ def scheduled(recipe: Recipe, at: int, now: int, stream: str, grace: int = QUEUE
         stream=stream,
         created=now,
         due=now + grace,
+        priority=recipe.priority,
         cause={
             "rule": "",
             "title": recipe.description or recipe.id,

@@ -1,0 +1,43 @@
+"""Lines: the order in which the tasks of one stream are taken.
+
+A stream is one worker's work. It has a line for each priority and each share, and services are spread over
+the shares by a hash: a worker takes from the shares in turn, so that a service that floods one keeps nobody
+waiting in the others. Priorities are strict but for a small part of the turns, so that low ones never starve
+(`ports.Queue.take`). A line is named `action:high.3`.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+HIGH, NORMAL, LOW = "high", "normal", "low"
+PRIORITIES = (HIGH, NORMAL, LOW)
+SHARES = 16
+
+
+def line_of(stream: str, priority: str, share: int) -> str:
+    """Name a line.
+
+    >>> line_of("action", HIGH, 3)
+    'action:high.3'
+    """
+    return f"{stream}:{priority}.{share}"
+
+
+def lines_of(stream: str, priority: str) -> list[str]:
+    """Name all lines of a stream that have one priority."""
+    return [line_of(stream, priority, share) for share in range(SHARES)]
+
+
+def stream_of(line: str) -> str:
+    """Return the stream that a line is of.
+
+    >>> stream_of("action:high.3")
+    'action'
+    """
+    return line.partition(":")[0]
+
+
+def share_of(service: str) -> int:
+    """Return the share of a service; tasks that no service set off have one of their own."""
+    return sha256(service.encode()).digest()[0] % SHARES
