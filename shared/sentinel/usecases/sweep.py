@@ -73,7 +73,7 @@ def sweep(
             counts[State.EXPIRED] += 1
             continue
         counts[task.state] += 1
-        hints[after.stream].append(task.id)
+        hints[after.line].append(task.id)
     hint(hints, queue, doorbell)
     return Swept(
         again=counts[State.QUEUED],
