@@ -34,9 +34,11 @@ if TYPE_CHECKING:
         Tasks,
     )
     from sentinel.ports_aws import AwsCalls
+    from sentinel.ports_feeds import FailureQueue
     from sentinel.usecases.append import Appender
     from sentinel.usecases.control import Control
     from sentinel.usecases.detect import Detector
+    from sentinel.usecases.detect_again import DetectAgain
     from sentinel.usecases.execute import Executor
     from sentinel.usecases.ingest import Ingest
     from sentinel.usecases.inspect import Inspect
@@ -216,6 +218,19 @@ class App(Doors):
         slack = int(self.settings.catalog_seconds * SECOND) + FEED_SLACK
         inputs = inputs_of(self.actions, self.ledger)
         return Replay(self.ledger, self.catalog, self.tasks, time.time_ns, slack, inputs)
+
+    @cached_property
+    def detect_again(self) -> DetectAgain:
+        """Makes the tasks that detection did not."""
+        from sentinel.usecases.detect_again import DetectAgain
+
+        return DetectAgain(self.replay, self.detector, self.settings.ledger_table)
+
+    def failure_queue(self, url: str) -> FailureQueue:
+        """Return the queue of what a feed gave up."""
+        from sentinel.adapters.sqs_failures import SqsFailures
+
+        return SqsFailures(self._aws("sqs"), url)
 
     @cached_property
     def control(self) -> Control:

@@ -99,7 +99,14 @@ class Detector:
         asked = Asked()
         found.matches += asked.by_entries(plays, segment, hits)
         found.entries += segment.count
-        self._create(asked, found)
+        found.tasks += self.create(asked)
+
+    def match(self, segment: Segment) -> int:
+        """Match a segment and make nothing of it; return the number of matches.
+
+        Whatever this raises beside `Unavailable` and `Tampered` is a fault of ours that its entries show.
+        """
+        return Asked().by_entries(self._playbook.current(), segment, new_hits())
 
     def decide(self) -> Detected:
         """Decide what correlations have waited for long enough; a schedule calls this. Safe to repeat.
@@ -141,7 +148,7 @@ class Detector:
         found.firings += len(firings)
         asked = Asked()
         asked.by_firings(plays, correlation, firings)
-        self._create(asked, found)
+        found.tasks += self.create(asked)
         for fired in firings:
             for user in plays.rules.correlations_of(correlation):
                 self._pass_on(plays, correlation, fired, user, found)
@@ -157,14 +164,17 @@ class Detector:
             self._count(plays, user, hit[0], [hit[1]], found)
             self._remember(known)
 
-    def _create(self, asked: Asked, found: Detected) -> None:
+    def create(self, asked: Asked) -> list[str]:
+        """Create the tasks that are asked for and not there; return their ids. Raises `Unavailable`."""
+        made: list[str] = []
         for new_id, want in asked.tasks.items():
             if new_id in self._known:
                 continue
             task, event = born(*self._new(new_id, want))
             if self._tasks.create(task, event):
-                found.tasks.append(new_id)
+                made.append(new_id)
             self._remember(new_id)
+        return made
 
     def _remember(self, known: str) -> None:
         while len(self._known) >= _KNOWN:
