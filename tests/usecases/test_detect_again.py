@@ -11,7 +11,7 @@ import redis
 from sentinel.adapters.redis_streams import RedisQueue
 from sentinel.core.segment import Segment
 from sentinel.core.tasks import SECOND
-from sentinel.errors import Unavailable
+from sentinel.errors import Tampered, Unavailable
 from sentinel.ports_feeds import GivenUp
 from sentinel.usecases.detect_again import BEFORE, DetectAgain
 from sentinel.usecases.replay import Replay
@@ -123,6 +123,18 @@ def test_only_the_named_time_is_looked_at(world: World) -> None:
     lost(world, 2, "shop/2")
     assert len(again(world).over(middle, end).made) == 2
     assert len(again(world).over(START, middle).made) == 1
+
+
+def test_a_task_that_was_taken_away_keeps_no_other_from_being_made(world: World) -> None:
+    """A task whose lineage stands without it is said to be tampered with, once the others are made."""
+    lost(world, 2)
+    again(world).over(START, world.clock.now)
+    with world.tasks._database.transaction() as connection:
+        connection.execute("DELETE FROM tasks")
+        connection.execute("DELETE FROM events WHERE task = (SELECT max(task) FROM events)")
+    with pytest.raises(Tampered):
+        again(world).over(START, world.clock.now)
+    assert len(ids(world)) == 1
 
 
 @dataclass

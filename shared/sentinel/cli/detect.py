@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from sentinel.ports_feeds import GivenUp
     from sentinel.usecases.detect_again import Redetected
 
+SECOND = 1_000_000_000
+
 
 @click.command()
 @click.option("--from", "start", type=Time(), metavar="TIME", help="Entries from then on.")
@@ -23,9 +25,22 @@ if TYPE_CHECKING:
 @click.option(
     "--failures", metavar="URL", help="Entries that wait in this queue of the detect feed's failures."
 )
+@click.option(
+    "--slack",
+    type=click.IntRange(0, 86_400),
+    metavar="SECONDS",
+    help="How long the feed may still come to entries; 60 more than the catalog's cache by default.",
+)
 @home_option
 @json_option
-def detect(start: int | None, end: int | None, failures: str | None, home: Path, as_json: bool) -> int:
+def detect(
+    start: int | None,
+    end: int | None,
+    failures: str | None,
+    slack: int | None,
+    home: Path,
+    as_json: bool,
+) -> int:
     """Make the tasks that entries ask for and that are not there.
 
     By the rules and recipes that were in force when the entries were sealed; safe to repeat. Times are in UTC
@@ -34,13 +49,13 @@ def detect(start: int | None, end: int | None, failures: str | None, home: Path,
     if (start is None) == (failures is None) or (failures and end is not None):
         raise click.UsageError("name a time by --from and --to, or a queue by --failures")
     app = application(home)
+    use = app.detect_again if slack is None else app.detect_again.with_slack(slack * SECOND)
     if failures:
-        found = app.detect_again.given_up(app.failure_queue(failures))
-        return _tell_all(found, as_json)
+        return _tell_all(use.given_up(app.failure_queue(failures)), as_json)
     end = time.time_ns() if end is None else end
     if start is None or end <= start:
         raise click.UsageError("--to is after --from")
-    again = app.detect_again.over(start, end)
+    again = use.over(start, end)
     if as_json:
         emit({"from": start, "to": end, **dataclasses.asdict(again)})
     else:

@@ -10,10 +10,10 @@ counted anew from the entries themselves.
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sentinel.core.tasks import SECOND
+from sentinel.errors import Tampered
 from sentinel.ports_feeds import FailureQueue, GivenUp
 from sentinel.usecases.asked import Asked
 from sentinel.usecases.detect import Detector
@@ -22,8 +22,6 @@ from sentinel.usecases.replay import Replay
 # A segment comes to the feed after it was sealed: its writer may have had to send it again for some minutes.
 BEFORE = 600 * SECOND
 AFTER = 60 * SECOND  # a writer's clock may be ahead, and what came in a second came before its end
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +49,26 @@ class DetectAgain:
     detector: Detector
     table: str = ""
 
+    def with_slack(self, slack: int) -> DetectAgain:
+        """Return the same with another slack (`Replay.with_slack`), in nanoseconds."""
+        return replace(self, replay=self.replay.with_slack(slack))
+
     def over(self, start: int, end: int) -> Redetected:
         """Make what entries sealed from `start` to before `end` (nanoseconds) ask for and is not there.
 
-        Raises `Unavailable` where a store does not answer: what was made by then stays made.
+        Raises `Unavailable` where a store does not answer: what was made by then stays made. Raises
+        `Tampered`, when all the others are made, for a task that has a lineage and is not there.
         """
         found = self.replay.compare(start, end)
-        made = self.detector.create(Asked(dict(found.missing)))
+        made: list[str] = []
+        tampered: Tampered | None = None
+        for task_id, wanted in found.missing.items():
+            try:
+                made += self.detector.create(Asked({task_id: wanted}))
+            except Tampered as error:
+                tampered = tampered or error
+        if tampered is not None:
+            raise tampered
         return Redetected(
             found.entries,
             found.matches,
