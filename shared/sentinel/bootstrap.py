@@ -80,7 +80,6 @@ class App(Doors):
     def inspect(self) -> Inspect:
         """Shows chains and tasks."""
         from sentinel.usecases.inspect import Inspect
-    from sentinel.usecases.pauses import Pauses
 
         return Inspect(self.ledger, lambda: self.tasks)
 
@@ -253,7 +252,6 @@ class App(Doors):
     def executor(self, stream: str) -> Executor:
         """Return what executes the tasks of one stream."""
         from sentinel.usecases.execute import Executor
-    from sentinel.usecases.flow import Flow
 
         return Executor(
             worker=f"{platform.node()}:{os.getpid()}",

@@ -1,12 +1,12 @@
-"""Places: how many tasks are on their way at once, and who is next. The arithmetic, without a store or a clock.
+"""Places: how many tasks are on their way at once, and who is next. The arithmetic, without a store.
 
 A *gate* is what one limit counts: the tasks that hold a place, and a bounded line of those that wait for one.
 Whose turn it is: the higher priority first, then the service that has fewest places and was served longest
 ago, then age. The state of the tasks is the truth, and a gate a note of it that mends itself (`fate`).
 
-A place names the task's version for which it was taken. Whoever starts a task first sees to it that its place
-names the version that the start replaces; whoever takes a place away from a task that has not started has seen
-a later version. So of the two one fails, at the task or at the gate, and a limit is never exceeded.
+A place names the task's version for which it was taken. Whoever starts a task first sees to it that its
+place names the version that the start replaces; whoever takes a place away from a task that has not started
+has seen a later version. So of the two one fails, at the task or at the gate, and a limit is never exceeded.
 """
 
 from __future__ import annotations

@@ -108,8 +108,8 @@ class Control:
         def plan(task: Task) -> tuple[Task, Event]:
             if task.state is not State.WAITING:
                 raise Conflict(f"task {task.id} is {task.state}; only a waiting task is tried again sooner")
-            changes = {"held": "", "reason": reason_before(task)}
-            return self._moved(task, State.QUEUED, act, due=self.clock() + self.grace, **changes)
+            due, reason = self.clock() + self.grace, reason_before(task)
+            return self._moved(task, State.QUEUED, act, due=due, held="", reason=reason)
 
         return self._do(task_id, plan)
 

@@ -5,7 +5,7 @@ is there a place for it. A pause and a window hold it between two tries as well,
 rate is asked for its first start only. All of this is kept in the tasks and the counters; Redis, which may
 forget everything at any time, knows nothing of it.
 
-While a task is held, the sweep looks in its place (`look`): that writes no lineage and takes no worker's time.
+While a task is held, the sweep looks in its place (`look`): that writes no lineage and takes no worker.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Gates(Protocol):
         """Give back the places of a task that has ended, and have the next ones tried. Never raises."""
 
     def look(self, tasks: Sequence[Task], now: int) -> dict[str, int]:
-        """Return which of some waiting tasks stay held, with when to look again (nanoseconds). Never raises."""
+        """Return which of some waiting tasks stay held, and when to look again (ns). Never raises."""
 
 
 class Open:
@@ -111,7 +111,7 @@ class Flow:
         if recipe.rate is not None and task.attempt == 0:
             ticket = ticket or self._ticket(task, recipe, now)
             if not 0 < ticket <= now:
-                return _rated(task, recipe, ticket, now)
+                return _rated(recipe, ticket, now)
         for bound in bounds(recipe, task):
             due, taken = self.places.take(bound, task, now)
             if due:
@@ -223,7 +223,7 @@ def _in_window(recipe: Recipe, now: int) -> Hold | None:
     return Hold(WINDOW, over, f"held: maintenance window until {_moment(over)}") if over else None
 
 
-def _rated(task: Task, recipe: Recipe, ticket: int, now: int) -> Hold:
+def _rated(recipe: Recipe, ticket: int, now: int) -> Hold:
     rate = recipe.rate
     assert rate is not None  # noqa: S101 - see `Flow.enter`
     text = f"held: at most {rate.most} tasks start in {spelled(rate.every)} for each {rate.per}"

@@ -146,7 +146,7 @@ class Places:
                 look.told[task.id] = task
 
     def _mend(self, key: str, look: _Look, now: int) -> bool:
-        """Compare the holders with their tasks, if nobody has just done so; say whether a place is free now."""
+        """Compare the holders with their tasks, if nobody has just done so; say whether one was dropped."""
         if not look.gate.holders or now - look.gate.checked < CHECKED:
             return False
         look.gate = replace(look.gate, checked=now)

@@ -107,7 +107,7 @@ class Queues:
         dry_run: bool = False,
         most: int | None = None,
     ) -> Json:
-        """Cancel every task of the target that is queued, waits or is proposed; with `all_states` all others too.
+        """Cancel every task of the target that is queued, waits or is proposed; with `all_states` all others.
 
         Cancels at most `most`: then `more` says that there are more. With `dry_run` it only counts. Tasks
         start meanwhile as they do: pause the target first.

@@ -71,28 +71,24 @@ def sweep(
 
     Raises `Unavailable` where a store or the queue does not answer; the tasks are found again by then.
     """
-    now = clock()
-    gates = gates or Open()
+    now, gates = clock(), gates or Open()
     due = tasks.due(now, limit)
     hints: defaultdict[str, list[str]] = defaultdict(list)
     counts: Counter[State] = Counter()
     lost = {"conflicts": 0, "tampered": 0}
     ripe = [task for task in due if not task.state.ended and task.due <= now]  # an index may lag behind
     held = _held(tasks, gates, ripe, now)
-    for task in ripe:
-        if task.id in held:
-            continue
+    for task in (task for task in ripe if task.id not in held):
         after, event = _next(task, now, grace, nonce())
         why = _move(tasks, task, after, event)
         if why:
             lost[why] += 1
-            continue
-        if after.state is State.EXPIRED:
+        elif after.state is State.EXPIRED:
             counts[State.EXPIRED] += 1
             gates.left(after)
-            continue
-        counts[task.state] += 1
-        hints[after.stream].append(task.id)
+        else:
+            counts[task.state] += 1
+            hints[after.stream].append(task.id)
     hint(hints, queue, doorbell)
     return Swept(
         again=counts[State.QUEUED],
