@@ -164,7 +164,7 @@ class Catalog(Protocol):
 
 
 class Counters(Protocol):
-    """Stores the state of correlations: small byte strings under a key, replaced by compare and swap."""
+    """Stores the state of correlations, limits and pauses: byte strings, replaced by compare and swap."""
 
     def load(self, key: str) -> tuple[bytes, int]:
         """Return (state, version); (b"", 0) where there is none. Consistent."""

@@ -16,6 +16,8 @@ from sentinel.cli.output import echo, emit, plain, table
 if TYPE_CHECKING:
     from sentinel.core.tasks import Task
 
+_SHOWN = 90  # characters of a reason that a list shows
+
 
 @click.group(invoke_without_command=True)
 @click.option("--state", help="Only tasks in this state; docs/tasks.md has them.")
@@ -31,8 +33,11 @@ def tasks(context: click.Context, state: str | None, limit: int, home: Path, as_
     if as_json:
         emit(found)
     else:
-        rows = [(each["id"], each["state"], each["recipe"], _when(each["created"])) for each in found]
-        table(rows, ("TASK", "STATE", "RECIPE", "CREATED"))
+        names = ("id", "state", "recipe")
+        rows = [
+            (*(each[name] for name in names), _when(each["created"]), _cut(each["reason"])) for each in found
+        ]
+        table(rows, ("TASK", "STATE", "RECIPE", "CREATED", "REASON"))
     return 0
 
 
@@ -84,6 +89,13 @@ def cancel(task_id: str, why: str, who: str, home: Path, as_json: bool) -> int:
 
 @tasks.command()
 @_act
+def accept(task_id: str, why: str, who: str, home: Path, as_json: bool) -> int:
+    """Have a proposed task done; to refuse it, cancel it."""
+    return _tell(application(home).control.accept(task_id, who, why), as_json)
+
+
+@tasks.command()
+@_act
 def retry(task_id: str, why: str, who: str, home: Path, as_json: bool) -> int:
     """Have a waiting task tried now."""
     return _tell(application(home).control.retry(task_id, who, why), as_json)
@@ -110,6 +122,10 @@ def _tell(task: Task, as_json: bool) -> int:
     else:
         echo(f"{task.id} is {task.state}")
     return 0
+
+
+def _cut(reason: Any) -> str:
+    return f"{reason[:_SHOWN]}…" if len(reason) > _SHOWN else str(reason)
 
 
 def _when(t: Any) -> str:
