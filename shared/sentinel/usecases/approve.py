@@ -60,7 +60,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Approving:
-    """The use case. `clock` is in epoch nanoseconds, `nonce` gives 32 random bytes, `grace` is nanoseconds."""
+    """The use case. `clock` is in epoch nanoseconds, `nonce` gives 32 random bytes, `grace` nanoseconds."""
 
     tasks: Tasks
     ledger: Ledger

@@ -36,7 +36,7 @@ class Approvers:
         return Approver(name, How.SIGNED, frozenset(known[name].groups)), statement
 
     def linked(self, author_id: str) -> Approver:
-        """Return the author that a link was made for. Raises `Unauthenticated` where there is none any more."""
+        """Return the author that a link was made for. Raises `Unauthenticated` where there is none."""
         found = self._valid().get(author_id)
         if found is None:
             raise Unauthenticated(f"there is no author {author_id} here, or its time is over")

@@ -122,9 +122,9 @@ class Gathering:
 
 
 def given(task: Task, step: Step) -> Step:
-    """Return a step with the inputs that a fork gave it in the place of the recipe's."""
-    inputs = task.inputs.get(step.id)
-    return step if inputs is None else step.model_copy(update={"with_": dict(inputs)})
+    """Return a step with what a fork gave it in the place of the recipe's inputs, key by key."""
+    own = task.inputs.get(step.id)
+    return step.model_copy(update={"with_": {**step.with_, **own}}) if own else step
 
 
 def _results(task: Task, recipe: Recipe, question: Question) -> dict[str, object]:
