@@ -153,8 +153,9 @@ class Asked:
         )
 
     def json(self) -> dict[str, object]:
-        """Return what a task stores."""
-        return asdict(self)
+        """Return what a task stores, as it is read back."""
+        told = asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}
 
     @property
     def approvers(self) -> tuple[str, ...]:
