@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sentinel.bootstrap_doors import Doors
+from sentinel.bootstrap_approvals import People
 from sentinel.settings import Settings
 from sentinel.wiring import grants_of
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from sentinel.usecases.schedule import Scheduler
 
 
-class App(Doors):
+class App(People):
     """One process's adapters and use cases, each made on first use."""
 
     @cached_property

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sentinel.cli import approvals
 from sentinel.cli.options import application, home_option, json_option
 from sentinel.cli.output import echo, emit, plain, table
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from sentinel.core.tasks import Task
 
 _SHOWN = 90  # characters of a reason that a list shows
+
+
+_NOT_TOLD = {"event", "t", "seq", "head", "entries", "envelope"}
 
 
 @click.group(invoke_without_command=True)
@@ -41,15 +45,21 @@ def tasks(context: click.Context, state: str | None, limit: int, home: Path, as_
     return 0
 
 
+for _command in (approvals.approval, approvals.approve, approvals.refuse):
+    tasks.add_command(_command)
+
+
 @tasks.command()
 @click.argument("task_id", metavar="ID")
 @home_option
 @json_option
 def show(task_id: str, home: Path, as_json: bool) -> int:
     """Tell what set a task off, what it did and how it ended; its lineage is verified."""
-    found = application(home).inspect.task(None, task_id)
+    app = application(home)
+    found = app.inspect.task(None, task_id)
+    signatures = approvals.signatures(app, found)
     if as_json:
-        emit(found)
+        emit(found | ({"signatures": signatures} if signatures else {}))
         return 0
     for name in ("id", "state", "recipe", "version", "rule", "reason"):
         if found[name] not in {None, ""}:
@@ -59,9 +69,9 @@ def show(task_id: str, home: Path, as_json: bool) -> int:
         echo(f"{'entry':<9}{plain(place['chain'])} {place['seq']}")
     lineage: Any = found["lineage"]
     for event in lineage:
-        facts = {
-            key: value for key, value in event.items() if key not in {"event", "t", "seq", "head", "entries"}
-        }
+        facts = {key: value for key, value in event.items() if key not in _NOT_TOLD}
+        if event["seq"] in signatures:
+            facts["signature"] = signatures[event["seq"]]
         told = " ".join(f"{key}={plain(value)}" for key, value in facts.items())
         echo(f"{_when(event['t'])}  {event['event']:<10} {told}")
     return 0
