@@ -16,9 +16,11 @@ import click
 
 from sentinel.cli import (
     authors,
+    bulk,
     ca,
     certs,
     chains,
+    fork,
     hooks,
     ingest,
     openapi,
@@ -61,6 +63,8 @@ cli.add_command(chains.chains)
 cli.add_command(chains.verify)
 cli.add_command(chains.export)
 cli.add_command(tasks.tasks)
+tasks.tasks.add_command(bulk.bulk)
+tasks.tasks.add_command(fork.fork)
 cli.add_command(recipes.recipes)
 cli.add_command(authors.authors)
 cli.add_command(rules.rules)

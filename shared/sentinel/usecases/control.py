@@ -14,13 +14,14 @@ from enum import StrEnum
 from typing import Any
 
 from sentinel.core.states import By, State
-from sentinel.core.tasks import MAX_REASON, QUEUE_GRACE, Event, Task, moved
+from sentinel.core.tasks import MAX_REASON, QUEUE_GRACE, Event, Task, moved, overdue
 from sentinel.errors import Conflict, Malformed, Missing, Unavailable
 from sentinel.ports import Queue, Tasks
 from sentinel.usecases.transition import write
 
 MAX_WHO = 200
-_RACES = 10
+NO_TASK = "there is no such task"
+RACES = 10
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +51,15 @@ class Act:
         return {"who": self.who, "why": self.why, "step": task.step}
 
 
+def _any_task(task: Task) -> None:
+    del task
+
+
 @dataclass(frozen=True, slots=True)
 class Control:
     """The use case. `clock` is in epoch nanoseconds, `nonce` gives 32 random bytes, `grace` is nanoseconds.
 
+    `check` raises for a task that is not to be touched: it looks at the very version that is then changed.
     Every act raises `Missing` for no such task, `Conflict` where the task's state does not allow it, and
     `Unavailable`, after which it may have been done: then the lineage tells.
     """
@@ -63,6 +69,20 @@ class Control:
     nonce: Callable[[], bytes]
     queue: Queue | None = None  # for the dead-letter stream
     grace: int = QUEUE_GRACE
+    check: Callable[[Task], None] = _any_task
+
+    def accept(self, task_id: str, who: str, why: str) -> Task:
+        """Have a proposed task done."""
+        act = Act(who, why)
+
+        def plan(task: Task) -> tuple[Task, Event]:
+            if task.state is not State.PROPOSED:
+                raise Conflict(f"task {task.id} is {task.state}; only a proposed task is accepted")
+            if overdue(task, now := self.clock()):
+                raise Conflict(f"task {task.id} was to be accepted earlier; it expires")
+            return self._moved(task, State.QUEUED, act, due=now + self.grace, reason="")
+
+        return self._do(task_id, plan)
 
     def cancel(self, task_id: str, who: str, why: str) -> Task:
         """End a task that has not ended. What a running step has done stays done, and its reason says so."""
@@ -140,10 +160,11 @@ class Control:
         return moved(task, to, self.clock(), self.nonce(), facts, by=By.PERSON, **changes)
 
     def _do(self, task_id: str, plan: Callable[[Task], tuple[Task, Event]]) -> Task:
-        for left in range(_RACES, 0, -1):
+        for left in range(RACES, 0, -1):
             task = self.tasks.get(task_id)
             if task is None:
-                raise Missing("there is no such task")
+                raise Missing(NO_TASK)
+            self.check(task)
             after, event = plan(task)
             try:
                 write(self.tasks, task, after, event)
