@@ -19,7 +19,8 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
     "ingest": {"ledger": {"PutItem", "Query"}},
     "control": {
         "ledger": {"Query"},
-        "tasks": {"GetItem", "Query"},
+        "tasks": {"GetItem", "PutItem", "Query"},
+        "catalog": {"GetItem", "Query"},
         "registry": {"GetItem", "Query"},
     },
     "authorize": {"registry": {"GetItem", "Query"}},

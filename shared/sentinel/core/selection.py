@@ -11,8 +11,9 @@ from sentinel.core.states import State
 from sentinel.core.tasks import Task
 from sentinel.errors import Malformed
 
-_TEXTS = {"recipe": 100, "rule": 500, "service": 128, "reason_contains": 500}
-_TIMES = ("created_after", "created_before")
+# The texts that a filter has, with the characters that each may have at most, and its times.
+TEXTS: Mapping[str, int] = {"recipe": 100, "rule": 500, "service": 128, "reason_contains": 500}
+TIMES = ("created_after", "created_before")
 
 
 def services_of(task: Task) -> set[str]:
@@ -79,12 +80,12 @@ def _value(name: str, value: object) -> object:
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
             raise Malformed("filter: states is a list of names of states")
         return tuple(dict.fromkeys(map(state_named, value)))
-    if name in _TEXTS:
-        if not isinstance(value, str) or not 0 < len(value) <= _TEXTS[name]:
-            raise Malformed(f"filter: {name} is a text of 1 to {_TEXTS[name]} characters")
+    if name in TEXTS:
+        if not isinstance(value, str) or not 0 < len(value) <= TEXTS[name]:
+            raise Malformed(f"filter: {name} is a text of 1 to {TEXTS[name]} characters")
         return value
-    if name in _TIMES:
+    if name in TIMES:
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             raise Malformed(f"filter: {name} is a time in epoch nanoseconds")
         return value
-    raise Malformed(f"filter: it has {', '.join(('states', *_TEXTS, *_TIMES))}, and nothing else")
+    raise Malformed(f"filter: it has {', '.join(('states', *TEXTS, *TIMES))}, and nothing else")
