@@ -52,7 +52,7 @@ _FILTER = {
     "properties": {
         "states": _list({"enum": [state.value for state in State]}),
         **{name: {"type": "string", "minLength": 1} for name in TEXTS},
-        **{name: NANOSECONDS for name in TIMES},
+        **dict.fromkeys(TIMES, NANOSECONDS),
     },
 }
 
