@@ -1,7 +1,7 @@
 """Looking through tasks, newest change first, from a place where an earlier look stopped.
 
-A `Place` tells nothing of the tasks there but a time, since they may be somebody else's. What changes while
-one looks is newer than where one began: it is found by beginning anew.
+A `Place` tells a time and the beginning of an id: the task there may be somebody else's, and cannot be named
+by that. What changes while one looks is newer than where one began: it is found by beginning anew.
 """
 
 from __future__ import annotations
@@ -16,36 +16,37 @@ from sentinel.core.tasks import Task
 from sentinel.errors import Malformed
 from sentinel.ports import Tasks
 
-_PLACE = re.compile(r"(\d{1,19})\.(\d{1,6})", re.ASCII)
+_SHOWN = 10  # characters of an id, of 26: enough to tell apart what changed in the same nanosecond
+_PLACE = re.compile(r"(\d{1,19})\.([a-z0-9-]{0,10})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Behind the first `passed` tasks that changed at `changed`, newest change first. Nanoseconds."""
+    """Behind the task that changed at `changed` (nanoseconds) and whose id begins with `id`."""
 
     changed: int = NEVER
-    passed: int = 0
+    id: str = ""
 
     def __str__(self) -> str:
-        return f"{self.changed}.{self.passed}"
+        return f"{self.changed}.{self.id}"
 
     @staticmethod
     def read(text: str) -> Place:
         """Return the place of a text, the beginning for "". Raises `Malformed`.
 
-        >>> str(Place.read("17.2"))
-        '17.2'
+        >>> str(Place.read("17.abc"))
+        '17.abc'
         """
         if not text:
             return Place()
         found = _PLACE.fullmatch(text)
         if found is None or int(found[1]) > NEVER:
             raise Malformed("next is what the answer before said, as it said it")
-        return Place(int(found[1]), int(found[2]))
+        return Place(int(found[1]), found[2])
 
-    def behind(self, changed: int) -> Place:
-        """Return the place behind one more task, which changed at `changed`."""
-        return Place(changed, self.passed + 1 if changed == self.changed else 1)
+    def passed(self, changed: int, task_id: str) -> bool:
+        """Whether a task is before this place."""
+        return changed > self.changed or (changed == self.changed and task_id[:_SHOWN] <= self.id)
 
 
 def look(tasks: Tasks, wanted: Selection, start: Place) -> Iterator[tuple[Task | None, Place]]:
@@ -53,13 +54,10 @@ def look(tasks: Tasks, wanted: Selection, start: Place) -> Iterator[tuple[Task |
 
     A task that the store yields twice is told once. Raises `Unavailable`.
     """
-    place = start
     seen: set[str] = set()
-    found = tasks.newest(wanted.states or tuple(State), start.changed)
-    for number, (changed, task) in enumerate(found):
-        if changed == start.changed and number < start.passed:
+    for changed, task in tasks.newest(wanted.states or tuple(State), start.changed):
+        if start.passed(changed, task.id):
             continue
-        place = place.behind(changed)
         new = task.id not in seen
         seen.add(task.id)
-        yield (task if new and wanted.holds(task) else None), place
+        yield (task if new and wanted.holds(task) else None), Place(changed, task.id[:_SHOWN])
