@@ -35,10 +35,12 @@ if TYPE_CHECKING:
     )
     from sentinel.ports_aws import AwsCalls
     from sentinel.usecases.append import Appender
+    from sentinel.usecases.bulk import Bulk
     from sentinel.usecases.control import Control
     from sentinel.usecases.detect import Detector
     from sentinel.usecases.execute import Executor
     from sentinel.usecases.flow import Flow
+    from sentinel.usecases.fork import Fork
     from sentinel.usecases.ingest import Ingest
     from sentinel.usecases.inspect import Inspect
     from sentinel.usecases.pauses import Pauses
@@ -248,6 +250,20 @@ class App(People):
         from sentinel.usecases.queues import Queues
 
         return Queues(self.tasks, self.pauses, self.control, time.time_ns, _nonce)
+
+    @cached_property
+    def bulk(self) -> Bulk:
+        """One act of a person on many tasks."""
+        from sentinel.usecases.bulk import Bulk
+
+        return Bulk(self.tasks, self.control, time.time_ns)
+
+    @cached_property
+    def fork(self) -> Fork:
+        """New tasks of old ones, with other inputs."""
+        from sentinel.usecases.fork import Fork
+
+        return Fork(self.tasks, self.playbook, self.actions, time.time_ns, _nonce)
 
     def executor(self, stream: str) -> Executor:
         """Return what executes the tasks of one stream."""

@@ -19,7 +19,7 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
     "ingest": {"ledger": {"PutItem", "Query"}},
     "control": {
         "ledger": {"Query"},
-        "tasks": {"GetItem", "Query"},
+        "tasks": {"GetItem", "PutItem", "Query"},
         "catalog": {"GetItem", "Query"},
         "counters": {"GetItem", "PutItem"},
         "registry": {"GetItem", "Query"},

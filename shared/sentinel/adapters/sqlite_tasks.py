@@ -9,8 +9,9 @@ holds the task's line, so that dispatch need not read the task.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from heapq import merge
 from pathlib import Path
 from typing import Literal
 
@@ -161,6 +162,25 @@ class SqliteTasks:
             return self._tasks("SELECT id, body FROM tasks ORDER BY changed DESC, id LIMIT ?", limit)
         select = "SELECT id, body FROM tasks WHERE state = ? ORDER BY changed DESC, id LIMIT ?"
         return self._tasks(select, state.value, limit)
+
+    def newest(self, states: Sequence[State], until: int) -> Iterator[tuple[int, Task]]:
+        """Yield (changed, task) of some states, newest change first, from `until` on."""
+        return merge(*(self._newest(state, until) for state in states), key=lambda it: (-it[0], it[1].id))
+
+    def _newest(self, state: State, until: int) -> Iterator[tuple[int, Task]]:
+        select = (
+            "SELECT changed, id, body FROM tasks WHERE state = ? AND changed <= ?"
+            " AND (changed < ? OR id > ?) ORDER BY changed DESC, id LIMIT ?"
+        )
+        at = (until, "")
+        while True:
+            with self._database.reading() as connection:
+                rows = connection.execute(select, (state.value, at[0], *at, _PAGE)).fetchall()
+            for changed, task_id, body in rows:
+                yield from ((changed, task) for task in readable([(task_id, body)]))
+            if len(rows) < _PAGE:
+                return
+            at = rows[-1][:2]
 
     def walk(self, state: State) -> Iterator[Task]:
         """Yield every task of one state, oldest change first."""

@@ -16,9 +16,11 @@ import click
 
 from sentinel.cli import (
     authors,
+    bulk,
     ca,
     certs,
     chains,
+    fork,
     hooks,
     ingest,
     openapi,
@@ -63,6 +65,8 @@ cli.add_command(chains.verify)
 cli.add_command(chains.export)
 cli.add_command(tasks.tasks)
 cli.add_command(queues.queues)
+tasks.tasks.add_command(bulk.bulk)
+tasks.tasks.add_command(fork.fork)
 cli.add_command(recipes.recipes)
 cli.add_command(authors.authors)
 cli.add_command(rules.rules)
