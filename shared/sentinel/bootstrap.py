@@ -204,7 +204,8 @@ class App(Doors):
     def _detector(self) -> Detector:
         from sentinel.usecases.detect import Detector
 
-        return Detector(self.playbook, self.tasks, self.counters, self.actions, time.time_ns, _nonce)
+        to = (self.playbook, self.tasks, self.counters, self.actions, time.time_ns, _nonce)
+        return Detector(*to, ledger=self.ledger)
 
     @cached_property
     def replay(self) -> Replay:

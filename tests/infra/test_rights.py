@@ -29,6 +29,7 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
     "receive": {"ledger": {"PutItem", "Query"}, "registry": {"GetItem", "Query"}},
     "rotate": {"registry": {"GetItem", "PutItem", "Query"}},
     "detect": {
+        "ledger": {"Query"},
         "tasks": {"PutItem"},
         "catalog": {"GetItem", "Query"},
         "counters": {"GetItem", "PutItem"},
@@ -48,6 +49,7 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
         "registry": {"GetItem", "Query"},
     },
     "sweep": {
+        "ledger": {"Query"},
         "tasks": {"PutItem"},
         "catalog": {"GetItem", "Query"},
         "counters": {"GetItem", "PutItem"},

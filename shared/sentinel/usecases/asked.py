@@ -21,6 +21,7 @@ from sentinel.core.detection import Rule
 from sentinel.core.event_fields import Field, View
 from sentinel.core.recipes import Recipe
 from sentinel.core.segment import Segment, numbered
+from sentinel.core.task_trace import Carried, of_context, of_entry
 from sentinel.core.tasks import task_id
 from sentinel.usecases.correlate import NAMED
 from sentinel.usecases.playbook import Plays
@@ -38,13 +39,20 @@ def new_hits() -> Hits:
 
 @dataclass(slots=True)
 class Wanted:
-    """A task that is asked for, with the places that ask for it, in order."""
+    """A task that is asked for, with the places that ask for it, in order.
+
+    Where the entries were at hand (`seen`), `carried` is the trace that the first of them names which names
+    one, and `request` the trace of the request that brought them.
+    """
 
     recipe: Recipe
     rule: Rule | Correlation
     key: str
     window: int
     places: list[Place]
+    seen: bool = False
+    carried: Carried | None = None
+    request: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -93,7 +101,8 @@ class Asked:
                 if rule.generate:
                     for recipe in plays.recipes.get(rule.id, ()):
                         key = _key_of_entry(recipe, event, (segment.chain, seq))
-                        self._want(recipe, rule, key, segment.t, [(segment.chain, seq)])
+                        want = self._want(recipe, rule, key, segment.t, [(segment.chain, seq)])
+                        _trace(want, event, segment)
         return matches
 
     def by_firings(self, plays: Plays, correlation: Correlation, firings: Iterable[Fired]) -> None:
@@ -106,14 +115,23 @@ class Asked:
 
     def _want(
         self, recipe: Recipe, rule: Rule | Correlation, key: str, t: int, places: Sequence[Place]
-    ) -> None:
+    ) -> Wanted:
         window = t // recipe.dedup.within if recipe.dedup.within else 0
         new_id = task_id(recipe.id, recipe.version, key, window)
         want = self.tasks.get(new_id)
         if want is None:
-            self.tasks[new_id] = Wanted(recipe, rule, key, window, list(places))
+            want = self.tasks[new_id] = Wanted(recipe, rule, key, window, list(places))
         elif len(want.places) < MAX_ENTRIES:
             want.places += (place for place in places if place not in want.places)
+        return want
+
+
+def _trace(want: Wanted, event: Mapping[str, object], segment: Segment) -> None:
+    """Keep the trace of an entry that asks for a task, where no earlier one has named any."""
+    if not want.seen:
+        want.request = of_context(segment.opened.context)
+    want.seen = True
+    want.carried = want.carried or of_entry(event)
 
 
 def _event(entry: bytes) -> dict[str, Any] | None:

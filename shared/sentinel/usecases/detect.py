@@ -21,9 +21,10 @@ from sentinel.core.segment import Segment
 from sentinel.core.steps import Action
 from sentinel.core.tasks import QUEUE_GRACE, State, Task, born
 from sentinel.errors import Tampered
-from sentinel.ports import Counters, Tasks
+from sentinel.ports import Counters, Ledger, Tasks
 from sentinel.usecases.agenda import Agenda
 from sentinel.usecases.asked import Asked, Hits, Wanted, new_hits
+from sentinel.usecases.carried import carried_by
 from sentinel.usecases.correlate import Counting, Losses, counter_key
 from sentinel.usecases.playbook import Playbook, Plays
 
@@ -47,7 +48,10 @@ class Detected:
 
 
 class Detector:
-    """Makes tasks of segments. `clock` is in epoch nanoseconds, `nonce` gives 32 random bytes."""
+    """Makes tasks of segments. `clock` is in epoch nanoseconds, `nonce` gives 32 random bytes.
+
+    `ledger` is where the trace of what a correlation counted is looked up.
+    """
 
     def __init__(
         self,
@@ -58,7 +62,9 @@ class Detector:
         clock: Callable[[], int],
         nonce: Callable[[], bytes],
         grace: int = QUEUE_GRACE,
+        ledger: Ledger | None = None,
     ) -> None:
+        self._ledger = ledger
         self._playbook = playbook
         self._tasks = tasks
         self._agenda = Agenda(counters, clock)
@@ -176,6 +182,7 @@ class Detector:
         recipe, rule = want.recipe, want.rule
         action = self._actions.get(recipe.steps[0].uses)
         places = want.entries
+        trace = carried_by(new_id, want, self._ledger).facts
         task = Task(
             id=new_id,
             recipe=recipe.id,
@@ -191,7 +198,7 @@ class Detector:
             created=now,
             due=now + self._grace,
             deadline=now + recipe.timeout if recipe.timeout else 0,
-            cause=want.cause,
+            cause={**want.cause, **trace},
             priority=recipe.priority,
             share=share_of(service_of(str(places[0]["chain"]))) if places else 0,
         )
@@ -204,5 +211,6 @@ class Detector:
             "window": want.window,
             "entries": places,
             "stream": task.stream,
+            **trace,
         }
         return task, self._nonce(), facts

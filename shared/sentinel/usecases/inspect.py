@@ -142,6 +142,7 @@ def _follows(task: Task, bodies: Sequence[Mapping[str, object]]) -> None:
         "rule": task.cause.get("rule"),
         "fingerprint": task.cause.get("fingerprint"),
         "entries": task.cause.get("entries"),
+        "trace": task.cause.get("trace"),
     }
     wrong = [name for name, value in told.items() if name in born and born[name] != value]
     if newest in {state.value for state in State} and newest != task.state.value:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from sentinel.core.recipes import Recipe, Step
 from sentinel.core.states import NEVER, State
 from sentinel.core.steps import Action, Again, Ask, Done, Failed, Matched, Nothing, Outcome, Probing, StepRun
-from sentinel.core.tasks import MAX_REASON, SECOND, Effect, EffectState, Task, effect_key, overdue
+from sentinel.core.task_trace import step_parent, step_span
+from sentinel.core.tasks import MAX_REASON, SECOND, Effect, EffectState, Task, digest_of, effect_key, overdue
 from sentinel.errors import Conflict, Malformed, Rejected, Tampered, Unavailable
 from sentinel.usecases.evidence import matched
 from sentinel.usecases.heartbeat import Heartbeat
@@ -43,7 +44,11 @@ class _Try:
     def told(self) -> dict[str, object]:
         """What the lineage tells of it, whatever comes of it."""
         effect = {"effect": self.key} if self.key else {}  # none while its inputs are not known
-        return {"step": self.step.id, **effect}
+        return {
+            "step": self.step.id,
+            "span": step_span(self.task.id, self.step.id, self.task.attempt),
+            **effect,
+        }
 
     @property
     def unsure(self) -> bool:
@@ -208,6 +213,7 @@ class Lease:
             a_try.known is not None,
             a_try.before,
             heart.stopped,
+            step_parent(a_try.task.id, a_try.task.cause, a_try.step.id, a_try.task.attempt),
         )
 
     def _put_off(self, a_try: _Try, error: Unavailable, **changes: Any) -> None:
@@ -242,7 +248,7 @@ class Lease:
     def _done(self, a_try: _Try, result: Mapping[str, object], how: str) -> Task:
         task = a_try.task
         results = {**task.results, a_try.step.id: result}
-        told = {**a_try.told, "outcome": how, "worker": self.executor.worker}
+        told = {**a_try.told, "outcome": how, "result": digest_of(result), "worker": self.executor.worker}
         now = self.executor.clock()
         if task.step + 1 == len(self.recipe.steps):
             return self.executor.move(
