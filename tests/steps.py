@@ -46,6 +46,4 @@ def step_run(
         for number, body in enumerate(bodies)
     ]
     key = effect_key(task.id, task.recipe_digest, "s", inputs)
-    return StepRun(
-        task, recipe, recipe.steps[0], key, matched, resumed, done or {}, traceparent=TRACEPARENT
-    )
+    return StepRun(task, recipe, recipe.steps[0], key, matched, resumed, done or {}, traceparent=TRACEPARENT)

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
         Http,
         Ledger,
         Queue,
-        Tasks,
     )
+    from sentinel.ports_audit import AuditedTasks
     from sentinel.ports_aws import AwsCalls
     from sentinel.usecases.append import Appender
     from sentinel.usecases.control import Control
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from sentinel.usecases.playbook import Playbook
     from sentinel.usecases.replay import Replay
     from sentinel.usecases.schedule import Scheduler
+    from sentinel.usecases.trace import Trace
 
 
 class App(Doors):
@@ -81,7 +82,7 @@ class App(Doors):
         return Inspect(self.ledger, lambda: self.tasks)
 
     @cached_property
-    def tasks(self) -> Tasks:
+    def tasks(self) -> AuditedTasks:
         """Tasks, lineage, effects."""
         if self.local:
             from sentinel.adapters.sqlite_tasks import SqliteTasks
@@ -217,6 +218,20 @@ class App(Doors):
         slack = int(self.settings.catalog_seconds * SECOND) + FEED_SLACK
         inputs = inputs_of(self.actions, self.ledger)
         return Replay(self.ledger, self.catalog, self.tasks, time.time_ns, slack, inputs)
+
+    @cached_property
+    def trace(self) -> Trace:
+        """Tells what caused what, with what proves it."""
+        from sentinel.core.tasks import SECOND
+        from sentinel.usecases.replay import FEED_SLACK
+        from sentinel.usecases.resolve import inputs_of
+        from sentinel.usecases.set_off import Forward
+        from sentinel.usecases.trace import Trace
+
+        slack = int(self.settings.catalog_seconds * SECOND) + FEED_SLACK
+        forward = Forward(self.ledger, self.tasks, self.catalog, time.time_ns, slack)
+        inputs = inputs_of(self.actions, self.ledger)
+        return Trace(self.ledger, self.tasks, self.playbook.recipe, inputs, forward)
 
     @cached_property
     def control(self) -> Control:

@@ -48,7 +48,7 @@ def chains(home: Path, as_json: bool) -> int:
 def verify(chain: str | None, against: Path | None, home: Path, as_json: bool) -> int:
     """Check chains from their first entry to their last, by their hashes alone. Exits 1 for a damaged one."""
     inspect = application(home).inspect
-    known = _written_down(against) if against else {}
+    known = written_down(against) if against else {}
     names = [chain] if chain else sorted({*inspect.ledger.chains(), *known})
     found = [_verified(inspect, name, known.get(name)) for name in names]
     if as_json:
@@ -86,7 +86,8 @@ def _tell(each: dict[str, Any]) -> None:
         echo(f"{style('damaged', 'red')}  {name} at entry {each['entry']:,}: {plain(what)}")
 
 
-def _written_down(path: Path) -> Heads:
+def written_down(path: Path) -> Heads:
+    """Read heads that `chains --json` printed. Raises the failure that says that a file has none."""
     try:
         found: Heads = defaultdict(dict)
         for each in json.loads(path.read_bytes()):

@@ -28,6 +28,7 @@ from sentinel.cli import (
     rules,
     services,
     tasks,
+    trace,
     up,
 )
 from sentinel.cli.output import Failure, failure_of, report
@@ -61,6 +62,7 @@ cli.add_command(chains.chains)
 cli.add_command(chains.verify)
 cli.add_command(chains.export)
 cli.add_command(tasks.tasks)
+cli.add_command(trace.trace)
 cli.add_command(recipes.recipes)
 cli.add_command(authors.authors)
 cli.add_command(rules.rules)

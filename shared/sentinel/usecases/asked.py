@@ -87,23 +87,24 @@ class Asked:
 
         Returns the number of matches. Raises `Tampered` for a segment that cannot be opened.
         """
-        matches = 0
-        for seq, entry in numbered(segment):
-            event = _event(entry)
-            if event is None:
-                continue
-            for rule in plays.rules.match(event):
-                matches += 1
-                for correlation in plays.rules.correlations_of(rule):
-                    hit = correlation.hit(event, rule, segment.t, segment.chain, seq)
-                    if hit is not None:
-                        hits[correlation.id][hit[0]].append(hit[1])
-                if rule.generate:
-                    for recipe in plays.recipes.get(rule.id, ()):
-                        key = _key_of_entry(recipe, event, (segment.chain, seq))
-                        want = self._want(recipe, rule, key, segment.t, [(segment.chain, seq)])
-                        _trace(want, event, segment)
-        return matches
+        return sum(self.by_entry(plays, segment, seq, entry, hits) for seq, entry in numbered(segment))
+
+    def by_entry(self, plays: Plays, segment: Segment, seq: int, entry: bytes, hits: Hits) -> int:
+        """Add what one entry of a segment asks for, as `by_entries` does for all."""
+        event = _event(entry)
+        if event is None:
+            return 0
+        matched = plays.rules.match(event)
+        for rule in matched:
+            for correlation in plays.rules.correlations_of(rule):
+                hit = correlation.hit(event, rule, segment.t, segment.chain, seq)
+                if hit is not None:
+                    hits[correlation.id][hit[0]].append(hit[1])
+            for recipe in plays.recipes.get(rule.id, ()) if rule.generate else ():
+                key = _key_of_entry(recipe, event, (segment.chain, seq))
+                want = self._want(recipe, rule, key, segment.t, [(segment.chain, seq)])
+                _trace(want, event, segment)
+        return len(matched)
 
     def by_firings(self, plays: Plays, correlation: Correlation, firings: Iterable[Fired]) -> None:
         """Add what firings of a correlation ask for."""
