@@ -13,7 +13,7 @@ from infra.config import Deployment
 from infra.factory import Factory, Stores
 from infra.function import Function, Spec
 from sentinel.adapters.dynamodb_tables import BY_CHANGE, CHAINS
-from sentinel.core.access import Alias, ApiKey, Hook, Issued, Revoked, Root, Service
+from sentinel.core.access import Alias, ApiKey, Author, Hook, Issued, Revoked, Root, Service
 from sentinel.settings import Settings
 
 # Those that count what services take by the one counter in Redis.
@@ -93,6 +93,8 @@ class DoorFunctions:
     def _add_control(self) -> Function:
         settings = self._make.settings(
             tasks_table=self._tables.tasks.table_name,
+            catalog_table=self._tables.catalog.table_name,  # forks are held against their recipe
+            recipes_signed=self._to.recipes_signed,
             **self._registry(),
             **self._door(),
             **self._limited(),
@@ -104,7 +106,8 @@ class DoorFunctions:
             access.on_index(self._ledger, CHAINS),
             access.on_table(self._tables.tasks, "GetItem", "Query"),
             access.on_index(self._tables.tasks, BY_CHANGE),
-            self._read(Service.KIND, ApiKey.KIND),
+            access.on_table(self._tables.catalog, "GetItem", "Query"),
+            self._read(Service.KIND, ApiKey.KIND, Author.KIND),
         )
         return control
 

@@ -20,6 +20,7 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
     "control": {
         "ledger": {"Query"},
         "tasks": {"GetItem", "Query"},
+        "catalog": {"GetItem", "Query"},
         "registry": {"GetItem", "Query"},
     },
     "authorize": {"registry": {"GetItem", "Query"}},

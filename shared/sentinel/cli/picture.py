@@ -1,4 +1,4 @@
-"""Drawing: lines that fit a terminal, with branches in Unicode, or in ASCII where the output is no Unicode."""
+"""Drawing: lines that fit a terminal, with branches in Unicode, or in ASCII where the output is not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NARROWEST, WIDEST = 80, 160
 Style = Callable[[str, str], str]  # text and colour, to text
 
 _ASCII = str.maketrans(
-    {"├": "+", "└": "`", "─": "-", "│": "|", "▼": "v", "▶": ">", "✓": "+", "✗": "!", "…": "~", "–": "-"}
+    {"├": "+", "└": "`", "─": "-", "│": "|", "▼": "v", "▶": ">", "✗": "!", "…": "~", "–": "-"}
 )
 
 
@@ -23,9 +23,9 @@ def uncoloured(text: str, colour: str) -> str:
 
 
 def columns(text: str) -> int:
-    """Return how many columns a terminal takes for a text.
+    r"""Return how many columns a terminal takes for a text.
 
-    >>> columns("ab"), columns("決済"), columns("e\\u0301")
+    >>> columns("ab"), columns("決済"), columns("e\u0301")
     (2, 4, 1)
     """
     return sum(
@@ -69,7 +69,8 @@ class Canvas:
 
         `colour` is that of `right`, or without one of the text. `mark` is "✓", "✗" or nothing.
         """
-        end = " ".join(each for each in (plain(right), mark) if each)
+        shown_mark = mark if self.unicode else {"✓": "ok", "✗": "BAD"}.get(mark, mark)
+        end = " ".join(each for each in (plain(right), shown_mark) if each)
         room = self.width - columns(front) - (columns(end) + 2 if end else 0)
         shown = cut(plain(text), room)
         gap = " " * (room - columns(shown) + 2) if end else ""

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _TASK = re.compile(r"[a-z2-7]{26}")
 _EFFECT = re.compile(r"[0-9a-f]{64}")
 _STEP = re.compile(r"([a-z2-7]{26})/([\w.-]{1,100})", re.ASCII)
+_COUNT = click.IntRange(min=0)
+LEAVES = 100_000
+TASKS = 100_000
 _ENTRY = re.compile(r"(.+/\d{1,10})[: ](\d{1,19})")
 
 
@@ -31,40 +34,15 @@ _ENTRY = re.compile(r"(.+/\d{1,10})[: ](\d{1,19})")
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A file with an earlier output of `chains --json`: proofs lead to the heads in it.",
 )
+@click.option("--entries", is_flag=True, help="Tell the entries, too, and what their leaves are made of.")
+@click.option("--leaves", default=LEAVES, show_default=True, type=_COUNT, help="Hashes in proofs, at most.")
 @click.option(
-    "--entries", is_flag=True, help="Tell the entries themselves, and what their leaves are made of."
+    "--tasks", default=TASKS, show_default=True, type=_COUNT, help="Tasks to look through, from an entry."
 )
-@click.option(
-    "--leaves",
-    default=100_000,
-    show_default=True,
-    type=click.IntRange(min=0),
-    help="At most so many leaf hashes in the proofs.",
-)
-@click.option(
-    "--tasks",
-    "most",
-    default=100_000,
-    show_default=True,
-    type=click.IntRange(min=0),
-    help="Forward from an entry: look through so many tasks at most.",
-)
-@click.option(
-    "--otlp", is_flag=True, help="Print the tasks that have ended as OpenTelemetry spans (OTLP/JSON)."
-)
+@click.option("--otlp", is_flag=True, help="Print what has ended as OpenTelemetry spans (OTLP/JSON).")
 @home_option
 @json_option
-def trace(
-    what: str,
-    seq: int | None,
-    against: Path | None,
-    entries: bool,
-    leaves: int,
-    most: int,
-    otlp: bool,
-    home: Path,
-    as_json: bool,
-) -> int:
+def trace(what: str, seq: int | None, home: Path, as_json: bool, otlp: bool, **wishes: Any) -> int:
     """Tell what caused what, and prove it.
 
     ID is a task, an effect (its key, or TASK/STEP), or an entry (CHAIN:SEQ, or CHAIN SEQ). Exits 1 where
@@ -73,8 +51,9 @@ def trace(
     from sentinel.cli.chains import written_down
     from sentinel.usecases.proofs import Wish
 
-    wish = Wish(leaves, written_down(against) if against else {}, entries)
-    found = _traced(application(home).trace, what, seq, wish, most)
+    against = wishes["against"]
+    wish = Wish(wishes["leaves"], written_down(against) if against else {}, wishes["entries"])
+    found = _traced(application(home).trace, what, seq, wish, wishes["tasks"])
     if otlp:
         _export(found)
     elif as_json:

@@ -1,4 +1,4 @@
-"""A trace as a picture: the entries, what they set off, what that did, and what followed from it, downwards."""
+"""A trace as a picture: downwards the entries, what they set off, what that did, and what followed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from sentinel.cli.picture import Canvas
+from sentinel.core.task_trace import own
 
 Json = Mapping[str, Any]
 
@@ -110,10 +111,15 @@ def _facts(canvas: Canvas, task: Json) -> list[tuple[str, str]]:
     author = f", by {recipe['author']}" if recipe["author"] else ""
     digest = _hash(canvas, recipe["digest"])
     facts = [("recipe", f"{recipe['id']} {recipe['version']}{author}, digest {digest}")]
-    facts.append(("trace", task["trace"]))
+    facts.append(("trace", f"{task['trace']}, {_origin(task)}"))
     if task["forks"]:
         facts.append(("forks", ", ".join(task["forks"])))
     return facts
+
+
+def _origin(task: Json) -> str:
+    """Say where a task's trace comes from."""
+    return "its own" if task["trace"] == own(task["id"]).trace else "that of what set it off"
 
 
 def _lineage(canvas: Canvas, task: Json, *, last: bool) -> None:

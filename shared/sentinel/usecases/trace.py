@@ -88,8 +88,11 @@ class Trace:
 
     def of_entry(self, chain: str, seq: int, wish: Wish, most: int) -> Json:
         """Trace an entry: its proof, and the tasks it set off, among `most` tasks that are looked through."""
-        if self.ledger.head(chain) is None:
+        newest = self.ledger.head(chain)
+        if newest is None:
             raise Missing(f"there is no chain {chain}")
+        if seq >= newest.first + newest.count:
+            raise Missing(f"{chain} has {newest.first + newest.count} entries, numbered from 0")
         found = self.forward.of(chain, seq, most)
         asked = {"entry": {"chain": chain, "seq": seq}}
         trace = self._traced(asked, list(found.tasks), wish, places=[(chain, seq)])
