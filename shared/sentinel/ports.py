@@ -94,7 +94,7 @@ class Tasks(Protocol):
         """
 
     def effects(self, task_id: str) -> dict[str, Effect]:
-        """Return a task's effects by key. Consistent."""
+        """Return a task's effects by key. Consistent. Raises `Tampered` for one that cannot be read."""
 
     def due(self, now: int, limit: int) -> list[Task]:
         """Return unfinished tasks with `due` at most `now`, earliest first. May lag by a second or two."""

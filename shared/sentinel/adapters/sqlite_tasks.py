@@ -12,11 +12,12 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from heapq import merge
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
 from sentinel.adapters.sqlite_open import Database
-from sentinel.adapters.task_json import effect_from_json, effect_to_json, read_task, readable, task_to_json
+from sentinel.adapters.task_json import effect_to_json, read_effect, read_task, readable, task_to_json
 from sentinel.core.tasks import Effect, Event, State, Task, lineage_chain
 from sentinel.errors import Conflict, Tampered
 
@@ -147,7 +148,30 @@ class SqliteTasks:
         """Return a task's effects by key."""
         with self._database.reading() as connection:
             rows = connection.execute("SELECT key, body FROM effects WHERE task = ?", (task_id,)).fetchall()
-        return {key: effect_from_json(body) for key, body in rows}
+        return {key: read_effect(task_id, key, body) for key, body in rows}
+
+    def holder(self, key: str) -> str | None:
+        """Return the task that has an effect; reads the index of all effects."""
+        with self._database.reading() as connection:
+            row = connection.execute("SELECT task FROM effects WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else None
+
+    def ids(self) -> Iterator[str]:
+        """Yield the id of every task of which there is anything, in order."""
+        columns = (("id", "tasks"), ("task", "events"), ("task", "effects"))
+        found = merge(*(self._ids(column, table) for column, table in columns))
+        return (task_id for task_id, _ in groupby(found))
+
+    def _ids(self, column: str, table: str) -> Iterator[str]:
+        select = f"SELECT DISTINCT {column} FROM {table} WHERE {column} > ? ORDER BY {column} LIMIT ?"  # noqa: S608
+        at = ""
+        while True:
+            with self._database.reading() as connection:
+                rows = connection.execute(select, (at, _PAGE)).fetchall()
+            yield from (str(row[0]) for row in rows)
+            if len(rows) < _PAGE:
+                return
+            at = rows[-1][0]
 
     def due(self, now: int, limit: int) -> list[Task]:
         """Return unfinished tasks whose `due` is at or before `now`, earliest first."""

@@ -23,9 +23,10 @@ from sentinel.core.states import NEVER
 from sentinel.core.steps import Action
 from sentinel.core.tasks import QUEUE_GRACE, Task, born
 from sentinel.errors import Tampered
-from sentinel.ports import Counters, Tasks
+from sentinel.ports import Counters, Ledger, Tasks
 from sentinel.usecases.agenda import Agenda
 from sentinel.usecases.asked import Asked, Hits, Wanted, new_hits
+from sentinel.usecases.carried import carried_by
 from sentinel.usecases.correlate import Counting, Losses, counter_key
 from sentinel.usecases.debounce import wait_on
 from sentinel.usecases.playbook import Playbook, Plays
@@ -50,7 +51,10 @@ class Detected:
 
 
 class Detector:
-    """Makes tasks of segments. `clock` is in epoch nanoseconds, `nonce` gives 32 random bytes."""
+    """Makes tasks of segments. `clock` is in epoch nanoseconds, `nonce` gives 32 random bytes.
+
+    `ledger` is where the trace of what a correlation counted is looked up.
+    """
 
     def __init__(
         self,
@@ -61,7 +65,9 @@ class Detector:
         clock: Callable[[], int],
         nonce: Callable[[], bytes],
         grace: int = QUEUE_GRACE,
+        ledger: Ledger | None = None,
     ) -> None:
+        self._ledger = ledger
         self._playbook = playbook
         self._tasks = tasks
         self._agenda = Agenda(counters, clock)
@@ -182,6 +188,7 @@ class Detector:
         recipe, rule = want.recipe, want.rule
         action = self._actions.get(recipe.steps[0].uses)
         places = want.entries
+        trace = carried_by(new_id, want, self._ledger).facts
         task = Task(
             id=new_id,
             recipe=recipe.id,
@@ -194,7 +201,7 @@ class Detector:
             # An unknown action fails at the worker, where its reason lands in the lineage.
             stream=action.stream if action else DEFAULT_STREAM,
             created=now,
-            cause=want.cause,
+            cause={**want.cause, **trace},
             priority=recipe.priority,
             share=share_of(service_of(str(places[0]["chain"]))) if places else 0,
             **beginning(recipe, now, self._grace, want.t),
@@ -208,5 +215,6 @@ class Detector:
             "window": want.window,
             "entries": places,
             "stream": task.stream,
+            **trace,
         }
         return task, self._nonce(), facts
