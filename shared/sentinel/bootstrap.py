@@ -229,7 +229,7 @@ class App(Doors):
         from sentinel.usecases.execute import Executor
 
         return Executor(
-            worker=f"{platform.node()}:{os.getpid()}",
+            worker=worker_name(os.getpid()),
             stream=stream,
             tasks=self.tasks,
             ledger=self.ledger,
@@ -240,6 +240,11 @@ class App(Doors):
             nonce=_nonce,
             rng=random.random,
         )
+
+
+def worker_name(pid: int) -> str:
+    """Return the name under which a worker process of this machine takes tasks."""
+    return f"{platform.node()}:{pid}"
 
 
 def _nonce() -> bytes:

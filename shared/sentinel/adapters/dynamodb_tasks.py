@@ -10,7 +10,7 @@ a second call is judged anew: `create` says False and `move` says `Conflict`, as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,10 @@ class DynamoTasks:
         """Store a new task with its first event. Return False, changing nothing, where its id exists."""
         put = {"Item": state_item(task, event), "ConditionExpression": "attribute_not_exists(task)"}
         return self._write(put, event)
+
+    def create_all(self, births: Sequence[tuple[Task, Event]]) -> list[bool]:
+        """Store new tasks, one transaction each: one for many would save nothing but would fail as a whole."""
+        return [self.create(task, event) for task, event in births]
 
     def get(self, task_id: str) -> Task | None:
         """Return a task as it is now: one consistent read."""

@@ -28,6 +28,7 @@ from sentinel.usecases.correlate import Counting, Losses, counter_key
 from sentinel.usecases.playbook import Playbook, Plays
 
 DEFAULT_STREAM = "action"
+_TOGETHER = 100  # tasks that are created by one call
 _KNOWN = 10_000  # tasks that were just created or found, and firings that were just counted
 
 
@@ -158,13 +159,14 @@ class Detector:
             self._remember(known)
 
     def _create(self, asked: Asked, found: Detected) -> None:
-        for new_id, want in asked.tasks.items():
-            if new_id in self._known:
-                continue
-            task, event = born(*self._new(new_id, want))
-            if self._tasks.create(task, event):
-                found.tasks.append(new_id)
-            self._remember(new_id)
+        """Create what is asked for and not known yet, many at a time: a flood must not cost a sync each."""
+        new = [(new_id, want) for new_id, want in asked.tasks.items() if new_id not in self._known]
+        for at in range(0, len(new), _TOGETHER):
+            births = [born(*self._new(*each)) for each in new[at : at + _TOGETHER]]
+            for (task, _), created in zip(births, self._tasks.create_all(births), strict=True):
+                if created:
+                    found.tasks.append(task.id)
+                self._remember(task.id)
 
     def _remember(self, known: str) -> None:
         while len(self._known) >= _KNOWN:
