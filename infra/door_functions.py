@@ -93,6 +93,8 @@ class DoorFunctions:
     def _add_control(self) -> Function:
         settings = self._make.settings(
             tasks_table=self._tables.tasks.table_name,
+            catalog_table=self._tables.catalog.table_name,
+            counters_table=self._tables.counters.table_name,
             **self._registry(),
             **self._door(),
             **self._limited(),
@@ -104,6 +106,9 @@ class DoorFunctions:
             access.on_index(self._ledger, CHAINS),
             access.on_table(self._tables.tasks, "GetItem", "Query"),
             access.on_index(self._tables.tasks, BY_CHANGE),
+            # Pauses, and the places that a task gives back which a person ends.
+            access.on_table(self._tables.catalog, "GetItem", "Query"),
+            access.on_table(self._tables.counters, "GetItem", "PutItem"),
             self._read(Service.KIND, ApiKey.KIND),
         )
         return control

@@ -20,6 +20,8 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
     "control": {
         "ledger": {"Query"},
         "tasks": {"GetItem", "Query"},
+        "catalog": {"GetItem", "Query"},
+        "counters": {"GetItem", "PutItem"},
         "registry": {"GetItem", "Query"},
     },
     "authorize": {"registry": {"GetItem", "Query"}},
@@ -29,7 +31,7 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
     "receive": {"ledger": {"PutItem", "Query"}, "registry": {"GetItem", "Query"}},
     "rotate": {"registry": {"GetItem", "PutItem", "Query"}},
     "detect": {
-        "tasks": {"PutItem"},
+        "tasks": {"GetItem", "PutItem"},
         "catalog": {"GetItem", "Query"},
         "counters": {"GetItem", "PutItem"},
         "registry": {"GetItem", "Query"},
@@ -39,16 +41,18 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
         "ledger": {"Query"},
         "tasks": {"GetItem", "PutItem", "Query", "UpdateItem"},
         "catalog": {"GetItem", "Query"},
+        "counters": {"GetItem", "PutItem"},
         "registry": {"GetItem", "Query"},
     },
     "work_action": {
         "ledger": {"Query"},
         "tasks": {"GetItem", "PutItem", "Query", "UpdateItem"},
         "catalog": {"GetItem", "Query"},
+        "counters": {"GetItem", "PutItem"},
         "registry": {"GetItem", "Query"},
     },
     "sweep": {
-        "tasks": {"PutItem"},
+        "tasks": {"GetItem", "PutItem", "UpdateItem"},
         "catalog": {"GetItem", "Query"},
         "counters": {"GetItem", "PutItem"},
         "registry": {"GetItem", "Query"},

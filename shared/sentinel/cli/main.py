@@ -22,6 +22,7 @@ from sentinel.cli import (
     hooks,
     ingest,
     openapi,
+    queues,
     recipes,
     replay,
     rotate,
@@ -61,6 +62,7 @@ cli.add_command(chains.chains)
 cli.add_command(chains.verify)
 cli.add_command(chains.export)
 cli.add_command(tasks.tasks)
+cli.add_command(queues.queues)
 cli.add_command(recipes.recipes)
 cli.add_command(authors.authors)
 cli.add_command(rules.rules)

@@ -10,11 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sentinel.cli import approvals
 from sentinel.cli.options import application, home_option, json_option
 from sentinel.cli.output import echo, emit, plain, table
 
 if TYPE_CHECKING:
     from sentinel.core.tasks import Task
+
+_SHOWN = 90  # characters of a reason that a list shows
+
+
+_NOT_TOLD = {"event", "t", "seq", "head", "entries", "envelope"}
 
 
 @click.group(invoke_without_command=True)
@@ -31,9 +37,16 @@ def tasks(context: click.Context, state: str | None, limit: int, home: Path, as_
     if as_json:
         emit(found)
     else:
-        rows = [(each["id"], each["state"], each["recipe"], _when(each["created"])) for each in found]
-        table(rows, ("TASK", "STATE", "RECIPE", "CREATED"))
+        names = ("id", "state", "recipe")
+        rows = [
+            (*(each[name] for name in names), _when(each["created"]), _cut(each["reason"])) for each in found
+        ]
+        table(rows, ("TASK", "STATE", "RECIPE", "CREATED", "REASON"))
     return 0
+
+
+for _command in (approvals.approval, approvals.approve, approvals.refuse):
+    tasks.add_command(_command)
 
 
 @tasks.command()
@@ -42,9 +55,11 @@ def tasks(context: click.Context, state: str | None, limit: int, home: Path, as_
 @json_option
 def show(task_id: str, home: Path, as_json: bool) -> int:
     """Tell what set a task off, what it did and how it ended; its lineage is verified."""
-    found = application(home).inspect.task(None, task_id)
+    app = application(home)
+    found = app.inspect.task(None, task_id)
+    signatures = approvals.signatures(app, found)
     if as_json:
-        emit(found)
+        emit(found | ({"signatures": signatures} if signatures else {}))
         return 0
     for name in ("id", "state", "recipe", "version", "rule", "reason"):
         if found[name] not in {None, ""}:
@@ -54,9 +69,9 @@ def show(task_id: str, home: Path, as_json: bool) -> int:
         echo(f"{'entry':<9}{plain(place['chain'])} {place['seq']}")
     lineage: Any = found["lineage"]
     for event in lineage:
-        facts = {
-            key: value for key, value in event.items() if key not in {"event", "t", "seq", "head", "entries"}
-        }
+        facts = {key: value for key, value in event.items() if key not in _NOT_TOLD}
+        if event["seq"] in signatures:
+            facts["signature"] = signatures[event["seq"]]
         told = " ".join(f"{key}={plain(value)}" for key, value in facts.items())
         echo(f"{_when(event['t'])}  {event['event']:<10} {told}")
     return 0
@@ -80,6 +95,13 @@ def _act(command: Callable[..., Any]) -> Callable[..., Any]:
 def cancel(task_id: str, why: str, who: str, home: Path, as_json: bool) -> int:
     """End a task that has not ended; a running step notices at its next heartbeat."""
     return _tell(application(home).control.cancel(task_id, who, why), as_json)
+
+
+@tasks.command()
+@_act
+def accept(task_id: str, why: str, who: str, home: Path, as_json: bool) -> int:
+    """Have a proposed task done; to refuse it, cancel it."""
+    return _tell(application(home).control.accept(task_id, who, why), as_json)
 
 
 @tasks.command()
@@ -110,6 +132,10 @@ def _tell(task: Task, as_json: bool) -> int:
     else:
         echo(f"{task.id} is {task.state}")
     return 0
+
+
+def _cut(reason: Any) -> str:
+    return f"{reason[:_SHOWN]}…" if len(reason) > _SHOWN else str(reason)
 
 
 def _when(t: Any) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from sentinel.entrypoints import limits, observe
+from sentinel.entrypoints.api_approvals import APPROVAL_ENDPOINTS
 from sentinel.entrypoints.api_doors import DOOR_ENDPOINTS
 from sentinel.entrypoints.web import Endpoint, Request, Response, json_response, trace_of
 from sentinel.errors import Malformed, Missing
@@ -88,6 +89,7 @@ ENDPOINTS: Mapping[tuple[str, str], Callable[[App, Request], Response]] = {
     ("GET", "/v1/chains"): chains,
     ("GET", "/v1/tasks"): tasks,
     ("GET", "/v1/tasks/{task}"): task,
+    **APPROVAL_ENDPOINTS,
     **DOOR_ENDPOINTS,
 }
 

@@ -106,6 +106,19 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         (Answer("the task", json_content("Task")),),
         errors=(404,),
     ),
+    ("GET", "/v1/tasks/{task}/approval"): Operation(
+        "approval",
+        "What a task asks to be approved, exactly as it would be done now",
+        (Answer("what is asked, and who has approved", json_content("Approval")),),
+        errors=(404, 409),
+    ),
+    ("POST", "/v1/tasks/{task}/approval"): Operation(
+        "approve",
+        "Approve or refuse what was seen, as the calling service or by somebody's signature",
+        (Answer("what became of the task", json_content("Decided")),),
+        body=_body("the verdict on a digest", {JSON: {"schema": {"$ref": "#/components/schemas/Decision"}}}),
+        errors=(404, 409),
+    ),
     ("GET", "/v1/services"): Operation(
         "services",
         "The services that are known",

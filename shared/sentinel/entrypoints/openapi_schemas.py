@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from sentinel.core.access import SCOPES, TIERS
-from sentinel.core.tasks import State
+from sentinel.core.approvals import How, Verdict
+from sentinel.core.tasks import MAX_REASON, State
 
 HEX32 = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 HASH = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
@@ -57,6 +58,40 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
             "cause": {"type": "object"},
             "results": {"type": "object"},
             "lineage": _list({"type": "object"}),
+        }
+    ),
+    "Approval": _object(
+        {
+            "task": TEXT,
+            "state": {"enum": [state.value for state in State]},
+            "step": TEXT,
+            "by": _list(TEXT),
+            "needs": {"type": "integer", "minimum": 1},
+            "message": TEXT,
+            "until": NANOSECONDS,
+            "approvals": _list(_object({"who": TEXT, "how": {"enum": list(How)}, "t": NANOSECONDS})),
+            "missing": TEXT,
+            "asked": HASH,
+            "digest": HASH,
+            "changed": _list(TEXT),
+            "shown": {"type": "object", "description": "docs/approvals.md"},
+        }
+    ),
+    "Decision": _object(
+        {},
+        {
+            "verdict": {"enum": list(Verdict)},
+            "digest": HASH,
+            "why": {"type": "string", "maxLength": MAX_REASON},
+            "envelope": {"type": "object", "description": "a DSSE envelope, docs/approvals.md"},
+        },
+    ),
+    "Decided": _object(
+        {
+            "task": TEXT,
+            "state": {"enum": [state.value for state in State]},
+            "approved_by": _list(TEXT),
+            "missing": TEXT,
         }
     ),
     "Service": _object(
