@@ -286,7 +286,7 @@ class App(People):
         from sentinel.usecases.execute import Executor
 
         return Executor(
-            worker=f"{platform.node()}:{os.getpid()}",
+            worker=worker_name(os.getpid()),
             stream=stream,
             tasks=self.tasks,
             ledger=self.ledger,
@@ -298,6 +298,11 @@ class App(People):
             rng=random.random,
             gates=self.gates,
         )
+
+
+def worker_name(pid: int) -> str:
+    """Return the name under which a worker process of this machine takes tasks."""
+    return f"{platform.node()}:{pid}"
 
 
 def _nonce() -> bytes:

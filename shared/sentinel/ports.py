@@ -64,6 +64,12 @@ class Tasks(Protocol):
         After `Unavailable` it may have happened: create again, and read where that says False.
         """
 
+    def create_all(self, births: Sequence[tuple[Task, Event]]) -> list[bool]:
+        """Create new tasks, each as `create` does, and return for each what that returns.
+
+        After an error any of them may have been created, each whole or not at all: create all of them again.
+        """
+
     def get(self, task_id: str) -> Task | None:
         """Return a task as it is now. Consistent."""
 

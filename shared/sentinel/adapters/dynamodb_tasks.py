@@ -48,6 +48,10 @@ class DynamoTasks:
         put = {"Item": state_item(task, event), "ConditionExpression": "attribute_not_exists(task)"}
         return self._write(put, event)
 
+    def create_all(self, births: Sequence[tuple[Task, Event]]) -> list[bool]:
+        """Store new tasks, one transaction each: one for many would save nothing but would fail as a whole."""
+        return [self.create(task, event) for task, event in births]
+
     def get(self, task_id: str) -> Task | None:
         """Return a task as it is now: one consistent read."""
         with translated():

@@ -32,6 +32,7 @@ from sentinel.usecases.debounce import wait_on
 from sentinel.usecases.playbook import Playbook, Plays
 
 DEFAULT_STREAM = "action"
+_TOGETHER = 100  # tasks that are created by one call
 _KNOWN = 10_000  # tasks that were just created or found, and firings that were just counted
 
 
@@ -167,16 +168,22 @@ class Detector:
             self._remember(known)
 
     def _create(self, asked: Asked, found: Detected) -> None:
-        for new_id, want in asked.tasks.items():
-            if want.t <= self._known.get(new_id, -1):
-                continue
-            task, event = born(*self._new(new_id, want))
-            if self._tasks.create(task, event):
-                found.tasks.append(new_id)
-            elif want.recipe.debounce is not None:
-                task = wait_on(self._tasks, want, new_id, self._clock, self._nonce) or task
-            # What waits for quiet has to hear of later matches; everything else is the same task for ever.
-            self._remember(new_id, want.t if task.held == DEBOUNCE else NEVER)
+        """Create what is asked for and not known yet, many at a time: a flood must not cost a sync each."""
+        new = [each for each in asked.tasks.items() if each[1].t > self._known.get(each[0], -1)]
+        for at in range(0, len(new), _TOGETHER):
+            wanted = new[at : at + _TOGETHER]
+            births = [born(*self._new(*each)) for each in wanted]
+            created = self._tasks.create_all(births)
+            for (new_id, want), (task, _), is_new in zip(wanted, births, created, strict=True):
+                self._created(new_id, want, task, found, is_new=is_new)
+
+    def _created(self, new_id: str, want: Wanted, task: Task, found: Detected, *, is_new: bool) -> None:
+        if is_new:
+            found.tasks.append(new_id)
+        elif want.recipe.debounce is not None:
+            task = wait_on(self._tasks, want, new_id, self._clock, self._nonce) or task
+        # What waits for quiet has to hear of later matches; everything else is the same task for ever.
+        self._remember(new_id, want.t if task.held == DEBOUNCE else NEVER)
 
     def _remember(self, known: str, until: int = NEVER) -> None:
         while len(self._known) >= _KNOWN:
