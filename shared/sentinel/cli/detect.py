@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sentinel.cli.options import Time, application, home_option, json_option
+from sentinel.cli.options import application, home_option, json_option
 from sentinel.cli.output import echo, emit, plain, style
+from sentinel.cli.times import SECOND, Time
 
 if TYPE_CHECKING:
     from sentinel.ports_feeds import GivenUp
     from sentinel.usecases.detect_again import Redetected
-
-SECOND = 1_000_000_000
 
 
 @click.command()
