@@ -13,7 +13,7 @@ from infra.config import Deployment
 from infra.factory import Factory, Stores
 from infra.function import Function, Spec
 from sentinel.adapters.dynamodb_tables import BY_CHANGE, CHAINS
-from sentinel.core.access import Alias, ApiKey, Hook, Issued, Revoked, Root, Service
+from sentinel.core.access import Alias, ApiKey, Author, Hook, Issued, Revoked, Root, Service
 from sentinel.settings import Settings
 
 # Those that count what services take by the one counter in Redis.
@@ -93,7 +93,8 @@ class DoorFunctions:
     def _add_control(self) -> Function:
         settings = self._make.settings(
             tasks_table=self._tables.tasks.table_name,
-            catalog_table=self._tables.catalog.table_name,
+            catalog_table=self._tables.catalog.table_name,  # forks are held against their recipe
+            recipes_signed=self._to.recipes_signed,
             counters_table=self._tables.counters.table_name,
             **self._registry(),
             **self._door(),
@@ -106,10 +107,10 @@ class DoorFunctions:
             access.on_index(self._ledger, CHAINS),
             access.on_table(self._tables.tasks, "GetItem", "Query"),
             access.on_index(self._tables.tasks, BY_CHANGE),
-            # Pauses, and the places that a task gives back which a person ends.
             access.on_table(self._tables.catalog, "GetItem", "Query"),
+            # Pauses, and the places that a task gives back which a person ends.
             access.on_table(self._tables.counters, "GetItem", "PutItem"),
-            self._read(Service.KIND, ApiKey.KIND),
+            self._read(Service.KIND, ApiKey.KIND, Author.KIND),
         )
         return control
 
