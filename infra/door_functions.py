@@ -96,6 +96,7 @@ class DoorFunctions:
             catalog_table=self._tables.catalog.table_name,  # forks are held against their recipe
             recipes_signed=self._to.recipes_signed,
             counters_table=self._tables.counters.table_name,
+            recipes_signed=self._to.recipes_signed,
             **self._registry(),
             **self._door(),
             **self._limited(),
@@ -105,7 +106,7 @@ class DoorFunctions:
         control.allow(
             access.on_table(self._ledger, "Query"),
             access.on_index(self._ledger, CHAINS),
-            access.on_table(self._tables.tasks, "GetItem", "Query"),
+            access.on_table(self._tables.tasks, "GetItem", "PutItem", "Query"),
             access.on_index(self._tables.tasks, BY_CHANGE),
             access.on_table(self._tables.catalog, "GetItem", "Query"),
             # Pauses, and the places that a task gives back which a person ends.

@@ -87,7 +87,7 @@ def sweep(
             gates.left(after)
         else:
             counts[task.state] += 1
-            hints[after.stream].append(task.id)
+            hints[after.line].append(task.id)
     hint(hints, queue, doorbell)
     return Swept(
         again=counts[State.QUEUED],
