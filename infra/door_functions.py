@@ -94,7 +94,6 @@ class DoorFunctions:
         settings = self._make.settings(
             tasks_table=self._tables.tasks.table_name,
             catalog_table=self._tables.catalog.table_name,  # forks are held against their recipe
-            recipes_signed=self._to.recipes_signed,
             counters_table=self._tables.counters.table_name,
             recipes_signed=self._to.recipes_signed,
             **self._registry(),

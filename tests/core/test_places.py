@@ -36,13 +36,16 @@ from tests.contracts.made_tasks import T, created
 
 TASK = created("a" * 26)[0]
 KEY = "place/recipe/r"
+LATE = RESERVED + 1
 
 
 def waiter(name: str, rank: int = 1, service: str = "s", t: int = 0, most: int = 3) -> Waiter:
+    """Return a task in line."""
     return Waiter(name, rank, service, t, most)
 
 
 def in_line(*waiters: Waiter) -> Gate:
+    """Return a gate with these in line."""
     gate = Gate()
     for each in waiters:
         gate = joined(gate, each)
@@ -127,12 +130,12 @@ def test_who_waits_nearer_looks_sooner_and_a_backlog_looks_bit_by_bit() -> None:
         # It may be started this very moment, from the version that its place names.
         ({"state": State.QUEUED, "version": 1}, Place(1, 0, 0, "s"), Fate.KEPT),
         ({"state": State.QUEUED, "version": 2}, Place(1, 0, T, "s"), Fate.KEPT),
-        ({"state": State.QUEUED, "version": 2}, Place(1, 0, T - RESERVED - 1, "s"), Fate.DROPPED),
+        ({"state": State.QUEUED, "version": 2}, Place(1, 0, T - LATE, "s"), Fate.DROPPED),
         ({"state": State.WAITING, "version": 2, "held": "pause/all"}, Place(1, 0, T, "s"), Fate.DROPPED),
         ({"state": State.WAITING, "version": 2, "held": KEY}, Place(1, 0, T, "s"), Fate.WOKEN),
         ({"state": State.WAITING, "version": 1, "held": KEY}, Place(1, 0, T, "s"), Fate.WOKEN),
         ({"state": State.WAITING, "version": 1, "held": "rate"}, Place(1, 0, T, "s"), Fate.KEPT),
-        ({"state": State.WAITING, "version": 1, "held": "rate"}, Place(1, 0, T - RESERVED - 1, "s"), Fate.WOKEN),
+        ({"state": State.WAITING, "version": 1, "held": "rate"}, Place(1, 0, T - LATE, "s"), Fate.WOKEN),
     ],
 )  # fmt: skip
 def test_the_state_of_the_task_decides(changes: dict[str, object], place: Place, expected: Fate) -> None:

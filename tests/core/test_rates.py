@@ -18,6 +18,7 @@ STEP = 1_000_000_000
 def take(
     state: Rated, count: int, now: int = T, burst: int = 1, last: int = NEVER
 ) -> tuple[Rated, list[int]]:
+    """Reserve some times at once."""
     found = []
     for _ in range(count):
         state, at = reserved(state, now, STEP, burst, last)
@@ -42,7 +43,7 @@ def test_no_window_has_more_than_most_and_burst(most: int, burst: int, pauses: l
 
 
 def test_a_backlog_is_spread_evenly_and_to_the_full() -> None:
-    """Who asks at one time is told times that are one interval apart, after the burst: nothing is left out."""
+    """Who asks at one time is told times an interval apart, after the burst: nothing is left out."""
     _, found = take(Rated(), 10, burst=3)
     assert found == [T, T, T, *(T + n * STEP for n in range(1, 8))]
 
@@ -90,7 +91,7 @@ def test_a_state_is_bounded_and_stored_whole() -> None:
     assert 0 < len(state.free) <= 500
     assert unpacked(packed(state)) == state
     assert unpacked(b"") == Rated()
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="not enough values"):
         unpacked(b"[1]")
     with pytest.raises(ValueError, match="no rate"):
         unpacked(b"3")

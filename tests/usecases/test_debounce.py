@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
@@ -122,10 +123,8 @@ def test_a_lost_match_is_told_again(world: World, faults: Faults, applied: bool)
     segments = world.store("s/1", [ANN], t=START + 20 * SECOND)
     for k in range(1, 8):
         faults.calls, faults.error, faults.applied, faults.fails = 0, Killed, applied, {k}.__contains__
-        try:
+        with contextlib.suppress(Killed):
             world.new_detector().detect(segments)
-        except Killed:
-            pass
         faults.fails = lambda _: False
     world.new_detector().detect(segments)
     assert (_due(world), len(world.bodies(world.only()))) == (50, 2)

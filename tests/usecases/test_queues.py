@@ -75,7 +75,7 @@ def test_a_pause_holds_and_a_resume_lets_go(world: World, target: str) -> None:
 
 
 def test_what_is_not_meant_goes_on(world: World) -> None:
-    """A pause of one stream, recipe or service keeps the others from nothing; a task stops before its next step."""
+    """A pause keeps others from nothing; a task that comes to a stream which is paused stops there."""
     for target in ("action", "recipe:other", "service:desk"):
         world.queues().pause(target, *WHO)
     _log(world)
@@ -85,7 +85,7 @@ def test_what_is_not_meant_goes_on(world: World) -> None:
 
 
 def test_a_pause_holds_between_two_tries(world: World) -> None:
-    """A task that waits for its next try does not go on while it is paused; what its last try came to stays."""
+    """A task that waits for its next try does not go on while it is paused; its last reason stays."""
     world.targets["tell"].answers = [Again("busy", 10 * SECOND)] * 2
     _log(world)
     _turn(world)
@@ -163,7 +163,7 @@ def test_what_is_refused(world: World) -> None:
 
 
 def test_a_purge_cancels_what_waits_and_nothing_else(world: World) -> None:
-    """Queued, waiting and proposed tasks of the target end, with who and why; others stay, and it can be repeated."""
+    """Queued, waiting and proposed tasks of the target end, with who and why; it can be repeated."""
     world.targets["tell"].answers = [Again("busy", 3600 * SECOND)] * 2
     _log(world, "shop/0", 1)
     world.drain("siem")
@@ -192,7 +192,7 @@ def test_a_purge_cancels_what_waits_and_nothing_else(world: World) -> None:
 
 
 def test_a_purge_leaves_what_has_begun_to_run(world: World) -> None:
-    """A task that a worker took between the look and the cancel runs on; with all states it is cancelled too."""
+    """A task that a worker has taken meanwhile runs on; with all states it is cancelled too."""
     _log(world)
     (task,) = [task for task in world.tasks.listing() if task.recipe == "tell"]
     world.executor("siem")._take(task, world.clock())
