@@ -93,7 +93,7 @@ class DoorFunctions:
     def _add_control(self) -> Function:
         settings = self._make.settings(
             tasks_table=self._tables.tasks.table_name,
-            catalog_table=self._tables.catalog.table_name,
+            catalog_table=self._tables.catalog.table_name,  # forks are held against their recipe
             counters_table=self._tables.counters.table_name,
             recipes_signed=self._to.recipes_signed,
             **self._registry(),
@@ -107,8 +107,8 @@ class DoorFunctions:
             access.on_index(self._ledger, CHAINS),
             access.on_table(self._tables.tasks, "GetItem", "PutItem", "Query"),
             access.on_index(self._tables.tasks, BY_CHANGE),
-            # Pauses, and the places that a task gives back which a person ends.
             access.on_table(self._tables.catalog, "GetItem", "Query"),
+            # Pauses, and the places that a task gives back which a person ends.
             access.on_table(self._tables.counters, "GetItem", "PutItem"),
             self._read(Service.KIND, ApiKey.KIND, Author.KIND),
         )

@@ -74,7 +74,14 @@ class AskingWorld(World):
     def approving(self) -> Approving:
         """Return what shows and takes decisions."""
         return Approving(
-            self._tasks, self._ledger, self.playbook, self.actions, self.clock, self.nonce, self.queue
+            self._tasks,
+            self._ledger,
+            self.playbook,
+            self.actions,
+            self.clock,
+            self.nonce,
+            self.queue,
+            gates=self.gates,
         )
 
     def begin(self, recipe: bytes) -> Task:

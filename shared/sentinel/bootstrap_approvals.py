@@ -38,4 +38,5 @@ class People(Doors):
             time.time_ns,
             lambda: secrets.token_bytes(32),
             app.queue if self.settings.redis_url else None,
+            gates=app.gates,
         )

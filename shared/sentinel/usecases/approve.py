@@ -21,6 +21,7 @@ from sentinel.core.tasks import MAX_REASON, QUEUE_GRACE, Event, Task, moved, ove
 from sentinel.errors import Conflict, Forbidden, Malformed, Missing, Unavailable
 from sentinel.ports import Ledger, Queue, Tasks
 from sentinel.usecases.evidence import matched
+from sentinel.usecases.flow import Gates, Open
 from sentinel.usecases.gather import Gathering, Question
 from sentinel.usecases.playbook import Playbook
 from sentinel.usecases.transition import write
@@ -70,6 +71,7 @@ class Approving:
     nonce: Callable[[], bytes]
     queue: Queue | None = None  # for the dead-letter stream
     grace: int = QUEUE_GRACE
+    gates: Gates = field(default_factory=Open)
 
     def look(self, task_id: str, viewer: Approver | None = None) -> dict[str, object]:
         """Return what a task asks, or has asked: what would be done now, its digest, and who approved.
@@ -119,6 +121,8 @@ class Approving:
                     raise
                 continue
             self._tell(after)
+            if after.state.ended:
+                self.gates.left(after)
             return after
         raise AssertionError("unreachable")
 

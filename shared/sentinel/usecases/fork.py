@@ -166,7 +166,8 @@ class Fork:
             id=fork_id(parent, number),
             created=now,
             due=now + (recipe.propose_for or self.grace),
-            deadline=now + recipe.timeout if recipe.timeout else 0,
+            # The time of a proposal does not count against the task's own.
+            deadline=now + (recipe.propose_for or 0) + recipe.timeout if recipe.timeout else 0,
             cause={**kept, "fork_of": parent.id, "fork": number, **named},
         )
         told = {name: task.cause[name] for name in ("rule", "fingerprint", "entries") if name in task.cause}
