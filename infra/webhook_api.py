@@ -55,7 +55,9 @@ class WebhookApi(Construct):
         reason = {
             "signature": "A source signs its body, which no authorizer sees: the function checks it against "
             "the hook's secret before anything else is done with the request.",
-            "open": "Public keys are for everybody who checks a token; there is nothing to protect in them.",
+            "link": "Who has a link to approve is known by the token in the body, which no authorizer sees: the "
+            "function checks it before anything else is done with the request.",
+            "open": "Public keys and the page of links are for everybody; there is nothing to protect in them.",
         }[route.door]
         acknowledge(method, "AwsSolutions-APIG4", reason)
         acknowledge(

@@ -45,7 +45,7 @@ def tasks(context: click.Context, state: str | None, limit: int, home: Path, as_
     return 0
 
 
-for _command in (approvals.approval, approvals.approve, approvals.refuse):
+for _command in (approvals.approval, approvals.approve, approvals.refuse, approvals.link):
     tasks.add_command(_command)
 
 
