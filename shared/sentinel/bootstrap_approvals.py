@@ -39,6 +39,7 @@ class People(Doors):
             time.time_ns,
             lambda: secrets.token_bytes(32),
             app.queue if self.settings.redis_url else None,
+            gates=app.gates,
         )
 
     @cached_property

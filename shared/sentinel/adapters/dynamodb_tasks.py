@@ -10,16 +10,19 @@ a second call is judged anew: `create` says False and `move` says `Conflict`, as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
+from heapq import merge
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from sentinel.adapters import dynamodb_task_scan as scan
 from sentinel.adapters.aws_errors import CONDITION, canceled_by, code_of, translated, whole
 from sentinel.adapters.dynamodb_tables import BY_CHANGE, BY_STATE
-from sentinel.adapters.task_json import effect_from_json, effect_to_json, read_task, readable, task_to_json
+from sentinel.adapters.task_json import effect_to_json, read_effect, read_task, readable, task_to_json
 from sentinel.core.tasks import Effect, EffectState, Event, State, Task, lineage_chain
 from sentinel.errors import Conflict, Tampered
 
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
 SHARDS = 4
 STATE_ITEM = "state"
+_NEWEST = 50  # tasks that one query of `newest` reads of each partition
 _EVENT = "event#"
 _EFFECT = "effect#"
 
@@ -43,6 +47,10 @@ class DynamoTasks:
         """Store a new task with its first event. Return False, changing nothing, where its id exists."""
         put = {"Item": state_item(task, event), "ConditionExpression": "attribute_not_exists(task)"}
         return self._write(put, event)
+
+    def create_all(self, births: Sequence[tuple[Task, Event]]) -> list[bool]:
+        """Store new tasks, one transaction each: one for many would save nothing but would fail as a whole."""
+        return [self.create(task, event) for task, event in births]
 
     def get(self, task_id: str) -> Task | None:
         """Return a task as it is now: one consistent read."""
@@ -110,8 +118,16 @@ class DynamoTasks:
 
     def effects(self, task_id: str) -> dict[str, Effect]:
         """Return a task's effects by key: a consistent Query."""
-        found = (effect_from_json(item["body"]["S"]) for item in self._items(task_id, _EFFECT))
-        return {effect.key: effect for effect in found}
+        items = {item["item"]["S"].removeprefix(_EFFECT): item for item in self._items(task_id, _EFFECT)}
+        return {key: read_effect(task_id, key, item["body"]["S"]) for key, item in items.items()}
+
+    def holder(self, key: str) -> str | None:
+        """Return the task that has an effect; reads the whole table."""
+        return scan.owner_of(self._client, self._table, _EFFECT + key)
+
+    def ids(self) -> Iterator[str]:
+        """Yield the id of every task of which there is anything; reads the whole table."""
+        return scan.owners(self._client, self._table)
 
     def due(self, now: int, limit: int) -> list[Task]:
         """Return unfinished tasks whose `due` is at or before `now`, earliest first."""
@@ -136,6 +152,25 @@ class DynamoTasks:
         found = self._buckets(list(State) if state is None else [state], limit, query)
         found.sort(key=lambda item: (-int(item["changed"]["N"]), item["task"]["S"]))
         return [task_of(item) for item in found[:limit]]
+
+    def newest(self, states: Sequence[State], until: int) -> Iterator[tuple[int, Task]]:
+        """Yield (changed, task) of some states, newest change first: every partition's pages, merged."""
+        buckets = (_bucket(state, shard) for state in states for shard in range(SHARDS))
+        return merge(*(self._newest(each, until) for each in buckets), key=lambda it: (-it[0], it[1].id))
+
+    def _newest(self, bucket: str, until: int) -> Iterator[tuple[int, Task]]:
+        """Yield one partition's; the index keeps no order among those that changed at the same time."""
+        items = self._pages(
+            size=_NEWEST,
+            IndexName=BY_CHANGE,
+            KeyConditionExpression="#b = :b AND changed <= :u",
+            ExpressionAttributeNames={"#b": "bucket"},
+            ExpressionAttributeValues={":b": {"S": bucket}, ":u": {"N": str(until)}},
+            ScanIndexForward=False,
+        )
+        for changed, same in groupby(items, key=lambda item: int(item["changed"]["N"])):
+            rows = sorted((item["task"]["S"], item["body"]["S"]) for item in same)
+            yield from ((changed, task) for task in readable(rows))
 
     def walk(self, state: State) -> Iterator[Task]:
         """Yield every task of one state, a partition of the index after the other, oldest change first."""
@@ -201,11 +236,14 @@ class DynamoTasks:
                     newest[item["task"]["S"]] = item
         return list(newest.values())
 
-    def _pages(self, limit: int | None = None, **query: Any) -> Iterator[dict[str, Any]]:
-        """Yield a query's items, 1 MB a page, at most `limit`."""
+    def _pages(
+        self, limit: int | None = None, size: int | None = None, **query: Any
+    ) -> Iterator[dict[str, Any]]:
+        """Yield a query's items, 1 MB or `size` items a page, at most `limit`."""
         left = limit
         while left is None or left > 0:
-            asked = query if left is None else {**query, "Limit": left}
+            most = left or size
+            asked = query if most is None else {**query, "Limit": most}
             with translated():
                 page: Any = self._client.query(TableName=self._table, **asked)
             yield from page["Items"]

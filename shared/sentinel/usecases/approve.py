@@ -14,14 +14,15 @@ from typing import Any
 
 from sentinel.core.approvals import Approval, Approver, Asked, How, Shown, Verdict
 from sentinel.core.recipes import Recipe
+from sentinel.core.selection import services_of
 from sentinel.core.states import By, State
 from sentinel.core.steps import Action
 from sentinel.core.tasks import MAX_REASON, QUEUE_GRACE, Event, Task, moved, overdue
 from sentinel.errors import Conflict, Forbidden, Malformed, Missing, Unavailable
 from sentinel.ports import Ledger, Queue, Tasks
 from sentinel.usecases.evidence import matched
+from sentinel.usecases.flow import Gates, Open
 from sentinel.usecases.gather import Gathering, Question
-from sentinel.usecases.inspect import services_of
 from sentinel.usecases.playbook import Playbook
 from sentinel.usecases.transition import write
 
@@ -73,6 +74,7 @@ class Approving:
     nonce: Callable[[], bytes]
     queue: Queue | None = None  # for the dead-letter stream
     grace: int = QUEUE_GRACE
+    gates: Gates = field(default_factory=Open)
 
     def look(self, task_id: str, viewer: Approver | None = None) -> dict[str, object]:
         """Return what a task asks, or has asked: what would be done now, its digest, and who approved.
@@ -217,6 +219,8 @@ class Approving:
         return gathering.shown(task, recipe, Question.of(asked, recipe))
 
     def _tell(self, after: Task) -> None:
+        if after.state.ended:
+            self.gates.left(after)
         if after.state is State.FAILED and self.queue is not None:
             try:
                 self.queue.bury(after.id, after.reason)
