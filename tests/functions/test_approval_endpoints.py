@@ -305,7 +305,8 @@ def test_a_good_link_with_a_bad_verdict_is_not_used_up(app: App, call: Call, tas
     """What was refused for its form can be said again rightly."""
     token = _token(call, task)
     bad: list[dict[str, object]] = [
-        *({"verdict": "maybe"}, {"verdict": "approve", "why": "a\nb"}),
+        {"verdict": "maybe"},
+        {"verdict": "approve", "why": "a\nb"},
         {"look": True, "verdict": "approve"},
     ]
     for body in bad:
