@@ -95,6 +95,7 @@ class DoorFunctions:
             tasks_table=self._tables.tasks.table_name,
             catalog_table=self._tables.catalog.table_name,  # forks are held against their recipe
             recipes_signed=self._to.recipes_signed,
+            counters_table=self._tables.counters.table_name,
             **self._registry(),
             **self._door(),
             **self._limited(),
@@ -106,7 +107,9 @@ class DoorFunctions:
             access.on_index(self._ledger, CHAINS),
             access.on_table(self._tables.tasks, "GetItem", "PutItem", "Query"),
             access.on_index(self._tables.tasks, BY_CHANGE),
+            # Pauses, and the places that a task gives back which a person ends.
             access.on_table(self._tables.catalog, "GetItem", "Query"),
+            access.on_table(self._tables.counters, "GetItem", "PutItem"),
             self._read(Service.KIND, ApiKey.KIND, Author.KIND),
         )
         return control

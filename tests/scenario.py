@@ -191,7 +191,7 @@ class World:
     def dispatch(self) -> int:
         """Hand the changes since the last call that worked to dispatch, as a feed does."""
         found = self.tasks.changes(self.cursor, 1000)
-        changes = [Change(each.task_id, each.state, each.stream) for each in found if each.state]
+        changes = [Change(each.task_id, each.state, each.line) for each in found if each.state]
         hints = dispatch(changes, self.queue, self._doorbell)
         self.cursor = found[-1].seq if found else self.cursor
         return hints

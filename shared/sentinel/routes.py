@@ -41,6 +41,12 @@ ROUTES: tuple[Route, ...] = (
         Route("POST", f"/v1/tasks/{{task}}/{act}", "control", "tasks:control")
         for act in ("accept", "cancel", "fork", "redrive", "resolve", "retry")
     ),
+    Route("GET", "/v1/tasks/{task}/approval", "control", "tasks:approve"),
+    Route("POST", "/v1/tasks/{task}/approval", "control", "tasks:approve"),
+    Route("GET", "/v1/queues", "control", "admin"),
+    Route("POST", "/v1/queues/{queue}/pause", "control", "admin"),
+    Route("POST", "/v1/queues/{queue}/resume", "control", "admin"),
+    Route("POST", "/v1/queues/{queue}/purge", "control", "admin"),
     Route("GET", "/v1/services", "control", "admin"),
     Route("POST", "/v1/certificate", "certify"),
     Route("ANY", "/v1/proxy/{upstream}/{path+}", "proxy", "proxy"),

@@ -241,14 +241,18 @@ class DynamoTasks:
 
 
 def state_item(task: Task, event: Event) -> dict[str, Any]:
-    """Return the item of a task's state, low-level form. Dispatch reads `state`, `stream` and `version`."""
+    """Return the item of a task's state, low-level form.
+
+    Dispatch reads `state`, `stream` (the task's line, from which it hints without reading the body) and
+    `version`.
+    """
     item = {
         "task": {"S": task.id},
         "item": {"S": STATE_ITEM},
         "bucket": {"S": _bucket(task.state, sha256(task.id.encode()).digest()[0] % SHARDS)},
         "changed": {"N": str(event.t)},
         "state": {"S": task.state.value},
-        "stream": {"S": task.stream},
+        "stream": {"S": task.line},
         "version": {"N": str(task.version)},
         "body": {"S": task_to_json(task).decode()},
     }

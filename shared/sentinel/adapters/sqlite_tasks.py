@@ -2,7 +2,8 @@
 
 Every change of a task's row adds a row to `changes` by trigger, in the same transaction. Writers are
 serialised, so the order of `seq` is the order of the commits: a reader that has seen `seq` n will never
-find a smaller one that it has not seen, and numbers are not used again after pruning.
+find a smaller one that it has not seen, and numbers are not used again after pruning. The column `stream`
+holds the task's line, so that dispatch need not read the task.
 """
 
 from __future__ import annotations
@@ -59,14 +60,15 @@ END
 class Change:
     """One change of one task: what DynamoDB's stream would tell. For `REMOVE`, the values it had.
 
-    `state` is None where a row has one that we did not write.
+    `state` is None where a row has one that we did not write. `line` is where the task's hints stand; rows of
+    an earlier version have the stream's plain name there.
     """
 
     seq: int
     kind: Literal["INSERT", "MODIFY", "REMOVE"]
     task_id: str
     state: State | None
-    stream: str
+    line: str
     version: int
 
 
@@ -221,7 +223,7 @@ class SqliteTasks:
 
 def _row(task: Task, event: Event) -> tuple[object, ...]:
     due = None if task.state.ended else task.due  # so that the index of `due` holds unfinished tasks only
-    return (task.state.value, task.stream, task.version, due, event.t, task_to_json(task))
+    return (task.state.value, task.line, task.version, due, event.t, task_to_json(task))
 
 
 def _add(connection: sqlite3.Connection, event: Event) -> None:

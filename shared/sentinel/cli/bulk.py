@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from sentinel.cli.options import Time, application
+from sentinel.cli.options import application
 from sentinel.cli.output import echo, emit, plain
 from sentinel.cli.tasks import accounted
+from sentinel.cli.times import Time
 
 
 @click.command()

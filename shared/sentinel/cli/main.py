@@ -24,6 +24,7 @@ from sentinel.cli import (
     hooks,
     ingest,
     openapi,
+    queues,
     recipes,
     replay,
     rotate,
@@ -65,6 +66,7 @@ cli.add_command(chains.export)
 cli.add_command(tasks.tasks)
 tasks.tasks.add_command(bulk.bulk)
 tasks.tasks.add_command(fork.fork)
+cli.add_command(queues.queues)
 cli.add_command(recipes.recipes)
 cli.add_command(authors.authors)
 cli.add_command(rules.rules)

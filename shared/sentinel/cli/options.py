@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,27 +13,6 @@ if TYPE_CHECKING:
     from sentinel.bootstrap import App
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-_SECOND = 1_000_000_000
-
-
-class Time(click.ParamType[int]):
-    """A time as epoch nanoseconds."""
-
-    name = "time"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the time of a text."""
-        if isinstance(value, int):
-            return value
-        text = str(value)
-        try:
-            if text.isascii() and text.isdigit():
-                return int(text) * _SECOND
-            found = datetime.fromisoformat(text)
-        except ValueError:
-            self.fail("a time is 2026-11-27T08:00:00Z, or seconds since 1970", param, ctx)
-        since = (found if found.tzinfo else found.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
-        return since // timedelta(microseconds=1) * 1000
 
 
 def home_option(command: Command) -> Command:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sentinel.cli.options import Time, application, home_option, json_option
+from sentinel.cli.options import application, home_option, json_option
 from sentinel.cli.output import Failure, echo, emit, plain, style, table
+from sentinel.cli.times import SECOND, Time
 
 if TYPE_CHECKING:
     from sentinel.usecases.replay import Given, Replayed
 
-SECOND = 1_000_000_000
 SHOWN = 100  # differences that people are shown
 
 

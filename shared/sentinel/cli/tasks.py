@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sentinel.cli import approvals
 from sentinel.cli.options import application, home_option, json_option
 from sentinel.cli.output import echo, emit, plain, table
 
 if TYPE_CHECKING:
     from sentinel.core.selection import Selection
     from sentinel.core.tasks import Task
+
+_SHOWN = 90  # characters of a reason that a list shows
+_NOT_TOLD = {"event", "t", "seq", "head", "entries", "envelope"}
 
 
 @click.group(invoke_without_command=True)
@@ -45,9 +49,16 @@ def tasks(
     if as_json:
         emit(found)
     else:
-        rows = [(each["id"], each["state"], each["recipe"], _when(each["created"])) for each in found]
-        table(rows, ("TASK", "STATE", "RECIPE", "CREATED"))
+        names = ("id", "state", "recipe")
+        rows = [
+            (*(each[name] for name in names), _when(each["created"]), _cut(each["reason"])) for each in found
+        ]
+        table(rows, ("TASK", "STATE", "RECIPE", "CREATED", "REASON"))
     return 0
+
+
+for _command in (approvals.approval, approvals.approve, approvals.refuse):
+    tasks.add_command(_command)
 
 
 def _listed(home: Path, wanted: Selection, limit: int) -> list[dict[str, object]]:
@@ -69,17 +80,19 @@ def _listed(home: Path, wanted: Selection, limit: int) -> list[dict[str, object]
 @json_option
 def show(task_id: str, home: Path, as_json: bool) -> int:
     """Tell what set a task off, what it did and how it ended; its lineage is verified."""
-    found = application(home).inspect.task(None, task_id)
+    app = application(home)
+    found = app.inspect.task(None, task_id)
+    signatures = approvals.signatures(app, found)
     if as_json:
-        emit(found)
+        emit(found | ({"signatures": signatures} if signatures else {}))
         return 0
     for name, value in _facts(found):
         echo(f"{name:<9}{plain(value)}")
     lineage: Any = found["lineage"]
     for event in lineage:
-        facts = {
-            key: value for key, value in event.items() if key not in {"event", "t", "seq", "head", "entries"}
-        }
+        facts = {key: value for key, value in event.items() if key not in _NOT_TOLD}
+        if event["seq"] in signatures:
+            facts["signature"] = signatures[event["seq"]]
         told = " ".join(f"{key}={plain(value)}" for key, value in facts.items())
         echo(f"{_when(event['t'])}  {event['event']:<10} {told}")
     return 0
@@ -124,6 +137,13 @@ def cancel(task_id: str, why: str, who: str, home: Path, as_json: bool) -> int:
 
 @tasks.command()
 @acting
+def accept(task_id: str, why: str, who: str, home: Path, as_json: bool) -> int:
+    """Have a proposed task done; to refuse it, cancel it."""
+    return tell(application(home).control.accept(task_id, who, why), as_json)
+
+
+@tasks.command()
+@acting
 def retry(task_id: str, why: str, who: str, home: Path, as_json: bool) -> int:
     """Have a waiting task tried now."""
     return tell(application(home).control.retry(task_id, who, why), as_json)
@@ -144,13 +164,6 @@ def resolve(task_id: str, verdict: str, why: str, who: str, home: Path, as_json:
     return tell(application(home).control.resolve(task_id, verdict, who, why), as_json)
 
 
-@tasks.command()
-@acting
-def accept(task_id: str, why: str, who: str, home: Path, as_json: bool) -> int:
-    """Have a proposed task done."""
-    return tell(application(home).control.accept(task_id, who, why), as_json)
-
-
 def tell(task: Task, as_json: bool) -> int:
     """Print what a task has become."""
     if as_json:
@@ -158,6 +171,10 @@ def tell(task: Task, as_json: bool) -> int:
     else:
         echo(f"{task.id} is {task.state}")
     return 0
+
+
+def _cut(reason: Any) -> str:
+    return f"{reason[:_SHOWN]}…" if len(reason) > _SHOWN else str(reason)
 
 
 def _when(t: Any) -> str:

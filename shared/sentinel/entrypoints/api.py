@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from sentinel.entrypoints import limits, observe
+from sentinel.entrypoints.api_approvals import APPROVAL_ENDPOINTS
 from sentinel.entrypoints.api_doors import DOOR_ENDPOINTS
+from sentinel.entrypoints.api_queues import QUEUE_ENDPOINTS
 from sentinel.entrypoints.api_tasks import TASK_ENDPOINTS
 from sentinel.entrypoints.web import Endpoint, Request, Response, json_response, trace_of
 from sentinel.errors import Malformed, Missing
@@ -77,6 +79,8 @@ ENDPOINTS: Mapping[tuple[str, str], Callable[[App, Request], Response]] = {
     ("POST", "/v1/logs"): logs,
     ("GET", "/v1/chains"): chains,
     **TASK_ENDPOINTS,
+    **APPROVAL_ENDPOINTS,
+    **QUEUE_ENDPOINTS,
     **DOOR_ENDPOINTS,
 }
 

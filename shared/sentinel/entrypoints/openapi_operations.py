@@ -129,6 +129,36 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         (Answer("the task", json_content("Task")),),
         errors=(404,),
     ),
+    ("GET", "/v1/tasks/{task}/approval"): Operation(
+        "approval",
+        "What a task asks to be approved, exactly as it would be done now",
+        (Answer("what is asked, and who has approved", json_content("Approval")),),
+        errors=(404, 409),
+    ),
+    ("POST", "/v1/tasks/{task}/approval"): Operation(
+        "approve",
+        "Approve or refuse what was seen, as the calling service or by somebody's signature",
+        (Answer("what became of the task", json_content("Decided")),),
+        body=_body("the verdict on a digest", {JSON: {"schema": {"$ref": "#/components/schemas/Decision"}}}),
+        errors=(404, 409),
+    ),
+    ("GET", "/v1/queues"): Operation(
+        "queues", "What waits and what is paused", (Answer("counts and pauses", json_content("Queues")),)
+    ),
+    **{
+        ("POST", f"/v1/queues/{{queue}}/{act}"): Operation(
+            act,
+            summary,
+            (Answer("what was done", json_content(answer)),),
+            body=_body("why: it is kept in the lineage", json_content(order)),
+            errors=errors,
+        )
+        for act, summary, order, answer, errors in (
+            ("pause", "Let no task of a queue start", "PauseOrder", "Pause", ()),
+            ("resume", "End a pause", "Reason", "Resumed", (404,)),
+            ("purge", "Cancel what waits in a queue", "PurgeOrder", "Purged", ()),
+        )
+    },
     ("GET", "/v1/services"): Operation(
         "services",
         "The services that are known",

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sentinel.core.access import SCOPES, TIERS
+from sentinel.core.approvals import How, Verdict
 from sentinel.core.selection import TEXTS, TIMES
-from sentinel.core.tasks import State
+from sentinel.core.tasks import MAX_REASON, State
 
 HEX32 = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 HASH = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
@@ -45,6 +46,7 @@ _SUMMARY = {
     "reason": {"type": ["string", "null"]},
 }
 _FORK = {"fork_of": {**TEXT, "description": "the task that it is a fork of"}}
+_COUNTS = {"type": "object", "additionalProperties": COUNT}
 WHY = {"type": "string", "minLength": 1, "maxLength": 500}
 _FILTER = {
     "type": "object",
@@ -89,11 +91,44 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
             "next": {**TEXT, "description": "what the answer before said, to go on there"},
         },
     ),
+    "Pause": _object({"target": TEXT, "who": TEXT, "why": TEXT, "since": NANOSECONDS, "until": NANOSECONDS}),
+    "PauseOrder": _strict(
+        {"why": WHY}, {"until": {**NANOSECONDS, "description": "epoch nanoseconds; 0: until it is resumed"}}
+    ),
+    "Resumed": _object({"target": TEXT, "who": TEXT, "why": TEXT, "woken": COUNT}),
+    "PurgeOrder": _strict(
+        {"why": WHY},
+        {
+            "all_states": {"type": "boolean"},
+            "dry_run": {"type": "boolean"},
+            "limit": {"type": "integer", "minimum": 1, "maximum": 500},
+        },
+    ),
+    "Purged": _object(
+        {
+            "target": TEXT,
+            "who": TEXT,
+            "why": TEXT,
+            "dry_run": {"type": "boolean"},
+            "cancelled": COUNT,
+            "by_state": _COUNTS,
+            "more": {"type": "boolean"},
+        }
+    ),
+    "Queues": _object(
+        {
+            "streams": {"type": "object", "additionalProperties": _COUNTS},
+            "recipes": {"type": "object", "additionalProperties": _COUNTS},
+            "pauses": _list(_ref("Pause")),
+            "dead_letters": COUNT,
+            "more": {"type": "boolean"},
+        }
+    ),
     "BulkDone": _object(
         {
             "matched": COUNT,
             "done": COUNT,
-            "not_possible": {"type": "object", "additionalProperties": COUNT},
+            "not_possible": _COUNTS,
             "more": {"type": "boolean"},
         },
         {"next": TEXT},
@@ -108,6 +143,40 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
             "lineage": _list({"type": "object"}),
         },
         _FORK,
+    ),
+    "Approval": _object(
+        {
+            "task": TEXT,
+            "state": {"enum": [state.value for state in State]},
+            "step": TEXT,
+            "by": _list(TEXT),
+            "needs": {"type": "integer", "minimum": 1},
+            "message": TEXT,
+            "until": NANOSECONDS,
+            "approvals": _list(_object({"who": TEXT, "how": {"enum": list(How)}, "t": NANOSECONDS})),
+            "missing": TEXT,
+            "asked": HASH,
+            "digest": HASH,
+            "changed": _list(TEXT),
+            "shown": {"type": "object", "description": "docs/approvals.md"},
+        }
+    ),
+    "Decision": _object(
+        {},
+        {
+            "verdict": {"enum": list(Verdict)},
+            "digest": HASH,
+            "why": {"type": "string", "maxLength": MAX_REASON},
+            "envelope": {"type": "object", "description": "a DSSE envelope, docs/approvals.md"},
+        },
+    ),
+    "Decided": _object(
+        {
+            "task": TEXT,
+            "state": {"enum": [state.value for state in State]},
+            "approved_by": _list(TEXT),
+            "missing": TEXT,
+        }
     ),
     "Service": _object(
         {
@@ -155,6 +224,7 @@ def _parameter(
 
 PARAMETERS: Mapping[str, dict[str, Any]] = {
     "task": _parameter("task", "path", "a task's id"),
+    "queue": _parameter("queue", "path", "a stream, `recipe:ID`, `service:NAME` or `all`"),
     "upstream": _parameter(
         "upstream",
         "path",

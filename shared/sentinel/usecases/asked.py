@@ -38,13 +38,17 @@ def new_hits() -> Hits:
 
 @dataclass(slots=True)
 class Wanted:
-    """A task that is asked for, with the places that ask for it, in order."""
+    """A task that is asked for, with the places that ask for it, in order.
+
+    `t` is when it was asked for last, by the ledger's time, in nanoseconds.
+    """
 
     recipe: Recipe
     rule: Rule | Correlation
     key: str
     window: int
     places: list[Place]
+    t: int = 0
 
     @property
     def fingerprint(self) -> str:
@@ -111,8 +115,10 @@ class Asked:
         new_id = task_id(recipe.id, recipe.version, key, window)
         want = self.tasks.get(new_id)
         if want is None:
-            self.tasks[new_id] = Wanted(recipe, rule, key, window, list(places))
-        elif len(want.places) < MAX_ENTRIES:
+            self.tasks[new_id] = Wanted(recipe, rule, key, window, list(places), t)
+            return
+        want.t = max(want.t, t)
+        if len(want.places) < MAX_ENTRIES:
             want.places += (place for place in places if place not in want.places)
 
 

@@ -16,15 +16,18 @@ from functools import partial
 from sentinel.core.chain import service_of
 from sentinel.core.correlation import Correlation, Hit
 from sentinel.core.correlation_state import Fired
+from sentinel.core.flow import DEBOUNCE, beginning
 from sentinel.core.lines import share_of
 from sentinel.core.segment import Segment
+from sentinel.core.states import NEVER
 from sentinel.core.steps import Action
-from sentinel.core.tasks import QUEUE_GRACE, State, Task, born
+from sentinel.core.tasks import QUEUE_GRACE, Task, born
 from sentinel.errors import Tampered
 from sentinel.ports import Counters, Tasks
 from sentinel.usecases.agenda import Agenda
 from sentinel.usecases.asked import Asked, Hits, Wanted, new_hits
 from sentinel.usecases.correlate import Counting, Losses, counter_key
+from sentinel.usecases.debounce import wait_on
 from sentinel.usecases.playbook import Playbook, Plays
 
 DEFAULT_STREAM = "action"
@@ -67,7 +70,7 @@ class Detector:
         self._clock = clock
         self._nonce = nonce
         self._grace = grace
-        self._known: dict[str, None] = {}
+        self._known: dict[str, int] = {}  # by the ledger's time until which nothing new is asked for
 
     def detect(self, segments: Iterable[Segment]) -> Detected:
         """Match a run of new segments and create what they set off; safe to repeat.
@@ -159,17 +162,20 @@ class Detector:
 
     def _create(self, asked: Asked, found: Detected) -> None:
         for new_id, want in asked.tasks.items():
-            if new_id in self._known:
+            if want.t <= self._known.get(new_id, -1):
                 continue
             task, event = born(*self._new(new_id, want))
             if self._tasks.create(task, event):
                 found.tasks.append(new_id)
-            self._remember(new_id)
+            elif want.recipe.debounce is not None:
+                task = wait_on(self._tasks, want, new_id, self._clock, self._nonce) or task
+            # What waits for quiet has to hear of later matches; everything else is the same task for ever.
+            self._remember(new_id, want.t if task.held == DEBOUNCE else NEVER)
 
-    def _remember(self, known: str) -> None:
+    def _remember(self, known: str, until: int = NEVER) -> None:
         while len(self._known) >= _KNOWN:
             self._known.pop(next(iter(self._known)))
-        self._known[known] = None
+        self._known[known] = until
 
     def _new(self, new_id: str, want: Wanted) -> tuple[Task, bytes, dict[str, object]]:
         now = self._clock()
@@ -181,7 +187,6 @@ class Detector:
             recipe=recipe.id,
             recipe_version=recipe.version,
             recipe_digest=recipe.digest,
-            state=State.QUEUED,
             version=0,
             attempt=0,
             step=0,
@@ -189,11 +194,10 @@ class Detector:
             # An unknown action fails at the worker, where its reason lands in the lineage.
             stream=action.stream if action else DEFAULT_STREAM,
             created=now,
-            due=now + self._grace,
-            deadline=now + recipe.timeout if recipe.timeout else 0,
             cause=want.cause,
             priority=recipe.priority,
             share=share_of(service_of(str(places[0]["chain"]))) if places else 0,
+            **beginning(recipe, now, self._grace, want.t),
         )
         facts = {
             "recipe": recipe.id,
