@@ -93,9 +93,9 @@ class DoorFunctions:
     def _add_control(self) -> Function:
         settings = self._make.settings(
             tasks_table=self._tables.tasks.table_name,
-            catalog_table=self._tables.catalog.table_name,  # forks are held against their recipe
-            recipes_signed=self._to.recipes_signed,
+            catalog_table=self._tables.catalog.table_name,
             counters_table=self._tables.counters.table_name,
+            recipes_signed=self._to.recipes_signed,
             **self._registry(),
             **self._door(),
             **self._limited(),

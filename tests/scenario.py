@@ -170,7 +170,8 @@ class World:
 
     def new_detector(self) -> Detector:
         """Return a detector that remembers nothing, as a new process does."""
-        return Detector(self.playbook, self._tasks, self._counters, self.actions, self.clock, self.nonce)
+        to = (self.playbook, self._tasks, self._counters, self.actions, self.clock, self.nonce)
+        return Detector(*to, ledger=self._ledger)
 
     def nonce(self) -> bytes:
         return self.random.randbytes(32)

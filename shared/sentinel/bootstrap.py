@@ -31,8 +31,8 @@ if TYPE_CHECKING:
         Http,
         Ledger,
         Queue,
-        Tasks,
     )
+    from sentinel.ports_audit import AuditedTasks
     from sentinel.ports_aws import AwsCalls
     from sentinel.usecases.append import Appender
     from sentinel.usecases.bulk import Bulk
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from sentinel.usecases.queues import Queues
     from sentinel.usecases.replay import Replay
     from sentinel.usecases.schedule import Scheduler
+    from sentinel.usecases.trace import Trace
 
 
 class App(People):
@@ -86,7 +87,7 @@ class App(People):
         return Inspect(self.ledger, lambda: self.tasks)
 
     @cached_property
-    def tasks(self) -> Tasks:
+    def tasks(self) -> AuditedTasks:
         """Tasks, lineage, effects."""
         if self.local:
             from sentinel.adapters.sqlite_tasks import SqliteTasks
@@ -209,7 +210,8 @@ class App(People):
     def _detector(self) -> Detector:
         from sentinel.usecases.detect import Detector
 
-        return Detector(self.playbook, self.tasks, self.counters, self.actions, time.time_ns, _nonce)
+        to = (self.playbook, self.tasks, self.counters, self.actions, time.time_ns, _nonce)
+        return Detector(*to, ledger=self.ledger)
 
     @cached_property
     def replay(self) -> Replay:
@@ -221,6 +223,20 @@ class App(People):
         slack = int(self.settings.catalog_seconds * SECOND) + FEED_SLACK
         inputs = inputs_of(self.actions, self.ledger)
         return Replay(self.ledger, self.catalog, self.tasks, time.time_ns, slack, inputs)
+
+    @cached_property
+    def trace(self) -> Trace:
+        """Tells what caused what, with what proves it."""
+        from sentinel.core.tasks import SECOND
+        from sentinel.usecases.replay import FEED_SLACK
+        from sentinel.usecases.resolve import inputs_of
+        from sentinel.usecases.set_off import Forward
+        from sentinel.usecases.trace import Trace
+
+        slack = int(self.settings.catalog_seconds * SECOND) + FEED_SLACK
+        forward = Forward(self.ledger, self.tasks, self.catalog, time.time_ns, slack)
+        inputs = inputs_of(self.actions, self.ledger)
+        return Trace(self.ledger, self.tasks, self.playbook.recipe, inputs, forward)
 
     @cached_property
     def control(self) -> Control:
@@ -270,7 +286,7 @@ class App(People):
         from sentinel.usecases.execute import Executor
 
         return Executor(
-            worker=f"{platform.node()}:{os.getpid()}",
+            worker=worker_name(os.getpid()),
             stream=stream,
             tasks=self.tasks,
             ledger=self.ledger,
@@ -282,6 +298,11 @@ class App(People):
             rng=random.random,
             gates=self.gates,
         )
+
+
+def worker_name(pid: int) -> str:
+    """Return the name under which a worker process of this machine takes tasks."""
+    return f"{platform.node()}:{pid}"
 
 
 def _nonce() -> bytes:

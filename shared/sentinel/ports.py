@@ -64,6 +64,12 @@ class Tasks(Protocol):
         After `Unavailable` it may have happened: create again, and read where that says False.
         """
 
+    def create_all(self, births: Sequence[tuple[Task, Event]]) -> list[bool]:
+        """Create new tasks, each as `create` does, and return for each what that returns.
+
+        After an error any of them may have been created, each whole or not at all: create all of them again.
+        """
+
     def get(self, task_id: str) -> Task | None:
         """Return a task as it is now. Consistent."""
 
@@ -94,7 +100,7 @@ class Tasks(Protocol):
         """
 
     def effects(self, task_id: str) -> dict[str, Effect]:
-        """Return a task's effects by key. Consistent."""
+        """Return a task's effects by key. Consistent. Raises `Tampered` for one that cannot be read."""
 
     def due(self, now: int, limit: int) -> list[Task]:
         """Return unfinished tasks with `due` at most `now`, earliest first. May lag by a second or two."""

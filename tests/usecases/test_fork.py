@@ -17,11 +17,11 @@ from sentinel.core.recipes import Recipe
 from sentinel.core.states import NEVER, State
 from sentinel.core.step_inputs import MAX_INPUTS, Form
 from sentinel.core.steps import Failed
-from sentinel.core.tasks import SECOND, Event, Task, event_after
+from sentinel.core.tasks import SECOND, Event, Task, digest_of, event_after
 from sentinel.errors import Conflict, Malformed, Missing, Tampered, Unavailable
 from sentinel.usecases.control import MAX_WHO
 from sentinel.usecases.fork import Wish
-from sentinel.usecases.forks import MOST, digest_of, fork_id, forks_of
+from sentinel.usecases.forks import MOST, fork_id, forks_of
 from sentinel.usecases.inspect import Inspect
 from sentinel.usecases.playbook import Playbook
 from sentinel.usecases.resolve import inputs_of

@@ -89,7 +89,7 @@ def test_steps_of_another_worker_are_passed_on(world: World) -> None:
 def test_writes_of_a_task_with_one_step(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """From match to end, one step costs five write requests, and the first attempt reads no effects."""
     calls: list[str] = []
-    for name in ("create", "move", "record", "effects"):
+    for name in ("create_all", "move", "record", "effects"):
         real = getattr(world.tasks, name)
 
         def noted(*args: Any, name: str = name, real: Any = real) -> Any:
@@ -101,7 +101,7 @@ def test_writes_of_a_task_with_one_step(world: World, monkeypatch: pytest.Monkey
     world.dispatch()
     world.drain("siem")
     assert world.sweep().again == 0
-    assert calls == ["create", "move", "record", "record", "move"]
+    assert calls == ["create_all", "move", "record", "record", "move"]
 
 
 def test_a_waiting_step_is_tried_again_after_its_backoff(world: World) -> None:

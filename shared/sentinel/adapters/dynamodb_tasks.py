@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from sentinel.adapters import dynamodb_task_scan as scan
 from sentinel.adapters.aws_errors import CONDITION, canceled_by, code_of, translated, whole
 from sentinel.adapters.dynamodb_tables import BY_CHANGE, BY_STATE
-from sentinel.adapters.task_json import effect_from_json, effect_to_json, read_task, readable, task_to_json
+from sentinel.adapters.task_json import effect_to_json, read_effect, read_task, readable, task_to_json
 from sentinel.core.tasks import Effect, EffectState, Event, State, Task, lineage_chain
 from sentinel.errors import Conflict, Tampered
 
@@ -46,6 +47,10 @@ class DynamoTasks:
         """Store a new task with its first event. Return False, changing nothing, where its id exists."""
         put = {"Item": state_item(task, event), "ConditionExpression": "attribute_not_exists(task)"}
         return self._write(put, event)
+
+    def create_all(self, births: Sequence[tuple[Task, Event]]) -> list[bool]:
+        """Store new tasks, one transaction each: one for many would save nothing but would fail as a whole."""
+        return [self.create(task, event) for task, event in births]
 
     def get(self, task_id: str) -> Task | None:
         """Return a task as it is now: one consistent read."""
@@ -113,8 +118,16 @@ class DynamoTasks:
 
     def effects(self, task_id: str) -> dict[str, Effect]:
         """Return a task's effects by key: a consistent Query."""
-        found = (effect_from_json(item["body"]["S"]) for item in self._items(task_id, _EFFECT))
-        return {effect.key: effect for effect in found}
+        items = {item["item"]["S"].removeprefix(_EFFECT): item for item in self._items(task_id, _EFFECT)}
+        return {key: read_effect(task_id, key, item["body"]["S"]) for key, item in items.items()}
+
+    def holder(self, key: str) -> str | None:
+        """Return the task that has an effect; reads the whole table."""
+        return scan.owner_of(self._client, self._table, _EFFECT + key)
+
+    def ids(self) -> Iterator[str]:
+        """Yield the id of every task of which there is anything; reads the whole table."""
+        return scan.owners(self._client, self._table)
 
     def due(self, now: int, limit: int) -> list[Task]:
         """Return unfinished tasks whose `due` is at or before `now`, earliest first."""

@@ -12,11 +12,12 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from heapq import merge
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
 from sentinel.adapters.sqlite_open import Database
-from sentinel.adapters.task_json import effect_from_json, effect_to_json, read_task, readable, task_to_json
+from sentinel.adapters.task_json import effect_to_json, read_effect, read_task, readable, task_to_json
 from sentinel.core.tasks import Effect, Event, State, Task, lineage_chain
 from sentinel.errors import Conflict, Tampered
 
@@ -80,15 +81,11 @@ class SqliteTasks:
 
     def create(self, task: Task, event: Event) -> bool:
         """Store a new task with its first event. Return False, changing nothing, where its id exists."""
-        with self._database.transaction() as connection:
-            insert = (
-                "INSERT INTO tasks (id, state, stream, version, due, changed, body)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
-            )
-            if not connection.execute(insert, (task.id, *_row(task, event))).rowcount:
-                return False
-            _add(connection, event)
-        return True
+        return self._database.commit(lambda connection: _create(connection, task, event))
+
+    def create_all(self, births: Sequence[tuple[Task, Event]]) -> list[bool]:
+        """Store new tasks, all of them in one transaction; False for each whose id exists."""
+        return self._database.commit(lambda connection: [_create(connection, *each) for each in births])
 
     def get(self, task_id: str) -> Task | None:
         """Return a task as it is now."""
@@ -98,22 +95,24 @@ class SqliteTasks:
 
     def move(self, before: Task, after: Task, event: Event) -> None:
         """Replace `before` by `after` and add `event`; `Conflict` where the stored version is another."""
-        with self._database.transaction() as connection:
-            update = (
-                "UPDATE tasks SET state = ?, stream = ?, version = ?, due = ?, changed = ?, body = ?"
-                " WHERE id = ? AND version = ?"
-            )
-            moved = connection.execute(update, (*_row(after, event), before.id, before.version))
-            if not moved.rowcount:
+        update = (
+            "UPDATE tasks SET state = ?, stream = ?, version = ?, due = ?, changed = ?, body = ?"
+            " WHERE id = ? AND version = ?"
+        )
+        row = (*_row(after, event), before.id, before.version)
+
+        def change(connection: sqlite3.Connection) -> None:
+            if not connection.execute(update, row).rowcount:
                 raise Conflict(f"task {before.id} is not at version {before.version} any more")
             _add(connection, event)
+
+        self._database.commit(change)
 
     def extend(self, task: Task, due: int) -> bool:
         """Put `due` into the stored task, and nothing else; False where its version is another."""
         update = "UPDATE tasks SET due = ?, body = ? WHERE id = ? AND version = ?"
         values = (due, task_to_json(replace(task, due=due)), task.id, task.version)
-        with self._database.writing() as connection:
-            return connection.execute(update, values).rowcount > 0
+        return self._database.commit(lambda connection: connection.execute(update, values).rowcount > 0)
 
     def lineage(self, task_id: str) -> list[Event]:
         """Return the events of a task, oldest first."""
@@ -128,26 +127,49 @@ class SqliteTasks:
 
     def record(self, effect: Effect) -> None:
         """Store an effect's state under `(task, key)`; an INTENT is never late: see the port."""
-        with self._database.transaction() as connection:
-            connection.execute(
-                "INSERT INTO effects (task, key, body) VALUES (:task, :key, :body)"
-                " ON CONFLICT (task, key) DO UPDATE SET body = :body"
-                " WHERE :state <> 'intent' OR (json_extract(CAST(body AS TEXT), '$.state') <> 'done'"
-                " AND coalesce(json_extract(CAST(body AS TEXT), '$.attempt'), 0) <= :attempt)",
-                {
-                    "task": effect.task_id,
-                    "key": effect.key,
-                    "body": effect_to_json(effect),
-                    "state": effect.state.value,
-                    "attempt": effect.attempt,
-                },
-            )
+        insert = (
+            "INSERT INTO effects (task, key, body) VALUES (:task, :key, :body)"
+            " ON CONFLICT (task, key) DO UPDATE SET body = :body"
+            " WHERE :state <> 'intent' OR (json_extract(CAST(body AS TEXT), '$.state') <> 'done'"
+            " AND coalesce(json_extract(CAST(body AS TEXT), '$.attempt'), 0) <= :attempt)"
+        )
+        row = {
+            "task": effect.task_id,
+            "key": effect.key,
+            "body": effect_to_json(effect),
+            "state": effect.state.value,
+            "attempt": effect.attempt,
+        }
+        self._database.commit(lambda connection: connection.execute(insert, row))
 
     def effects(self, task_id: str) -> dict[str, Effect]:
         """Return a task's effects by key."""
         with self._database.reading() as connection:
             rows = connection.execute("SELECT key, body FROM effects WHERE task = ?", (task_id,)).fetchall()
-        return {key: effect_from_json(body) for key, body in rows}
+        return {key: read_effect(task_id, key, body) for key, body in rows}
+
+    def holder(self, key: str) -> str | None:
+        """Return the task that has an effect; reads the index of all effects."""
+        with self._database.reading() as connection:
+            row = connection.execute("SELECT task FROM effects WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else None
+
+    def ids(self) -> Iterator[str]:
+        """Yield the id of every task of which there is anything, in order."""
+        columns = (("id", "tasks"), ("task", "events"), ("task", "effects"))
+        found = merge(*(self._ids(column, table) for column, table in columns))
+        return (task_id for task_id, _ in groupby(found))
+
+    def _ids(self, column: str, table: str) -> Iterator[str]:
+        select = f"SELECT DISTINCT {column} FROM {table} WHERE {column} > ? ORDER BY {column} LIMIT ?"  # noqa: S608
+        at = ""
+        while True:
+            with self._database.reading() as connection:
+                rows = connection.execute(select, (at, _PAGE)).fetchall()
+            yield from (str(row[0]) for row in rows)
+            if len(rows) < _PAGE:
+                return
+            at = rows[-1][0]
 
     def due(self, now: int, limit: int) -> list[Task]:
         """Return unfinished tasks whose `due` is at or before `now`, earliest first."""
@@ -219,6 +241,17 @@ class SqliteTasks:
     def _tasks(self, select: str, *values: str | int) -> list[Task]:
         with self._database.reading() as connection:
             return [read_task(*row) for row in connection.execute(select, values).fetchall()]
+
+
+def _create(connection: sqlite3.Connection, task: Task, event: Event) -> bool:
+    insert = (
+        "INSERT INTO tasks (id, state, stream, version, due, changed, body)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+    )
+    if not connection.execute(insert, (task.id, *_row(task, event))).rowcount:
+        return False
+    _add(connection, event)
+    return True
 
 
 def _row(task: Task, event: Event) -> tuple[object, ...]:

@@ -31,6 +31,7 @@ from sentinel.cli import (
     rules,
     services,
     tasks,
+    trace,
     up,
 )
 from sentinel.cli.output import Failure, failure_of, report
@@ -64,9 +65,10 @@ cli.add_command(chains.chains)
 cli.add_command(chains.verify)
 cli.add_command(chains.export)
 cli.add_command(tasks.tasks)
+cli.add_command(queues.queues)
 tasks.tasks.add_command(bulk.bulk)
 tasks.tasks.add_command(fork.fork)
-cli.add_command(queues.queues)
+cli.add_command(trace.trace)
 cli.add_command(recipes.recipes)
 cli.add_command(authors.authors)
 cli.add_command(rules.rules)

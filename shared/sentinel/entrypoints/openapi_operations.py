@@ -142,6 +142,12 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         body=_body("the verdict on a digest", {JSON: {"schema": {"$ref": "#/components/schemas/Decision"}}}),
         errors=(404, 409),
     ),
+    ("GET", "/v1/tasks/{task}/trace"): Operation(
+        "trace",
+        "What set a task off and what it did, with proofs of the caller's entries (docs/trace.md)",
+        (Answer("the trace", json_content("Trace")),),
+        errors=(404,),
+    ),
     ("GET", "/v1/queues"): Operation(
         "queues", "What waits and what is paused", (Answer("counts and pauses", json_content("Queues")),)
     ),

@@ -178,6 +178,40 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
             "missing": TEXT,
         }
     ),
+    "Trace": _object(
+        {
+            "format": {"const": 1},
+            "asked": {"type": "object"},
+            "whole": {"type": "boolean"},
+            "damage": _list(_object({"chain": TEXT, "seq": COUNT, "kind": TEXT, "detail": TEXT})),
+            "notes": _list(TEXT),
+            "entries": _list(
+                _object(
+                    {"chain": TEXT, "seq": COUNT, "proven": {"type": "boolean"}},
+                    {"t": NANOSECONDS, "leaf": HASH, "why": TEXT, "trace": HEX32, "span": TEXT},
+                )
+            ),
+            "runs": _list(_ref("TraceRun")),
+            "tasks": _list({"type": "object"}),
+        }
+    ),
+    "TraceRun": _object(
+        {
+            "chain": TEXT,
+            "service": TEXT,
+            "first": COUNT,
+            "prev": HASH,
+            "segments": _list(
+                _object(
+                    {"first": COUNT, "count": COUNT, "t": NANOSECONDS, "leaves": _list(HASH), "head": HASH}
+                )
+            ),
+            "entries": COUNT,
+            "head": HASH,
+            "linked": {"enum": ["newest", "written", "segment"]},
+        },
+        {"short_of": COUNT},
+    ),
     "Service": _object(
         {
             "id": TEXT,

@@ -71,8 +71,8 @@ class Control:
     nonce: Callable[[], bytes]
     queue: Queue | None = None  # for the dead-letter stream
     grace: int = QUEUE_GRACE
-    check: Callable[[Task], None] = _any_task
     gates: Gates = field(default_factory=Open)
+    check: Callable[[Task], None] = _any_task
 
     def cancel(self, task_id: str, who: str, why: str, states: Collection[State] = UNENDED) -> Task:
         """End a task that has not ended. What a running step has done stays done, and its reason says so.

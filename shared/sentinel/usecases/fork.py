@@ -21,12 +21,12 @@ from sentinel.core.flow import beginning
 from sentinel.core.recipes import Recipe
 from sentinel.core.step_inputs import MAX_INPUTS
 from sentinel.core.steps import Action
-from sentinel.core.tasks import QUEUE_GRACE, Event, Task, born
+from sentinel.core.tasks import QUEUE_GRACE, Event, Task, born, digest_of
 from sentinel.errors import Conflict, Malformed, Missing, Unavailable
 from sentinel.ports import Tasks
 from sentinel.usecases.check_recipe import problems
 from sentinel.usecases.control import NO_TASK, Act
-from sentinel.usecases.forks import MOST, Inputs, digest_of, fork_id
+from sentinel.usecases.forks import MOST, Inputs, fork_id
 from sentinel.usecases.playbook import Playbook
 from sentinel.usecases.resolve import given
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from hashlib import sha256
 
 import orjson
 
@@ -28,8 +27,3 @@ def forks_of(tasks: Tasks, parent: Task) -> Iterator[Task]:
         if found is None:
             return
         yield found
-
-
-def digest_of(inputs: Inputs) -> str:
-    """Return the SHA-256 of changed inputs, hex: the lineage commits to them without telling them."""
-    return sha256(orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS)).hexdigest()

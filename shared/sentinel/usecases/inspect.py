@@ -5,19 +5,20 @@ Verification and export work on the ledger alone and trust no stored head: they 
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sentinel.core.chain import genesis, service_of
 from sentinel.core.segment import Segment
 from sentinel.core.selection import Selection, services_of
-from sentinel.core.tasks import State, Task, lineage_chain, verify_lineage
+from sentinel.core.tasks import Task
 from sentinel.core.verify import Verifier
 from sentinel.errors import Missing, Tampered
 from sentinel.ports import Ledger, Tasks
-from sentinel.usecases.forks import digest_of, forks_of
+from sentinel.usecases.exported import plain
+from sentinel.usecases.forks import forks_of
 from sentinel.usecases.look import Place, look
+from sentinel.usecases.story import read
 
 LOOKED_AT = 2_000  # tasks of all services that one call looks at: no index tells them by service
 
@@ -134,42 +135,20 @@ class Inspect:
 
     def task(self, service: str | None, task_id: str) -> dict[str, object]:
         """Return one task with its lineage, checked. Raises `Missing`; `Tampered` where it is not whole."""
-        stored = self.stored_tasks()
-        task = stored.get(task_id)
-        if task is None or (service is not None and service not in services_of(task)):
+        story = read(self.stored_tasks(), task_id)
+        task = story.task if story else None
+        if story is None or (task and service is not None and service not in services_of(task)):
             raise Missing("there is no such task")
-        events = stored.lineage(task.id)
-        verify_lineage(task.id, events, task.head)
-        _follows(task, [event.body for event in events])
+        if story.damage or task is None:
+            raise story.damage[0]
         return {
             **summary(task),
             "cause": dict(task.cause),
             "results": dict(task.results),
             "inputs": {step: dict(own) for step, own in task.inputs.items()},
-            "forks": [fork.id for fork in forks_of(stored, task)],
-            "lineage": [{**event.body, "head": event.head.hex()} for event in events],
+            "forks": [fork.id for fork in forks_of(self.stored_tasks(), task)],
+            "lineage": [{**event.body, "head": event.head.hex()} for event in story.events],
         }
-
-
-def _follows(task: Task, bodies: Sequence[Mapping[str, object]]) -> None:
-    """Check what the task's row says against its lineage, which alone is hashed. Raises `Tampered`."""
-    born, newest = bodies[0], bodies[-1]["event"]
-    told = {
-        "recipe": task.recipe,
-        "version": task.recipe_version,
-        "digest": task.recipe_digest,
-        "rule": task.cause.get("rule"),
-        "fingerprint": task.cause.get("fingerprint"),
-        "entries": task.cause.get("entries"),
-    }
-    wrong = [name for name, value in told.items() if name in born and born[name] != value]
-    wrong += ["fork_of"] if born.get("fork_of") != task.cause.get("fork_of") else []
-    wrong += ["inputs"] if born.get("inputs", digest_of({})) != digest_of(task.inputs) else []
-    if newest in {state.value for state in State} and newest != task.state.value:
-        wrong.append("state")
-    if wrong:
-        why = f"its row and its lineage do not agree on {', '.join(wrong)}"
-        raise Tampered(lineage_chain(task.id), len(bodies) - 1, "state", why)
 
 
 def summary(task: Task) -> dict[str, object]:
@@ -202,16 +181,9 @@ def exported(segment: Segment) -> dict[str, object]:
         "head": segment.head.hex(),
         "t": segment.t,
         "nonce": opened.nonce.hex(),
-        "context": _text(opened.context),
-        "entries": [_text(entry) for entry in opened.entries],
+        "context": plain(opened.context),
+        "entries": [plain(entry) for entry in opened.entries],
     }
-
-
-def _text(raw: bytes) -> object:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return {"b64": base64.b64encode(raw).decode()}
 
 
 def _unmet(checked: Verifier, left: Mapping[int, str]) -> Tampered:
