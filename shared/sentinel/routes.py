@@ -47,6 +47,10 @@ ROUTES: tuple[Route, ...] = (
         for act in ("accept", "cancel", "fork", "redrive", "resolve", "retry")
     ),
     Route("GET", "/v1/tasks/{task}/trace", "control", "tasks:read"),
+    Route("GET", "/v1/queues", "control", "admin"),
+    Route("POST", "/v1/queues/{queue}/pause", "control", "admin"),
+    Route("POST", "/v1/queues/{queue}/resume", "control", "admin"),
+    Route("POST", "/v1/queues/{queue}/purge", "control", "admin"),
     Route("GET", "/v1/services", "control", "admin"),
     Route("POST", "/v1/certificate", "certify"),
     Route("ANY", "/v1/proxy/{upstream}/{path+}", "proxy", "proxy"),

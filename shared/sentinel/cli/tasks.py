@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from sentinel.core.tasks import Task
 
 _SHOWN = 90  # characters of a reason that a list shows
-
-
 _NOT_TOLD = {"event", "t", "seq", "head", "entries", "envelope"}
 
 

@@ -181,6 +181,23 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         (Answer("the trace", json_content("Trace")),),
         errors=(404,),
     ),
+    ("GET", "/v1/queues"): Operation(
+        "queues", "What waits and what is paused", (Answer("counts and pauses", json_content("Queues")),)
+    ),
+    **{
+        ("POST", f"/v1/queues/{{queue}}/{act}"): Operation(
+            act,
+            summary,
+            (Answer("what was done", json_content(answer)),),
+            body=_body("why: it is kept in the lineage", json_content(order)),
+            errors=errors,
+        )
+        for act, summary, order, answer, errors in (
+            ("pause", "Let no task of a queue start", "PauseOrder", "Pause", ()),
+            ("resume", "End a pause", "Reason", "Resumed", (404,)),
+            ("purge", "Cancel what waits in a queue", "PurgeOrder", "Purged", ()),
+        )
+    },
     ("GET", "/v1/services"): Operation(
         "services",
         "The services that are known",

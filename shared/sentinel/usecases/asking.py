@@ -18,7 +18,7 @@ from sentinel.core.steps import Ask, Matched, StepRun
 from sentinel.core.tasks import MAX_REASON, Task
 from sentinel.errors import Malformed
 from sentinel.usecases.gather import Gathering, Question
-from sentinel.usecases.resolve import changed
+from sentinel.usecases.resolve import given
 
 if TYPE_CHECKING:
     from sentinel.usecases.execute import Executor
@@ -70,7 +70,7 @@ class Asking:
 
     def again(self, task: Task, doubt: Doubt) -> Task:
         """Ask anew about what is left from the task's step on; the approvals that it had are void."""
-        step = changed(self.recipe.steps[doubt.step], task.inputs)
+        step = given(task, self.recipe.steps[doubt.step])
         action = self.executor.actions.get(step.uses)
         ask = action.perform(StepRun(task, self.recipe, step, "", (), resumed=False)) if action else None
         if not isinstance(ask, Ask):

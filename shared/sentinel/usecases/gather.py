@@ -18,7 +18,7 @@ from sentinel.core.recipes import Recipe, spelled
 from sentinel.core.steps import Action, Ask, Matched, StepRun
 from sentinel.core.tasks import Event, Task, effect_key
 from sentinel.errors import Rejected
-from sentinel.usecases.resolve import changed, resolved
+from sentinel.usecases.resolve import given, resolved
 
 ALWAYS = ("id", "uses", "effect", "timeout")
 
@@ -97,7 +97,7 @@ class Gathering:
 
         It is shown as it is written where its inputs take results of steps that have not run yet.
         """
-        step = changed(recipe.steps[index], task.inputs)
+        step = given(task, recipe.steps[index])
         told: dict[str, object] = {
             "id": step.id,
             "uses": step.uses,
