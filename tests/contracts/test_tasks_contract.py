@@ -411,7 +411,7 @@ def test_an_effect_that_cannot_be_read_is_tampered(tmp_path: Path) -> None:
             with store._database.transaction() as connection:
                 connection.execute("INSERT OR REPLACE INTO effects VALUES (?, ?, ?)", ("t1", "a" * 64, body))
             item = {"task": {"S": "t1"}, "item": {"S": f"effect#{'a' * 64}"}, "body": {"S": body.decode()}}
-            client.put_item(TableName="tasks", Item=item)  # type: ignore[arg-type] # it is one
+            client.put_item(TableName="tasks", Item=item)
             for each in (store, table):
                 with pytest.raises(Tampered, match=r"task/t1 .*: effect"):
                     each.effects("t1")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import redis
 
 from sentinel.core import trace as w3c
-from sentinel.core.segment import Segment
 from sentinel.core.steps import Again
 from sentinel.core.task_trace import own, step_span
 from sentinel.core.tasks import SECOND, task_id
@@ -99,15 +99,10 @@ def test_what_cannot_be_read_names_no_trace(world: World, monkeypatch: pytest.Mo
     world.push("recipe", "r", recipe("r", "many", "tell"))
     odd = [entry("odd", user="ann", trace_id=TRACE)] * 3
     segments = store(world, "shop/0", odd)
-    broken = Segment(**{**_fields(segments[0]), "payload": b"x"})
+    broken = replace(segments[0], payload=b"x")
     monkeypatch.setattr(world.ledger, "at", lambda *_: broken)
     world.detect(segments)
     assert world.only().cause["trace"] == own(world.only().id).trace
-
-
-def _fields(segment: Segment) -> dict[str, object]:
-    names = ("chain", "first", "count", "prev", "head", "t", "payload", "codec", "recent")
-    return {name: getattr(segment, name) for name in names}
 
 
 def test_a_ledger_that_does_not_answer_is_asked_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

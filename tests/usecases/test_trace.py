@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from sentinel.core.states import State
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Missing
 from sentinel.usecases.proofs import LEFT_OUT, Wish
-from sentinel.usecases.trace import OTHERS
+from sentinel.usecases.trace import OTHERS, Trace
 from tests.scenario import World, correlation, recipe
 from tests.traced import (
     SPAN,
@@ -283,14 +283,15 @@ def test_what_is_not_there_is_missing(world: World) -> None:
     """No task, no effect, no step, no chain, no such entry: each is said so."""
     task = eventful(world)
     run = tracing(world)
-    for ask in (
+    asks: tuple[Callable[[], object], ...] = (
         lambda: run.of_task("a" * 26, Wish()),
         lambda: run.of_step("a" * 26, "s0", Wish()),
         lambda: run.of_step(task.id, "s9", Wish()),
         lambda: run.of_effect("0" * 64, Wish()),
         lambda: run.of_entry("none/0", 0, Wish(), 10),
         lambda: run.of_entry("shop/0", 8, Wish(), 10),
-    ):
+    )
+    for ask in asks:
         with pytest.raises(Missing):
             ask()
 
@@ -303,12 +304,13 @@ def test_the_tables_of_aws_tell_the_same(world: World) -> None:
     key = here.of_step(task.id, "s1", Wish())["asked"]["effect"]
     with in_dynamodb(world) as (ledger, tasks, _):
         there = tracing(world, ledger, tasks)
-        for run in (
+        runs: tuple[Callable[[Trace], dict[str, Any]], ...] = (
             lambda it: it.of_task(task.id, Wish(bodies=True)),
             lambda it: it.of_effect(key, Wish()),
             lambda it: it.of_step(task.id, "s2", Wish()),
             lambda it: it.of_entry("shop/0", 4, Wish(), 100),
-        ):
+        )
+        for run in runs:
             told = run(there)
             assert told == run(here)
             assert told["whole"]
