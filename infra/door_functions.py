@@ -93,7 +93,8 @@ class DoorFunctions:
     def _add_control(self) -> Function:
         settings = self._make.settings(
             tasks_table=self._tables.tasks.table_name,
-            catalog_table=self._tables.catalog.table_name,  # forks are held against their recipe
+            catalog_table=self._tables.catalog.table_name,
+            counters_table=self._tables.counters.table_name,
             recipes_signed=self._to.recipes_signed,
             **self._registry(),
             **self._door(),
@@ -104,9 +105,11 @@ class DoorFunctions:
         control.allow(
             access.on_table(self._ledger, "Query"),
             access.on_index(self._ledger, CHAINS),
-            access.on_table(self._tables.tasks, "GetItem", "Query"),
+            access.on_table(self._tables.tasks, "GetItem", "PutItem", "Query"),
             access.on_index(self._tables.tasks, BY_CHANGE),
+            # Pauses, and the places that a task gives back which a person ends.
             access.on_table(self._tables.catalog, "GetItem", "Query"),
+            access.on_table(self._tables.counters, "GetItem", "PutItem"),
             self._read(Service.KIND, ApiKey.KIND, Author.KIND),
         )
         return control

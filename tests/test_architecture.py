@@ -18,7 +18,7 @@ CORE = {"errors", "core"}
 PORTS = CORE | {"ports", "ports_audit", "ports_aws", "ports_doors"}
 ACTIONS = PORTS | {"siem", "actions"}
 WIRING = ACTIONS | {"webhooks", "usecases", "adapters", "settings", "wiring"}
-BOOTSTRAP = WIRING | {"bootstrap", "bootstrap_doors"}
+BOOTSTRAP = WIRING | {"bootstrap", "bootstrap_doors", "bootstrap_approvals"}
 ENTRYPOINTS = BOOTSTRAP | {"entrypoints", "routes"}
 RINGS = {
     "errors": set[str](),
@@ -36,6 +36,7 @@ RINGS = {
     "actions": ACTIONS,
     "wiring": WIRING,
     "bootstrap_doors": BOOTSTRAP,
+    "bootstrap_approvals": BOOTSTRAP,
     "bootstrap": BOOTSTRAP,
     "entrypoints": ENTRYPOINTS,
     "local": ENTRYPOINTS | {"local"},

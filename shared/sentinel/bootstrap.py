@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sentinel.bootstrap_doors import Doors
+from sentinel.bootstrap_approvals import People
 from sentinel.settings import Settings
 from sentinel.wiring import grants_of
 
@@ -35,18 +35,23 @@ if TYPE_CHECKING:
     from sentinel.ports_audit import AuditedTasks
     from sentinel.ports_aws import AwsCalls
     from sentinel.usecases.append import Appender
+    from sentinel.usecases.bulk import Bulk
     from sentinel.usecases.control import Control
     from sentinel.usecases.detect import Detector
     from sentinel.usecases.execute import Executor
+    from sentinel.usecases.flow import Flow
+    from sentinel.usecases.fork import Fork
     from sentinel.usecases.ingest import Ingest
     from sentinel.usecases.inspect import Inspect
+    from sentinel.usecases.pauses import Pauses
     from sentinel.usecases.playbook import Playbook
+    from sentinel.usecases.queues import Queues
     from sentinel.usecases.replay import Replay
     from sentinel.usecases.schedule import Scheduler
     from sentinel.usecases.trace import Trace
 
 
-class App(Doors):
+class App(People):
     """One process's adapters and use cases, each made on first use."""
 
     @cached_property
@@ -105,7 +110,7 @@ class App(Doors):
 
     @cached_property
     def counters(self) -> Counters:
-        """The state of correlations."""
+        """The state of correlations, limits and pauses."""
         if self.local:
             from sentinel.adapters.sqlite_counters import SqliteCounters
 
@@ -238,14 +243,50 @@ class App(Doors):
         """What a person may do to tasks."""
         from sentinel.usecases.control import Control
 
-        return Control(self.tasks, time.time_ns, _nonce, self.queue if self.settings.redis_url else None)
+        queue = self.queue if self.settings.redis_url else None
+        return Control(self.tasks, time.time_ns, _nonce, queue, gates=self.gates)
+
+    @cached_property
+    def pauses(self) -> Pauses:
+        """What people have paused."""
+        from sentinel.usecases.pauses import Pauses
+
+        return Pauses(self.counters, time.time_ns)
+
+    @cached_property
+    def gates(self) -> Flow:
+        """What keeps tasks from starting: pauses, maintenance windows, rates and limits."""
+        from sentinel.usecases.flow import gates
+
+        return gates(self.counters, self.tasks, self.pauses, self.playbook.recipe, time.time_ns, _nonce)
+
+    @cached_property
+    def queues(self) -> Queues:
+        """Pauses, resumes and purges what waits."""
+        from sentinel.usecases.queues import Queues
+
+        return Queues(self.tasks, self.pauses, self.control, time.time_ns, _nonce)
+
+    @cached_property
+    def bulk(self) -> Bulk:
+        """One act of a person on many tasks."""
+        from sentinel.usecases.bulk import Bulk
+
+        return Bulk(self.tasks, self.control, time.time_ns)
+
+    @cached_property
+    def fork(self) -> Fork:
+        """New tasks of old ones, with other inputs."""
+        from sentinel.usecases.fork import Fork
+
+        return Fork(self.tasks, self.playbook, self.actions, time.time_ns, _nonce)
 
     def executor(self, stream: str) -> Executor:
         """Return what executes the tasks of one stream."""
         from sentinel.usecases.execute import Executor
 
         return Executor(
-            worker=f"{platform.node()}:{os.getpid()}",
+            worker=worker_name(os.getpid()),
             stream=stream,
             tasks=self.tasks,
             ledger=self.ledger,
@@ -255,7 +296,13 @@ class App(Doors):
             clock=time.time_ns,
             nonce=_nonce,
             rng=random.random,
+            gates=self.gates,
         )
+
+
+def worker_name(pid: int) -> str:
+    """Return the name under which a worker process of this machine takes tasks."""
+    return f"{platform.node()}:{pid}"
 
 
 def _nonce() -> bytes:

@@ -64,6 +64,12 @@ class Tasks(Protocol):
         After `Unavailable` it may have happened: create again, and read where that says False.
         """
 
+    def create_all(self, births: Sequence[tuple[Task, Event]]) -> list[bool]:
+        """Create new tasks, each as `create` does, and return for each what that returns.
+
+        After an error any of them may have been created, each whole or not at all: create all of them again.
+        """
+
     def get(self, task_id: str) -> Task | None:
         """Return a task as it is now. Consistent."""
 
@@ -171,7 +177,7 @@ class Catalog(Protocol):
 
 
 class Counters(Protocol):
-    """Stores the state of correlations: small byte strings under a key, replaced by compare and swap."""
+    """Stores the state of correlations, limits and pauses: byte strings, replaced by compare and swap."""
 
     def load(self, key: str) -> tuple[bytes, int]:
         """Return (state, version); (b"", 0) where there is none. Consistent."""
@@ -201,7 +207,7 @@ class Queue(Protocol):
     """
 
     def add(self, line: str, task_ids: Iterable[str]) -> None:
-        """Add hints to a line, in order."""
+        """Add hints to a line, in order; a stream's plain name means its normal line with share 0."""
 
     def take(self, stream: str, consumer: str, count: int, block_ms: int) -> list[Hint]:
         """Return new hints of a stream for `consumer`; waits at most `block_ms` for the first (0: not).

@@ -280,9 +280,9 @@ def matches(pattern: Any, value: Any) -> bool:
 
 
 def test_dispatch_is_woken_by_queued_tasks_only(dynamo: DynamoDBClient) -> None:
-    """Of what the stream tells, the filter lets through the states of queued tasks, whole."""
+    """The filter lets through the states of queued tasks, whole, each with the line of its hints."""
     tasks = DynamoTasks(dynamo, "tasks")
-    task, event = created("t1")
+    task, event = created("t1", priority="high", share=3)
     tasks.create(task, event)
     tasks.record(Effect("t1", "k", EffectState.INTENT, "s", T))
     tasks.move(task, *step(task, State.RUNNING))
@@ -290,7 +290,7 @@ def test_dispatch_is_woken_by_queued_tasks_only(dynamo: DynamoDBClient) -> None:
     assert len(records) == 5
     assert all("OldImage" not in record["dynamodb"] for record in records)
     passed = [record["dynamodb"]["NewImage"] for record in records if matches(DISPATCH_FILTER, record)]
-    assert [(task_of(image), image["stream"]["S"]) for image in passed] == [(task, "siem")]
+    assert [(task_of(image), image["stream"]["S"]) for image in passed] == [(task, "siem:high.3")]
 
 
 def stream(dynamo: DynamoDBClient, table: str) -> list[dict[str, Any]]:

@@ -48,6 +48,10 @@ class DynamoTasks:
         put = {"Item": state_item(task, event), "ConditionExpression": "attribute_not_exists(task)"}
         return self._write(put, event)
 
+    def create_all(self, births: Sequence[tuple[Task, Event]]) -> list[bool]:
+        """Store new tasks, one transaction each: one for many would save nothing but would fail as a whole."""
+        return [self.create(task, event) for task, event in births]
+
     def get(self, task_id: str) -> Task | None:
         """Return a task as it is now: one consistent read."""
         with translated():
@@ -250,14 +254,18 @@ class DynamoTasks:
 
 
 def state_item(task: Task, event: Event) -> dict[str, Any]:
-    """Return the item of a task's state, low-level form. Dispatch reads `state`, `stream` and `version`."""
+    """Return the item of a task's state, low-level form.
+
+    Dispatch reads `state`, `stream` (the task's line, from which it hints without reading the body) and
+    `version`.
+    """
     item = {
         "task": {"S": task.id},
         "item": {"S": STATE_ITEM},
         "bucket": {"S": _bucket(task.state, sha256(task.id.encode()).digest()[0] % SHARDS)},
         "changed": {"N": str(event.t)},
         "state": {"S": task.state.value},
-        "stream": {"S": task.stream},
+        "stream": {"S": task.line},
         "version": {"N": str(task.version)},
         "body": {"S": task_to_json(task).decode()},
     }

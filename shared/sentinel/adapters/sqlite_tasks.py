@@ -2,7 +2,8 @@
 
 Every change of a task's row adds a row to `changes` by trigger, in the same transaction. Writers are
 serialised, so the order of `seq` is the order of the commits: a reader that has seen `seq` n will never
-find a smaller one that it has not seen, and numbers are not used again after pruning.
+find a smaller one that it has not seen, and numbers are not used again after pruning. The column `stream`
+holds the task's line, so that dispatch need not read the task.
 """
 
 from __future__ import annotations
@@ -60,14 +61,15 @@ END
 class Change:
     """One change of one task: what DynamoDB's stream would tell. For `REMOVE`, the values it had.
 
-    `state` is None where a row has one that we did not write.
+    `state` is None where a row has one that we did not write. `line` is where the task's hints stand; rows of
+    an earlier version have the stream's plain name there.
     """
 
     seq: int
     kind: Literal["INSERT", "MODIFY", "REMOVE"]
     task_id: str
     state: State | None
-    stream: str
+    line: str
     version: int
 
 
@@ -79,15 +81,11 @@ class SqliteTasks:
 
     def create(self, task: Task, event: Event) -> bool:
         """Store a new task with its first event. Return False, changing nothing, where its id exists."""
-        with self._database.transaction() as connection:
-            insert = (
-                "INSERT INTO tasks (id, state, stream, version, due, changed, body)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
-            )
-            if not connection.execute(insert, (task.id, *_row(task, event))).rowcount:
-                return False
-            _add(connection, event)
-        return True
+        return self._database.commit(lambda connection: _create(connection, task, event))
+
+    def create_all(self, births: Sequence[tuple[Task, Event]]) -> list[bool]:
+        """Store new tasks, all of them in one transaction; False for each whose id exists."""
+        return self._database.commit(lambda connection: [_create(connection, *each) for each in births])
 
     def get(self, task_id: str) -> Task | None:
         """Return a task as it is now."""
@@ -97,22 +95,24 @@ class SqliteTasks:
 
     def move(self, before: Task, after: Task, event: Event) -> None:
         """Replace `before` by `after` and add `event`; `Conflict` where the stored version is another."""
-        with self._database.transaction() as connection:
-            update = (
-                "UPDATE tasks SET state = ?, stream = ?, version = ?, due = ?, changed = ?, body = ?"
-                " WHERE id = ? AND version = ?"
-            )
-            moved = connection.execute(update, (*_row(after, event), before.id, before.version))
-            if not moved.rowcount:
+        update = (
+            "UPDATE tasks SET state = ?, stream = ?, version = ?, due = ?, changed = ?, body = ?"
+            " WHERE id = ? AND version = ?"
+        )
+        row = (*_row(after, event), before.id, before.version)
+
+        def change(connection: sqlite3.Connection) -> None:
+            if not connection.execute(update, row).rowcount:
                 raise Conflict(f"task {before.id} is not at version {before.version} any more")
             _add(connection, event)
+
+        self._database.commit(change)
 
     def extend(self, task: Task, due: int) -> bool:
         """Put `due` into the stored task, and nothing else; False where its version is another."""
         update = "UPDATE tasks SET due = ?, body = ? WHERE id = ? AND version = ?"
         values = (due, task_to_json(replace(task, due=due)), task.id, task.version)
-        with self._database.writing() as connection:
-            return connection.execute(update, values).rowcount > 0
+        return self._database.commit(lambda connection: connection.execute(update, values).rowcount > 0)
 
     def lineage(self, task_id: str) -> list[Event]:
         """Return the events of a task, oldest first."""
@@ -127,20 +127,20 @@ class SqliteTasks:
 
     def record(self, effect: Effect) -> None:
         """Store an effect's state under `(task, key)`; an INTENT is never late: see the port."""
-        with self._database.transaction() as connection:
-            connection.execute(
-                "INSERT INTO effects (task, key, body) VALUES (:task, :key, :body)"
-                " ON CONFLICT (task, key) DO UPDATE SET body = :body"
-                " WHERE :state <> 'intent' OR (json_extract(CAST(body AS TEXT), '$.state') <> 'done'"
-                " AND coalesce(json_extract(CAST(body AS TEXT), '$.attempt'), 0) <= :attempt)",
-                {
-                    "task": effect.task_id,
-                    "key": effect.key,
-                    "body": effect_to_json(effect),
-                    "state": effect.state.value,
-                    "attempt": effect.attempt,
-                },
-            )
+        insert = (
+            "INSERT INTO effects (task, key, body) VALUES (:task, :key, :body)"
+            " ON CONFLICT (task, key) DO UPDATE SET body = :body"
+            " WHERE :state <> 'intent' OR (json_extract(CAST(body AS TEXT), '$.state') <> 'done'"
+            " AND coalesce(json_extract(CAST(body AS TEXT), '$.attempt'), 0) <= :attempt)"
+        )
+        row = {
+            "task": effect.task_id,
+            "key": effect.key,
+            "body": effect_to_json(effect),
+            "state": effect.state.value,
+            "attempt": effect.attempt,
+        }
+        self._database.commit(lambda connection: connection.execute(insert, row))
 
     def effects(self, task_id: str) -> dict[str, Effect]:
         """Return a task's effects by key."""
@@ -243,9 +243,20 @@ class SqliteTasks:
             return [read_task(*row) for row in connection.execute(select, values).fetchall()]
 
 
+def _create(connection: sqlite3.Connection, task: Task, event: Event) -> bool:
+    insert = (
+        "INSERT INTO tasks (id, state, stream, version, due, changed, body)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+    )
+    if not connection.execute(insert, (task.id, *_row(task, event))).rowcount:
+        return False
+    _add(connection, event)
+    return True
+
+
 def _row(task: Task, event: Event) -> tuple[object, ...]:
     due = None if task.state.ended else task.due  # so that the index of `due` holds unfinished tasks only
-    return (task.state.value, task.stream, task.version, due, event.t, task_to_json(task))
+    return (task.state.value, task.line, task.version, due, event.t, task_to_json(task))
 
 
 def _add(connection: sqlite3.Connection, event: Event) -> None:

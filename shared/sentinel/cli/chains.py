@@ -80,8 +80,8 @@ def _tell_tasks(found: dict[str, Any]) -> None:
         return
     echo(f"{style('damaged', 'red')}  tasks: {found['damaged']:,} of {size}")
     for each in found["damage"]:
-        where = f"{each['chain']} at event {each['seq']:,}"
-        echo(f"         {plain(where)}: {plain(each['kind'])}: {plain(each['detail'])}")
+        where = f"{plain(each['chain'])} at event {each['seq']:,}"
+        echo(f"         {where}: {plain(each['kind'])}: {plain(each['detail'])}")
     for each in found["unsettled"]:
         echo(f"         task {plain(each)} was moved all the time: verify again")
 

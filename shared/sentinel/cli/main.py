@@ -16,12 +16,15 @@ import click
 
 from sentinel.cli import (
     authors,
+    bulk,
     ca,
     certs,
     chains,
+    fork,
     hooks,
     ingest,
     openapi,
+    queues,
     recipes,
     replay,
     rotate,
@@ -62,6 +65,9 @@ cli.add_command(chains.chains)
 cli.add_command(chains.verify)
 cli.add_command(chains.export)
 cli.add_command(tasks.tasks)
+cli.add_command(queues.queues)
+tasks.tasks.add_command(bulk.bulk)
+tasks.tasks.add_command(fork.fork)
 cli.add_command(trace.trace)
 cli.add_command(recipes.recipes)
 cli.add_command(authors.authors)

@@ -189,7 +189,7 @@ def task_changes(tasks: SqliteTasks) -> Source:
             image = {
                 **keys,
                 "state": {"S": each.state.value},
-                "stream": {"S": each.stream},
+                "stream": {"S": each.line},
                 "version": {"N": str(each.version)},
             }
             told = None if each.kind == "REMOVE" else image

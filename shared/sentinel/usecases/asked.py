@@ -41,8 +41,9 @@ def new_hits() -> Hits:
 class Wanted:
     """A task that is asked for, with the places that ask for it, in order.
 
-    Where the entries were at hand (`seen`), `carried` is the trace that the first of them names which names
-    one, and `request` the trace of the request that brought them.
+    `t` is when it was asked for last, by the ledger's time, in nanoseconds. Where the entries were at hand
+    (`seen`), `carried` is the trace that the first of them names which names one, and `request` the trace of
+    the request that brought them.
     """
 
     recipe: Recipe
@@ -50,6 +51,7 @@ class Wanted:
     key: str
     window: int
     places: list[Place]
+    t: int = 0
     seen: bool = False
     carried: Carried | None = None
     request: str = ""
@@ -121,8 +123,10 @@ class Asked:
         new_id = task_id(recipe.id, recipe.version, key, window)
         want = self.tasks.get(new_id)
         if want is None:
-            want = self.tasks[new_id] = Wanted(recipe, rule, key, window, list(places))
-        elif len(want.places) < MAX_ENTRIES:
+            want = self.tasks[new_id] = Wanted(recipe, rule, key, window, list(places), t)
+            return want
+        want.t = max(want.t, t)
+        if len(want.places) < MAX_ENTRIES:
             want.places += (place for place in places if place not in want.places)
         return want
 

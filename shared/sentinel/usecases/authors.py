@@ -35,6 +35,8 @@ class Authors:
         for each in self.listing():
             if (each.id == wanted.id) != (each.key == wanted.key):
                 raise Conflict(f"author {each.id} is there already with another key, or with this one")
+            if wanted.id in each.groups or each.id in wanted.groups:
+                raise Conflict(f"{each.id} and {wanted.id}: a group is not called as an author is")
         record = self.registry.get(Author.KIND, wanted.id)
         version = record.version if record else 0
         if not self.registry.put(Record(Author.KIND, wanted.id, encode(wanted), version)):

@@ -16,19 +16,23 @@ from functools import partial
 from sentinel.core.chain import service_of
 from sentinel.core.correlation import Correlation, Hit
 from sentinel.core.correlation_state import Fired
+from sentinel.core.flow import DEBOUNCE, beginning
 from sentinel.core.lines import share_of
 from sentinel.core.segment import Segment
+from sentinel.core.states import NEVER
 from sentinel.core.steps import Action
-from sentinel.core.tasks import QUEUE_GRACE, State, Task, born
+from sentinel.core.tasks import QUEUE_GRACE, Task, born
 from sentinel.errors import Tampered
 from sentinel.ports import Counters, Ledger, Tasks
 from sentinel.usecases.agenda import Agenda
 from sentinel.usecases.asked import Asked, Hits, Wanted, new_hits
 from sentinel.usecases.carried import carried_by
 from sentinel.usecases.correlate import Counting, Losses, counter_key
+from sentinel.usecases.debounce import wait_on
 from sentinel.usecases.playbook import Playbook, Plays
 
 DEFAULT_STREAM = "action"
+_TOGETHER = 100  # tasks that are created by one call
 _KNOWN = 10_000  # tasks that were just created or found, and firings that were just counted
 
 
@@ -73,7 +77,7 @@ class Detector:
         self._clock = clock
         self._nonce = nonce
         self._grace = grace
-        self._known: dict[str, None] = {}
+        self._known: dict[str, int] = {}  # by the ledger's time until which nothing new is asked for
 
     def detect(self, segments: Iterable[Segment]) -> Detected:
         """Match a run of new segments and create what they set off; safe to repeat.
@@ -164,18 +168,27 @@ class Detector:
             self._remember(known)
 
     def _create(self, asked: Asked, found: Detected) -> None:
-        for new_id, want in asked.tasks.items():
-            if new_id in self._known:
-                continue
-            task, event = born(*self._new(new_id, want))
-            if self._tasks.create(task, event):
-                found.tasks.append(new_id)
-            self._remember(new_id)
+        """Create what is asked for and not known yet, many at a time: a flood must not cost a sync each."""
+        new = [each for each in asked.tasks.items() if each[1].t > self._known.get(each[0], -1)]
+        for at in range(0, len(new), _TOGETHER):
+            wanted = new[at : at + _TOGETHER]
+            births = [born(*self._new(*each)) for each in wanted]
+            created = self._tasks.create_all(births)
+            for (new_id, want), (task, _), is_new in zip(wanted, births, created, strict=True):
+                self._created(new_id, want, task, found, is_new=is_new)
 
-    def _remember(self, known: str) -> None:
+    def _created(self, new_id: str, want: Wanted, task: Task, found: Detected, *, is_new: bool) -> None:
+        if is_new:
+            found.tasks.append(new_id)
+        elif want.recipe.debounce is not None:
+            task = wait_on(self._tasks, want, new_id, self._clock, self._nonce) or task
+        # What waits for quiet has to hear of later matches; everything else is the same task for ever.
+        self._remember(new_id, want.t if task.held == DEBOUNCE else NEVER)
+
+    def _remember(self, known: str, until: int = NEVER) -> None:
         while len(self._known) >= _KNOWN:
             self._known.pop(next(iter(self._known)))
-        self._known[known] = None
+        self._known[known] = until
 
     def _new(self, new_id: str, want: Wanted) -> tuple[Task, bytes, dict[str, object]]:
         now = self._clock()
@@ -188,7 +201,6 @@ class Detector:
             recipe=recipe.id,
             recipe_version=recipe.version,
             recipe_digest=recipe.digest,
-            state=State.QUEUED,
             version=0,
             attempt=0,
             step=0,
@@ -196,11 +208,10 @@ class Detector:
             # An unknown action fails at the worker, where its reason lands in the lineage.
             stream=action.stream if action else DEFAULT_STREAM,
             created=now,
-            due=now + self._grace,
-            deadline=now + recipe.timeout if recipe.timeout else 0,
             cause={**want.cause, **trace},
             priority=recipe.priority,
             share=share_of(service_of(str(places[0]["chain"]))) if places else 0,
+            **beginning(recipe, now, self._grace, want.t),
         )
         facts = {
             "recipe": recipe.id,

@@ -10,14 +10,17 @@ from dataclasses import dataclass
 
 from sentinel.core.chain import genesis, service_of
 from sentinel.core.segment import Segment
-from sentinel.core.tasks import State, Task
+from sentinel.core.selection import Selection, services_of
+from sentinel.core.tasks import Task
 from sentinel.core.verify import Verifier
-from sentinel.errors import Malformed, Missing, Tampered
+from sentinel.errors import Missing, Tampered
 from sentinel.ports import Ledger, Tasks
 from sentinel.usecases.exported import plain
+from sentinel.usecases.forks import forks_of
+from sentinel.usecases.look import Place, look
 from sentinel.usecases.story import read
 
-LOOKED_AT = 2_000  # tasks of all services among which one service's are looked for
+LOOKED_AT = 2_000  # tasks of all services that one call looks at: no index tells them by service
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,18 @@ class Verified:
             "head": self.head,
             "verified": True,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list of tasks. `next` says where to go on; "" at its end."""
+
+    tasks: list[dict[str, object]]
+    next: str = ""
+
+    def json(self) -> dict[str, object]:
+        """Return the page as it is sent."""
+        return {"tasks": self.tasks, **({"next": self.next} if self.next else {})}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +119,19 @@ class Inspect:
         if nothing:
             raise Missing(f"there is no chain {chain}")
 
-    def tasks(self, service: str | None, state: str | None, limit: int = 100) -> list[dict[str, object]]:
-        """Return tasks, newest change first; only one service's where one is named."""
-        try:
-            wanted = State(state) if state else None
-        except ValueError:
-            raise Malformed(f"state is one of {', '.join(State)}") from None
-        if service is None:
-            return [summary(task) for task in self.stored_tasks().listing(wanted, limit)]
-        # No index tells tasks by service, so a quiet service is looked for among the newest of all.
-        found = self.stored_tasks().listing(wanted, LOOKED_AT)
-        return [summary(task) for task in found if service in services_of(task)][:limit]
+    def tasks(self, wanted: Selection, limit: int = 100, start: str = "") -> Page:
+        """Return up to `limit` tasks of a selection, newest change first, from where an earlier page ended.
+
+        A page may be short, or empty, while there is more. Raises `Malformed` for a bad `start`.
+        """
+        place = Place.read(start)
+        found: list[dict[str, object]] = []
+        for number, (task, behind) in enumerate(look(self.stored_tasks(), wanted, place), 1):
+            place = behind
+            found += [summary(task)] if task is not None else []
+            if len(found) >= limit or number >= LOOKED_AT:
+                return Page(found, str(place))
+        return Page(found)
 
     def task(self, service: str | None, task_id: str) -> dict[str, object]:
         """Return one task with its lineage, checked. Raises `Missing`; `Tampered` where it is not whole."""
@@ -128,14 +145,10 @@ class Inspect:
             **summary(task),
             "cause": dict(task.cause),
             "results": dict(task.results),
+            "inputs": {step: dict(own) for step, own in task.inputs.items()},
+            "forks": [fork.id for fork in forks_of(self.stored_tasks(), task)],
             "lineage": [{**event.body, "head": event.head.hex()} for event in story.events],
         }
-
-
-def services_of(task: Task) -> set[str]:
-    """Return the services whose entries set a task off."""
-    entries = task.cause.get("entries")
-    return {service_of(str(each["chain"])) for each in entries} if isinstance(entries, list) else set()
 
 
 def summary(task: Task) -> dict[str, object]:
@@ -150,6 +163,7 @@ def summary(task: Task) -> dict[str, object]:
         "attempt": task.attempt,
         "step": task.step,
         "reason": task.reason,
+        **({"fork_of": task.cause["fork_of"]} if "fork_of" in task.cause else {}),
     }
 
 

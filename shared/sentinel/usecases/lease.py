@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from sentinel.core.recipes import Recipe, Step
+from sentinel.core.recipes import Recipe
 from sentinel.core.states import NEVER, State
-from sentinel.core.steps import Action, Again, Ask, Done, Failed, Matched, Nothing, Outcome, Probing, StepRun
-from sentinel.core.task_trace import step_parent, step_span
+from sentinel.core.steps import Again, Ask, Done, Failed, Matched, Nothing, Outcome, Probing, StepRun
+from sentinel.core.task_trace import step_parent
 from sentinel.core.tasks import MAX_REASON, SECOND, Effect, EffectState, Task, digest_of, effect_key, overdue
 from sentinel.errors import Conflict, Malformed, Rejected, Tampered, Unavailable
+from sentinel.usecases.asking import Asking
+from sentinel.usecases.attempt import Try as _Try
 from sentinel.usecases.evidence import matched
 from sentinel.usecases.heartbeat import Heartbeat
 from sentinel.usecases.resolve import resolved
@@ -28,42 +30,6 @@ if TYPE_CHECKING:
 LONGEST_WISH = 86_400 * SECOND  # a target may ask for a pause of at most a day
 LONGEST_STEP = 600 * SECOND  # a try of a step that names no timeout: an action may hang
 LOST = "the outcome of an earlier try is not known, and {} cannot ask its target"
-
-
-@dataclass(frozen=True, slots=True)
-class _Try:
-    """One try of one step. `known` is the effect as an earlier attempt recorded it."""
-
-    task: Task
-    step: Step
-    action: Action
-    key: str
-    known: Effect | None
-
-    @property
-    def told(self) -> dict[str, object]:
-        """What the lineage tells of it, whatever comes of it."""
-        effect = {"effect": self.key} if self.key else {}  # none while its inputs are not known
-        return {
-            "step": self.step.id,
-            "span": step_span(self.task.id, self.step.id, self.task.attempt),
-            **effect,
-        }
-
-    @property
-    def unsure(self) -> bool:
-        """Whether it may not be begun before its target was asked: an earlier try may have had the effect."""
-        return self.step.at_most_once and self.known is not None and self.known.attempt > self.task.settled
-
-    @property
-    def before(self) -> Mapping[str, object]:
-        """What an earlier try has got done of it."""
-        return self.known.result if self.known else {}
-
-    def settled(self, outcome: Again | Failed | None = None) -> dict[str, int]:
-        """Return the change of a task of which this try is known to have left no effect."""
-        sure = self.step.at_most_once and not (outcome and outcome.unsure)
-        return {"settled": self.task.attempt} if sure else {}
 
 
 @dataclass(slots=True)
@@ -120,12 +86,19 @@ class Lease:
             why = f"step {step.id}: given up after {task.tries} tries: {task.reason}"
             return self.executor.fail(task, a_try.told, why)
         try:
+            doubt = self._asking.doubt(task)
+            if doubt is not None:
+                return self._asking.again(task, doubt)
             self._begin(a_try)
         except Malformed as error:
             return self.executor.fail(task, a_try.told, f"step {step.id}: {error}")
         except Unavailable as error:
             self._put_off(a_try, error, **a_try.settled())
             raise
+        return self._act(a_try)
+
+    def _act(self, a_try: _Try) -> Task:
+        task, step = a_try.task, a_try.step
         match self._perform(a_try):
             case Done(result):
                 # Also when the lease ran out meanwhile: it is true, and spares the next worker the step.
@@ -136,8 +109,19 @@ class Lease:
                 return self.executor.fail(task, a_try.told, why, **a_try.settled(outcome))
             case Again() as outcome:
                 return self._again(a_try, outcome)
-            case Ask():
-                return self.executor.fail(task, a_try.told, f"step {step.id}: nobody can be asked yet")
+            case Ask() as outcome:
+                return self._ask_people(a_try, outcome)
+
+    @property
+    def _asking(self) -> Asking:
+        return Asking(self.executor, self.recipe, self._read)
+
+    def _ask_people(self, a_try: _Try, outcome: Ask) -> Task:
+        try:
+            return self._asking.ask(a_try.task, outcome)
+        except Unavailable as error:
+            self._put_off(a_try, error)
+            raise
 
     def _ask(self, a_try: _Try) -> Task:
         """Find out what became of an effect that was begun, and go on from there."""

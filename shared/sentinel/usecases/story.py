@@ -107,6 +107,9 @@ def follows(task: Task, bodies: Sequence[Body]) -> Iterator[Tampered]:
         yield Tampered(chain, 0, "missing", "the task has no lineage")
         return
     wrong = [name for name, value in _told(task).items() if name in bodies[0] and bodies[0][name] != value]
+    born = bodies[0]
+    wrong += ["fork_of"] if born.get("fork_of") != task.cause.get("fork_of") else []
+    wrong += ["inputs"] if born.get("inputs", digest_of({})) != digest_of(task.inputs) else []
     known = {state.value: state for state in State}
     newest = bodies[-1].get("event")
     if newest in known and newest != task.state.value:

@@ -14,12 +14,12 @@ import orjson
 
 from sentinel.core.chain import service_of
 from sentinel.core.recipes import Recipe
+from sentinel.core.selection import services_of
 from sentinel.core.tasks import Task, lineage_chain, task_id
 from sentinel.errors import Missing, Rejected, Tampered
 from sentinel.ports import Ledger
 from sentinel.ports_audit import AuditedTasks
 from sentinel.usecases import story as stories
-from sentinel.usecases.inspect import services_of
 from sentinel.usecases.proofs import Place, Proven, Prover, Wish
 from sentinel.usecases.recompute import places_of
 from sentinel.usecases.recorded import Inputs, wrong_effects
