@@ -82,7 +82,8 @@ def test_what_was_done_before_stays_done(world: World) -> None:
     assert world.only().state is State.SUCCEEDED
     assert len(world.targets["tell"].runs) == 1
     replay = Replay(world.ledger, world.catalog, world.tasks, world.clock)
-    assert replay.compare(START, world.clock.now).differences == []
+    found = replay.compare(START, world.clock.now).differences
+    assert [each for each in found if each.what == "different"] == []  # its effects are those of its recipe
 
 
 @pytest.mark.parametrize("effect", EFFECTS)
