@@ -135,7 +135,11 @@ def counted(folder: Path, steps: int) -> Iterator[tuple[App, Bill, DynamoTasks]]
     Looking at the tasks by the third is not counted.
     """
     folder.mkdir(parents=True)
-    with patch.dict(os.environ, AWS), running(folder) as server, dynamodb(*TABLE_SETTINGS.values()) as uncounted:
+    with (
+        patch.dict(os.environ, AWS),
+        running(folder) as server,
+        dynamodb(*TABLE_SETTINGS.values()) as uncounted,
+    ):
         app = App(Settings(**TABLE_SETTINGS, redis_url=server.url, log_level="ERROR"))
         bill = Bill()
 

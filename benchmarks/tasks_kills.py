@@ -44,7 +44,7 @@ SETTLE_SECONDS = 60.0
 ALIVE_SECONDS = 2.0  # at most, before a process that is ready may be killed; the sweep runs each second
 LOAD = 40  # entries at most before a kill
 BACKLOG = 400  # tasks that have not succeeded, above which none are added before a kill
-SLOW = 0.03  # seconds that the HTTP server takes at most, so that many die while they wait for it
+SLOW = 0.1  # seconds that the HTTP server takes at most, so that many die while they wait for it
 WAITING = frozenset({State.WAITING, State.PROPOSED, State.AWAITING_APPROVAL, State.AMBIGUOUS})
 
 
