@@ -1,4 +1,4 @@
-"""The benchmark of tasks: its arithmetic, its judgement of what was lost or doubled, and a short run of it."""
+"""The benchmark of tasks: its arithmetic, what it takes for lost or doubled, and a short run of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from benchmarks import tasks, tasks_kills, tasks_prices
-from benchmarks.tasks_cost import Bill, index_units, size, units
+from benchmarks.tasks_cost import Bill, bill_of, index_units, size, units
 from benchmarks.tasks_kills import Killer, judged, settled
 from benchmarks.tasks_speed import percentile
 from sentinel.adapters.dynamodb_tables import Index, Key
@@ -79,7 +79,7 @@ def test_transactions_are_billed_twice() -> None:
 def bills(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Bill]:
     """Count what tasks ask of DynamoDB, on the wire."""
     folder = tmp_path_factory.mktemp("bills")
-    return {steps: tasks_prices.bill_of(folder / str(steps), steps) for steps in (1, 3)}
+    return {steps: bill_of(folder / str(steps), steps) for steps in (1, 3)}
 
 
 def test_the_document_of_costs_is_current(bills: dict[int, Bill]) -> None:
@@ -154,7 +154,7 @@ def test_what_counts_as_lost_and_doubled(
 
 
 def test_what_counts_as_settled() -> None:
-    """What has ended, or waits and says why. What runs, is queued, or waits for nothing in particular is not."""
+    """What has ended, or waits and says why; not what runs, is queued, or waits for no reason."""
     fine = [_task(0), _task(1, State.FAILED), _task(2, State.WAITING, reason="busy")]
     assert settled(fine) == 1
     left = [_task(0, State.RUNNING), _task(1, State.QUEUED, reason="again"), _task(2, State.WAITING)]
