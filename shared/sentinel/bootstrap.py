@@ -226,16 +226,11 @@ class App(People, Flows):
     @cached_property
     def trace(self) -> Trace:
         """Tells what caused what, with what proves it."""
-        from sentinel.core.tasks import SECOND
-        from sentinel.usecases.replay import FEED_SLACK
-        from sentinel.usecases.resolve import inputs_of
         from sentinel.usecases.set_off import Forward
         from sentinel.usecases.trace import Trace
 
-        slack = int(self.settings.catalog_seconds * SECOND) + FEED_SLACK
-        forward = Forward(self.ledger, self.tasks, self.catalog, time.time_ns, slack)
-        inputs = inputs_of(self.actions, self.ledger)
-        return Trace(self.ledger, self.tasks, self.playbook.recipe, inputs, forward)
+        forward = Forward(self.ledger, self.tasks, self.catalog, time.time_ns, self.replay.slack)
+        return Trace(self.ledger, self.tasks, self.playbook.recipe, self.replay.inputs, forward)
 
     @cached_property
     def detect_again(self) -> DetectAgain:

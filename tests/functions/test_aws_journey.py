@@ -23,6 +23,7 @@ import pytest
 from click.testing import CliRunner
 from moto import mock_aws
 
+from examples import check_trace
 from examples.loopback_hec import Collector, Server
 from sentinel.adapters.dynamodb_catalog import DynamoCatalog
 from sentinel.adapters.dynamodb_ledger import DynamoLedger
@@ -358,6 +359,10 @@ def test_from_a_request_to_its_effect(
         "running",
         "succeeded",
     ]
+    path = f"/v1/tasks/{task}/trace"
+    trace = get(aws, "/v1/tasks/{task}/trace", path=path, pathParameters={"task": task})
+    assert len(check_trace.check(trace)) == 3 + 1 + 2, "entries, the lineage, effects"
+    assert (trace["runs"][0]["head"], trace["runs"][0]["linked"]) == (receipt["head"], "newest")
     verifier = Verifier("checkout/0")
     verifier.check_all(DynamoLedger(aws.dynamodb, "ledger").read("checkout/0"))
     assert verifier.hash.hex() == receipt["head"]
