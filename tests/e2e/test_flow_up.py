@@ -88,7 +88,7 @@ def test_a_limit_of_one_never_overlaps(tree: Tree, desk: Desk) -> None:
 
 
 def test_a_queue_is_paused_purged_and_resumed(tree: Tree, desk: Desk) -> None:
-    """While a recipe is paused its tasks wait and say why; a resume starts them at once; a purge ends them."""
+    """While a recipe is paused its tasks wait and say why; a resume starts them; a purge ends them."""
     assert _queues(tree, "pause", "recipe:one", "--for", "2h")["who"] == "ann"
     time.sleep(2.1)
     tree.post([{"kind": "boom"}] * 3)
