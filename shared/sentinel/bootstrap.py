@@ -35,9 +35,11 @@ if TYPE_CHECKING:
     )
     from sentinel.ports_audit import AuditedTasks
     from sentinel.ports_aws import AwsCalls
+    from sentinel.ports_feeds import FailureQueue
     from sentinel.usecases.append import Appender
     from sentinel.usecases.bulk import Bulk
     from sentinel.usecases.detect import Detector
+    from sentinel.usecases.detect_again import DetectAgain
     from sentinel.usecases.execute import Executor
     from sentinel.usecases.fork import Fork
     from sentinel.usecases.ingest import Ingest
@@ -234,6 +236,19 @@ class App(People, Flows):
         forward = Forward(self.ledger, self.tasks, self.catalog, time.time_ns, slack)
         inputs = inputs_of(self.actions, self.ledger)
         return Trace(self.ledger, self.tasks, self.playbook.recipe, inputs, forward)
+
+    @cached_property
+    def detect_again(self) -> DetectAgain:
+        """Makes the tasks that detection did not."""
+        from sentinel.usecases.detect_again import DetectAgain
+
+        return DetectAgain(self.replay, self.detector, self.settings.ledger_table)
+
+    def failure_queue(self, url: str) -> FailureQueue:
+        """Return the queue of what a feed gave up."""
+        from sentinel.adapters.sqs_failures import SqsFailures
+
+        return SqsFailures(self._aws("sqs"), url)
 
     @cached_property
     def bulk(self) -> Bulk:

@@ -30,9 +30,10 @@ TOUCHED |= {"k8s_clusters", "k8s_deployments", "terraform_url", "terraform_works
 TOKENS = {"registry_table", "issuer", "audience", "trust_domain"}
 SETTINGS: dict[str, set[str]] = {
     "ingest": {"ledger_table", "lanes"} | REDIS,
-    "control": {"ledger_table", "tasks_table", "counters_table"} | CATALOG | REDIS,
+    "control": {"ledger_table", "tasks_table", "counters_table"} | CATALOG | TOUCHED | REDIS,
     "authorize": {"ledger_table", "oidc_issuers"} | TOKENS,
-    "token": {"ledger_table", "door_prefix"} | TOKENS | REDIS,
+    "token": {"ledger_table", "tasks_table", "door_prefix", "approve_url"} | TOKENS | REDIS,
+    "approve": {"ledger_table", "tasks_table", "counters_table", "issuer"} | CATALOG | TOUCHED,
     "certify": {"ledger_table", "registry_table", "ca_key", "trust_domain"},
     "proxy": {"ledger_table", "proxy"} | REDIS,
     "receive": {"ledger_table", "lanes", "registry_table", "door_prefix"} | REDIS,
