@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema_rs
 import orjson
 import pytest
+from pydantic import BaseModel
 
 from sentinel.actions import ACTIONS, build
 from sentinel.actions.schema import recipe_schema
@@ -137,7 +138,12 @@ def test_the_keys_of_a_schedule_are_documented() -> None:
 
 def test_the_keys_of_flow_are_documented() -> None:
     """Every key of limits, rates, debounce and windows is in docs/recipes.md, and every default of ours."""
-    parts = {"concurrency[]": Limit, "rate": Rate, "debounce": Debounce, "maintenance[]": Window}
+    parts: dict[str, type[BaseModel]] = {
+        "concurrency[]": Limit,
+        "rate": Rate,
+        "debounce": Debounce,
+        "maintenance[]": Window,
+    }
     for part, model in parts.items():
         for name, field in model.model_fields.items():
             assert f"| `{part}.{field.alias or name}` |" in DOCS["recipes.md"], (part, name)

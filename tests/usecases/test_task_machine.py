@@ -443,9 +443,9 @@ class Machine(RuleBasedStateMachine):
         for target in self.world.targets.values():
             target.answers.clear()
         self.detect(None)
-        for target in TARGETS:
+        for what in TARGETS:
             with contextlib.suppress(Missing):
-                self.world.queues().resume(target, "ann", "that is all")
+                self.world.queues().resume(what, "ann", "that is all")
         self.world.settle(120)
         self.lineages_keep_to_the_table()
         self.nothing_is_stuck()
