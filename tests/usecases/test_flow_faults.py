@@ -38,7 +38,7 @@ def _world(client: redis.Redis, faults: Faults) -> tuple[World, list[Segment]]:
     world.push("rule", "errors", rule("errors", "boom"))
     for name, flow in FLOWS.items():
         world.push("recipe", name, recipe(name, "errors", "tell", attempts=50, flow=flow))
-    return world, world.store("s/0", [BOOM], [BOOM], t=START)
+    return world, world.store("s/0", [BOOM], t=START)
 
 
 def _scenario(world: World, segments: list[Segment], faults: Faults) -> None:
@@ -73,7 +73,7 @@ def _people(world: World, turn: int) -> None:
 
 def _check(world: World) -> None:
     tasks = {task.id: task for task in world.tasks.listing()}
-    assert len(tasks) == 6
+    assert len(tasks) == 3
     assert {task.state for task in tasks.values()} == {State.SUCCEEDED}
     assert all(
         len([b for b in world.bodies(task) if b["event"] == "succeeded"]) == 1 for task in tasks.values()
@@ -93,6 +93,7 @@ def _check(world: World) -> None:
         assert not gate.line or all(tasks[waiter.id].state.ended for waiter in gate.line)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("applied", [False, True], ids=["unsent", "answer lost"])
 @pytest.mark.parametrize("error", [Unavailable, Killed])
 def test_no_fault_exceeds_a_limit_or_holds_for_ever(
