@@ -129,6 +129,7 @@ class Fork:
             held="",
             ticket=0,
             asked={},
+            anew={},
             inputs=inputs,
         )
 
