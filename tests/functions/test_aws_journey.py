@@ -443,6 +443,7 @@ def test_people_approve_on_the_tables_of_aws(cloud: tuple[Cloud, RedisQueue], he
     assert aws.call("work_action", {"stream": "action"})["awaiting_approval"] == 1
     about: Record = {"path": f"/v1/tasks/{task}/approval", "pathParameters": {"task": task}}
     approval = "/v1/tasks/{task}/approval"
+    answer: Record = {}
     for name in ("checkout", "ops"):
         event = proxy("GET", approval, **about)
         event["requestContext"]["authorizer"]["service"] = name
