@@ -24,7 +24,8 @@ from unittest.mock import patch
 from benchmarks.tasks_tree import RULE
 from sentinel.adapters.dynamodb_ledger import to_item
 from sentinel.adapters.dynamodb_tables import TABLES, Index
-from sentinel.adapters.dynamodb_tasks import DynamoTasks, state_item
+from sentinel.adapters.dynamodb_task_items import state_item
+from sentinel.adapters.dynamodb_tasks import DynamoTasks
 from sentinel.bootstrap import App
 from sentinel.core.segment import Batch
 from sentinel.entrypoints import feeds, workers
@@ -135,7 +136,11 @@ def counted(folder: Path, steps: int) -> Iterator[tuple[App, Bill, DynamoTasks]]
     Looking at the tasks by the third is not counted.
     """
     folder.mkdir(parents=True)
-    with patch.dict(os.environ, AWS), running(folder) as server, dynamodb(*TABLE_SETTINGS.values()) as uncounted:
+    with (
+        patch.dict(os.environ, AWS),
+        running(folder) as server,
+        dynamodb(*TABLE_SETTINGS.values()) as uncounted,
+    ):
         app = App(Settings(**TABLE_SETTINGS, redis_url=server.url, log_level="ERROR"))
         bill = Bill()
 

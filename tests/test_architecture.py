@@ -15,10 +15,10 @@ PACKAGE = ROOT / "shared" / "sentinel"
 
 # What each ring may import of the package. Siblings are missing from each other's lists on purpose.
 CORE = {"errors", "core"}
-PORTS = CORE | {"ports", "ports_audit", "ports_aws", "ports_doors"}
+PORTS = CORE | {"ports", "ports_audit", "ports_aws", "ports_doors", "ports_feeds"}
 ACTIONS = PORTS | {"siem", "actions"}
 WIRING = ACTIONS | {"webhooks", "usecases", "adapters", "settings", "wiring"}
-BOOTSTRAP = WIRING | {"bootstrap", "bootstrap_doors", "bootstrap_approvals"}
+BOOTSTRAP = WIRING | {"bootstrap", "bootstrap_doors", "bootstrap_approvals", "bootstrap_flow"}
 ENTRYPOINTS = BOOTSTRAP | {"entrypoints", "routes"}
 RINGS = {
     "errors": set[str](),
@@ -29,6 +29,7 @@ RINGS = {
     "ports_audit": PORTS,
     "ports_aws": PORTS,
     "ports_doors": PORTS,
+    "ports_feeds": PORTS,
     "usecases": PORTS | {"usecases"},
     "siem": PORTS | {"siem"},
     "webhooks": PORTS | {"webhooks"},
@@ -37,6 +38,7 @@ RINGS = {
     "wiring": WIRING,
     "bootstrap_doors": BOOTSTRAP,
     "bootstrap_approvals": BOOTSTRAP,
+    "bootstrap_flow": BOOTSTRAP,
     "bootstrap": BOOTSTRAP,
     "entrypoints": ENTRYPOINTS,
     "local": ENTRYPOINTS | {"local"},

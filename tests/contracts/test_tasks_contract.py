@@ -10,7 +10,8 @@ from types import MappingProxyType
 import orjson
 import pytest
 
-from sentinel.adapters.dynamodb_tasks import DynamoTasks, state_item
+from sentinel.adapters.dynamodb_task_items import state_item
+from sentinel.adapters.dynamodb_tasks import DynamoTasks
 from sentinel.adapters.sqlite_tasks import SqliteTasks
 from sentinel.adapters.task_json import effect_from_json, effect_to_json, task_from_json, task_to_json
 from sentinel.core.states import NEVER, By

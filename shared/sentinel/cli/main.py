@@ -20,6 +20,7 @@ from sentinel.cli import (
     ca,
     certs,
     chains,
+    detect,
     fork,
     hooks,
     ingest,
@@ -79,6 +80,7 @@ cli.add_command(services.services)
 cli.add_command(hooks.hooks)
 cli.add_command(rotate.rotate)
 cli.add_command(replay.replay)
+cli.add_command(detect.detect)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -57,7 +57,7 @@ def tasks(
     return 0
 
 
-for _command in (approvals.approval, approvals.approve, approvals.refuse):
+for _command in (approvals.approval, approvals.approve, approvals.refuse, approvals.link):
     tasks.add_command(_command)
 
 

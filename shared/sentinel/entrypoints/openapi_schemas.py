@@ -178,6 +178,16 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
             "missing": TEXT,
         }
     ),
+    "LinkWish": _object({"for": TEXT}, {"seconds": {"type": "integer", "minimum": 1, "maximum": 86_400}}),
+    "Link": _object({"url": TEXT, "for": TEXT, "until": COUNT}),
+    "LinkUse": _object(
+        {"token": TEXT},
+        {
+            "look": {"const": True},
+            "verdict": {"enum": list(Verdict)},
+            "why": {"type": "string", "maxLength": MAX_REASON},
+        },
+    ),
     "Trace": _object(
         {
             "format": {"const": 1},
