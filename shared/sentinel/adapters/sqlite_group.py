@@ -62,7 +62,7 @@ class Group:
                 together, self._waiting = self._waiting[:LARGEST], self._waiting[LARGEST:]
             try:
                 _commit(connection, together)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - it goes to those who wait, each in a thread of its own
                 _fail(together, error)
             except BaseException:
                 _fail(together, Unavailable("the thread that was writing was stopped"))
