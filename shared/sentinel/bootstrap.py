@@ -37,11 +37,9 @@ if TYPE_CHECKING:
     from sentinel.ports_aws import AwsCalls
     from sentinel.ports_feeds import FailureQueue
     from sentinel.usecases.append import Appender
-    from sentinel.usecases.bulk import Bulk
     from sentinel.usecases.detect import Detector
     from sentinel.usecases.detect_again import DetectAgain
     from sentinel.usecases.execute import Executor
-    from sentinel.usecases.fork import Fork
     from sentinel.usecases.ingest import Ingest
     from sentinel.usecases.inspect import Inspect
     from sentinel.usecases.playbook import Playbook
@@ -249,20 +247,6 @@ class App(People, Flows):
         from sentinel.adapters.sqs_failures import SqsFailures
 
         return SqsFailures(self._aws("sqs"), url)
-
-    @cached_property
-    def bulk(self) -> Bulk:
-        """One act of a person on many tasks."""
-        from sentinel.usecases.bulk import Bulk
-
-        return Bulk(self.tasks, self.control, time.time_ns)
-
-    @cached_property
-    def fork(self) -> Fork:
-        """New tasks of old ones, with other inputs."""
-        from sentinel.usecases.fork import Fork
-
-        return Fork(self.tasks, self.playbook, self.actions, time.time_ns, _nonce)
 
     def executor(self, stream: str) -> Executor:
         """Return what executes the tasks of one stream."""

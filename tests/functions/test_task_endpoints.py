@@ -64,10 +64,9 @@ def put(app: App, name: str, state: State, service: str = "checkout", **changes:
     places = [{"chain": f"{service}/0", "seq": 0}]
     cause = {"rule": "errors", "title": "Errors", "fingerprint": "f", "entries": places}
     told = {"recipe": "desk", "version": 1, "digest": recipe.digest, "rule": "errors", "entries": places}
-    blank = Task(
-        name * 26, "desk", 1, recipe.digest, State.PROPOSED if state is State.PROPOSED else State.QUEUED, 0, 0,
-        0, 0, "action", 5 * SECOND, NEVER, cause,
-    )  # fmt: skip
+    begins = State.PROPOSED if state is State.PROPOSED else State.QUEUED
+    about = ("desk", 1, recipe.digest, begins, 0, 0, 0, 0, "action", 5 * SECOND, NEVER, cause)
+    blank = Task(name * 26, *about)
     task, first = born(replace(blank, **changes), bytes(32), told)
     assert app.tasks.create(task, first)
     way = (State.RUNNING,) if state is State.RUNNING else (State.RUNNING, state)
