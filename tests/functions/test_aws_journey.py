@@ -415,14 +415,15 @@ def test_people_act_on_tasks(cloud: tuple[Cloud, RedisQueue], hec: Server) -> No
     for n in range(5):
         send(aws, denied(f"user-{n}", 3))
     aws.feed("detect", aws.stream("ledger"))
-    pages, query = [], {"limit": "2", "state": "queued"}
+    pages: list[Record] = []
+    query = {"limit": "2", "state": "queued"}
     while not pages or "next" in pages[-1]:
         query |= {"next": pages[-1]["next"]} if pages else {}
         pages.append(get(aws, "/v1/tasks", queryStringParameters=query))
     waiting = [each["id"] for page in pages for each in page["tasks"]]
     assert len(waiting) == len(set(waiting)) == 5
     order: Record = {"act": "cancel", "filter": {"recipe": "tell"}, "why": "a drill", "limit": 3}
-    done = []
+    done: list[Record] = []
     while not done or done[-1]["more"]:
         sent = json.dumps(order | ({"next": done[-1]["next"]} if done else {})).encode()
         answer = aws.call("control", proxy("POST", "/v1/tasks/bulk", sent))
