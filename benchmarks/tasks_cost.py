@@ -24,7 +24,8 @@ from unittest.mock import patch
 from benchmarks.tasks_tree import RULE
 from sentinel.adapters.dynamodb_ledger import to_item
 from sentinel.adapters.dynamodb_tables import TABLES, Index
-from sentinel.adapters.dynamodb_tasks import DynamoTasks, state_item
+from sentinel.adapters.dynamodb_task_items import state_item
+from sentinel.adapters.dynamodb_tasks import DynamoTasks
 from sentinel.bootstrap import App
 from sentinel.core.segment import Batch
 from sentinel.entrypoints import feeds, workers

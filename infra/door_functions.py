@@ -13,7 +13,7 @@ from infra.config import Deployment
 from infra.factory import Factory, Stores
 from infra.function import Function, Spec
 from sentinel.adapters.dynamodb_tables import BY_CHANGE, CHAINS
-from sentinel.core.access import Alias, ApiKey, Hook, Issued, Revoked, Root, Service
+from sentinel.core.access import Alias, ApiKey, Author, Hook, Issued, Revoked, Root, Service
 from sentinel.settings import Settings
 
 # Those that count what services take by the one counter in Redis.
@@ -95,6 +95,7 @@ class DoorFunctions:
             tasks_table=self._tables.tasks.table_name,
             catalog_table=self._tables.catalog.table_name,
             counters_table=self._tables.counters.table_name,
+            recipes_signed=self._to.recipes_signed,
             **self._registry(),
             **self._door(),
             **self._limited(),
@@ -104,12 +105,12 @@ class DoorFunctions:
         control.allow(
             access.on_table(self._ledger, "Query"),
             access.on_index(self._ledger, CHAINS),
-            access.on_table(self._tables.tasks, "GetItem", "Query"),
+            access.on_table(self._tables.tasks, "GetItem", "PutItem", "Query"),
             access.on_index(self._tables.tasks, BY_CHANGE),
             # Pauses, and the places that a task gives back which a person ends.
             access.on_table(self._tables.catalog, "GetItem", "Query"),
             access.on_table(self._tables.counters, "GetItem", "PutItem"),
-            self._read(Service.KIND, ApiKey.KIND),
+            self._read(Service.KIND, ApiKey.KIND, Author.KIND),
         )
         return control
 

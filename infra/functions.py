@@ -71,6 +71,8 @@ class Functions(Construct):
         detect = self._make.make("Detect", Spec("detect", settings, memory=1769, timeout=900))
         detect.allow(
             access.read_stream(self._ledger),
+            # What a correlation counted: its trace is read there.
+            access.on_table(self._ledger, "Query"),
             # What waits for more matches is read before it is told of one.
             access.on_table(self._tables.tasks, "GetItem", "PutItem"),
             access.on_table(self._tables.catalog, "GetItem", "Query"),
@@ -157,6 +159,8 @@ class Functions(Construct):
         )
         sweep = self._make.make("Sweep", Spec("sweep", settings, memory=512, timeout=55, network="quiet"))
         sweep.allow(
+            # Correlations that wait are decided here: as in detect.
+            access.on_table(self._ledger, "Query"),
             # Tasks that are held are read with those that hold their places, and put off.
             access.on_table(self._tables.tasks, "GetItem", "PutItem", "UpdateItem"),
             access.on_index(self._tables.tasks, BY_STATE),

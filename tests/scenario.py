@@ -23,10 +23,12 @@ from sentinel.core.steps import Action, Done, Nothing, Outcome, Probed, StepRun
 from sentinel.core.tasks import SECOND, Task, verify_lineage
 from sentinel.errors import Malformed, Unavailable
 from sentinel.ports import Queue
+from sentinel.usecases.bulk import Bulk
 from sentinel.usecases.control import Control
 from sentinel.usecases.detect import Detected, Detector
 from sentinel.usecases.dispatch import Change, dispatch
 from sentinel.usecases.execute import Executor
+from sentinel.usecases.fork import Fork
 from sentinel.usecases.playbook import Playbook
 from sentinel.usecases.run import Drained, drain
 from sentinel.usecases.sweep import Swept, sweep
@@ -168,7 +170,8 @@ class World:
 
     def new_detector(self) -> Detector:
         """Return a detector that remembers nothing, as a new process does."""
-        return Detector(self.playbook, self._tasks, self._counters, self.actions, self.clock, self.nonce)
+        to = (self.playbook, self._tasks, self._counters, self.actions, self.clock, self.nonce)
+        return Detector(*to, ledger=self._ledger)
 
     def nonce(self) -> bytes:
         return self.random.randbytes(32)
@@ -217,6 +220,14 @@ class World:
     def control(self) -> Control:
         """Return what a person has a task changed with."""
         return Control(self._tasks, self.clock, self.nonce, self.queue)
+
+    def bulk(self) -> Bulk:
+        """Return what many tasks at once are changed with."""
+        return Bulk(self._tasks, self.control(), self.clock)
+
+    def forking(self) -> Fork:
+        """Return what makes forks."""
+        return Fork(self._tasks, self.playbook, self.actions, self.clock, self.nonce)
 
     def settle(self, rounds: int = 40) -> None:
         """Let everything run, and time pass, until all tasks have ended. Errors that may pass, pass."""

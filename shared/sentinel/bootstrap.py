@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import os
-import platform
 import random
 import secrets
 import time
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from sentinel.bootstrap_approvals import People
 from sentinel.settings import Settings
-from sentinel.wiring import grants_of
+from sentinel.wiring import grants_of, worker_name
 
 if TYPE_CHECKING:
     from sentinel.actions.sinkbook import SinkBook
@@ -31,14 +30,18 @@ if TYPE_CHECKING:
         Http,
         Ledger,
         Queue,
-        Tasks,
     )
+    from sentinel.ports_audit import AuditedTasks
     from sentinel.ports_aws import AwsCalls
+    from sentinel.ports_feeds import FailureQueue
     from sentinel.usecases.append import Appender
+    from sentinel.usecases.bulk import Bulk
     from sentinel.usecases.control import Control
     from sentinel.usecases.detect import Detector
+    from sentinel.usecases.detect_again import DetectAgain
     from sentinel.usecases.execute import Executor
     from sentinel.usecases.flow import Flow
+    from sentinel.usecases.fork import Fork
     from sentinel.usecases.ingest import Ingest
     from sentinel.usecases.inspect import Inspect
     from sentinel.usecases.pauses import Pauses
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from sentinel.usecases.queues import Queues
     from sentinel.usecases.replay import Replay
     from sentinel.usecases.schedule import Scheduler
+    from sentinel.usecases.trace import Trace
 
 
 class App(People):
@@ -84,7 +88,7 @@ class App(People):
         return Inspect(self.ledger, lambda: self.tasks)
 
     @cached_property
-    def tasks(self) -> Tasks:
+    def tasks(self) -> AuditedTasks:
         """Tasks, lineage, effects."""
         if self.local:
             from sentinel.adapters.sqlite_tasks import SqliteTasks
@@ -207,7 +211,8 @@ class App(People):
     def _detector(self) -> Detector:
         from sentinel.usecases.detect import Detector
 
-        return Detector(self.playbook, self.tasks, self.counters, self.actions, time.time_ns, _nonce)
+        to = (self.playbook, self.tasks, self.counters, self.actions, time.time_ns, _nonce)
+        return Detector(*to, ledger=self.ledger)
 
     @cached_property
     def replay(self) -> Replay:
@@ -219,6 +224,33 @@ class App(People):
         slack = int(self.settings.catalog_seconds * SECOND) + FEED_SLACK
         inputs = inputs_of(self.actions, self.ledger)
         return Replay(self.ledger, self.catalog, self.tasks, time.time_ns, slack, inputs)
+
+    @cached_property
+    def trace(self) -> Trace:
+        """Tells what caused what, with what proves it."""
+        from sentinel.core.tasks import SECOND
+        from sentinel.usecases.replay import FEED_SLACK
+        from sentinel.usecases.resolve import inputs_of
+        from sentinel.usecases.set_off import Forward
+        from sentinel.usecases.trace import Trace
+
+        slack = int(self.settings.catalog_seconds * SECOND) + FEED_SLACK
+        forward = Forward(self.ledger, self.tasks, self.catalog, time.time_ns, slack)
+        inputs = inputs_of(self.actions, self.ledger)
+        return Trace(self.ledger, self.tasks, self.playbook.recipe, inputs, forward)
+
+    @cached_property
+    def detect_again(self) -> DetectAgain:
+        """Makes the tasks that detection did not."""
+        from sentinel.usecases.detect_again import DetectAgain
+
+        return DetectAgain(self.replay, self.detector, self.settings.ledger_table)
+
+    def failure_queue(self, url: str) -> FailureQueue:
+        """Return the queue of what a feed gave up."""
+        from sentinel.adapters.sqs_failures import SqsFailures
+
+        return SqsFailures(self._aws("sqs"), url)
 
     @cached_property
     def control(self) -> Control:
@@ -249,6 +281,20 @@ class App(People):
 
         return Queues(self.tasks, self.pauses, self.control, time.time_ns, _nonce)
 
+    @cached_property
+    def bulk(self) -> Bulk:
+        """One act of a person on many tasks."""
+        from sentinel.usecases.bulk import Bulk
+
+        return Bulk(self.tasks, self.control, time.time_ns)
+
+    @cached_property
+    def fork(self) -> Fork:
+        """New tasks of old ones, with other inputs."""
+        from sentinel.usecases.fork import Fork
+
+        return Fork(self.tasks, self.playbook, self.actions, time.time_ns, _nonce)
+
     def executor(self, stream: str) -> Executor:
         """Return what executes the tasks of one stream."""
         from sentinel.usecases.execute import Executor
@@ -266,11 +312,6 @@ class App(People):
             rng=random.random,
             gates=self.gates,
         )
-
-
-def worker_name(pid: int) -> str:
-    """Return the name under which a worker process of this machine takes tasks."""
-    return f"{platform.node()}:{pid}"
 
 
 def _nonce() -> bytes:

@@ -100,13 +100,20 @@ class Tasks(Protocol):
         """
 
     def effects(self, task_id: str) -> dict[str, Effect]:
-        """Return a task's effects by key. Consistent."""
+        """Return a task's effects by key. Consistent. Raises `Tampered` for one that cannot be read."""
 
     def due(self, now: int, limit: int) -> list[Task]:
         """Return unfinished tasks with `due` at most `now`, earliest first. May lag by a second or two."""
 
     def listing(self, state: State | None = None, limit: int = 100) -> list[Task]:
         """Return tasks, newest change first, of one state or of all. May lag by a second or two."""
+
+    def newest(self, states: Sequence[State], until: int) -> Iterator[tuple[int, Task]]:
+        """Yield (when it last changed, task) of some states, newest change first, a page at a time.
+
+        Begins with those that changed at `until` (nanoseconds); of the same time they come by id. A task that
+        is moved meanwhile may be left out, or come twice. One that cannot be read is passed over.
+        """
 
     def walk(self, state: State) -> Iterator[Task]:
         """Yield every task of one state, in any order, a page at a time.

@@ -38,6 +38,12 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/tasks/{task}", "control", "tasks:read"),
     Route("GET", "/v1/tasks/{task}/approval", "control", "tasks:approve"),
     Route("POST", "/v1/tasks/{task}/approval", "control", "tasks:approve"),
+    Route("POST", "/v1/tasks/bulk", "control", "tasks:control"),
+    *(
+        Route("POST", f"/v1/tasks/{{task}}/{act}", "control", "tasks:control")
+        for act in ("accept", "cancel", "fork", "redrive", "resolve", "retry")
+    ),
+    Route("GET", "/v1/tasks/{task}/trace", "control", "tasks:read"),
     Route("GET", "/v1/services", "control", "admin"),
     Route("POST", "/v1/certificate", "certify"),
     Route("ANY", "/v1/proxy/{upstream}/{path+}", "proxy", "proxy"),

@@ -34,6 +34,18 @@ _BODIES: Mapping[str, tuple[str, bytes]] = {
     "/v1/certificate": ("application/pkcs10", pki.request(pki.p256())),
     "/v1/token": ("application/x-www-form-urlencoded", _FORM),
     "/hooks/{source}/{hook}": ("application/json", b'{"note":"%s-hook"}' % MARK.encode()),
+    "/v1/tasks/bulk": (
+        "application/json",
+        b'{"act":"cancel","filter":{"recipe":"none"},"why":"%s-why"}' % MARK.encode(),
+    ),
+    "/v1/tasks/{task}/resolve": (
+        "application/json",
+        b'{"why":"%s-why","verdict":"failed"}' % MARK.encode(),
+    ),
+    **{
+        f"/v1/tasks/{{task}}/{act}": ("application/json", b'{"why":"%s-why"}' % MARK.encode())
+        for act in ("accept", "cancel", "fork", "redrive", "retry")
+    },
 }
 
 

@@ -13,11 +13,12 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from sentinel.adapters import dynamodb_catalog, dynamodb_tasks
+from sentinel.adapters import dynamodb_catalog, dynamodb_task_items
 from sentinel.adapters.dynamodb_catalog import DynamoCatalog
 from sentinel.adapters.dynamodb_counters import DynamoCounters
 from sentinel.adapters.dynamodb_tables import DISPATCH_FILTER, TABLES
-from sentinel.adapters.dynamodb_tasks import DynamoTasks, state_item, task_of
+from sentinel.adapters.dynamodb_task_items import state_item, task_of
+from sentinel.adapters.dynamodb_tasks import DynamoTasks
 from sentinel.core.tasks import Effect, EffectState, Event, State, Task, verify_lineage
 from sentinel.errors import Conflict, TooLarge, Unavailable
 from sentinel.ports import Document
@@ -218,7 +219,7 @@ def test_lineage_and_due_follow_the_pages(dynamo: DynamoDBClient) -> None:
     tasks.create(task, event)
     for seq in range(1, 5):
         filler = replace(event, seq=seq, entry=bytes(300_000))
-        dynamo.put_item(TableName="tasks", Item=dynamodb_tasks._event_item(filler))
+        dynamo.put_item(TableName="tasks", Item=dynamodb_task_items.event_item(filler))
     assert [event.seq for event in tasks.lineage("t1")] == [0, 1, 2, 3, 4]
     for number in range(20):
         big, event = created(f"big{number}", due=T + number, reason="x" * 300_000)

@@ -10,10 +10,11 @@ from types import MappingProxyType
 import orjson
 import pytest
 
-from sentinel.adapters.dynamodb_tasks import DynamoTasks, state_item
+from sentinel.adapters.dynamodb_task_items import state_item
+from sentinel.adapters.dynamodb_tasks import DynamoTasks
 from sentinel.adapters.sqlite_tasks import SqliteTasks
 from sentinel.adapters.task_json import effect_from_json, effect_to_json, task_from_json, task_to_json
-from sentinel.core.states import By
+from sentinel.core.states import NEVER, By
 from sentinel.core.tasks import SECOND, Effect, EffectState, State, Task, verify_lineage
 from sentinel.errors import Conflict, Tampered, Unavailable
 from sentinel.ports import Tasks
@@ -374,6 +375,44 @@ def test_what_an_earlier_version_stored_is_read() -> None:
     body = orjson.loads(effect_to_json(effect))
     del body["attempt"]
     assert effect_from_json(orjson.dumps(body)) == effect
+
+
+@pytest.mark.parametrize("size", [2, 500])
+def test_the_newest_come_first(tasks: Tasks, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """All tasks of some states, each once, by their newest change and then by id, from a time on."""
+    monkeypatch.setattr("sentinel.adapters.sqlite_tasks._PAGE", size)
+    monkeypatch.setattr("sentinel.adapters.dynamodb_tasks._NEWEST", size)
+    for number in range(23):
+        begun(tasks, f"task-{number:02}", now=T + number % 7)
+    moving = tasks.get("task-05")
+    assert moving is not None
+    tasks.move(moving, *step(moving, State.RUNNING, now=T + 3, attempt=1))
+    at = {f"task-{number:02}": T + number % 7 for number in range(23)} | {"task-05": T + 3}
+    expected = sorted(((changed, name) for name, changed in at.items()), key=lambda it: (-it[0], it[1]))
+
+    def newest(states: list[State], until: int = NEVER) -> list[tuple[int, str]]:
+        return [(changed, task.id) for changed, task in tasks.newest(states, until)]
+
+    assert newest([State.QUEUED, State.RUNNING]) == expected
+    assert newest(list(State), T + 3) == [each for each in expected if each[0] <= T + 3]
+    assert newest([State.QUEUED]) == [each for each in expected if each[1] != "task-05"]
+    assert newest([State.RUNNING], T + 2) == newest([]) == newest([State.FAILED]) == []
+
+
+def test_a_damaged_row_hides_no_other(tasks: Tasks, caplog: pytest.LogCaptureFixture) -> None:
+    """A task that cannot be read is passed over with an alarm, and all others are listed."""
+    for number in range(3):
+        begun(tasks, f"task-{number}", now=T + number)
+    if isinstance(tasks, SqliteTasks):
+        with tasks._database.transaction() as connection:
+            connection.execute("UPDATE tasks SET body = 'secret' WHERE id = 'task-1'")
+    else:
+        assert isinstance(tasks, DynamoTasks)
+        item = state_item(*created("task-1", now=T + 1)) | {"body": {"S": "secret"}}
+        tasks._client.put_item(TableName="tasks", Item=item)
+    assert [task.id for _, task in tasks.newest([State.QUEUED], NEVER)] == ["task-2", "task-0"]
+    assert "task/task-1" in caplog.text
+    assert "secret" not in caplog.text
 
 
 def test_a_walk_meets_every_task_of_a_state(tasks: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:

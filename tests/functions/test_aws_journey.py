@@ -14,11 +14,13 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import boto3
 import pytest
+from click.testing import CliRunner
 from moto import mock_aws
 
 from examples.loopback_hec import Collector, Server
@@ -28,6 +30,7 @@ from sentinel.adapters.dynamodb_tables import DISPATCH_FILTER, TABLES
 from sentinel.adapters.dynamodb_tasks import DynamoTasks
 from sentinel.adapters.redis_streams import RedisQueue, connect
 from sentinel.bootstrap import App, bootstrap
+from sentinel.cli.main import cli
 from sentinel.core import correlation as correlations
 from sentinel.core.tasks import SECOND, Event, Task
 from sentinel.core.verify import Verifier
@@ -400,6 +403,30 @@ def test_a_feed_starts_again_at_the_first_record_that_failed(
     assert away.feed("dispatch", hinted) == [hinted[0]["dynamodb"]["SequenceNumber"]]
     assert aws.feed("dispatch", hinted) == []
     assert len(queue.take("siem", "test", 10, 0)) == 3
+
+
+def test_what_a_feed_gave_up_is_detected_again(
+    cloud: tuple[Cloud, RedisQueue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`sentinel detect --failures` makes the tasks of records that Lambda gave up, and empties the queue."""
+    aws, _ = cloud
+    send(aws, denied("a", 3))
+    (record,) = aws.stream("ledger")  # given up: detection never sees it
+    sqs = boto3.client("sqs", region_name=REGION)
+    url = sqs.create_queue(QueueName="failures")["QueueUrl"]
+    at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    arrived = {"approximateArrivalOfFirstRecord": at, "approximateArrivalOfLastRecord": at}
+    pointer = {"streamArn": record["eventSourceARN"], "batchSize": 1, **arrived}
+    sqs.send_message(QueueUrl=url, MessageBody=json.dumps({"DDBStreamBatchInfo": pointer}))
+    for name, value in aws.settings.to_environ().items():
+        monkeypatch.setenv(name, value)
+    done = CliRunner().invoke(cli, ["detect", "--failures", url, "--slack", "0", "--json"])
+    (told,) = json.loads(done.stdout)
+    assert aws.state(task_of(aws)) == "queued"
+    assert told["detected"]["made"] == [task_of(aws)]
+    assert "Messages" not in sqs.receive_message(QueueUrl=url)
+    assert aws.feed("detect", [record]) == []  # the feed comes to it after all
+    assert len(aws.hinted()) == 1
 
 
 def test_the_tripwire_and_poison_stop_nothing(

@@ -29,7 +29,7 @@ TOUCHED |= {"k8s_clusters", "k8s_deployments", "terraform_url", "terraform_works
 TOKENS = {"registry_table", "issuer", "audience", "trust_domain"}
 SETTINGS: dict[str, set[str]] = {
     "ingest": {"ledger_table", "lanes"} | REDIS,
-    "control": {"ledger_table", "tasks_table", "registry_table"} | REDIS,
+    "control": {"ledger_table", "tasks_table"} | CATALOG | REDIS,
     "authorize": {"ledger_table", "oidc_issuers"} | TOKENS,
     "token": {"ledger_table", "door_prefix"} | TOKENS | REDIS,
     "certify": {"ledger_table", "registry_table", "ca_key", "trust_domain"},

@@ -19,7 +19,7 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
     "ingest": {"ledger": {"PutItem", "Query"}},
     "control": {
         "ledger": {"Query"},
-        "tasks": {"GetItem", "Query"},
+        "tasks": {"GetItem", "PutItem", "Query"},
         "catalog": {"GetItem", "Query"},
         "counters": {"GetItem", "PutItem"},
         "registry": {"GetItem", "Query"},
@@ -31,6 +31,7 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
     "receive": {"ledger": {"PutItem", "Query"}, "registry": {"GetItem", "Query"}},
     "rotate": {"registry": {"GetItem", "PutItem", "Query"}},
     "detect": {
+        "ledger": {"Query"},
         "tasks": {"GetItem", "PutItem"},
         "catalog": {"GetItem", "Query"},
         "counters": {"GetItem", "PutItem"},
@@ -52,6 +53,7 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
         "registry": {"GetItem", "Query"},
     },
     "sweep": {
+        "ledger": {"Query"},
         "tasks": {"GetItem", "PutItem", "UpdateItem"},
         "catalog": {"GetItem", "Query"},
         "counters": {"GetItem", "PutItem"},

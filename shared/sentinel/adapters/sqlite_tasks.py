@@ -11,11 +11,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from heapq import merge
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
 from sentinel.adapters.sqlite_open import Database
-from sentinel.adapters.task_json import effect_from_json, effect_to_json, read_task, readable, task_to_json
+from sentinel.adapters.task_json import effect_to_json, read_effect, read_task, readable, task_to_json
 from sentinel.core.tasks import Effect, Event, State, Task, lineage_chain
 from sentinel.errors import Conflict, Tampered
 
@@ -144,7 +146,30 @@ class SqliteTasks:
         """Return a task's effects by key."""
         with self._database.reading() as connection:
             rows = connection.execute("SELECT key, body FROM effects WHERE task = ?", (task_id,)).fetchall()
-        return {key: effect_from_json(body) for key, body in rows}
+        return {key: read_effect(task_id, key, body) for key, body in rows}
+
+    def holder(self, key: str) -> str | None:
+        """Return the task that has an effect; reads the index of all effects."""
+        with self._database.reading() as connection:
+            row = connection.execute("SELECT task FROM effects WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else None
+
+    def ids(self) -> Iterator[str]:
+        """Yield the id of every task of which there is anything, in order."""
+        columns = (("id", "tasks"), ("task", "events"), ("task", "effects"))
+        found = merge(*(self._ids(column, table) for column, table in columns))
+        return (task_id for task_id, _ in groupby(found))
+
+    def _ids(self, column: str, table: str) -> Iterator[str]:
+        select = f"SELECT DISTINCT {column} FROM {table} WHERE {column} > ? ORDER BY {column} LIMIT ?"  # noqa: S608
+        at = ""
+        while True:
+            with self._database.reading() as connection:
+                rows = connection.execute(select, (at, _PAGE)).fetchall()
+            yield from (str(row[0]) for row in rows)
+            if len(rows) < _PAGE:
+                return
+            at = rows[-1][0]
 
     def due(self, now: int, limit: int) -> list[Task]:
         """Return unfinished tasks whose `due` is at or before `now`, earliest first."""
@@ -159,6 +184,25 @@ class SqliteTasks:
             return self._tasks("SELECT id, body FROM tasks ORDER BY changed DESC, id LIMIT ?", limit)
         select = "SELECT id, body FROM tasks WHERE state = ? ORDER BY changed DESC, id LIMIT ?"
         return self._tasks(select, state.value, limit)
+
+    def newest(self, states: Sequence[State], until: int) -> Iterator[tuple[int, Task]]:
+        """Yield (changed, task) of some states, newest change first, from `until` on."""
+        return merge(*(self._newest(state, until) for state in states), key=lambda it: (-it[0], it[1].id))
+
+    def _newest(self, state: State, until: int) -> Iterator[tuple[int, Task]]:
+        select = (
+            "SELECT changed, id, body FROM tasks WHERE state = ? AND changed <= ?"
+            " AND (changed < ? OR id > ?) ORDER BY changed DESC, id LIMIT ?"
+        )
+        at = (until, "")
+        while True:
+            with self._database.reading() as connection:
+                rows = connection.execute(select, (state.value, at[0], *at, _PAGE)).fetchall()
+            for changed, task_id, body in rows:
+                yield from ((changed, task) for task in readable([(task_id, body)]))
+            if len(rows) < _PAGE:
+                return
+            at = rows[-1][:2]
 
     def walk(self, state: State) -> Iterator[Task]:
         """Yield every task of one state, oldest change first."""

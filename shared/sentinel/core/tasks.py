@@ -140,6 +140,11 @@ def effect_key(task: str, recipe_digest: str, step: str, inputs: Mapping[str, ob
     return sha256(parts).hexdigest()
 
 
+def digest_of(result: Mapping[str, object]) -> str:
+    """Return what a lineage tells of a result that is kept beside it: SHA-256 of its JSON, hex."""
+    return sha256(orjson.dumps(dict(result), option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
 def lineage_chain(task: str) -> str:
     """Name the chain of a task's lineage."""
     return f"task/{task}"

@@ -97,9 +97,32 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "/v1/tasks"): Operation(
         "tasks",
         "Tasks that the caller's entries set off, newest change first",
-        (Answer("up to 100 tasks", json_content("Tasks")),),
-        ("state",),
+        (Answer("a page of up to 100 tasks; with `next` there is more", json_content("Tasks")),),
+        ("state", "recipe", "service", "limit", "next"),
     ),
+    ("POST", "/v1/tasks/bulk"): Operation(
+        "bulk",
+        "Act on all tasks of a selection, up to 1,000 a call",
+        (Answer("what was done; with `more` there may be others", json_content("BulkDone")),),
+        body=_body("the act, the selection and the reason", json_content("BulkOrder")),
+    ),
+    **{
+        ("POST", f"/v1/tasks/{{task}}/{act}"): Operation(
+            act,
+            summary,
+            (Answer("the task as it then is", json_content("TaskSummary")),),
+            body=_body("why: it is kept in the lineage", json_content(body)),
+            errors=(404, 409),
+        )
+        for act, summary, body in (
+            ("accept", "Have a proposed task done", "Reason"),
+            ("cancel", "End a task that has not ended", "Reason"),
+            ("redrive", "Have a failed task go on from the step that failed", "Reason"),
+            ("resolve", "Say what became of an ambiguous effect", "Resolution"),
+            ("retry", "Have a waiting task tried now", "Reason"),
+            ("fork", "Make a new task of one, with other inputs", "ForkOrder"),
+        )
+    },
     ("GET", "/v1/tasks/{task}"): Operation(
         "task",
         "One task with its cause, results and lineage",
@@ -118,6 +141,12 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         (Answer("what became of the task", json_content("Decided")),),
         body=_body("the verdict on a digest", {JSON: {"schema": {"$ref": "#/components/schemas/Decision"}}}),
         errors=(404, 409),
+    ),
+    ("GET", "/v1/tasks/{task}/trace"): Operation(
+        "trace",
+        "What set a task off and what it did, with proofs of the caller's entries (docs/trace.md)",
+        (Answer("the trace", json_content("Trace")),),
+        errors=(404,),
     ),
     ("GET", "/v1/services"): Operation(
         "services",

@@ -7,6 +7,7 @@ from typing import Any
 
 from sentinel.core.access import SCOPES, TIERS
 from sentinel.core.approvals import How, Verdict
+from sentinel.core.selection import TEXTS, TIMES
 from sentinel.core.tasks import MAX_REASON, State
 
 HEX32 = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
@@ -18,6 +19,10 @@ TEXT = {"type": "string"}
 
 def _object(required: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:
     return {"type": "object", "required": list(required), "properties": {**required, **(optional or {})}}
+
+
+def _strict(required: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    return {**_object(required, optional), "additionalProperties": False}
 
 
 def _list(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,6 +45,17 @@ _SUMMARY = {
     "step": COUNT,
     "reason": {"type": ["string", "null"]},
 }
+_FORK = {"fork_of": {**TEXT, "description": "the task that it is a fork of"}}
+WHY = {"type": "string", "minLength": 1, "maxLength": 500}
+_FILTER = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "states": _list({"enum": [state.value for state in State]}),
+        **{name: {"type": "string", "minLength": 1} for name in TEXTS},
+        **dict.fromkeys(TIMES, NANOSECONDS),
+    },
+}
 
 SCHEMAS: Mapping[str, dict[str, Any]] = {
     "Error": _object({"error": TEXT, "message": TEXT}, {"problems": _list({"type": "object"})}),
@@ -50,15 +66,49 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
     "Received": _object({"batch_id": HEX32, "head": HASH, "t": NANOSECONDS}),
     "ChainHead": _object({"chain": TEXT, "entries": COUNT, "head": HASH}),
     "Chains": _object({"chains": _list(_ref("ChainHead"))}),
-    "TaskSummary": _object(_SUMMARY),
-    "Tasks": _object({"tasks": _list(_ref("TaskSummary"))}),
+    "TaskSummary": _object(_SUMMARY, _FORK),
+    "Tasks": _object({"tasks": _list(_ref("TaskSummary"))}, {"next": TEXT}),
+    "Reason": _strict({"why": WHY}),
+    "Resolution": _strict({"why": WHY, "verdict": {"enum": ["happened", "again", "failed"]}}),
+    "ForkOrder": _strict(
+        {"why": WHY},
+        {
+            "inputs": {
+                "type": "object",
+                "additionalProperties": {"type": "object"},
+                "description": "by step, the inputs that stand in the place of the recipe's",
+            },
+            "from": {**TEXT, "description": "the step it begins with; the first by default"},
+            "request": {**TEXT, "maxLength": 128, "description": "the same again gives the same fork"},
+        },
+    ),
+    "BulkOrder": _strict(
+        {"act": {"enum": ["cancel", "retry", "redrive", "accept"]}, "filter": _FILTER, "why": WHY},
+        {
+            "limit": {"type": "integer", "minimum": 1, "maximum": 1000},
+            "dry_run": {"type": "boolean"},
+            "next": {**TEXT, "description": "what the answer before said, to go on there"},
+        },
+    ),
+    "BulkDone": _object(
+        {
+            "matched": COUNT,
+            "done": COUNT,
+            "not_possible": {"type": "object", "additionalProperties": COUNT},
+            "more": {"type": "boolean"},
+        },
+        {"next": TEXT},
+    ),
     "Task": _object(
         {
             **_SUMMARY,
             "cause": {"type": "object"},
             "results": {"type": "object"},
+            "inputs": {"type": "object"},
+            "forks": _list(TEXT),
             "lineage": _list({"type": "object"}),
-        }
+        },
+        _FORK,
     ),
     "Approval": _object(
         {
@@ -93,6 +143,40 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
             "approved_by": _list(TEXT),
             "missing": TEXT,
         }
+    ),
+    "Trace": _object(
+        {
+            "format": {"const": 1},
+            "asked": {"type": "object"},
+            "whole": {"type": "boolean"},
+            "damage": _list(_object({"chain": TEXT, "seq": COUNT, "kind": TEXT, "detail": TEXT})),
+            "notes": _list(TEXT),
+            "entries": _list(
+                _object(
+                    {"chain": TEXT, "seq": COUNT, "proven": {"type": "boolean"}},
+                    {"t": NANOSECONDS, "leaf": HASH, "why": TEXT, "trace": HEX32, "span": TEXT},
+                )
+            ),
+            "runs": _list(_ref("TraceRun")),
+            "tasks": _list({"type": "object"}),
+        }
+    ),
+    "TraceRun": _object(
+        {
+            "chain": TEXT,
+            "service": TEXT,
+            "first": COUNT,
+            "prev": HASH,
+            "segments": _list(
+                _object(
+                    {"first": COUNT, "count": COUNT, "t": NANOSECONDS, "leaves": _list(HASH), "head": HASH}
+                )
+            ),
+            "entries": COUNT,
+            "head": HASH,
+            "linked": {"enum": ["newest", "written", "segment"]},
+        },
+        {"short_of": COUNT},
     ),
     "Service": _object(
         {
@@ -157,6 +241,14 @@ PARAMETERS: Mapping[str, dict[str, Any]] = {
     "state": _parameter(
         "state", "query", "only tasks in this state", {"enum": [state.value for state in State]}
     ),
+    "recipe": _parameter("recipe", "query", "only tasks of this recipe"),
+    "service": _parameter(
+        "service", "query", "with the scope `admin`: whose tasks; `*` for everybody's. One's own by default"
+    ),
+    "limit": _parameter(
+        "limit", "query", "at most so many", {"type": "integer", "minimum": 1, "maximum": 100}
+    ),
+    "next": _parameter("next", "query", "where the page before ended, as it said it"),
     "encoding": _parameter(
         "Content-Encoding", "header", "how the body is packed", {"enum": ["gzip", "zstd", "identity"]}
     ),

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sentinel.adapters.dynamodb_ledger import to_item
-from sentinel.adapters.dynamodb_tasks import STATE_ITEM
+from sentinel.adapters.dynamodb_task_items import STATE_ITEM
 from sentinel.adapters.sqlite_cursors import SqliteCursors
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.adapters.sqlite_tasks import SqliteTasks

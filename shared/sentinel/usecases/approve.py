@@ -14,6 +14,7 @@ from typing import Any
 
 from sentinel.core.approvals import Approval, Approver, Asked, How, Shown, Verdict
 from sentinel.core.recipes import Recipe
+from sentinel.core.selection import services_of
 from sentinel.core.states import By, State
 from sentinel.core.steps import Action
 from sentinel.core.tasks import MAX_REASON, QUEUE_GRACE, Event, Task, moved, overdue
@@ -21,7 +22,6 @@ from sentinel.errors import Conflict, Forbidden, Malformed, Missing, Unavailable
 from sentinel.ports import Ledger, Queue, Tasks
 from sentinel.usecases.evidence import matched
 from sentinel.usecases.gather import Gathering, Question
-from sentinel.usecases.inspect import services_of
 from sentinel.usecases.playbook import Playbook
 from sentinel.usecases.transition import write
 

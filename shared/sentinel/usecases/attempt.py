@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sentinel.core.recipes import Step
 from sentinel.core.steps import Action, Again, Failed
+from sentinel.core.task_trace import step_span
 from sentinel.core.tasks import Effect, Task
 
 
@@ -24,7 +25,8 @@ class Try:
     def told(self) -> dict[str, object]:
         """What the lineage tells of it, whatever comes of it."""
         effect = {"effect": self.key} if self.key else {}  # none while its inputs are not known
-        return {"step": self.step.id, **effect}
+        span = step_span(self.task.id, self.step.id, self.task.attempt)
+        return {"step": self.step.id, "span": span, **effect}
 
     @property
     def unsure(self) -> bool:

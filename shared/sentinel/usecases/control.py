@@ -22,7 +22,8 @@ from sentinel.usecases.flow import Gates, Open
 from sentinel.usecases.transition import write
 
 MAX_WHO = 200
-_RACES = 10
+NO_TASK = "there is no such task"
+RACES = 10
 
 log = logging.getLogger(__name__)
 
@@ -52,10 +53,15 @@ class Act:
         return {"who": self.who, "why": self.why, "step": task.step}
 
 
+def _any_task(task: Task) -> None:
+    del task
+
+
 @dataclass(frozen=True, slots=True)
 class Control:
     """The use case. `clock` is in epoch nanoseconds, `nonce` gives 32 random bytes, `grace` is nanoseconds.
 
+    `check` raises for a task that is not to be touched: it looks at the very version that is then changed.
     Every act raises `Missing` for no such task, `Conflict` where the task's state does not allow it, and
     `Unavailable`, after which it may have been done: then the lineage tells.
     """
@@ -66,6 +72,7 @@ class Control:
     queue: Queue | None = None  # for the dead-letter stream
     grace: int = QUEUE_GRACE
     gates: Gates = field(default_factory=Open)
+    check: Callable[[Task], None] = _any_task
 
     def cancel(self, task_id: str, who: str, why: str, states: Collection[State] = UNENDED) -> Task:
         """End a task that has not ended. What a running step has done stays done, and its reason says so.
@@ -164,10 +171,11 @@ class Control:
         return moved(task, to, self.clock(), self.nonce(), facts, by=By.PERSON, **changes)
 
     def _do(self, task_id: str, plan: Callable[[Task], tuple[Task, Event]]) -> Task:
-        for left in range(_RACES, 0, -1):
+        for left in range(RACES, 0, -1):
             task = self.tasks.get(task_id)
             if task is None:
-                raise Missing("there is no such task")
+                raise Missing(NO_TASK)
+            self.check(task)
             after, event = plan(task)
             try:
                 write(self.tasks, task, after, event)

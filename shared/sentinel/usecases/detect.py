@@ -23,9 +23,10 @@ from sentinel.core.states import NEVER
 from sentinel.core.steps import Action
 from sentinel.core.tasks import QUEUE_GRACE, Task, born
 from sentinel.errors import Tampered
-from sentinel.ports import Counters, Tasks
+from sentinel.ports import Counters, Ledger, Tasks
 from sentinel.usecases.agenda import Agenda
 from sentinel.usecases.asked import Asked, Hits, Wanted, new_hits
+from sentinel.usecases.carried import carried_by
 from sentinel.usecases.correlate import Counting, Losses, counter_key
 from sentinel.usecases.debounce import wait_on
 from sentinel.usecases.playbook import Playbook, Plays
@@ -51,7 +52,10 @@ class Detected:
 
 
 class Detector:
-    """Makes tasks of segments. `clock` is in epoch nanoseconds, `nonce` gives 32 random bytes."""
+    """Makes tasks of segments. `clock` is in epoch nanoseconds, `nonce` gives 32 random bytes.
+
+    `ledger` is where the trace of what a correlation counted is looked up.
+    """
 
     def __init__(
         self,
@@ -62,7 +66,9 @@ class Detector:
         clock: Callable[[], int],
         nonce: Callable[[], bytes],
         grace: int = QUEUE_GRACE,
+        ledger: Ledger | None = None,
     ) -> None:
+        self._ledger = ledger
         self._playbook = playbook
         self._tasks = tasks
         self._agenda = Agenda(counters, clock)
@@ -103,7 +109,14 @@ class Detector:
         asked = Asked()
         found.matches += asked.by_entries(plays, segment, hits)
         found.entries += segment.count
-        self._create(asked, found)
+        found.tasks += self.create(asked)
+
+    def match(self, segment: Segment) -> int:
+        """Match a segment and make nothing of it; return the number of matches.
+
+        Whatever this raises beside `Unavailable` and `Tampered` is a fault of ours that its entries show.
+        """
+        return Asked().by_entries(self._playbook.current(), segment, new_hits())
 
     def decide(self) -> Detected:
         """Decide what correlations have waited for long enough; a schedule calls this. Safe to repeat.
@@ -145,7 +158,7 @@ class Detector:
         found.firings += len(firings)
         asked = Asked()
         asked.by_firings(plays, correlation, firings)
-        self._create(asked, found)
+        found.tasks += self.create(asked)
         for fired in firings:
             for user in plays.rules.correlations_of(correlation):
                 self._pass_on(plays, correlation, fired, user, found)
@@ -161,20 +174,24 @@ class Detector:
             self._count(plays, user, hit[0], [hit[1]], found)
             self._remember(known)
 
-    def _create(self, asked: Asked, found: Detected) -> None:
-        """Create what is asked for and not known yet, many at a time: a flood must not cost a sync each."""
+    def create(self, asked: Asked) -> list[str]:
+        """Create the tasks that are asked for and not there; return their ids. Raises `Unavailable`.
+
+        Many at a time: a flood must not cost a sync each.
+        """
+        made: list[str] = []
         new = [each for each in asked.tasks.items() if each[1].t > self._known.get(each[0], -1)]
         for at in range(0, len(new), _TOGETHER):
             wanted = new[at : at + _TOGETHER]
             births = [born(*self._new(*each)) for each in wanted]
             created = self._tasks.create_all(births)
             for (new_id, want), (task, _), is_new in zip(wanted, births, created, strict=True):
-                self._created(new_id, want, task, found, is_new=is_new)
+                made += [new_id] if is_new else []
+                self._created(new_id, want, task, is_new=is_new)
+        return made
 
-    def _created(self, new_id: str, want: Wanted, task: Task, found: Detected, *, is_new: bool) -> None:
-        if is_new:
-            found.tasks.append(new_id)
-        elif want.recipe.debounce is not None:
+    def _created(self, new_id: str, want: Wanted, task: Task, *, is_new: bool) -> None:
+        if not is_new and want.recipe.debounce is not None:
             task = wait_on(self._tasks, want, new_id, self._clock, self._nonce) or task
         # What waits for quiet has to hear of later matches; everything else is the same task for ever.
         self._remember(new_id, want.t if task.held == DEBOUNCE else NEVER)
@@ -189,6 +206,7 @@ class Detector:
         recipe, rule = want.recipe, want.rule
         action = self._actions.get(recipe.steps[0].uses)
         places = want.entries
+        trace = carried_by(new_id, want, self._ledger).facts
         task = Task(
             id=new_id,
             recipe=recipe.id,
@@ -201,7 +219,7 @@ class Detector:
             # An unknown action fails at the worker, where its reason lands in the lineage.
             stream=action.stream if action else DEFAULT_STREAM,
             created=now,
-            cause=want.cause,
+            cause={**want.cause, **trace},
             priority=recipe.priority,
             share=share_of(service_of(str(places[0]["chain"]))) if places else 0,
             **beginning(recipe, now, self._grace, want.t),
@@ -215,5 +233,6 @@ class Detector:
             "window": want.window,
             "entries": places,
             "stream": task.stream,
+            **trace,
         }
         return task, self._nonce(), facts

@@ -120,6 +120,8 @@ class Executor:
                 f"version {recipe.version} of recipe {recipe.id} is not the one that the task was made for: "
                 "the catalog was changed from outside; push the recipe again"
             )
+        if task.inputs and recipe.author:
+            raise Malformed("it has inputs that the recipe's author did not sign")
         return recipe
 
     def move(self, task: Task, to: State, facts: Mapping[str, object], **changes: Any) -> Task:

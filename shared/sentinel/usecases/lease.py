@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from sentinel.core.recipes import Recipe
 from sentinel.core.states import NEVER, State
 from sentinel.core.steps import Again, Ask, Done, Failed, Matched, Nothing, Outcome, Probing, StepRun
-from sentinel.core.tasks import MAX_REASON, SECOND, Effect, EffectState, Task, effect_key, overdue
+from sentinel.core.task_trace import step_parent
+from sentinel.core.tasks import MAX_REASON, SECOND, Effect, EffectState, Task, digest_of, effect_key, overdue
 from sentinel.errors import Conflict, Malformed, Rejected, Tampered, Unavailable
 from sentinel.usecases.asking import Asking
 from sentinel.usecases.attempt import Try as _Try
@@ -196,6 +197,7 @@ class Lease:
             a_try.known is not None,
             a_try.before,
             heart.stopped,
+            step_parent(a_try.task.id, a_try.task.cause, a_try.step.id, a_try.task.attempt),
         )
 
     def _put_off(self, a_try: _Try, error: Unavailable, **changes: Any) -> None:
@@ -230,7 +232,7 @@ class Lease:
     def _done(self, a_try: _Try, result: Mapping[str, object], how: str) -> Task:
         task = a_try.task
         results = {**task.results, a_try.step.id: result}
-        told = {**a_try.told, "outcome": how, "worker": self.executor.worker}
+        told = {**a_try.told, "outcome": how, "result": digest_of(result), "worker": self.executor.worker}
         now = self.executor.clock()
         if task.step + 1 == len(self.recipe.steps):
             return self.executor.move(

@@ -17,7 +17,7 @@ from hashlib import sha256
 
 from sentinel.core.tasks import SECOND, Task
 from sentinel.ports import Catalog, Document, Ledger, Tasks
-from sentinel.usecases.asked import MAX_ENTRIES
+from sentinel.usecases.asked import MAX_ENTRIES, Wanted
 from sentinel.usecases.in_force import InForce
 from sentinel.usecases.playbook import Playbook, Plays
 from sentinel.usecases.recompute import (
@@ -66,7 +66,8 @@ class Replayed:
     """What was looked at and found. `asked` are tasks asked for, `recorded` tasks that were compared.
 
     `waiting` are asked for and may not have been made yet, `doubtful` could not be decided: two sets of rules
-    may have been in force, or a correlation may have been silent. `notes` are for people.
+    may have been in force, or a correlation may have been silent. `notes` are for people. `missing` are the
+    tasks that are asked for and not there, by id.
     """
 
     entries: int = 0
@@ -78,6 +79,7 @@ class Replayed:
     doubtful: int = 0
     differences: list[Difference] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    missing: dict[str, Wanted] = field(default_factory=dict)
 
     def json(self) -> dict[str, object]:
         """Return the result as it is printed."""
@@ -189,6 +191,7 @@ class Replay:
                 found.doubtful += 1
             else:
                 found.differences.append(_of_request("missing", task_id, requests[0]))
+                found.missing[task_id] = requests[0].wanted
 
     def _there(self, found: Replayed, task: Task, runs: Sequence[Recomputed], recipes: Playbook) -> None:
         """Look at a task that there is: whether it is asked for, and at all that is recorded of it."""

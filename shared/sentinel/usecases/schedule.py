@@ -21,6 +21,7 @@ from sentinel.core.recipes import Recipe
 from sentinel.core.schedules import DAY, FAR
 from sentinel.core.signing import Opener
 from sentinel.core.steps import Action
+from sentinel.core.task_trace import own
 from sentinel.core.tasks import QUEUE_GRACE, SECOND, Task, born, task_id
 from sentinel.errors import Unavailable
 from sentinel.ports import Catalog, Counters, Tasks
@@ -149,8 +150,9 @@ class Scheduler:
 def scheduled(recipe: Recipe, at: int, now: int, stream: str, grace: int = QUEUE_GRACE) -> Task:
     """Return the task of one scheduled time, as it is made `now`; both in epoch nanoseconds."""
     schedule = recipe.on.schedule
+    new_id = task_id(recipe.id, recipe.version, orjson.dumps(["schedule", at]).decode(), 0)
     return Task(
-        id=task_id(recipe.id, recipe.version, orjson.dumps(["schedule", at]).decode(), 0),
+        id=new_id,
         recipe=recipe.id,
         recipe_version=recipe.version,
         recipe_digest=recipe.digest,
@@ -169,6 +171,7 @@ def scheduled(recipe: Recipe, at: int, now: int, stream: str, grace: int = QUEUE
             "schedule": schedule.text if schedule else "",
             "scheduled": f"{datetime.fromtimestamp(at // SECOND, UTC):%Y-%m-%dT%H:%M:%SZ}",
             "entries": [],
+            **own(new_id).facts,
         },
     )
 
