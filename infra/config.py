@@ -56,6 +56,9 @@ class Deployment:
     )
     secret_prefix: str = _option("", "prefix of the sinks' secrets; empty: sentinel/<environment>/")
     worker_concurrency: int = _option(0, "reserved concurrency of each worker function; 0: none reserved")
+    approve_concurrency: int = _option(
+        0, "reserved concurrency of the function behind links to approve; 0: none"
+    )
     detect_parallelism: int = _option(1, "concurrent batches a shard that detect takes, 1 to 10")
     alarm_topic: str = _option("", "ARN of the SNS topic that alarms go to; empty: they only show")
     throttle_rate: int = _option(200, "requests a second of the whole service API")

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import functools
+import os
+import random
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from sentinel.actions.approval import Approval
 from sentinel.adapters.sqlite_registry import SqliteRegistry
+from sentinel.bootstrap import App
 from sentinel.core import dsse
 from sentinel.core.access import Author
 from sentinel.core.approval_statements import Statement, sign
 from sentinel.core.approvals import Approver, How, Verdict
 from sentinel.core.signing import PAYLOAD_TYPES, Opener
-from sentinel.core.tasks import Task
+from sentinel.core.tasks import SECOND, Task
 from sentinel.ports import Queue
 from sentinel.usecases.approve import Approving, Decision
 from sentinel.usecases.approvers import Approvers
 from sentinel.usecases.authors import Authors, Signed
+from sentinel.usecases.execute import Executor
 from sentinel.usecases.playbook import Playbook
+from tests.chains import grow
 from tests.core.test_dsse import KEYS, SEEDS
 from tests.scenario import Target, World
 
@@ -74,7 +80,14 @@ class AskingWorld(World):
     def approving(self) -> Approving:
         """Return what shows and takes decisions."""
         return Approving(
-            self._tasks, self._ledger, self.playbook, self.actions, self.clock, self.nonce, self.queue
+            self._tasks,
+            self._ledger,
+            self.playbook,
+            self.actions,
+            self.clock,
+            self.nonce,
+            self.queue,
+            gates=self.gates,
         )
 
     def begin(self, recipe: bytes) -> Task:
@@ -111,3 +124,30 @@ class AskingWorld(World):
         envelope = sign(statement, SEEDS[key])
         who, said = self.approvers.signed(envelope)
         return Decision(who, said.verdict, said.digest, said.why, envelope)
+
+
+def awaiting(app: App, recipe: bytes, rules: bytes, entry: bytes = BOOM, chain: str = "checkout/0") -> Task:
+    """Let an application's recipe come to its question, as its worker does, without a queue."""
+    app.catalog.push("rule", "errors", rules)
+    app.catalog.push("recipe", "r", recipe)
+    segments = grow(chain, [[entry]], t=time.time_ns())
+    for segment in segments:
+        app.ledger.append(segment)
+    app.detector.detect(segments)
+    (task,) = app.tasks.listing()
+    nothing: Any = None
+    executor = Executor(
+        worker="w1",
+        stream="action",
+        tasks=app.tasks,
+        ledger=app.ledger,
+        queue=nothing,
+        playbook=app.playbook,
+        actions=app.actions,
+        clock=time.time_ns,
+        nonce=lambda: os.urandom(32),
+        rng=random.random,
+    )
+    found = executor.execute(task, time.time_ns() + 60 * SECOND)
+    assert found is not None
+    return found

@@ -18,7 +18,7 @@ CORE = {"errors", "core"}
 PORTS = CORE | {"ports", "ports_audit", "ports_aws", "ports_doors", "ports_feeds"}
 ACTIONS = PORTS | {"siem", "actions"}
 WIRING = ACTIONS | {"webhooks", "usecases", "adapters", "settings", "wiring"}
-BOOTSTRAP = WIRING | {"bootstrap", "bootstrap_doors", "bootstrap_approvals"}
+BOOTSTRAP = WIRING | {"bootstrap", "bootstrap_doors", "bootstrap_approvals", "bootstrap_flow"}
 ENTRYPOINTS = BOOTSTRAP | {"entrypoints", "routes"}
 RINGS = {
     "errors": set[str](),
@@ -38,6 +38,7 @@ RINGS = {
     "wiring": WIRING,
     "bootstrap_doors": BOOTSTRAP,
     "bootstrap_approvals": BOOTSTRAP,
+    "bootstrap_flow": BOOTSTRAP,
     "bootstrap": BOOTSTRAP,
     "entrypoints": ENTRYPOINTS,
     "local": ENTRYPOINTS | {"local"},

@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sentinel.bootstrap_approvals import People
+from sentinel.bootstrap_flow import Flows
 from sentinel.settings import Settings
 from sentinel.wiring import grants_of, worker_name
 
@@ -36,23 +37,19 @@ if TYPE_CHECKING:
     from sentinel.ports_feeds import FailureQueue
     from sentinel.usecases.append import Appender
     from sentinel.usecases.bulk import Bulk
-    from sentinel.usecases.control import Control
     from sentinel.usecases.detect import Detector
     from sentinel.usecases.detect_again import DetectAgain
     from sentinel.usecases.execute import Executor
-    from sentinel.usecases.flow import Flow
     from sentinel.usecases.fork import Fork
     from sentinel.usecases.ingest import Ingest
     from sentinel.usecases.inspect import Inspect
-    from sentinel.usecases.pauses import Pauses
     from sentinel.usecases.playbook import Playbook
-    from sentinel.usecases.queues import Queues
     from sentinel.usecases.replay import Replay
     from sentinel.usecases.schedule import Scheduler
     from sentinel.usecases.trace import Trace
 
 
-class App(People):
+class App(People, Flows):
     """One process's adapters and use cases, each made on first use."""
 
     @cached_property
@@ -251,35 +248,6 @@ class App(People):
         from sentinel.adapters.sqs_failures import SqsFailures
 
         return SqsFailures(self._aws("sqs"), url)
-
-    @cached_property
-    def control(self) -> Control:
-        """What a person may do to tasks."""
-        from sentinel.usecases.control import Control
-
-        queue = self.queue if self.settings.redis_url else None
-        return Control(self.tasks, time.time_ns, _nonce, queue, gates=self.gates)
-
-    @cached_property
-    def pauses(self) -> Pauses:
-        """What people have paused."""
-        from sentinel.usecases.pauses import Pauses
-
-        return Pauses(self.counters, time.time_ns)
-
-    @cached_property
-    def gates(self) -> Flow:
-        """What keeps tasks from starting: pauses, maintenance windows, rates and limits."""
-        from sentinel.usecases.flow import gates
-
-        return gates(self.counters, self.tasks, self.pauses, self.playbook.recipe, time.time_ns, _nonce)
-
-    @cached_property
-    def queues(self) -> Queues:
-        """Pauses, resumes and purges what waits."""
-        from sentinel.usecases.queues import Queues
-
-        return Queues(self.tasks, self.pauses, self.control, time.time_ns, _nonce)
 
     @cached_property
     def bulk(self) -> Bulk:

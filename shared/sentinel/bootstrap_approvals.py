@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sentinel.bootstrap_doors import Doors
 
 if TYPE_CHECKING:
+    from sentinel.usecases.approval_links import LinkMaker, LinkReader
     from sentinel.usecases.approve import Approving
     from sentinel.usecases.approvers import Approvers
 
@@ -29,7 +30,7 @@ class People(Doors):
         """What tasks ask, and what is said to it."""
         from sentinel.usecases.approve import Approving
 
-        app: Any = self  # App has the stores
+        app = _whole(self)
         return Approving(
             app.tasks,
             app.ledger,
@@ -38,4 +39,28 @@ class People(Doors):
             time.time_ns,
             lambda: secrets.token_bytes(32),
             app.queue if self.settings.redis_url else None,
+            gates=app.gates,
         )
+
+    @cached_property
+    def link_maker(self) -> LinkMaker:
+        """Makes one-time links."""
+        from sentinel.usecases.approval_links import LinkMaker
+        from sentinel.usecases.signing_keys import SigningKeys
+
+        to, app = self.settings, _whole(self)
+        keys = SigningKeys(self.directory, self.door_secrets, to.signing_secret, time.monotonic)
+        return LinkMaker(app.tasks, self.approvers, keys.current, to.issuer, to.approve_url, time.time_ns)
+
+    @cached_property
+    def link_reader(self) -> LinkReader:
+        """Takes one-time links."""
+        from sentinel.usecases.approval_links import LinkReader
+
+        app = _whole(self)
+        return LinkReader(app.tasks, self.approvers, self.directory, self.settings.issuer, time.time_ns)
+
+
+def _whole(part: People) -> Any:
+    """Return the application that a part is of, which has the stores."""
+    return part

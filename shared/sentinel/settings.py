@@ -74,6 +74,7 @@ class Settings:
     truststore: str = _setting("", "s3://bucket/key of the trust store; empty: a file below `home`")
     domain: str = _setting("", "custom domain of the service API, whose trust store is kept up to date")
     usage_plans: str = _setting("", "tier=usage plan pairs of API Gateway, comma separated; empty: none")
+    approve_url: str = _setting("", "address of the webhook API in links to approve; empty: none are made")
     worker_functions: str = _setting("", "stream=function pairs that dispatch wakes, comma separated")
     catalog_seconds: int = _setting(30, "how long rules and recipes are used before asking for newer ones")
     recipes_signed: str = _setting(

@@ -21,7 +21,13 @@ SERVICE_DOORS = {"token", "key", "certificate"}
 HOOK_DOORS = {"signature", "open"}
 ANY = ("GET", "POST", "DELETE")  # for routes that take every method
 _PARAMETER = re.compile(r"\{(\w+)(\+?)\}")
-_KNOWN = {"upstream": "echo", "path": "a/b", "source": "standard-webhooks", "hook": "bills"}
+_KNOWN = {
+    "queue": "recipe:none",
+    "upstream": "echo",
+    "path": "a/b",
+    "source": "standard-webhooks",
+    "hook": "bills",
+}
 _ENTRY = json.dumps({"text": f"{MARK}-entry"}).encode()
 _LOGS = json.dumps(
     {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"body": {"stringValue": f"{MARK}-record"}}]}]}]}
@@ -42,6 +48,10 @@ _BODIES: Mapping[str, tuple[str, bytes]] = {
         "application/json",
         b'{"why":"%s-why","verdict":"failed"}' % MARK.encode(),
     ),
+    **{
+        f"/v1/queues/{{queue}}/{act}": ("application/json", b'{"why":"%s-why"}' % MARK.encode())
+        for act in ("pause", "resume", "purge")
+    },
     **{
         f"/v1/tasks/{{task}}/{act}": ("application/json", b'{"why":"%s-why"}' % MARK.encode())
         for act in ("accept", "cancel", "fork", "redrive", "retry")

@@ -18,6 +18,7 @@ from sentinel.core.states import NEVER, By
 from sentinel.core.tasks import SECOND, Effect, EffectState, State, Task, verify_lineage
 from sentinel.errors import Conflict, Tampered, Unavailable
 from sentinel.ports import Tasks
+from sentinel.ports_audit import AuditedTasks
 from tests.contracts.lost_requests import BrokenDisk, BrokenWire, Fault
 from tests.contracts.made_tasks import T, created, step
 from tests.contracts.tables import dynamodb
@@ -428,3 +429,57 @@ def test_a_walk_meets_every_task_of_a_state(tasks: Tasks, monkeypatch: pytest.Mo
     assert set(names) == {f"task-{number}" for number in range(23)} - {"task-5"}
     assert [task.id for task in tasks.walk(State.RUNNING)] == ["task-5"]
     assert list(tasks.walk(State.FAILED)) == []
+
+
+def effect_of(task: str, key: str) -> Effect:
+    """Return an effect that is done."""
+    return Effect(task, key, EffectState.DONE, "s", T, {"status": 200}, 1)
+
+
+def test_an_effect_leads_to_its_task(tasks: AuditedTasks) -> None:
+    """Who knows an effect's key finds its task; a key that nobody has, or a part of one, is nobody's."""
+    for number in range(3):
+        begun(tasks, f"task-{number}")
+        tasks.record(effect_of(f"task-{number}", f"{number}" * 64))
+    assert tasks.holder("1" * 64) == "task-1"
+    assert tasks.holder("1" * 63) is None
+    assert tasks.holder("%") is None
+
+
+def test_every_task_of_which_anything_is_stored_is_named(tasks: AuditedTasks) -> None:
+    """Each id once, whatever is left of it: also one of which only an effect is there."""
+    names = {f"task-{number:04d}" for number in range(30)}
+    for name in names:
+        task = begun(tasks, name)
+        tasks.move(task, *step(task, State.RUNNING))
+        tasks.record(effect_of(name, "a" * 64))
+        tasks.record(effect_of(name, "b" * 64))
+    tasks.record(effect_of("left", "c" * 64))
+    found = list(tasks.ids())
+    assert sorted(found) == sorted({*names, "left"})
+
+
+def test_ids_go_on_over_pages(tmp_path: Path) -> None:
+    """More tasks than a page of SQLite's are all named, in order."""
+    store = SqliteTasks(tmp_path / "tasks.db")
+    for number in range(501):
+        begun(store, f"{number:05d}")
+    assert list(store.ids()) == [f"{number:05d}" for number in range(501)]
+    store.close()
+
+
+def test_an_effect_that_cannot_be_read_is_tampered(tmp_path: Path) -> None:
+    """What we cannot have written under a key is told as damage, on both stores, with its task."""
+    store = SqliteTasks(tmp_path / "tasks.db")
+    bodies = (b"x", b"{}", b"[]", effect_to_json(effect_of("t1", "b" * 64)))
+    with dynamodb("tasks") as client:
+        table = DynamoTasks(client, "tasks")
+        for body in bodies:
+            with store._database.transaction() as connection:
+                connection.execute("INSERT OR REPLACE INTO effects VALUES (?, ?, ?)", ("t1", "a" * 64, body))
+            item = {"task": {"S": "t1"}, "item": {"S": f"effect#{'a' * 64}"}, "body": {"S": body.decode()}}
+            client.put_item(TableName="tasks", Item=item)
+            for each in (store, table):
+                with pytest.raises(Tampered, match=r"task/t1 .*: effect"):
+                    each.effects("t1")
+    store.close()

@@ -38,11 +38,12 @@ def ask(app: App) -> Iterator[Ask]:
 
     def ask(method: str, path: str, body: Any = None, **more: Any) -> tuple[int, Any]:
         parts = path.split("/")
+        name = "queue" if parts[2] == "queues" else "task"
         named = len(parts) > 3 and parts[3] != "bulk"
-        resource = "/".join([*parts[:3], "{task}", *parts[4:]]) if named else path
+        resource = "/".join([*parts[:3], f"{{{name}}}", *parts[4:]]) if named else path
         raw = body if isinstance(body, bytes) else orjson.dumps(body) if body is not None else b""
         sent = event(
-            method, resource, raw, params={"task": parts[3]} if named else None, query=more.get("query")
+            method, resource, raw, params={name: parts[3]} if named else None, query=more.get("query")
         )
         sent["requestContext"]["authorizer"] |= {
             "service": more.get("service", "checkout"),
@@ -323,3 +324,55 @@ def test_a_store_that_is_away_is_503(app: App, ask: Ask, monkeypatch: pytest.Mon
         assert ask("POST", path, {"why": "x"})[0] == 503
     assert ask("POST", "/v1/tasks/bulk", {"act": "cancel", "filter": {}, "why": "x"})[0] == 503
     assert ask("GET", "/v1/tasks")[0] == 503
+
+
+def test_queues_are_stopped_counted_and_emptied_by_admins(app: App, ask: Ask) -> None:
+    """A pause tells who and until when, an overview counts, a purge cancels, a resume ends the pause."""
+    for name in "abc":
+        put(app, name, State.WAITING)
+    put(app, "d", State.WAITING, service="other")
+    where = "/v1/queues/service:checkout"
+    for method, path in (("GET", "/v1/queues"), ("POST", f"{where}/pause"), ("POST", f"{where}/purge")):
+        assert ask(method, path, {"why": "x"})[0] == 403
+    status, told = ask("POST", f"{where}/pause", {"why": "maintenance", "until": NEVER}, scopes=ADMIN)
+    assert status == 200
+    assert (told["target"], told["who"], told["until"]) == ("service:checkout", "service/checkout", NEVER)
+    status, told = ask("GET", "/v1/queues", scopes=ADMIN)
+    assert (status, told["streams"]) == (200, {"action": {"waiting": 4}})
+    assert [each["why"] for each in told["pauses"]] == ["maintenance"]
+    order = {"why": "out of date", "limit": 2}
+    dry = ask("POST", f"{where}/purge", {"why": "x", "dry_run": True}, scopes=ADMIN)[1]
+    assert (dry["cancelled"], dry["more"]) == (3, False)
+    purged = [ask("POST", f"{where}/purge", order, scopes=ADMIN)[1] for _ in range(2)]
+    assert [(each["cancelled"], each["more"]) for each in purged] == [(2, True), (1, False)]
+    assert [task.id[0] for task in app.tasks.listing(State.WAITING)] == ["d"]
+    last = app.tasks.lineage("a" * 26)[-1].body
+    assert (last["event"], last["who"], last["why"]) == ("cancelled", "service/checkout", "out of date")
+    assert ask("POST", f"{where}/resume", {"why": "done"}, scopes=ADMIN)[1]["woken"] == 0
+    assert ask("POST", f"{where}/resume", {"why": "done"}, scopes=ADMIN)[0] == 404
+    assert ask("GET", "/v1/queues", scopes=ADMIN)[1]["pauses"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("nowhere/pause", {"why": "x"}),
+        ("all/pause", {}),
+        ("all/pause", {"why": "x", "until": 1}),
+        ("all/pause", {"why": "x", "until": "tomorrow"}),
+        ("all/pause", {"why": "x", "who": "root"}),
+        ("all/resume", {"why": "x", "until": 1}),
+        ("all/purge", {"why": "x", "limit": 501}),
+        ("all/purge", {"why": "x", "limit": True}),
+        ("all/purge", {"why": "x", "dry_run": 1}),
+        ("all/purge", {"why": "x", "all_states": "yes"}),
+    ],
+)
+def test_an_order_for_a_queue_that_is_none_is_refused(
+    app: App, ask: Ask, path: str, body: dict[str, Any]
+) -> None:
+    """400, and nothing is paused or cancelled."""
+    task = put(app, "a", State.WAITING)
+    assert ask("POST", f"/v1/queues/{path}", body, scopes=ADMIN)[0] == 400
+    assert ask("GET", "/v1/queues", scopes=ADMIN)[1]["pauses"] == []
+    assert app.tasks.get(task.id) == task

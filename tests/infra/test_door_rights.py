@@ -77,7 +77,8 @@ CALLERS = {"root", "revoked", "certificate", "identity", "service", JWKS[0]}
 KINDS: dict[str, tuple[set[str], set[str]]] = {
     "control": ({"service", "key", "author"}, set()),
     "authorize": (CALLERS, set()),
-    "token": (CALLERS | {"key"}, set()),
+    "token": (CALLERS | {"key", "author"}, set()),
+    "approve": ({"author", JWKS[0]}, set()),
     "certify": ({"certificate", "revoked", "root", "service"}, {"certificate", "revoked"}),
     "receive": ({"hook", "service"}, set()),
     "rotate": ({"key", "hook", JWKS[0], "root", "service"}, {"key", JWKS[0]}),

@@ -14,7 +14,7 @@ from sentinel.adapters.redis_streams import RedisQueue
 from sentinel.core.selection import Selection, parse
 from sentinel.core.states import NEVER, State
 from sentinel.core.steps import Failed
-from sentinel.core.tasks import SECOND, Task, born, moved
+from sentinel.core.tasks import SECOND, Event, Task, born, moved
 from sentinel.errors import Malformed, Tampered, Unavailable
 from sentinel.usecases.bulk import ACTS, CHANGED, DAMAGED, Bulk, Order, Swath
 from sentinel.usecases.inspect import LOOKED_AT, Inspect
@@ -174,7 +174,8 @@ def test_many_are_done_call_by_call(world: World) -> None:
     for at in range(25):
         put(world, "abcdefghijklmnopqrstuvwxy"[at], State.FAILED)
     order = Order("redrive", Selection(), *WHO, limit=10)
-    found, calls = Swath(0, 0), []
+    found = Swath(0, 0)
+    calls: list[tuple[int, object]] = []
     while not calls or found.next:
         swath = world.bulk().run(order, found.next)
         calls.append((swath.done, swath.json()["more"]))
@@ -208,9 +209,9 @@ def test_a_call_ends_in_time(world: World) -> None:
         put(world, name, State.FAILED)
     real = world.tasks.move
 
-    def slow(*about: Any) -> None:
+    def slow(before: Task, after: Task, event: Event) -> None:
         world.clock.sleep(6)
-        real(*about)
+        real(before, after, event)
 
     world.tasks.move = slow  # type: ignore[method-assign]
     found = world.bulk().run(Order("redrive", Selection(), *WHO))
@@ -236,10 +237,10 @@ def test_a_damaged_task_stops_no_other(world: World, caplog: pytest.LogCaptureFi
     damaged, _ = put(world, "a", State.FAILED), put(world, "b", State.FAILED)
     real = world.tasks.move
 
-    def move(before: Task, *about: Any) -> None:
+    def move(before: Task, after: Task, event: Event) -> None:
         if before.id == damaged.id:
             raise Tampered(f"task/{before.id}", 1, "fork", "an event stands where the task has none")
-        real(before, *about)
+        real(before, after, event)
 
     world.tasks.move = move  # type: ignore[method-assign]
     found = run(world.bulk(), "redrive")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from operator import le
 from typing import Any
 
 import pytest
@@ -277,8 +279,7 @@ def test_forks_are_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("sentinel.usecases.fork.MOST", 3)
     assert MOST == 100
     parent = begin(world)
-    for _ in range(3):
-        last = world.forking().fork(parent.id, Wish(*WHO))
+    last = [world.forking().fork(parent.id, Wish(*WHO)) for _ in range(3)][-1]
     with pytest.raises(Conflict, match="has 3 forks already"):
         world.forking().fork(parent.id, Wish(*WHO))
     assert world.forking().fork(last.id, Wish(*WHO)).cause["fork_of"] == last.id
@@ -321,7 +322,7 @@ def test_whatever_fails_one_fork_is_made(
         world.push("recipe", "r", RECIPE)
         parent = begin(world)
         faults.calls, faults.applied = 0, applied
-        faults.fails = (lambda n, k=fails: n >= k) if for_ever else fails.__eq__
+        faults.fails = partial(le, fails) if for_ever else fails.__eq__
         wish, errors = Wish(*WHO, {"s0": {"to": "x"}}, request=request_name), 0
         try:
             world.forking().fork(parent.id, wish)

@@ -30,11 +30,15 @@ from hypothesis.stateful import (
 from sentinel.adapters.redis_streams import RedisQueue
 from sentinel.core.approvals import Verdict
 from sentinel.core.segment import Segment
+from sentinel.core.selection import Selection
 from sentinel.core.states import BIRTHS, CAUSES, NEVER, By, State
 from sentinel.core.steps import Again, Done, Failed, Outcome, StepRun
 from sentinel.core.tasks import SECOND, EffectState, Task, born, moved
 from sentinel.errors import Conflict, Unavailable
 from sentinel.usecases.approve import Decision
+from sentinel.usecases.bulk import ACTS, Order
+from sentinel.usecases.fork import Wish
+from sentinel.usecases.forks import forks_of
 from tests.approvals import AskingWorld, approver
 from tests.faults_calls import Faults, Killed
 from tests.scenario import ProbedTarget, Target, recipe
@@ -272,6 +276,27 @@ class Machine(RuleBasedStateMachine):
         task = self.need(which, State.FAILED)
         with self.fault(fault):
             self.world.control().redrive(task.id, "ann", "why not")
+
+    @rule(act=st.sampled_from(sorted(ACTS)), limit=st.integers(1, 3), fault=FAULTS)
+    def bulk(self, act: str, limit: int, fault: Fault | None) -> None:
+        """A person does one act to all that can take it, a few a call."""
+        with self.fault(fault):
+            self.world.bulk().run(Order(act, Selection(), "ann", "why not", limit))
+
+    @rule(which=WHICH, fault=FAULTS)
+    def fork(self, which: int, fault: Fault | None) -> None:
+        """A person forks a task of any state; whoever got no answer asks again and gets the same fork."""
+        task = self.one(which, *State)
+        if task is None or len(self.tasks()) >= 6:
+            return
+        wish = Wish("ann", "why not", request=f"r{which}")
+        with self.fault(fault):
+            self.world.forking().fork(task.id, wish)
+        made = self.world.forking().fork(task.id, wish)
+        assert (
+            sum(each.cause.get("request") == wish.request for each in forks_of(self.world.tasks, task)) == 1
+        )
+        assert made.cause["fork_of"] == task.id
 
     @precondition(lambda self: self.some(State.AMBIGUOUS))
     @rule(which=WHICH, verdict=st.sampled_from(["happened", "again", "failed"]), fault=FAULTS)

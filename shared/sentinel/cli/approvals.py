@@ -67,6 +67,38 @@ def refuse(**given: Any) -> int:
     return _decide("refuse", **given)
 
 
+@click.command()
+@_ID
+@click.option("--for", "author", required=True, help="The author who is asked, and gets the link.")
+@click.option(
+    "--within",
+    default=3600,
+    show_default=True,
+    type=click.IntRange(1, 86_400),
+    help="For so many seconds.",
+)
+@home_option
+@json_option
+def link(task_id: str, author: str, within: int, home: Path, as_json: bool) -> int:
+    """Make a one-time link with which AUTHOR approves or refuses; whoever has it decides in their name."""
+    from dataclasses import replace
+
+    from sentinel.local.home import published
+
+    app = application(home)
+    maker = app.link_maker
+    if app.local:
+        app.rotation.ensure_signing_keys()  # without doors there may be none yet
+        where = published(home)
+        maker = replace(maker, url=maker.url or (where.hooks if where else ""))
+    made = maker.make(task_id, author, f"operator:{getpass.getuser()}", within)
+    if as_json:
+        emit(made)
+    else:
+        echo(str(made["url"]))
+    return 0
+
+
 def _decide(
     verdict: str,
     task_id: str,

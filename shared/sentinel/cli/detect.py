@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sentinel.cli.options import Time, application, home_option, json_option
+from sentinel.cli.options import application, home_option, json_option
 from sentinel.cli.output import echo, emit, plain, style
+from sentinel.cli.times import Time
 
 if TYPE_CHECKING:
     from sentinel.ports_feeds import GivenUp

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from sentinel.bootstrap import App
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-_SECOND = 1_000_000_000
 
 
 def home_option(command: Command) -> Command:

@@ -70,9 +70,9 @@ class Canvas:
         `colour` is that of `right`, or without one of the text. `mark` is "✓", "✗" or nothing.
         """
         shown_mark = mark if self.unicode else {"✓": "ok", "✗": "BAD"}.get(mark, mark)
-        end = " ".join(each for each in (plain(right), shown_mark) if each)
+        end = " ".join(each for each in (self._shown(right), shown_mark) if each)
         room = self.width - columns(front) - (columns(end) + 2 if end else 0)
-        shown = cut(plain(text), room)
+        shown = cut(self._shown(text), room)
         gap = " " * (room - columns(shown) + 2) if end else ""
         body = self.style(shown, colour) if colour and not right else shown
         ended = self.style(end, colour or {"✓": "green", "✗": "red"}.get(mark, "")) if end else ""
@@ -82,7 +82,7 @@ class Canvas:
         """Add a text over as many lines as it takes; `after` is in front of the second and later ones."""
         room = self.width - columns(front)
         line = ""
-        for word in plain(text).split(" "):
+        for word in self._shown(text).split(" "):
             if line and columns(line) + 1 + columns(word) > room:
                 self.row(front, line, colour=colour)
                 front, line = after, ""
@@ -91,7 +91,7 @@ class Canvas:
 
     def table(self, front: str, rows: Iterable[Sequence[str]], marks: Sequence[str] = ()) -> None:
         """Add rows whose columns stand below each other; the last one is cut to fit."""
-        cells = [[plain(each) for each in row] for row in rows]
+        cells = [[self._shown(each) for each in row] for row in rows]
         widths = [max(map(columns, column)) for column in zip(*cells, strict=True)]
         for number, row in enumerate(cells):
             padded = [
@@ -103,7 +103,12 @@ class Canvas:
         """Add a line with branches only."""
         self._add(self.style(front, "bright_black") if front.strip() else "")
 
+    def _shown(self, text: object) -> str:
+        """Return a text as it can be shown; what was cut is marked only afterwards."""
+        shown = plain(text)
+        if self.unicode:
+            return shown
+        return shown.translate(_ASCII).encode("ascii", "backslashreplace").decode()
+
     def _add(self, line: str) -> None:
-        if not self.unicode:
-            line = line.translate(_ASCII).encode("ascii", "backslashreplace").decode()
-        self.lines.append(line.rstrip())
+        self.lines.append((line if self.unicode else line.translate(_ASCII)).rstrip())

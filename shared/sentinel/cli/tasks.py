@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from sentinel.core.tasks import Task
 
 _SHOWN = 90  # characters of a reason that a list shows
-
-
 _NOT_TOLD = {"event", "t", "seq", "head", "entries", "envelope"}
 
 
@@ -59,7 +57,7 @@ def tasks(
     return 0
 
 
-for _command in (approvals.approval, approvals.approve, approvals.refuse):
+for _command in (approvals.approval, approvals.approve, approvals.refuse, approvals.link):
     tasks.add_command(_command)
 
 

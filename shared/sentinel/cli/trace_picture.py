@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +24,12 @@ _COLOURS = {
     "awaiting-approval": "yellow",
     "proposed": "yellow",
 }
+_HOW = {
+    "": "begun, and nothing is known of its outcome",
+    "ambiguous": "begun, and its outcome is not known",
+    "waiting": "not done, to be tried again",
+    "again": "to be done again",
+}
 _LINKED = {
     "newest": "linked to the chain's newest head",
     "written": "linked to the head that was written down",
@@ -42,7 +48,8 @@ def draw(trace: Json, canvas: Canvas) -> list[str]:
         canvas.row("", "no entry set it off", colour="bright_black")
     for number, task in enumerate(trace["tasks"]):
         _arrow(canvas, trace, task, number)
-        _task(canvas, task, trace["asked"].get("effect", ""))
+        damaged = {each["seq"] for each in trace["damage"] if each["chain"] == task["lineage"]["chain"]}
+        _task(canvas, task, trace["asked"].get("effect", ""), damaged)
     if not trace["tasks"]:
         canvas.gap()
         canvas.row("", "it set no task off", colour="bright_black")
@@ -91,7 +98,7 @@ def _arrow(canvas: Canvas, trace: Json, task: Json, number: int) -> None:
     canvas.gap("  ▼")
 
 
-def _task(canvas: Canvas, task: Json, asked: str) -> None:
+def _task(canvas: Canvas, task: Json, asked: str, damaged: Set[int]) -> None:
     state = task.get("state", "its state is gone")
     canvas.row("", f"task {task['id']}", state, _COLOURS.get(state, "cyan"))
     facts = _facts(canvas, task)
@@ -99,7 +106,7 @@ def _task(canvas: Canvas, task: Json, asked: str) -> None:
         canvas.row("├─ ", f"{name:<8} {text}")
     if task.get("reason") and state != "succeeded":
         canvas.wrapped("├─ reason   ", "│           ", task["reason"])
-    _lineage(canvas, task, last=not task["effects"])
+    _lineage(canvas, task, damaged, last=not task["effects"])
     for number, effect in enumerate(task["effects"]):
         _effect(canvas, task, effect, last=number == len(task["effects"]) - 1, asked=asked)
 
@@ -111,6 +118,7 @@ def _facts(canvas: Canvas, task: Json) -> list[tuple[str, str]]:
     author = f", by {recipe['author']}" if recipe["author"] else ""
     digest = _hash(canvas, recipe["digest"])
     facts = [("recipe", f"{recipe['id']} {recipe['version']}{author}, digest {digest}")]
+    facts.append(("made", _time(task["created"])))
     facts.append(("trace", f"{task['trace']}, {_origin(task)}"))
     if task["forks"]:
         facts.append(("forks", ", ".join(task["forks"])))
@@ -122,7 +130,7 @@ def _origin(task: Json) -> str:
     return "its own" if task["trace"] == own(task["id"]).trace else "that of what set it off"
 
 
-def _lineage(canvas: Canvas, task: Json, *, last: bool) -> None:
+def _lineage(canvas: Canvas, task: Json, damaged: Set[int], *, last: bool) -> None:
     events = task["lineage"]["events"]
     head = _hash(canvas, task["lineage"]["head"]) if task["lineage"]["head"] else "-"
     branch, below = ("└─ ", "   ") if last else ("├─ ", "│  ")
@@ -130,20 +138,21 @@ def _lineage(canvas: Canvas, task: Json, *, last: bool) -> None:
     canvas.row(branch, f"lineage  {count}, head {head}", mark="✓" if task["whole"] else "✗")
     shown = list(events) if len(events) <= EVENTS else [*events[: EVENTS - 4], *events[-4:]]
     rows = [_event(each, events[0]["t"]) for each in shown]
+    marks = ["✗" if each["seq"] in damaged else "" for each in shown]
     if len(shown) < len(events):
         rows.insert(EVENTS - 4, ("", f"… {len(events) - len(shown):,} more", ""))
+        marks.insert(EVENTS - 4, "")
     if rows:
-        canvas.table(below + " " * 9, rows)
+        canvas.table(below + " " * 9, rows, marks)
 
 
 def _event(event: Json, begun: int) -> tuple[str, str, str]:
-    """Return when an event was, what the task became, and why."""
+    """Return how long after the first an event was, what the task became, and why."""
     try:
         body = orjson.loads(event["entry"])
     except (orjson.JSONDecodeError, TypeError):
-        return (_time(event["t"]), "?", "it cannot be read")
-    when = _time(event["t"]) if event["seq"] == 0 else f"+{_span(event['t'] - begun)}"
-    return (when, str(body.get("event", "")), _why(body))
+        return (f"+{_span(event['t'] - begun)}", "?", "it cannot be read")
+    return (f"+{_span(event['t'] - begun)}", str(body.get("event", "")), _why(body))
 
 
 def _why(body: Json) -> str:
@@ -154,7 +163,7 @@ def _why(body: Json) -> str:
         return f"{body.get('step')} {body['outcome']}"
     if body.get("reason"):
         step = f"{body['step']}: " if isinstance(body.get("step"), str) else ""
-        return f"{step}{body['reason']}"
+        return f"{step}{str(body['reason']).removeprefix(f'step {step}')}"
     if body.get("worker"):
         return f"attempt {int(body.get('attempt', 0)) + 1}, {body['worker']}"
     return ""
@@ -162,7 +171,7 @@ def _why(body: Json) -> str:
 
 def _effect(canvas: Canvas, task: Json, effect: Json, *, last: bool, asked: str) -> None:
     decided = effect["decided"]
-    how = str(decided["how"] or "begun, and its outcome is not known")
+    how = _HOW.get(decided["how"], str(decided["how"]))
     if decided.get("who"):
         how += f", says {decided['who']}"
     if effect["approved_by"]:
@@ -186,10 +195,11 @@ def _told(canvas: Canvas, trace: Json) -> None:
     for note in trace["notes"]:
         canvas.wrapped("note: ", "      ", note)
     for each in trace["damage"]:
-        place = f"{each['chain']} at entry {each['seq']:,}"
+        what = "event" if each["chain"].startswith("task/") else "entry"
+        place = f"{each['chain']} at {what} {each['seq']:,}"
         canvas.wrapped("✗ ", "  ", f"{place}: {each['kind']}: {each['detail']}", "red")
     if trace["whole"]:
-        canvas.row("", "whole: everything that is told here follows from its hashes", colour="green")
+        canvas.row("", "whole: all hashes fit, and what is stored beside them agrees", colour="green")
     else:
         count = len(trace["damage"])
         canvas.row("", f"damaged in {count} {'place' if count == 1 else 'places'}", colour="red")

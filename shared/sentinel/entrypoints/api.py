@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sentinel.entrypoints import limits, observe
 from sentinel.entrypoints.api_approvals import APPROVAL_ENDPOINTS
 from sentinel.entrypoints.api_doors import DOOR_ENDPOINTS
+from sentinel.entrypoints.api_queues import QUEUE_ENDPOINTS
 from sentinel.entrypoints.api_tasks import TASK_ENDPOINTS
 from sentinel.entrypoints.web import Endpoint, Request, Response, json_response, trace_of
 from sentinel.errors import Malformed, Missing
@@ -88,6 +89,7 @@ ENDPOINTS: Mapping[tuple[str, str], Callable[[App, Request], Response]] = {
     ("GET", "/v1/chains"): chains,
     **APPROVAL_ENDPOINTS,
     **TASK_ENDPOINTS,
+    **QUEUE_ENDPOINTS,
     ("GET", "/v1/tasks/{task}/trace"): trace,
     **DOOR_ENDPOINTS,
 }

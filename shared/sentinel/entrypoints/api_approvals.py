@@ -61,6 +61,43 @@ def _signed(app: App, request: Request, told: Mapping[str, Any]) -> Decision:
     return Decision(approver, statement.verdict, statement.digest, statement.why, told["envelope"])
 
 
+def link(app: App, request: Request) -> Response:
+    """`POST /v1/tasks/{task}/links`: a one-time link for an author."""
+    told = json_object(request.body)
+    seconds = told.get("seconds", 3600)
+    if not set(told) <= {"for", "seconds"} or type(seconds) is not int:
+        raise Malformed("the body has for, an author, and perhaps seconds, a whole number")
+    maker = f"service:{request.identity.service}"
+    found = app.link_maker.make(request.params["task"], text(told, "for"), maker, seconds)
+    return Response(200, orjson.dumps(found), headers=NOT_KEPT)
+
+
+def page(app: App, request: Request) -> Response:
+    """`GET /approve`: the page that a link opens; it changes nothing, whoever fetches it."""
+    from sentinel.entrypoints.approval_page import HEADERS, PAGE
+
+    del app, request
+    return Response(200, PAGE.encode(), "text/html; charset=utf-8", HEADERS)
+
+
+def by_link(app: App, request: Request) -> Response:
+    """`POST /approve`: what a link's bearer is asked (`look`), or what they say."""
+    from sentinel.core.approval_statements import reason, verdict_of
+    from sentinel.usecases.approval_links import decision
+
+    told = json_object(request.body)
+    found, approver = app.link_reader.open(text(told, "token"))
+    if set(told) == {"token", "look"}:
+        shown = app.approving.look(found.task)
+        app.link_reader.check(found, shown)
+        answer = {**shown, "for": approver.id, "link_until": found.until}
+        return Response(200, orjson.dumps(answer), headers=NOT_KEPT)
+    if not set(told) <= {"token", "verdict", "why"}:
+        raise Malformed("the body has token, and look, or verdict and why")
+    said = decision(found, approver, verdict_of(text(told, "verdict")), reason(text(told, "why")))
+    return Response(200, orjson.dumps(decided(app.approving.decide(found.task, said))), headers=NOT_KEPT)
+
+
 def decided(task: Task) -> dict[str, object]:
     """Return what is answered to a decision."""
     from sentinel.core.approvals import Asked
@@ -100,4 +137,7 @@ def text(told: Mapping[str, Any], name: str) -> str:
 APPROVAL_ENDPOINTS: Mapping[tuple[str, str], Callable[[App, Request], Response]] = {
     ("GET", "/v1/tasks/{task}/approval"): approval,
     ("POST", "/v1/tasks/{task}/approval"): decide,
+    ("POST", "/v1/tasks/{task}/links"): link,
+    ("GET", "/approve"): page,
+    ("POST", "/approve"): by_link,
 }

@@ -85,8 +85,8 @@ def who_of(request: Request) -> str:
     return "".join(each if each.isprintable() else "?" for each in told)[:_MAX_WHO]
 
 
-def _body(request: Request, *known: str) -> dict[str, Any]:
-    """Return the body's object, which has `why`, and of `known` what it likes."""
+def body_of(request: Request, *known: str) -> dict[str, Any]:
+    """Return the body's object, which has `why`, and of `known` what it likes. Raises `Malformed`."""
     if len(request.body) > MAX_BODY:
         raise TooLarge(f"the body is over {MAX_BODY:,} bytes")
     try:
@@ -115,14 +115,14 @@ def _told(found: Task) -> Response:
 
 def act(app: App, request: Request, *, name: str) -> Response:
     """`POST /v1/tasks/{task}/{name}`: one act of a person on one task; answers what the task then is."""
-    told = _body(request)
+    told = body_of(request)
     control = replace(app.control, check=_own(request))
     return _told(getattr(control, name)(request.params["task"], who_of(request), told["why"]))
 
 
 def resolve(app: App, request: Request) -> Response:
     """`POST /v1/tasks/{task}/resolve`: says what became of an ambiguous effect."""
-    told = _body(request, "verdict")
+    told = body_of(request, "verdict")
     control = replace(app.control, check=_own(request))
     return _told(
         control.resolve(request.params["task"], _text(told, "verdict"), who_of(request), told["why"])
@@ -133,7 +133,7 @@ def fork(app: App, request: Request) -> Response:
     """`POST /v1/tasks/{task}/fork`: makes a new task of one; answers the new one."""
     from sentinel.usecases.fork import Wish
 
-    told = _body(request, "inputs", "from", "request")
+    told = body_of(request, "inputs", "from", "request")
     inputs = told.get("inputs", {})
     if not isinstance(inputs, dict) or not all(isinstance(own, dict) for own in inputs.values()):
         raise Malformed("inputs is an object of steps, each an object of the inputs to change")
@@ -147,7 +147,7 @@ def bulk(app: App, request: Request) -> Response:
     """`POST /v1/tasks/bulk`: one act on all tasks of a selection, so many a call."""
     from sentinel.usecases.bulk import MOST, Order
 
-    told = _body(request, "act", "filter", "limit", "dry_run", "next")
+    told = body_of(request, "act", "filter", "limit", "dry_run", "next")
     dry, limit = told.get("dry_run", False), told.get("limit", MOST)
     if not isinstance(dry, bool) or not isinstance(limit, int) or isinstance(limit, bool):
         raise Malformed("dry_run is true or false, and limit a number")

@@ -142,12 +142,62 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         body=_body("the verdict on a digest", {JSON: {"schema": {"$ref": "#/components/schemas/Decision"}}}),
         errors=(404, 409),
     ),
+    ("POST", "/v1/tasks/{task}/links"): Operation(
+        "link",
+        "A one-time link with which an author approves or refuses",
+        (Answer("the link", json_content("Link")),),
+        body=_body("for whom", {JSON: {"schema": {"$ref": "#/components/schemas/LinkWish"}}}),
+        errors=(404, 409),
+    ),
+    ("GET", "/approve"): Operation(
+        "approvalPage",
+        "The page that a one-time link opens",
+        (Answer("the page", {"text/html": {"schema": {"type": "string"}}}),),
+    ),
+    ("POST", "/approve"): Operation(
+        "approveByLink",
+        "What a link's bearer is asked, or what they say",
+        (
+            Answer(
+                "what is asked, or what became of the task",
+                {
+                    JSON: {
+                        "schema": {
+                            "anyOf": [
+                                {"$ref": "#/components/schemas/Approval"},
+                                {"$ref": "#/components/schemas/Decided"},
+                            ]
+                        }
+                    }
+                },
+            ),
+        ),
+        body=_body("the link's token", {JSON: {"schema": {"$ref": "#/components/schemas/LinkUse"}}}),
+        errors=(404, 409),
+    ),
     ("GET", "/v1/tasks/{task}/trace"): Operation(
         "trace",
         "What set a task off and what it did, with proofs of the caller's entries (docs/trace.md)",
         (Answer("the trace", json_content("Trace")),),
         errors=(404,),
     ),
+    ("GET", "/v1/queues"): Operation(
+        "queues", "What waits and what is paused", (Answer("counts and pauses", json_content("Queues")),)
+    ),
+    **{
+        ("POST", f"/v1/queues/{{queue}}/{act}"): Operation(
+            act,
+            summary,
+            (Answer("what was done", json_content(answer)),),
+            body=_body("why: it is kept in the lineage", json_content(order)),
+            errors=errors,
+        )
+        for act, summary, order, answer, errors in (
+            ("pause", "Let no task of a queue start", "PauseOrder", "Pause", ()),
+            ("resume", "End a pause", "Reason", "Resumed", (404,)),
+            ("purge", "Cancel what waits in a queue", "PurgeOrder", "Purged", ()),
+        )
+    },
     ("GET", "/v1/services"): Operation(
         "services",
         "The services that are known",

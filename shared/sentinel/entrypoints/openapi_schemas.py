@@ -46,6 +46,7 @@ _SUMMARY = {
     "reason": {"type": ["string", "null"]},
 }
 _FORK = {"fork_of": {**TEXT, "description": "the task that it is a fork of"}}
+_COUNTS = {"type": "object", "additionalProperties": COUNT}
 WHY = {"type": "string", "minLength": 1, "maxLength": 500}
 _FILTER = {
     "type": "object",
@@ -90,11 +91,44 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
             "next": {**TEXT, "description": "what the answer before said, to go on there"},
         },
     ),
+    "Pause": _object({"target": TEXT, "who": TEXT, "why": TEXT, "since": NANOSECONDS, "until": NANOSECONDS}),
+    "PauseOrder": _strict(
+        {"why": WHY}, {"until": {**NANOSECONDS, "description": "epoch nanoseconds; 0: until it is resumed"}}
+    ),
+    "Resumed": _object({"target": TEXT, "who": TEXT, "why": TEXT, "woken": COUNT}),
+    "PurgeOrder": _strict(
+        {"why": WHY},
+        {
+            "all_states": {"type": "boolean"},
+            "dry_run": {"type": "boolean"},
+            "limit": {"type": "integer", "minimum": 1, "maximum": 500},
+        },
+    ),
+    "Purged": _object(
+        {
+            "target": TEXT,
+            "who": TEXT,
+            "why": TEXT,
+            "dry_run": {"type": "boolean"},
+            "cancelled": COUNT,
+            "by_state": _COUNTS,
+            "more": {"type": "boolean"},
+        }
+    ),
+    "Queues": _object(
+        {
+            "streams": {"type": "object", "additionalProperties": _COUNTS},
+            "recipes": {"type": "object", "additionalProperties": _COUNTS},
+            "pauses": _list(_ref("Pause")),
+            "dead_letters": COUNT,
+            "more": {"type": "boolean"},
+        }
+    ),
     "BulkDone": _object(
         {
             "matched": COUNT,
             "done": COUNT,
-            "not_possible": {"type": "object", "additionalProperties": COUNT},
+            "not_possible": _COUNTS,
             "more": {"type": "boolean"},
         },
         {"next": TEXT},
@@ -143,6 +177,16 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
             "approved_by": _list(TEXT),
             "missing": TEXT,
         }
+    ),
+    "LinkWish": _object({"for": TEXT}, {"seconds": {"type": "integer", "minimum": 1, "maximum": 86_400}}),
+    "Link": _object({"url": TEXT, "for": TEXT, "until": COUNT}),
+    "LinkUse": _object(
+        {"token": TEXT},
+        {
+            "look": {"const": True},
+            "verdict": {"enum": list(Verdict)},
+            "why": {"type": "string", "maxLength": MAX_REASON},
+        },
     ),
     "Trace": _object(
         {
@@ -224,6 +268,7 @@ def _parameter(
 
 PARAMETERS: Mapping[str, dict[str, Any]] = {
     "task": _parameter("task", "path", "a task's id"),
+    "queue": _parameter("queue", "path", "a stream, `recipe:ID`, `service:NAME` or `all`"),
     "upstream": _parameter(
         "upstream",
         "path",

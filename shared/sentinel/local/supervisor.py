@@ -141,6 +141,7 @@ class Supervisor:
         functions.folder()
         for port in (self.port, self.port + 1 if self.port else 0):
             self._listeners.append(gateway_socket.listen(port))
+        self.settings = replace(self.settings, approve_url=self.settings.approve_url or self.hooks)
         if self.settings.redis_url == valkey.url(self.home):
             valkey.shut_down(valkey.socket_path(self.home))
             config = str(valkey.configure(self.home))

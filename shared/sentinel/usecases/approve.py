@@ -21,11 +21,13 @@ from sentinel.core.tasks import MAX_REASON, QUEUE_GRACE, Event, Task, moved, ove
 from sentinel.errors import Conflict, Forbidden, Malformed, Missing, Unavailable
 from sentinel.ports import Ledger, Queue, Tasks
 from sentinel.usecases.evidence import matched
+from sentinel.usecases.flow import Gates, Open
 from sentinel.usecases.gather import Gathering, Question
 from sentinel.usecases.playbook import Playbook
 from sentinel.usecases.transition import write
 
 _RACES = 100  # each lost one is somebody else's decision, of which there are twenty at most
+USED = "this link was used already: it is for one decision"
 SEEN = "what you saw is not what it is now: look again"
 
 log = logging.getLogger(__name__)
@@ -35,7 +37,8 @@ log = logging.getLogger(__name__)
 class Decision:
     """What an approver says to the digest that they saw.
 
-    `envelope` is the signed statement, where there is one; `link` the id of the one-time link that was used.
+    `envelope` is the signed statement, where there is one; `link` the id of the one-time link that was used,
+    `maker` who had that link made.
     """
 
     approver: Approver
@@ -44,6 +47,7 @@ class Decision:
     why: str = ""
     envelope: Mapping[str, Any] = field(default_factory=dict)
     link: str = ""
+    maker: str = ""
 
     def facts(self) -> dict[str, object]:
         """Return what the lineage tells."""
@@ -55,7 +59,7 @@ class Decision:
             "digest": self.digest,
         }
         told |= {"envelope": dict(self.envelope)} if self.envelope else {}
-        return told | ({"link": self.link} if self.link else {})
+        return told | ({"link": self.link, "link_by": self.maker} if self.link else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,7 @@ class Approving:
     nonce: Callable[[], bytes]
     queue: Queue | None = None  # for the dead-letter stream
     grace: int = QUEUE_GRACE
+    gates: Gates = field(default_factory=Open)
 
     def look(self, task_id: str, viewer: Approver | None = None) -> dict[str, object]:
         """Return what a task asks, or has asked: what would be done now, its digest, and who approved.
@@ -119,6 +124,8 @@ class Approving:
                     raise
                 continue
             self._tell(after)
+            if after.state.ended:
+                self.gates.left(after)
             return after
         raise AssertionError("unreachable")
 
@@ -132,8 +139,8 @@ class Approving:
         if task.state is not State.AWAITING_APPROVAL or overdue(task, now):
             over = " and its time is over" if task.state is State.AWAITING_APPROVAL else ""
             raise Conflict(f"task {task.id} is {task.state}{over}: nothing is to be approved")
-        if decision.link and decision.link in asked.used:
-            raise Conflict("this link was used already: it is for one decision")
+        if decision.link in asked.used:
+            raise Conflict(USED)
         used = replace(asked, used=(*asked.used, *filter(None, (decision.link,))))
         if decision.verdict is Verdict.REFUSE:
             return self._refused(task, used, decision, now)
@@ -214,6 +221,8 @@ class Approving:
         return gathering.shown(task, recipe, Question.of(asked, recipe))
 
     def _tell(self, after: Task) -> None:
+        if after.state.ended:
+            self.gates.left(after)
         if after.state is State.FAILED and self.queue is not None:
             try:
                 self.queue.bury(after.id, after.reason)

@@ -17,7 +17,8 @@ from sentinel.core.states import State
 from sentinel.core.steps import Ask, Matched, StepRun
 from sentinel.core.tasks import MAX_REASON, Task
 from sentinel.errors import Malformed
-from sentinel.usecases.gather import Gathering, Question, given
+from sentinel.usecases.gather import Gathering, Question
+from sentinel.usecases.resolve import given
 
 if TYPE_CHECKING:
     from sentinel.usecases.execute import Executor
@@ -55,13 +56,13 @@ class Asking:
         if asked is None or asked.step != step.id or task.results.get(step.id) != asked.result():
             return Doubt(before[-1], (NOBODY,))
         question = Question.of(asked, self.recipe)
-        changed = []
+        differs = []
         if digest(self._gathering.about(task, self.recipe, question)) != asked.about:
-            changed.append("task")
+            differs.append("task")
         here = self.recipe.steps[task.step].id
         if digest(self._gathering.part(task, self.recipe, task.step, question)) != asked.parts.get(here):
-            changed.append(here)
-        return Doubt(before[-1], tuple(changed), asked.approvers) if changed else None
+            differs.append(here)
+        return Doubt(before[-1], tuple(differs), asked.approvers) if differs else None
 
     def ask(self, task: Task, ask: Ask) -> Task:
         """Ask, as the task's own step wants it."""

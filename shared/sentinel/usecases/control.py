@@ -23,7 +23,7 @@ from sentinel.usecases.transition import write
 
 MAX_WHO = 200
 NO_TASK = "there is no such task"
-RACES = 10
+_RACES = 10
 
 log = logging.getLogger(__name__)
 
@@ -171,7 +171,7 @@ class Control:
         return moved(task, to, self.clock(), self.nonce(), facts, by=By.PERSON, **changes)
 
     def _do(self, task_id: str, plan: Callable[[Task], tuple[Task, Event]]) -> Task:
-        for left in range(RACES, 0, -1):
+        for left in range(_RACES, 0, -1):
             task = self.tasks.get(task_id)
             if task is None:
                 raise Missing(NO_TASK)

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field, replace
 
 import orjson
 
+from sentinel.core.approvals import ACTION
+from sentinel.core.flow import beginning
 from sentinel.core.recipes import Recipe
-from sentinel.core.states import State
 from sentinel.core.step_inputs import MAX_INPUTS
 from sentinel.core.steps import Action
 from sentinel.core.tasks import QUEUE_GRACE, Event, Task, born, digest_of
@@ -27,11 +28,9 @@ from sentinel.usecases.check_recipe import problems
 from sentinel.usecases.control import NO_TASK, Act
 from sentinel.usecases.forks import MOST, Inputs, fork_id
 from sentinel.usecases.playbook import Playbook
-from sentinel.usecases.resolve import changed
+from sentinel.usecases.resolve import given
 
 MAX_REQUEST = 128
-ASKS = "approval"  # the action whose results are people's
-PROPOSED = "the recipe asks that a person accepts first"
 _DEFAULT_STREAM = "action"
 
 
@@ -117,7 +116,6 @@ class Fork:
         action = self.actions.get(recipe.steps[at].uses)
         return replace(
             parent,
-            state=State.QUEUED if recipe.propose_for is None else State.PROPOSED,
             version=0,
             attempt=0,
             step=at,
@@ -125,7 +123,7 @@ class Fork:
             stream=action.stream if action else _DEFAULT_STREAM,
             worker="",
             results=_results(parent, recipe, at),
-            reason="" if recipe.propose_for is None else PROPOSED,
+            reason="",
             head="",
             settled=0,
             held="",
@@ -147,26 +145,31 @@ class Fork:
             raise Malformed(f"inputs: over {MAX_INPUTS:,} bytes")
         if inputs and recipe.author:
             raise Malformed("inputs: its author signed the recipe as it is: push another one, signed")
-        self._check(recipe, inputs)
+        if inputs:
+            self._check(replace(parent, inputs=inputs), recipe)
         return inputs
 
-    def _check(self, recipe: Recipe, inputs: Inputs) -> None:
+    def _check(self, fork: Task, recipe: Recipe) -> None:
         """Raise `Malformed` for the first changed input that its action does not take."""
-        whole = recipe.model_copy(update={"steps": tuple(changed(each, inputs) for each in recipe.steps)})
-        for number, why in problems(whole, self.actions) if inputs else ():
-            if recipe.steps[number].id in inputs:
+        whole = recipe.model_copy(update={"steps": tuple(given(fork, step) for step in recipe.steps)})
+        for step in recipe.steps:
+            if step.uses == ACTION and step.id in fork.inputs:
+                raise Malformed(f"inputs: step {step.id}: who approves is the recipe's to say")
+        for number, why in problems(whole, self.actions):
+            if recipe.steps[number].id in fork.inputs:
                 raise Malformed(f"inputs: step {recipe.steps[number].id}: {why}")
 
     def _born(self, parent: Task, recipe: Recipe, draft: Task, wish: Wish, number: int) -> tuple[Task, Event]:
         now = self.clock()
+        # Debouncing waits for more matches, and a person has decided already.
+        begins = beginning(recipe.model_copy(update={"debounce": None}), now, self.grace, now)
         kept = {name: value for name, value in parent.cause.items() if name != "request"}
         named = {"request": wish.request} if wish.request else {}
         task = replace(
             draft,
             id=fork_id(parent, number),
             created=now,
-            due=now + (recipe.propose_for or self.grace),
-            deadline=now + recipe.timeout if recipe.timeout else 0,
+            **begins,
             cause={**kept, "fork_of": parent.id, "fork": number, **named},
         )
         told = {name: task.cause[name] for name in ("rule", "fingerprint", "entries") if name in task.cause}
@@ -206,7 +209,7 @@ def _results(parent: Task, recipe: Recipe, at: int) -> dict[str, object]:
     """Return what the steps before gave. Raises `Malformed` where they did not, or people were asked."""
     found = {}
     for step in recipe.steps[:at]:
-        if step.uses == ASKS:
+        if step.uses == ACTION:
             raise Malformed(f"from: step {step.id} asks people, and asks them anew: begin there or before")
         if step.id not in parent.results:
             raise Malformed(f"from: the task has no result of step {step.id}: begin there or before")

@@ -14,11 +14,11 @@ import orjson
 
 from sentinel.core import step_inputs
 from sentinel.core.approvals import ACTION, VERSION, Asked, Shown, bounded
-from sentinel.core.recipes import Recipe, Step, spelled
+from sentinel.core.recipes import Recipe, spelled
 from sentinel.core.steps import Action, Ask, Matched, StepRun
 from sentinel.core.tasks import Event, Task, effect_key
 from sentinel.errors import Rejected
-from sentinel.usecases.resolve import resolved
+from sentinel.usecases.resolve import given, resolved
 
 ALWAYS = ("id", "uses", "effect", "timeout")
 
@@ -119,12 +119,6 @@ class Gathering:
         except Rejected as error:
             return {**told, "inputs": bounded(_plain(step.with_)), "problem": str(error)}
         return {**told, "inputs": bounded(_plain(step.with_)), "plan": bounded(_plain(plan))}
-
-
-def given(task: Task, step: Step) -> Step:
-    """Return a step with what a fork gave it in the place of the recipe's inputs, key by key."""
-    own = task.inputs.get(step.id)
-    return step.model_copy(update={"with_": {**step.with_, **own}}) if own else step
 
 
 def _results(task: Task, recipe: Recipe, question: Question) -> dict[str, object]:

@@ -76,9 +76,8 @@ def sweep(
     hints: defaultdict[str, list[str]] = defaultdict(list)
     counts: Counter[State] = Counter()
     lost = {"conflicts": 0, "tampered": 0}
-    ripe = [task for task in due if not task.state.ended and task.due <= now]  # an index may lag behind
-    held = _held(tasks, gates, ripe, now)
-    for task in (task for task in ripe if task.id not in held):
+    ripe, held = _parted(tasks, gates, due, now)
+    for task in ripe:
         after, event = _next(task, now, grace, nonce())
         why = _move(tasks, task, after, event)
         if why:
@@ -101,14 +100,15 @@ def sweep(
     )
 
 
-def _held(tasks: Tasks, gates: Gates, ripe: Sequence[Task], now: int) -> set[str]:
-    """Put off those that are still held, without a word in their lineage; return their ids."""
+def _parted(tasks: Tasks, gates: Gates, due: Sequence[Task], now: int) -> tuple[list[Task], list[Task]]:
+    """Return the tasks to be moved, and those that stay held: they are put off without a word in lineages."""
+    ripe = [task for task in due if not task.state.ended and task.due <= now]  # an index may lag behind
     asked = [task for task in ripe if task.state is State.WAITING and task.held and not overdue(task, now)]
     later = gates.look(asked, now) if asked else {}
-    for task in asked:
-        if task.id in later:
-            tasks.extend(task, by_deadline(task, max(later[task.id], now + 1)))
-    return set(later)
+    held = [task for task in asked if task.id in later]
+    for task in held:
+        tasks.extend(task, by_deadline(task, max(later[task.id], now + 1)))
+    return [task for task in ripe if task.id not in later], held
 
 
 def _move(tasks: Tasks, task: Task, after: Task, event: Event) -> str:

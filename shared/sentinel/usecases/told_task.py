@@ -19,6 +19,9 @@ from sentinel.usecases.story import Body, Story
 
 Json = dict[str, Any]
 
+# What a task becomes when a try of an effect ends without it.
+_UNDONE = frozenset({State.AMBIGUOUS.value, State.FAILED.value, State.WAITING.value})
+
 
 def damage_json(damage: Iterable[Tampered]) -> list[Json]:
     """Return damages as they are told: where, of which kind, and what it is."""
@@ -119,8 +122,8 @@ def _decided(story: Story, effect: Effect) -> Json:
             asked = body.get("event") == State.AMBIGUOUS
             if body.get("outcome"):
                 found = {"how": body["outcome"], "seq": seq, "span": body.get("span", "")}
-            elif asked:
-                found = {"how": "ambiguous", "seq": seq}
+            elif body.get("event") in _UNDONE:
+                found = {"how": body["event"], "seq": seq, "span": body.get("span", "")}
         elif asked and body.get("verdict"):
             found = {"how": body["verdict"], "seq": seq, "who": body.get("who"), "why": body.get("why")}
             asked = False
