@@ -63,7 +63,7 @@ class Group:
             try:
                 _commit(connection, together)
             except BaseException as error:
-                # It goes to those who wait, each in a thread of its own; only what stops this one goes on here.
+                # It goes to those who wait, each in a thread of its own; what stops this one goes on here.
                 if isinstance(error, Exception):
                     _fail(together, error)
                 else:
