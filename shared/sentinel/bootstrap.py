@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import os
-import platform
 import random
 import secrets
 import time
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING
 from sentinel.bootstrap_approvals import People
 from sentinel.bootstrap_flow import Flows
 from sentinel.settings import Settings
-from sentinel.wiring import grants_of
+from sentinel.wiring import grants_of, worker_name
 
 if TYPE_CHECKING:
     from sentinel.actions.sinkbook import SinkBook
@@ -260,11 +259,6 @@ class App(People, Flows):
             rng=random.random,
             gates=self.gates,
         )
-
-
-def worker_name(pid: int) -> str:
-    """Return the name under which a worker process of this machine takes tasks."""
-    return f"{platform.node()}:{pid}"
 
 
 def _nonce() -> bytes:
