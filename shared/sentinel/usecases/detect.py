@@ -99,7 +99,7 @@ class Detector:
         asked = Asked()
         found.matches += asked.by_entries(plays, segment, hits)
         found.entries += segment.count
-        self._create(asked, found)
+        found.tasks += self.create(asked)
 
     def decide(self) -> Detected:
         """Decide what correlations have waited for long enough; a schedule calls this. Safe to repeat.
@@ -141,7 +141,7 @@ class Detector:
         found.firings += len(firings)
         asked = Asked()
         asked.by_firings(plays, correlation, firings)
-        self._create(asked, found)
+        found.tasks += self.create(asked)
         for fired in firings:
             for user in plays.rules.correlations_of(correlation):
                 self._pass_on(plays, correlation, fired, user, found)
@@ -157,14 +157,17 @@ class Detector:
             self._count(plays, user, hit[0], [hit[1]], found)
             self._remember(known)
 
-    def _create(self, asked: Asked, found: Detected) -> None:
+    def create(self, asked: Asked) -> list[str]:
+        """Create the tasks that are asked for and not there; return their ids. Raises `Unavailable`."""
+        made: list[str] = []
         for new_id, want in asked.tasks.items():
             if new_id in self._known:
                 continue
             task, event = born(*self._new(new_id, want))
             if self._tasks.create(task, event):
-                found.tasks.append(new_id)
+                made.append(new_id)
             self._remember(new_id)
+        return made
 
     def _remember(self, known: str) -> None:
         while len(self._known) >= _KNOWN:
@@ -173,7 +176,7 @@ class Detector:
 
     def _new(self, new_id: str, want: Wanted) -> tuple[Task, bytes, dict[str, object]]:
         now = self._clock()
-        recipe, rule = want.recipe, want.rule
+        recipe = want.recipe
         action = self._actions.get(recipe.steps[0].uses)
         places = want.entries
         task = Task(
@@ -199,8 +202,8 @@ class Detector:
             "recipe": recipe.id,
             "version": recipe.version,
             "digest": recipe.digest,
-            "rule": rule.id,
-            "fingerprint": want.fingerprint,
+            "rule": want.cause["rule"],
+            "fingerprint": want.cause["fingerprint"],
             "window": want.window,
             "entries": places,
             "stream": task.stream,
