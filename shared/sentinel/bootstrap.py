@@ -215,7 +215,7 @@ class App(Doors):
 
         slack = int(self.settings.catalog_seconds * SECOND) + FEED_SLACK
         inputs = inputs_of(self.actions, self.ledger)
-        return Replay(self.ledger, self.catalog, self.tasks, time.time_ns, slack, inputs)
+        return Replay(self.ledger, self.catalog, self.tasks, time.time_ns, slack, inputs, self.actions)
 
     @cached_property
     def control(self) -> Control:

@@ -122,14 +122,15 @@ class Control:
             reason = f"given up by {act.who}: {act.why}"
             return self._moved(task, State.FAILED, act, said=said, wait=0, reason=reason)
         if said is Verdict.AGAIN:
-            changes = {"settled": task.attempt, "tries": 0, "reason": ""}
-            return self._moved(task, State.QUEUED, act, said=said, **changes)
+            fresh: dict[str, Any] = {"settled": task.attempt, "tries": 0, "reason": ""}
+            return self._moved(task, State.QUEUED, act, said=said, **fresh)
         # The event by which it became ambiguous names the step, and says whether it is the last one.
         told = self.tasks.lineage(task.id)[task.version - 1].body
         results = {**task.results, str(told["step"]): {"resolved": said.value, "who": act.who}}
         if told["last"]:
             return self._moved(task, State.SUCCEEDED, act, said=said, wait=0, results=results, reason="")
-        changes = {"step": task.step + 1, "tries": 0, "settled": 0, "results": results, "reason": ""}
+        changes: dict[str, Any] = {"step": task.step + 1, "tries": 0, "settled": 0}
+        changes |= {"results": results, "reason": ""}
         return self._moved(task, State.QUEUED, act, said=said, **changes)
 
     def _moved(

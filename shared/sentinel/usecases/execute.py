@@ -103,7 +103,11 @@ class Executor:
         facts: dict[str, object] = {"step": task.step, "held": hold.by, "reason": hold.reason}
         if hold.ticket:
             facts["ticket"] = hold.ticket
-        changes = {"held": hold.by, "reason": hold.reason, "ticket": hold.ticket or task.ticket}
+        changes: dict[str, Any] = {
+            "held": hold.by,
+            "reason": hold.reason,
+            "ticket": hold.ticket or task.ticket,
+        }
         return self.move(task, State.WAITING, facts, due=hold.until, **changes)
 
     def _recipe(self, task: Task) -> Recipe:

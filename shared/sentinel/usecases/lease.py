@@ -29,7 +29,7 @@ from sentinel.errors import Conflict, Malformed, Rejected, Tampered, Unavailable
 from sentinel.usecases.evidence import matched
 from sentinel.usecases.heartbeat import Heartbeat
 from sentinel.usecases.resolve import resolved
-from sentinel.usecases.tries import ABSENT, AWAY, GIVEN_UP, LOST, NOT_ASKED, REFUSED, TAMPERED, Try
+from sentinel.usecases.tries import ABSENT, AWAY, GIVEN_UP, LOST, NOT_ASKED, REFUSED, TAMPERED, TIME_UP, Try
 
 if TYPE_CHECKING:
     from sentinel.usecases.execute import Executor
@@ -55,7 +55,7 @@ class Lease:
             if overdue(task, now):
                 return self.executor.expire(task, now)
             if begun and now >= until:
-                return self._pass_on(task, self.executor.stream, "the worker's time is up")
+                return self._pass_on(task, self.executor.stream, TIME_UP)
             task = self._step(task)
             begun = True
         return task
@@ -228,11 +228,12 @@ class Lease:
             return self.executor.move(
                 task, State.SUCCEEDED, told, wait=0, results=results, reason="", worker=""
             )
-        changes = {"step": task.step + 1, "tries": 0, "settled": 0, "results": results, "reason": ""}
+        changes: dict[str, Any] = {"step": task.step + 1, "tries": 0, "settled": 0}
+        changes |= {"results": results, "reason": ""}
         following = self.executor.actions.get(self.recipe.steps[task.step + 1].uses)
         if following is None or following.stream == self.executor.stream:
             return self.executor.move(task, State.RUNNING, told, wait=self.executor.lease, **changes)
-        there = {"stream": following.stream, "worker": "", **changes}
+        there: dict[str, Any] = {"stream": following.stream, "worker": "", **changes}
         return self.executor.move(task, State.QUEUED, told, wait=self.executor.grace, **there)
 
     def _again(self, a_try: Try, outcome: Again) -> Task:

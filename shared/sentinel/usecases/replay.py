@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
-from sentinel.core.tasks import SECOND, Task
+from sentinel.core.steps import Action
+from sentinel.core.tasks import SECOND, Event, Task
 from sentinel.ports import Catalog, Document, Ledger, Tasks
 from sentinel.usecases.asked import MAX_ENTRIES
 from sentinel.usecases.in_force import InForce
@@ -30,6 +31,7 @@ from sentinel.usecases.recompute import (
     unlike,
 )
 from sentinel.usecases.recorded import Inputs, as_written, wrong_effects, wrong_lineage
+from sentinel.usecases.reenact import Reenact, tells_enough
 
 FEED_SLACK = 60 * SECOND  # how late detection may come to a segment, beside the time of its catalog's cache
 SLACK = 30 * SECOND + FEED_SLACK
@@ -61,12 +63,17 @@ class Difference:
         return {"difference": self.what, "task": self.task, **named, "why": list(self.why)}
 
 
+_COUNTED = ("entries", "matches", "firings", "asked", "recorded", "waiting", "doubtful", "reenacted", "older")
+_TOLD = (*_COUNTED, "notes")
+
+
 @dataclass(slots=True)
 class Replayed:
     """What was looked at and found. `asked` are tasks asked for, `recorded` tasks that were compared.
 
     `waiting` are asked for and may not have been made yet, `doubtful` could not be decided: two sets of rules
-    may have been in force, or a correlation may have been silent. `notes` are for people.
+    may have been in force, or a correlation may have been silent. `reenacted` tasks were lived once more by
+    the code; `older` ones tell too little for that. `notes` are for people.
     """
 
     entries: int = 0
@@ -76,13 +83,24 @@ class Replayed:
     recorded: int = 0
     waiting: int = 0
     doubtful: int = 0
+    reenacted: int = 0
+    older: int = 0
     differences: list[Difference] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def differ(self, task: Task, wrong: Sequence[str]) -> None:
+        """Add what is wrong with a task that there is, to what was found before where there was something."""
+        if not wrong:
+            return
+        for number, each in enumerate(self.differences):
+            if (each.what, each.task) == ("different", task.id):
+                self.differences[number] = replace(each, why=(*each.why, *wrong))
+                return
+        self.differences.append(_of_task("different", task, wrong))
+
     def json(self) -> dict[str, object]:
         """Return the result as it is printed."""
-        names = ("entries", "matches", "firings", "asked", "recorded", "waiting", "doubtful", "notes")
-        told = {name: getattr(self, name) for name in names}
+        told = {name: getattr(self, name) for name in _TOLD}
         return {**told, "differences": [each.json() for each in self.differences]}
 
 
@@ -96,6 +114,7 @@ class Replay:
     clock: Callable[[], int]
     slack: int = SLACK
     inputs: Inputs = as_written
+    actions: Mapping[str, Action] | None = None  # without them nothing is re-enacted
 
     def with_slack(self, slack: int) -> Replay:
         """Return the same with another slack, in nanoseconds."""
@@ -180,8 +199,7 @@ class Replay:
         requests = [run.requests[task_id] for run in runs if task_id in run.requests]
         task = there.get(task_id)
         if task is not None:
-            if wrong := _wrong_cause(task, requests, runs):
-                found.differences.append(_of_task("different", task, wrong))
+            found.differ(task, _wrong_cause(task, requests, runs))
         elif self.tasks.get(task_id) is None:  # else it was there before, and is asked for again
             if any(request.seen + self.slack > self.clock() for request in requests):
                 found.waiting += 1
@@ -198,10 +216,26 @@ class Replay:
             else:
                 why = "nothing that was in force asks for it"
                 found.differences.append(_of_task("unexpected", task, [why]))
-        wrong = list(wrong_lineage(self.tasks, task))
-        wrong += wrong_effects(self.tasks, task, recipes.recipe, self.inputs)
-        if wrong:
-            found.differences.append(_of_task("different", task, wrong))
+        task, events = self._steady(task)
+        wrong = list(wrong_lineage(events, task))
+        effects = self.tasks.effects(task.id)
+        wrong += wrong_effects(effects, task, recipes.recipe, self.inputs)
+        if not wrong and self.actions is not None:
+            if tells_enough(events):
+                reenact = Reenact(self.ledger, self.actions, recipes.recipe)
+                wrong += reenact.differences(task, events, effects)
+                found.reenacted += 1
+            else:
+                found.older += 1
+        found.differ(task, wrong)
+
+    def _steady(self, task: Task) -> tuple[Task, list[Event]]:
+        """Return a task and its lineage as they are together: it may be going on right now."""
+        events = self.tasks.lineage(task.id)
+        if len(events) > task.version:
+            task = self.tasks.get(task.id) or task
+            events = self.tasks.lineage(task.id)[: task.version]
+        return task, events
 
 
 def _by_time(each: tuple[str, Request]) -> tuple[int, str]:

@@ -24,6 +24,7 @@ TAMPERED = "tampered"  # an entry
 
 LOST = "the outcome of an earlier try is not known, and {} cannot ask its target"
 NOT_ASKED = "its target could not be asked: {}"
+TIME_UP = "the worker's time is up"
 GIVEN_UP = "step {}: given up after {} tries: {}"
 
 
