@@ -27,7 +27,6 @@ from sentinel.usecases.control import Control
 from sentinel.usecases.detect import Detector
 from sentinel.usecases.execute import Executor
 from sentinel.usecases.playbook import Playbook
-from sentinel.usecases.recompute import places_of
 from sentinel.usecases.schedule import Scheduler, Timetable
 from sentinel.usecases.stage import Deviation, Interrupted, Played, Script, Stage
 from sentinel.usecases.stand_ins import Cast, Entries, Nowhere, Recipes, ToldGates
@@ -199,16 +198,13 @@ class _Play:
         return next((step.uses for step in recipe.steps if step.id == body.get("step")), "")
 
     def _reads_fail(self, body: Body) -> bool:
-        """Say whether a worker that was put off could not read the entries, rather than not write."""
-        if not places_of(self.recorded.cause):
-            return False
+        """Say whether a worker may have been put off by the ledger: not where it had read the entries."""
         recipe = self.by.recipe(self.recorded.recipe, self.recorded.recipe_version)
         step = next((step for step in recipe.steps if step.id == body.get("step")), None)
         if "effect" not in body or step is None:
             return True
         action = self.by.actions.get(step.uses)
-        read_before = action is not None and bool(action.forms) and step_inputs.present(step.with_)
-        return not read_before
+        return action is None or not action.forms or not step_inputs.present(step.with_)
 
 
 @dataclass

@@ -16,7 +16,7 @@ from sentinel.core.tasks import Effect, EffectState, Event, Task
 from sentinel.errors import Conflict, Unavailable
 from sentinel.usecases.tries import AGAIN, AWAY, FAILED
 
-WORKED = frozenset({AGAIN, FAILED})  # answers of an action, which took its time
+WORKED = frozenset({AGAIN, FAILED, AWAY})  # answers that took their time
 MARK = "replayed"  # stands for what a try has got done: of that only the newest is kept
 
 
@@ -40,7 +40,7 @@ class Interrupted(Exception):
 class Script:
     """What is recorded of a task: its events in order, and what its steps gave, by step.
 
-    `reads_fail` says of an event whether it tells of entries that could not be read.
+    `reads_fail` says of an event that tells of a store that was away whether it can have been the ledger.
     """
 
     events: Sequence[Event]
@@ -68,13 +68,7 @@ class Script:
             body.get("outcome") in {"done", "was found done"}
             or body.get("answer") in WORKED
             or body.get("probed") in {"unknown", AWAY}
-            or self.writes_fail
         )
-
-    @property
-    def writes_fail(self) -> bool:
-        """Whether the next event tells that an effect could not be recorded."""
-        return self.body.get("answer") == AWAY and not self.reads_fail(self.body)
 
     def play(self, end: int) -> None:
         """Be ready for the events before `end`."""
@@ -149,8 +143,7 @@ class Stage:
 
     def record(self, effect: Effect) -> None:
         """Keep an effect, or fail where that is what was recorded."""
-        if self.script.writes_fail:
-            self.script.answered = True
+        if self.script.body.get("answer") == AWAY:
             raise away(self.script)
         self.known[effect.key] = effect
 
@@ -195,8 +188,9 @@ def result_of(script: Script, step: str) -> Mapping[str, object]:
 
 
 def away(script: Script, prefix: str = "") -> Unavailable:
-    """Return the failure of which the next event tells, that asks for the wait that was."""
+    """Answer with the failure of which the next event tells, that asks for the wait that was."""
     body = script.body
+    script.answered = True
     wait = int(str(body.get("due", 0))) - script.events[script.at].t
     error = Unavailable(str(body.get("reason", "")).removeprefix(prefix))
     # Exact, unlike a float of seconds: the wait is to come out to the nanosecond.

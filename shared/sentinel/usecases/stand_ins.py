@@ -101,13 +101,13 @@ class ProbedStandIn(StandIn):
         body = script.body
         if body.get("probed") == "nothing":
             return Nothing()
+        if body.get("probed") == AWAY:
+            raise away(script, NOT_ASKED.format(""))
         script.answered = True
         if body.get("outcome") == "was found done":
             return Done(result_of(script, run.step.id))
         if body.get("probed") == "unknown":
             return Unknown(str(body.get("reason", "")))
-        if body.get("probed") == AWAY:
-            raise away(script, NOT_ASKED.format(""))
         raise Deviation(
             f"event {script.at}: the target of step {run.step.id} would be asked now, and was not"
         )
@@ -152,7 +152,7 @@ class Entries:
 
     def at(self, chain: str, seq: int) -> Segment | None:
         """Return the segment that holds an entry."""
-        if self.script.body.get("answer") == AWAY and not self.script.writes_fail:
+        if self.script.body.get("answer") == AWAY and self.script.reads_fail(self.script.body):
             raise away(self.script)
         try:
             return self.real.at(chain, seq)
