@@ -27,7 +27,9 @@ def reenact_all(
             continue
         events = tasks.lineage(task.id)
         assert tells_enough(events)
-        found = list(by.differences(task, events, tasks.effects(task.id)))
+        left_out: list[str] = []
+        found = list(by.differences(task, events, tasks.effects(task.id), left_out))
+        found += left_out
         if found:
             wrong[task.id] = [*found, *(event.entry.decode() for event in events)]
         played += 1

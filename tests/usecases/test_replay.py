@@ -19,7 +19,8 @@ from sentinel.core.tasks import SECOND, Effect, EffectState, State, Task, effect
 from sentinel.errors import Unavailable
 from sentinel.usecases.in_force import InForce
 from sentinel.usecases.recompute import segments
-from sentinel.usecases.replay import SLACK, Replay, Replayed
+from sentinel.usecases.replay import SLACK, Replay
+from sentinel.usecases.replayed import Replayed
 from tests.data import need
 from tests.faults_calls import Faults, Killed
 from tests.scenario import START, Target, World, correlation, recipe, rule

@@ -13,7 +13,8 @@ from sentinel.cli.options import application, home_option, json_option
 from sentinel.cli.output import Failure, echo, emit, plain, style, table
 
 if TYPE_CHECKING:
-    from sentinel.usecases.replay import Given, Replayed
+    from sentinel.usecases.replay import Given
+    from sentinel.usecases.replayed import Replayed
 
 SECOND = 1_000_000_000
 SHOWN = 100  # differences that people are shown

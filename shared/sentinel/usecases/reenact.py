@@ -28,7 +28,7 @@ from sentinel.usecases.detect import Detector
 from sentinel.usecases.execute import Executor
 from sentinel.usecases.playbook import Playbook
 from sentinel.usecases.schedule import Scheduler, Timetable
-from sentinel.usecases.stage import Deviation, Interrupted, Played, Script, Stage
+from sentinel.usecases.stage import Deviation, Interrupted, Played, Script, Stage, Unplayed
 from sentinel.usecases.stand_ins import Cast, Entries, Nowhere, Recipes, ToldGates
 from sentinel.usecases.sweep import sweep
 from sentinel.usecases.tries import ABSENT, TIME_UP
@@ -58,14 +58,20 @@ class Reenact:
     grace: int = QUEUE_GRACE
 
     def differences(
-        self, task: Task, events: Sequence[Event], effects: Mapping[str, Effect]
+        self, task: Task, events: Sequence[Event], effects: Mapping[str, Effect], left_out: list[str]
     ) -> Iterator[str]:
-        """Yield how what is recorded of a task is not what the same code does. Raises `Unavailable`."""
+        """Yield how what is recorded of a task is not what the same code does. Raises `Unavailable`.
+
+        What it does not know how to re-enact it adds to `left_out`, and leaves what follows it alone.
+        """
         play = _Play(self, task, Stage(Script(events, task.results)))
         try:
             play.run()
         except Deviation as found:
             yield str(found)
+            return
+        except Unplayed as found:
+            left_out.append(str(found))
             return
         after = play.stage.task
         if after is not None:
@@ -129,6 +135,8 @@ class _Play:
         if "scheduled" in body:
             Scheduler(cast("Timetable", None), *rest).create(recipe, _instant(str(body["scheduled"])))
             return
+        if "rule" not in body:
+            raise Unplayed("event 0: neither a rule nor a schedule made it")
         window = body.get("window")
         want = _Recorded(self.recorded.cause, recipe, window if isinstance(window, int) else 0)
         asked = Asked({self.recorded.id: cast("Wanted", want)})
@@ -149,7 +157,7 @@ class _Play:
         elif start == State.AMBIGUOUS:
             control.resolve(task_id, str(body.get("verdict")), *by)
         else:
-            raise Deviation(f"event {script.at}: no person may take a task from {start} to {to}")
+            raise Unplayed(f"event {script.at}: by a person, from {start} to {to}")
 
     def _sweep(self) -> None:
         nowhere: Any = Nowhere()

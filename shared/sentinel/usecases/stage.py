@@ -28,6 +28,10 @@ class Deviation(Exception):
     """What would be written now is not what was."""
 
 
+class Unplayed(Exception):
+    """What follows cannot be re-enacted: it is not known how it was written."""
+
+
 class Interrupted(Exception):
     """A store does not answer now: that is `error`, and no part of the play."""
 
