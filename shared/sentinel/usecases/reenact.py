@@ -35,7 +35,7 @@ from sentinel.usecases.tries import ABSENT, TIME_UP
 
 _FAR = 1 << 62
 _ENDS = frozenset(state.value for state in State if state.ended)
-_TAKEN_FROM = frozenset({State.QUEUED.value, State.WAITING.value})
+_TAKEN_FROM = frozenset({State.QUEUED, State.WAITING})
 
 Body = Mapping[str, object]
 Read = Callable[[str, int], Recipe]
@@ -91,6 +91,10 @@ class _Play:
     def script(self) -> Script:
         return self.stage.script
 
+    @property
+    def _state(self) -> State | None:
+        return self.stage.task.state if self.stage.task else None
+
     def run(self) -> None:
         """Play all events. Raises `Deviation`, and `Unavailable` where a store does not answer."""
         script = self.script
@@ -109,6 +113,8 @@ class _Play:
                 raise Deviation(f"event {script.at}: refused now: {error}") from None
             except SentinelError as error:
                 raise Deviation(f"event {script.at}: {error}") from None
+            except (ValueError, TypeError, LookupError, AttributeError):
+                raise Deviation(f"event {script.at}: it cannot be read as one of ours") from None
             raise Deviation(f"event {script.at}: nothing would come of it now")
 
     def _part(self, at: int) -> tuple[Callable[[], object], int]:
@@ -118,7 +124,7 @@ class _Play:
             return self._be_born, 1
         if "who" in body:
             return self._have_a_person_act, at + 1
-        if body.get("from") in _TAKEN_FROM and (body["event"] == State.RUNNING or "held" in body):
+        if self._state in _TAKEN_FROM and (body["event"] == State.RUNNING or "held" in body):
             end = at + 1
             if body["event"] == State.RUNNING:
                 while end < len(self.script.bodies) and _of_the_lease(self.script.bodies[end]):
@@ -147,7 +153,7 @@ class _Play:
         body = script.body
         control = Control(self.stage, script.clock, script.nonce, None, self.by.grace)
         by = (str(body["who"]), str(body["why"]))
-        start, to = body.get("from"), body["event"]
+        start, to = self._state, body["event"]
         if to == State.CANCELLED:
             control.cancel(task_id, *by)
         elif start == State.WAITING:

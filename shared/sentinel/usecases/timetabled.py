@@ -8,6 +8,7 @@ at the clock, of which the tasks that it made tell, came too late for it, and en
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +17,8 @@ from sentinel.core.recipes import Recipe
 from sentinel.core.tasks import SECOND, Task
 from sentinel.usecases.in_force import InForce
 from sentinel.usecases.schedule import LATE, scheduled
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,8 @@ def _fired(
 
 def is_scheduled(task: Task) -> bool:
     """Say whether a schedule made a task."""
-    return "scheduled" in task.cause and "fork_of" not in task.cause
+    told = task.cause.get("scheduled")
+    return isinstance(told, str) and bool(_TIME.fullmatch(told)) and "fork_of" not in task.cause
 
 
 def time_of(task: Task) -> int:
