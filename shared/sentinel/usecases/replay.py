@@ -80,7 +80,7 @@ class Replay:
         for task in sorted(there.values(), key=lambda task: (task.created, task.id)):
             self._there(found, task, runs)
             self._lived(found, task, recipes)
-        by_clock = timetable(force, start, end, _first_scheduled(everything, end))
+        by_clock = timetable(force, start, min(end, self.clock()), _first_scheduled(everything, end))
         self._scheduled(found, by_clock, everything, (start, end), recipes)
         found.asked = len(asked) + sum(due.asked for due in by_clock.values())
         return found
@@ -105,7 +105,11 @@ class Replay:
                 found.differences.append(_of_request("changed", task_id, request, wrong))
         first = _first_scheduled(self.tasks.listing(None, MOST_TASKS), end)
         was, will = (
-            {task_id: due for task_id, due in timetable(each, start, end, first).items() if due.asked}
+            {
+                task_id: due
+                for task_id, due in timetable(each, start, min(end, self.clock()), first).items()
+                if due.asked
+            }
             for each in (now, force)
         )
         for task_id in sorted(was.keys() ^ will.keys(), key=lambda each: ({**was, **will}[each].at, each)):
