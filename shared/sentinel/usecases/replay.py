@@ -103,14 +103,9 @@ class Replay:
                 found.differences.append(_of_request("gone" if old else "added", task_id, request))
             elif wrong := unlike(old.wanted.cause, new.wanted.cause):
                 found.differences.append(_of_request("changed", task_id, request, wrong))
-        first = _first_scheduled(self.tasks.listing(None, MOST_TASKS), end)
+        span = (start, min(end, self.clock()), _first_scheduled(self.tasks.listing(None, MOST_TASKS), end))
         was, will = (
-            {
-                task_id: due
-                for task_id, due in timetable(each, start, min(end, self.clock()), first).items()
-                if due.asked
-            }
-            for each in (now, force)
+            {key: due for key, due in timetable(f, *span).items() if due.asked} for f in (now, force)
         )
         for task_id in sorted(was.keys() ^ will.keys(), key=lambda each: ({**was, **will}[each].at, each)):
             what = "gone" if task_id in was else "added"
