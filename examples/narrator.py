@@ -86,12 +86,13 @@ class Narrator:
             self._say("task", f"{task.id[:10]}  {task.recipe}")
         elif state is State.SUCCEEDED:
             self._say("delivered", f"{task.id[:10]}  to {', '.join(sinks_of(task))}")
-        elif state in {State.FAILED, State.WAITING}:
+        elif state is not None and (state.personal or state in {State.FAILED, State.WAITING}):
             self._say(state.value, f"{task.id[:10]}  {task.reason}")
 
     def settle(self, seconds: float, concerns: Callable[[Task], bool]) -> list[Task]:
         """Wait until the feeds are at their ends, every task that `concerns` has ended, and all is told.
 
+        One that waits for a person is waited for no longer.
         Returns those tasks. Raises `TimeoutError` that says what is still open where nothing has moved for
         `seconds`.
         """
@@ -102,7 +103,7 @@ class Narrator:
             behind = self.ledger.changes(at[0], 1) or self.tasks.changes(at[1], 1)
             # Listing reads every task of the home, so it waits until it can be the last thing to ask.
             found = [] if behind else [task for task in self.tasks.listing(None, 1_000_000) if concerns(task)]
-            unfinished = [task for task in found if not task.state.ended]
+            unfinished = [task for task in found if not (task.state.ended or task.state.personal)]
             told = not self.ledger.changes(self._ledger_seq, 1) and not self.tasks.changes(self._tasks_seq, 1)
             if told and not behind and not unfinished:
                 return found

@@ -1,9 +1,9 @@
 """The alarms: what a person has to look at, and nothing else.
 
-A damaged ledger or task (`tampered`, a metric of the functions, 0 while all is well), records that a feed
-gave up, a feed that falls behind, functions that fail, a daily round that did not rotate or publish all of
-it, and doors that count limits by themselves because Redis does not answer. They go to the topic of
-`sentinel:alarm_topic`; without one they only show.
+A damaged ledger or task (`tampered`, a metric of the functions, 0 while all is well), entries that detection
+left out (`poison`), records that a feed gave up, a feed that falls behind, functions that fail, a daily round
+that did not rotate or publish all of it, and doors that count limits by themselves because Redis does not
+answer. They go to the topic of `sentinel:alarm_topic`; without one they only show.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ class Alarms(Construct):
             changed = self._counted(verb, "tampered")
             self._alarm(f"{name}Tampered", changed, f"{verb} met stored data that was changed")
             self._alarm(f"{name}Errors", each.function.metric_errors(period=PERIOD), f"{verb} fails")
+        poison = self._counted("detect", "poison")
+        self._alarm("DetectPoison", poison, "detect left entries out that it cannot get through")
         for name, queue in feeds.failures.items():
             depth = queue.metric_approximate_number_of_messages_visible(period=PERIOD, statistic="Maximum")
             self._alarm(f"{name}GaveUp", depth, f"{name.lower()} gave records up; they are in {name}Failures")

@@ -13,10 +13,11 @@ from __future__ import annotations
 from aws_cdk import Annotations, CfnOutput, Duration, Stack, aws_apigateway
 from constructs import Construct
 
-from infra.config import ANYBODY, Deployment
+from infra.config import Deployment
 from infra.domain import Domain, Trust
 from infra.function import Function, Platform
 from infra.nag import acknowledge
+from infra.option_checks import ANYBODY
 from infra.rest_api import ACCESS_LOG, Front, Rest
 from sentinel.core.access import TIERS
 from sentinel.routes import ROUTES, Route

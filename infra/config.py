@@ -6,23 +6,13 @@ that does not exist is refused by name: a misspelt one would otherwise deploy it
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from ipaddress import ip_network
 from typing import Any
 
-from sentinel.core.grants import parse as parse_grants
-from sentinel.errors import Malformed
+from infra import option_checks
 
 PREFIX = "sentinel:"
-RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2557, 3653)
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-PYTHONS = ("3.12", "3.13", "3.14")
-SIGNED = ("off", "required")
-TARGETS = ("lambda", "host")
-ANYBODY = "0.0.0.0/0"
-ENHANCED = "SecurityPolicy_"  # what the names of API Gateway's newer TLS policies begin with
 
 
 class BadOption(ValueError):
@@ -66,6 +56,9 @@ class Deployment:
     )
     secret_prefix: str = _option("", "prefix of the sinks' secrets; empty: sentinel/<environment>/")
     worker_concurrency: int = _option(0, "reserved concurrency of each worker function; 0: none reserved")
+    approve_concurrency: int = _option(
+        0, "reserved concurrency of the function behind links to approve; 0: none"
+    )
     detect_parallelism: int = _option(1, "concurrent batches a shard that detect takes, 1 to 10")
     alarm_topic: str = _option("", "ARN of the SNS topic that alarms go to; empty: they only show")
     throttle_rate: int = _option(200, "requests a second of the whole service API")
@@ -146,110 +139,8 @@ class Deployment:
 
     def check(self) -> None:
         """Raise `BadOption` for a combination that cannot be deployed."""
-        for bad, message in (*self._problems(), *self._door_problems()):
-            if bad:
-                raise BadOption(message)
-        try:
-            parse_grants(self.action_settings)
-        except Malformed as error:
-            raise BadOption(f"what steps may touch: {error}") from None
-
-    def _problems(self) -> tuple[tuple[bool, str], ...]:
-        place = (self.vpc_id, self.subnet_ids, self.security_group_ids)
-        return (
-            (
-                not re.fullmatch(r"[a-z][a-z0-9-]{0,15}", self.environment),
-                "environment is up to 16 of a-z, 0-9 and -, beginning with a letter",
-            ),
-            (self.log_retention_days not in RETENTION_DAYS, f"log_retention_days is one of {RETENTION_DAYS}"),
-            (self.python not in PYTHONS, f"python is one of {', '.join(PYTHONS)}"),
-            (self.recipes_signed not in SIGNED, f"recipes_signed is one of {', '.join(SIGNED)}"),
-            (self.log_level not in LEVELS, f"log_level is one of {', '.join(LEVELS)}"),
-            (len(self.zones) < 2, "availability_zones has two zones at least"),
-            (not 1 <= self.lanes <= 64, "lanes is 1 to 64"),
-            (not 1 <= self.detect_parallelism <= 10, "detect_parallelism is 1 to 10"),
-            (
-                "@" in self.redis_url,
-                "redis_url holds no user or password: name a secret in redis_secret instead",
-            ),
-            (
-                bool(self.redis_url) and not self.redis_url.startswith(("redis://", "rediss://")),
-                "redis_url begins with redis:// or rediss://",
-            ),
-            (bool(self.redis_secret) and not self.redis_url, "redis_secret goes with redis_url"),
-            (
-                any(place) and not self.redis_url,
-                "vpc_id, subnet_ids and security_group_ids go with redis_url",
-            ),
-            (any(place) and not all(place), "vpc_id, subnet_ids and security_group_ids go together"),
-            (
-                bool(self.subnet_ids) and len(self.subnet_ids) != len(self.zones),
-                "subnet_ids has one subnet for each of availability_zones",
-            ),
-        )
-
-    def _door_problems(self) -> tuple[tuple[bool, str], ...]:
-        behind = (self.client_certificate_header, self.ingress_addresses)
-        return (
-            (
-                bool(self.domain_name) != bool(self.certificate_arn),
-                "domain_name and certificate_arn go together",
-            ),
-            (
-                bool(self.hooks_domain_name) != bool(self.hooks_certificate_arn),
-                "hooks_domain_name and hooks_certificate_arn go together",
-            ),
-            (
-                not self.domain_name and bool(self.ownership_certificate_arn or self.trust_store_version),
-                "ownership_certificate_arn and trust_store_version go with domain_name",
-            ),
-            (
-                bool(self.domain_name) and self.domain_name == self.hooks_domain_name,
-                "hooks_domain_name is another than domain_name: webhooks come without certificates",
-            ),
-            (
-                self.default_endpoint and bool(self.domain_name),
-                "default_endpoint would be a way around the mutual TLS of domain_name",
-            ),
-            (
-                self.default_endpoint and not self.client_certificate_header,
-                "default_endpoint needs client_certificate_header, or no caller has a certificate",
-            ),
-            (
-                any(behind) and not self.default_endpoint,
-                "client_certificate_header and ingress_addresses go with default_endpoint",
-            ),
-            (
-                self.default_endpoint and not self.ingress_addresses,
-                f"default_endpoint needs ingress_addresses, the proxy's ranges; {ANYBODY} lets anybody in",
-            ),
-            (
-                not all(map(_is_range, self.ingress_addresses)),
-                "ingress_addresses are address ranges as 10.0.0.0/8",
-            ),
-            (not 0 <= self.authorizer_cache_seconds <= 3600, "authorizer_cache_seconds is 0 to 3600"),
-            (
-                bool(self.authorizer_cache_seconds) and not self.authorizer_cache_certificate,
-                "authorizer_cache_certificate off needs authorizer_cache_seconds 0, or stolen tokens pass",
-            ),
-            (
-                not 0 < self.token_throttle_rate < self.throttle_rate
-                or not 0 < self.token_throttle_burst < self.throttle_burst,
-                "token_throttle_rate and token_throttle_burst are below throttle_rate and throttle_burst",
-            ),
-            (not 1 <= self.ca_keys <= 9, "ca_keys is 1 to 9"),
-            (
-                not re.fullmatch(r"[A-Za-z0-9/_+=.@-]+", self.secrets)
-                or self.door_prefix.startswith(self.secrets)
-                or self.secrets.startswith(self.door_prefix),
-                f"secret_prefix is of A-Z, a-z, 0-9 and /_+=.@-, and apart from {self.door_prefix}",
-            ),
-            (self.layer_target not in TARGETS, f"layer_target is one of {', '.join(TARGETS)}"),
-            (
-                not (self.tls_policy == "TLS_1_2" or self.tls_policy.startswith(ENHANCED)),
-                f"tls_policy is TLS_1_2 or begins with {ENHANCED}",
-            ),
-        )
+        for message in option_checks.problems(self):
+            raise BadOption(message)
 
     @property
     def zones(self) -> tuple[str, ...]:
@@ -299,14 +190,6 @@ def _parse(key: str, value: Any, default: Any) -> Any:
         kind = {bool: "true or false", int: "a whole number", tuple: "a list of whole numbers"}[type(default)]
         raise BadOption(f"{key} is {value!r}, which is not {kind}") from None
     return str(value)
-
-
-def _is_range(text: str) -> bool:
-    try:
-        ip_network(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _parse_list(value: Any, kind: type) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from aws_cdk import CfnOutput, Stack, aws_apigateway
 from constructs import Construct
 
-from infra.config import ENHANCED
+from infra.option_checks import ENHANCED
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from infra.config import Deployment
 from infra.factory import Factory, Stores
 from infra.function import Function, Spec
 from sentinel.adapters.dynamodb_tables import BY_CHANGE, CHAINS
-from sentinel.core.access import Alias, ApiKey, Hook, Issued, Revoked, Root, Service
+from sentinel.core.access import Alias, ApiKey, Author, Hook, Issued, Revoked, Root, Service
 from sentinel.settings import Settings
 
 # Those that count what services take by the one counter in Redis.
@@ -44,6 +44,7 @@ class DoorFunctions:
             "certify": self._add_certify(),
             "proxy": self._add_proxy(),
             "receive": self._add_receive(),
+            "approve": self._add_approve(),
             "rotate": self._add_rotate(),
         }
 
@@ -58,13 +59,18 @@ class DoorFunctions:
 
     def _tokens(self) -> dict[str, object]:
         """Return the settings of those who make or check access tokens."""
-        domain = f"https://{self._to.domain_name}" if self._to.domain_name else Settings().issuer
         return {
             **self._registry(),
-            "issuer": self._to.issuer or domain,
+            "issuer": self._issuer,
             "audience": self._to.audience,
             "trust_domain": self._to.trust_domain,
         }
+
+    @property
+    def _issuer(self) -> str:
+        """The issuer of tokens and links."""
+        domain = f"https://{self._to.domain_name}" if self._to.domain_name else Settings().issuer
+        return self._to.issuer or domain
 
     def _registry(self) -> dict[str, object]:
         return {"registry_table": self._tables.registry.table_name}
@@ -93,6 +99,10 @@ class DoorFunctions:
     def _add_control(self) -> Function:
         settings = self._make.settings(
             tasks_table=self._tables.tasks.table_name,
+            catalog_table=self._tables.catalog.table_name,  # forks are held against their recipe
+            counters_table=self._tables.counters.table_name,
+            recipes_signed=self._to.recipes_signed,
+            **self._to.action_settings,  # of what approvers are shown
             **self._registry(),
             **self._door(),
             **self._limited(),
@@ -102,9 +112,12 @@ class DoorFunctions:
         control.allow(
             access.on_table(self._ledger, "Query"),
             access.on_index(self._ledger, CHAINS),
-            access.on_table(self._tables.tasks, "GetItem", "Query"),
+            access.on_table(self._tables.tasks, "GetItem", "PutItem", "Query"),
             access.on_index(self._tables.tasks, BY_CHANGE),
-            self._read(Service.KIND, ApiKey.KIND),
+            access.on_table(self._tables.catalog, "GetItem", "Query"),
+            # Pauses, and the places that a task gives back which a person ends.
+            access.on_table(self._tables.counters, "GetItem", "PutItem"),
+            self._read(Service.KIND, ApiKey.KIND, Author.KIND),
         )
         return control
 
@@ -117,13 +130,19 @@ class DoorFunctions:
 
     def _add_token(self) -> Function:
         settings = self._make.settings(
-            door_prefix=self._to.door_prefix, **self._tokens(), **self._door(), **self._limited()
+            door_prefix=self._to.door_prefix,
+            tasks_table=self._tables.tasks.table_name,
+            **self._tokens(),
+            **self._door(),
+            **self._limited(),
         )
         spec = Spec("token", settings, memory=1024, timeout=20, network=self._network())
         token = self._make.make("Token", spec)
         token.allow(
-            self._read(*CALLERS, ApiKey.KIND),
+            self._read(*CALLERS, ApiKey.KIND, Author.KIND),
             access.secret(self._tables, self._to.door_prefix + settings.signing_secret),
+            # What a link to approve is made for.
+            access.on_table(self._tables.tasks, "GetItem"),
         )
         return token
 
@@ -166,6 +185,29 @@ class DoorFunctions:
             "so their names are not known here.",
         )
         return receive
+
+    def _add_approve(self) -> Function:
+        settings = self._make.settings(
+            tasks_table=self._tables.tasks.table_name,
+            catalog_table=self._tables.catalog.table_name,
+            counters_table=self._tables.counters.table_name,
+            recipes_signed=self._to.recipes_signed,
+            issuer=self._issuer,
+            **self._registry(),
+            **self._to.action_settings,
+        )
+        # Links are rare, and strangers may call: a few at once are all that ever run.
+        spec = Spec("approve", settings, memory=512, timeout=20, reserved=self._to.approve_concurrency)
+        approve = self._make.make("Approve", spec)
+        approve.allow(
+            access.on_table(self._ledger, "Query"),
+            access.on_table(self._tables.tasks, "GetItem", "PutItem", "Query"),
+            access.on_table(self._tables.catalog, "GetItem", "Query"),
+            # The places that a task gives back which is refused.
+            access.on_table(self._tables.counters, "GetItem", "PutItem"),
+            self._read(Author.KIND, PUBLIC_KEYS),
+        )
+        return approve
 
     def _add_rotate(self) -> Function:
         settings = self._make.settings(

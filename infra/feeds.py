@@ -1,10 +1,10 @@
 """The two feeds: ledger stream to detect, tasks stream to dispatch.
 
 A batch that fails is reported by item, halved where it fails whole, and tried again; what still fails
-goes, as a pointer, to a queue from where a person can run it again. How long to try differs. Detect is the
-only reader that turns entries into tasks, so it goes on for half of the stream's 24 hours before it lets a
-shard move on. Dispatch only hints, and the sweep hints again within a minute or two, so it gives way
-early.
+goes, as a pointer, to a queue, and the shard moves on. How long to try is a choice between those who wait
+behind it and a person's work. Detect goes on for two hours: stores that are away for longer are rare, and
+`sentinel detect --failures` makes later what was asked for, from the ledger, also when the stream has
+forgotten it. Dispatch only hints, and the sweep hints again within a minute or two, so it gives way earlier.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aws_cdk import Duration, aws_dynamodb, aws_lambda, aws_sqs
+from aws_cdk import CfnOutput, Duration, Stack, aws_dynamodb, aws_lambda, aws_sqs
 from aws_cdk.aws_lambda_event_sources import SqsDlq
 from constructs import Construct
 
@@ -53,8 +53,14 @@ class Feeds(Construct):
         # can be written) and leaves counters uncontended; `sentinel:detect_parallelism` raises it, and order
         # within a chain, which is the partition key, stays.
         # Tries are without end, as far as Lambda lets them be: it is the age that decides.
-        detect = Pace(batch=100, parallel=parallel, tries=10_000, hours=12)
+        detect = Pace(batch=100, parallel=parallel, tries=10_000, hours=2)
         self._feed("Detect", ledger.table, functions.detect, detect, None)
+        CfnOutput(
+            Stack.of(self),
+            "DetectFailuresUrl",
+            value=self.failures["Detect"].queue_url,
+            description="What detection gave up: sentinel detect --failures URL",
+        )
         # A record becomes one XADD in a pipeline: one reader is plenty, and order does not matter.
         dispatch = Pace(batch=100, parallel=1, tries=5, hours=1)
         self._feed("Dispatch", tasks.tasks, functions.dispatch, dispatch, DISPATCH_FILTER)

@@ -71,7 +71,10 @@ class Functions(Construct):
         detect = self._make.make("Detect", Spec("detect", settings, memory=1769, timeout=900))
         detect.allow(
             access.read_stream(self._ledger),
-            access.on_table(self._tables.tasks, "PutItem"),
+            # What a correlation counted: its trace is read there.
+            access.on_table(self._ledger, "Query"),
+            # What waits for more matches is read before it is told of one.
+            access.on_table(self._tables.tasks, "GetItem", "PutItem"),
             access.on_table(self._tables.catalog, "GetItem", "Query"),
             access.on_table(self._tables.counters, "GetItem", "PutItem"),
             self._authors(),
@@ -83,6 +86,7 @@ class Functions(Construct):
         settings = self._make.settings(
             tasks_table=self._tables.tasks.table_name,
             catalog_table=self._tables.catalog.table_name,
+            counters_table=self._tables.counters.table_name,
             http_hosts=to.http_hosts,
             http_private=to.http_private,
             **self._signed(),
@@ -103,6 +107,8 @@ class Functions(Construct):
             access.on_table(self._ledger, "Query"),
             access.on_table(self._tables.tasks, "GetItem", "PutItem", "Query", "UpdateItem"),
             access.on_table(self._tables.catalog, "GetItem", "Query"),
+            # Limits, rates and pauses.
+            access.on_table(self._tables.counters, "GetItem", "PutItem"),
             self._authors(),
         )
         if stream == "action":
@@ -153,9 +159,12 @@ class Functions(Construct):
         )
         sweep = self._make.make("Sweep", Spec("sweep", settings, memory=512, timeout=55, network="quiet"))
         sweep.allow(
-            access.on_table(self._tables.tasks, "PutItem"),
+            # Correlations that wait are decided here: as in detect.
+            access.on_table(self._ledger, "Query"),
+            # Tasks that are held are read with those that hold their places, and put off.
+            access.on_table(self._tables.tasks, "GetItem", "PutItem", "UpdateItem"),
             access.on_index(self._tables.tasks, BY_STATE),
-            # Schedules: the recipes, and how far each was looked at; correlations that wait.
+            # Schedules: the recipes, and how far each was looked at; correlations that wait; limits.
             access.on_table(self._tables.catalog, "GetItem", "Query"),
             access.on_table(self._tables.counters, "GetItem", "PutItem"),
             self._authors(),

@@ -15,9 +15,9 @@ from typing import Any
 from aws_cdk import RemovalPolicy, aws_apigateway, aws_iam, aws_logs, aws_wafv2
 from constructs import Construct
 
-from infra.config import ENHANCED
 from infra.function import RETENTION, Function, Platform
 from infra.nag import acknowledge
+from infra.option_checks import ENHANCED
 from infra.refusals import REFUSALS
 from sentinel.routes import Route
 

@@ -22,6 +22,7 @@ from infra.rest_api import LogRole
 from infra.schedules import Rotations, Schedules
 from infra.tasks import Tasks
 from infra.webhook_api import WebhookApi
+from sentinel.settings import Settings
 
 
 class StateStack(Stack):
@@ -118,6 +119,8 @@ class ServiceStack(Stack):
         functions = self.functions
         api = Api(self, "Api", platform, functions.by_verb, doors.trust_store_uri)
         hooks = WebhookApi(self, "Hooks", platform, functions.by_verb)
+        for name, value in Settings(approve_url=hooks.address).to_environ().items():
+            functions.doors.by_verb["token"].function.add_environment(name, value)
         if platform.deployment.api_account_role:
             LogRole(self, "LogRole", [api.rest, hooks.rest])
         rotate = functions.doors.rotate.function.function_arn

@@ -27,5 +27,7 @@ class Tasks(Construct):
                 self.counters,
                 "AwsSolutions-DDB3",
                 "Counters hold open windows of correlations, minutes to hours long; restoring them to an "
-                "older moment would count entries twice, and losing them only forgets those windows.",
+                "older moment would count entries twice, and losing them only forgets those windows. They "
+                "hold pauses and who has a place at a limit, too: losing those ends the pauses, and lets "
+                "more start than may until what is on its way has ended.",
             )

@@ -6,19 +6,19 @@ the function checks it. Without a domain of its own it answers at its default ad
 
 from __future__ import annotations
 
-from aws_cdk import CfnOutput, Stack, aws_apigateway
+from aws_cdk import Aws, CfnOutput, Stack, aws_apigateway
 from constructs import Construct
 
 from infra.api import SECURITY_POLICY
 from infra.domain import Domain
 from infra.function import Function, Platform
 from infra.nag import acknowledge
-from infra.rest_api import ACCESS_LOG, Front, Rest
+from infra.rest_api import ACCESS_LOG, STAGE, Front, Rest
 from sentinel.routes import HOOK_ROUTES, Route
 
 
 class WebhookApi(Construct):
-    """`rest` is the API."""
+    """`rest` is the API, `address` where it answers, for functions to tell."""
 
     def __init__(
         self, scope: Construct, construct_id: str, platform: Platform, functions: dict[str, Function]
@@ -38,6 +38,9 @@ class WebhookApi(Construct):
         for route in HOOK_ROUTES:
             self._add(route, functions[route.function])
         url = self.rest.api.url
+        # Of the API alone: its own address hangs on its stage, and so on all the functions behind it.
+        api = f"{self.rest.api.rest_api_id}.execute-api.{Aws.REGION}.{Aws.URL_SUFFIX}/{STAGE}"
+        self.address = f"https://{to.hooks_domain_name or api}"
         if to.hooks_domain_name:
             domain = Domain(
                 self, "HooksDomain", to.hooks_domain_name, to.hooks_certificate_arn, SECURITY_POLICY
@@ -55,7 +58,9 @@ class WebhookApi(Construct):
         reason = {
             "signature": "A source signs its body, which no authorizer sees: the function checks it against "
             "the hook's secret before anything else is done with the request.",
-            "open": "Public keys are for everybody who checks a token; there is nothing to protect in them.",
+            "link": "A link's token is in the body, which no authorizer sees: the function checks it before "
+            "anything else is done with the request.",
+            "open": "Public keys and the page of links are for everybody: there is nothing to protect.",
         }[route.door]
         acknowledge(method, "AwsSolutions-APIG4", reason)
         acknowledge(

@@ -19,7 +19,7 @@ def reenact_all(
     but: Callable[[Task], bool] = lambda _: False,
 ) -> int:
     """Re-enact all tasks `but` some; return how many. Fails with everything that differs."""
-    by = Reenact(ledger, actions, recipe)
+    by = Reenact(ledger, actions, recipe, tasks.get)
     wrong: dict[str, list[str]] = {}
     played = 0
     for task in tasks.listing(limit=1_000_000):

@@ -17,17 +17,23 @@ from sentinel.adapters.sqlite_catalog import SqliteCatalog
 from sentinel.adapters.sqlite_counters import SqliteCounters
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.adapters.sqlite_tasks import SqliteTasks
+from sentinel.core.recipes import Recipe
 from sentinel.core.segment import Segment
 from sentinel.core.step_inputs import Form
 from sentinel.core.steps import Action, Done, Nothing, Outcome, Probed, StepRun
 from sentinel.core.tasks import SECOND, Task, verify_lineage
 from sentinel.errors import Malformed, Unavailable
 from sentinel.ports import Queue
+from sentinel.usecases.bulk import Bulk
 from sentinel.usecases.control import Control
 from sentinel.usecases.detect import Detected, Detector
 from sentinel.usecases.dispatch import Change, dispatch
 from sentinel.usecases.execute import Executor
+from sentinel.usecases.flow import gates
+from sentinel.usecases.fork import Fork
+from sentinel.usecases.pauses import Pauses
 from sentinel.usecases.playbook import Playbook
+from sentinel.usecases.queues import Queues
 from sentinel.usecases.run import Drained, drain
 from sentinel.usecases.sweep import Swept, sweep
 from tests.chains import grow
@@ -105,12 +111,17 @@ def recipe(
     attempts: int = 5,
     step: str = "",
     timeout: str = "",
+    flow: str = "",
 ) -> bytes:
-    """Return a recipe's document; steps are called s0, s1, ..., and `step` is put into each of them."""
+    """Return a recipe's document; steps are called s0, s1, ..., and `step` is put into each of them.
+
+    `flow` are whole keys, such as `rate: {most: 1, every: 1m}`.
+    """
     steps = "".join(
         f"  - {{id: s{n}, uses: {action}{step and ', ' + step}}}\n" for n, action in enumerate(uses)
     )
     steps = f"{steps}timeout: {timeout}\n" if timeout else steps
+    steps = f"{steps}{flow}\n" if flow else steps
     span = f", within: {within}" if within else ""
     return (
         f"id: {name}\non: {{rule: {rule}}}\ndedup: {{by: [{', '.join(by)}]{span}}}\n"
@@ -158,6 +169,8 @@ class World:
         self._ledger = wrap("ledger", self.ledger)
         self._counters = wrap("counters", self.counters)
         self.playbook = Playbook(wrap("catalog", self.catalog), self.clock)
+        self.pauses = Pauses(self._counters, self.clock)
+        self.gates = gates(self._counters, self._tasks, self.pauses, self._recipe, self.clock, self.nonce)
         self.cursor = 0
         self.detector = self.new_detector()
 
@@ -168,7 +181,11 @@ class World:
 
     def new_detector(self) -> Detector:
         """Return a detector that remembers nothing, as a new process does."""
-        return Detector(self.playbook, self._tasks, self._counters, self.actions, self.clock, self.nonce)
+        to = (self.playbook, self._tasks, self._counters, self.actions, self.clock, self.nonce)
+        return Detector(*to, ledger=self._ledger)
+
+    def _recipe(self, recipe_id: str, version: int) -> Recipe:
+        return self.playbook.recipe(recipe_id, version)
 
     def nonce(self) -> bytes:
         return self.random.randbytes(32)
@@ -189,7 +206,7 @@ class World:
     def dispatch(self) -> int:
         """Hand the changes since the last call that worked to dispatch, as a feed does."""
         found = self.tasks.changes(self.cursor, 1000)
-        changes = [Change(each.task_id, each.state, each.stream) for each in found if each.state]
+        changes = [Change(each.task_id, each.state, each.line) for each in found if each.state]
         hints = dispatch(changes, self.queue, self._doorbell)
         self.cursor = found[-1].seq if found else self.cursor
         return hints
@@ -206,17 +223,30 @@ class World:
             clock=self.clock,
             nonce=self.nonce,
             rng=self.random.random,
+            gates=self.gates,
         )
 
     def drain(self, stream: str, seconds: float = 300, worker: str = "w1") -> Drained:
         return drain(self.executor(stream, worker), self.clock.now + int(seconds * SECOND))
 
     def sweep(self, limit: int = 500) -> Swept:
-        return sweep(self._tasks, self.queue, self._doorbell, self.clock, self.nonce, limit)
+        return sweep(self._tasks, self.queue, self._doorbell, self.clock, self.nonce, limit, gates=self.gates)
 
     def control(self) -> Control:
         """Return what a person has a task changed with."""
-        return Control(self._tasks, self.clock, self.nonce, self.queue)
+        return Control(self._tasks, self.clock, self.nonce, self.queue, gates=self.gates)
+
+    def queues(self) -> Queues:
+        """Return what a person has queues paused and purged with."""
+        return Queues(self._tasks, self.pauses, self.control(), self.clock, self.nonce)
+
+    def bulk(self) -> Bulk:
+        """Return what many tasks at once are changed with."""
+        return Bulk(self._tasks, self.control(), self.clock)
+
+    def forking(self) -> Fork:
+        """Return what makes forks."""
+        return Fork(self._tasks, self.playbook, self.actions, self.clock, self.nonce)
 
     def settle(self, rounds: int = 40) -> None:
         """Let everything run, and time pass, until all tasks have ended. Errors that may pass, pass."""

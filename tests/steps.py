@@ -9,6 +9,8 @@ from sentinel.core.recipes import Recipe
 from sentinel.core.steps import Matched, StepRun
 from sentinel.core.tasks import State, Task, effect_key
 
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
 
 def step_run(
     uses: str,
@@ -44,4 +46,4 @@ def step_run(
         for number, body in enumerate(bodies)
     ]
     key = effect_key(task.id, task.recipe_digest, "s", inputs)
-    return StepRun(task, recipe, recipe.steps[0], key, matched, resumed, done or {})
+    return StepRun(task, recipe, recipe.steps[0], key, matched, resumed, done or {}, traceparent=TRACEPARENT)

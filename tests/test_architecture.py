@@ -15,10 +15,10 @@ PACKAGE = ROOT / "shared" / "sentinel"
 
 # What each ring may import of the package. Siblings are missing from each other's lists on purpose.
 CORE = {"errors", "core"}
-PORTS = CORE | {"ports", "ports_aws", "ports_doors"}
+PORTS = CORE | {"ports", "ports_audit", "ports_aws", "ports_doors", "ports_feeds"}
 ACTIONS = PORTS | {"siem", "actions"}
 WIRING = ACTIONS | {"webhooks", "usecases", "adapters", "settings", "wiring"}
-BOOTSTRAP = WIRING | {"bootstrap", "bootstrap_doors"}
+BOOTSTRAP = WIRING | {"bootstrap", "bootstrap_doors", "bootstrap_approvals", "bootstrap_flow"}
 ENTRYPOINTS = BOOTSTRAP | {"entrypoints", "routes"}
 RINGS = {
     "errors": set[str](),
@@ -26,8 +26,10 @@ RINGS = {
     "routes": set[str](),
     "core": CORE,
     "ports": PORTS,
+    "ports_audit": PORTS,
     "ports_aws": PORTS,
     "ports_doors": PORTS,
+    "ports_feeds": PORTS,
     "usecases": PORTS | {"usecases"},
     "siem": PORTS | {"siem"},
     "webhooks": PORTS | {"webhooks"},
@@ -35,6 +37,8 @@ RINGS = {
     "actions": ACTIONS,
     "wiring": WIRING,
     "bootstrap_doors": BOOTSTRAP,
+    "bootstrap_approvals": BOOTSTRAP,
+    "bootstrap_flow": BOOTSTRAP,
     "bootstrap": BOOTSTRAP,
     "entrypoints": ENTRYPOINTS,
     "local": ENTRYPOINTS | {"local"},

@@ -16,7 +16,8 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sentinel.bootstrap_doors import Doors
+from sentinel.bootstrap_approvals import People
+from sentinel.bootstrap_flow import Flows
 from sentinel.settings import Settings
 from sentinel.wiring import grants_of
 
@@ -31,21 +32,25 @@ if TYPE_CHECKING:
         Http,
         Ledger,
         Queue,
-        Tasks,
     )
+    from sentinel.ports_audit import AuditedTasks
     from sentinel.ports_aws import AwsCalls
+    from sentinel.ports_feeds import FailureQueue
     from sentinel.usecases.append import Appender
-    from sentinel.usecases.control import Control
+    from sentinel.usecases.bulk import Bulk
     from sentinel.usecases.detect import Detector
+    from sentinel.usecases.detect_again import DetectAgain
     from sentinel.usecases.execute import Executor
+    from sentinel.usecases.fork import Fork
     from sentinel.usecases.ingest import Ingest
     from sentinel.usecases.inspect import Inspect
     from sentinel.usecases.playbook import Playbook
     from sentinel.usecases.replay import Replay
     from sentinel.usecases.schedule import Scheduler
+    from sentinel.usecases.trace import Trace
 
 
-class App(Doors):
+class App(People, Flows):
     """One process's adapters and use cases, each made on first use."""
 
     @cached_property
@@ -81,7 +86,7 @@ class App(Doors):
         return Inspect(self.ledger, lambda: self.tasks)
 
     @cached_property
-    def tasks(self) -> Tasks:
+    def tasks(self) -> AuditedTasks:
         """Tasks, lineage, effects."""
         if self.local:
             from sentinel.adapters.sqlite_tasks import SqliteTasks
@@ -104,7 +109,7 @@ class App(Doors):
 
     @cached_property
     def counters(self) -> Counters:
-        """The state of correlations."""
+        """The state of correlations, limits and pauses."""
         if self.local:
             from sentinel.adapters.sqlite_counters import SqliteCounters
 
@@ -204,7 +209,8 @@ class App(Doors):
     def _detector(self) -> Detector:
         from sentinel.usecases.detect import Detector
 
-        return Detector(self.playbook, self.tasks, self.counters, self.actions, time.time_ns, _nonce)
+        to = (self.playbook, self.tasks, self.counters, self.actions, time.time_ns, _nonce)
+        return Detector(*to, ledger=self.ledger)
 
     @cached_property
     def replay(self) -> Replay:
@@ -220,18 +226,52 @@ class App(Doors):
         return Replay(*stores, time.time_ns, slack, inputs, self.actions, authors)
 
     @cached_property
-    def control(self) -> Control:
-        """What a person may do to tasks."""
-        from sentinel.usecases.control import Control
+    def trace(self) -> Trace:
+        """Tells what caused what, with what proves it."""
+        from sentinel.core.tasks import SECOND
+        from sentinel.usecases.replay import FEED_SLACK
+        from sentinel.usecases.resolve import inputs_of
+        from sentinel.usecases.set_off import Forward
+        from sentinel.usecases.trace import Trace
 
-        return Control(self.tasks, time.time_ns, _nonce, self.queue if self.settings.redis_url else None)
+        slack = int(self.settings.catalog_seconds * SECOND) + FEED_SLACK
+        forward = Forward(self.ledger, self.tasks, self.catalog, time.time_ns, slack)
+        inputs = inputs_of(self.actions, self.ledger)
+        return Trace(self.ledger, self.tasks, self.playbook.recipe, inputs, forward)
+
+    @cached_property
+    def detect_again(self) -> DetectAgain:
+        """Makes the tasks that detection did not."""
+        from sentinel.usecases.detect_again import DetectAgain
+
+        return DetectAgain(self.replay, self.detector, self.settings.ledger_table)
+
+    def failure_queue(self, url: str) -> FailureQueue:
+        """Return the queue of what a feed gave up."""
+        from sentinel.adapters.sqs_failures import SqsFailures
+
+        return SqsFailures(self._aws("sqs"), url)
+
+    @cached_property
+    def bulk(self) -> Bulk:
+        """One act of a person on many tasks."""
+        from sentinel.usecases.bulk import Bulk
+
+        return Bulk(self.tasks, self.control, time.time_ns)
+
+    @cached_property
+    def fork(self) -> Fork:
+        """New tasks of old ones, with other inputs."""
+        from sentinel.usecases.fork import Fork
+
+        return Fork(self.tasks, self.playbook, self.actions, time.time_ns, _nonce)
 
     def executor(self, stream: str) -> Executor:
         """Return what executes the tasks of one stream."""
         from sentinel.usecases.execute import Executor
 
         return Executor(
-            worker=f"{platform.node()}:{os.getpid()}",
+            worker=worker_name(os.getpid()),
             stream=stream,
             tasks=self.tasks,
             ledger=self.ledger,
@@ -241,7 +281,13 @@ class App(Doors):
             clock=time.time_ns,
             nonce=_nonce,
             rng=random.random,
+            gates=self.gates,
         )
+
+
+def worker_name(pid: int) -> str:
+    """Return the name under which a worker process of this machine takes tasks."""
+    return f"{platform.node()}:{pid}"
 
 
 def _nonce() -> bytes:

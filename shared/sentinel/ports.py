@@ -64,6 +64,12 @@ class Tasks(Protocol):
         After `Unavailable` it may have happened: create again, and read where that says False.
         """
 
+    def create_all(self, births: Sequence[tuple[Task, Event]]) -> list[bool]:
+        """Create new tasks, each as `create` does, and return for each what that returns.
+
+        After an error any of them may have been created, each whole or not at all: create all of them again.
+        """
+
     def get(self, task_id: str) -> Task | None:
         """Return a task as it is now. Consistent."""
 
@@ -94,13 +100,20 @@ class Tasks(Protocol):
         """
 
     def effects(self, task_id: str) -> dict[str, Effect]:
-        """Return a task's effects by key. Consistent."""
+        """Return a task's effects by key. Consistent. Raises `Tampered` for one that cannot be read."""
 
     def due(self, now: int, limit: int) -> list[Task]:
         """Return unfinished tasks with `due` at most `now`, earliest first. May lag by a second or two."""
 
     def listing(self, state: State | None = None, limit: int = 100) -> list[Task]:
         """Return tasks, newest change first, of one state or of all. May lag by a second or two."""
+
+    def newest(self, states: Sequence[State], until: int) -> Iterator[tuple[int, Task]]:
+        """Yield (when it last changed, task) of some states, newest change first, a page at a time.
+
+        Begins with those that changed at `until` (nanoseconds); of the same time they come by id. A task that
+        is moved meanwhile may be left out, or come twice. One that cannot be read is passed over.
+        """
 
     def walk(self, state: State) -> Iterator[Task]:
         """Yield every task of one state, in any order, a page at a time.
@@ -164,7 +177,7 @@ class Catalog(Protocol):
 
 
 class Counters(Protocol):
-    """Stores the state of correlations: small byte strings under a key, replaced by compare and swap."""
+    """Stores the state of correlations, limits and pauses: byte strings, replaced by compare and swap."""
 
     def load(self, key: str) -> tuple[bytes, int]:
         """Return (state, version); (b"", 0) where there is none. Consistent."""
@@ -194,7 +207,7 @@ class Queue(Protocol):
     """
 
     def add(self, line: str, task_ids: Iterable[str]) -> None:
-        """Add hints to a line, in order."""
+        """Add hints to a line, in order; a stream's plain name means its normal line with share 0."""
 
     def take(self, stream: str, consumer: str, count: int, block_ms: int) -> list[Hint]:
         """Return new hints of a stream for `consumer`; waits at most `block_ms` for the first (0: not).

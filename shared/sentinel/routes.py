@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Door = Literal["token", "key", "certificate", "signature", "open"]
+Door = Literal["token", "key", "certificate", "signature", "link", "open"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,7 @@ class Route:
     - `key`: a client certificate and the service's API key;
     - `certificate`: a client certificate, as everything on the service API needs one;
     - `signature`: what the webhook's source proves itself with;
+    - `link`: in its body, the token of a one-time link to approve;
     - `open`: nothing.
     """
 
@@ -36,6 +37,20 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/chains", "control", "ingest"),
     Route("GET", "/v1/tasks", "control", "tasks:read"),
     Route("GET", "/v1/tasks/{task}", "control", "tasks:read"),
+    Route("GET", "/v1/tasks/{task}/approval", "control", "tasks:approve"),
+    Route("POST", "/v1/tasks/{task}/approval", "control", "tasks:approve"),
+    # Whoever makes links signs in the deployment's name: the function that does so already.
+    Route("POST", "/v1/tasks/{task}/links", "token", "admin"),
+    Route("POST", "/v1/tasks/bulk", "control", "tasks:control"),
+    *(
+        Route("POST", f"/v1/tasks/{{task}}/{act}", "control", "tasks:control")
+        for act in ("accept", "cancel", "fork", "redrive", "resolve", "retry")
+    ),
+    Route("GET", "/v1/tasks/{task}/trace", "control", "tasks:read"),
+    Route("GET", "/v1/queues", "control", "admin"),
+    Route("POST", "/v1/queues/{queue}/pause", "control", "admin"),
+    Route("POST", "/v1/queues/{queue}/resume", "control", "admin"),
+    Route("POST", "/v1/queues/{queue}/purge", "control", "admin"),
     Route("GET", "/v1/services", "control", "admin"),
     Route("POST", "/v1/certificate", "certify"),
     Route("ANY", "/v1/proxy/{upstream}/{path+}", "proxy", "proxy"),
@@ -47,4 +62,7 @@ ROUTES: tuple[Route, ...] = (
 HOOK_ROUTES: tuple[Route, ...] = (
     Route("POST", "/hooks/{source}/{hook}", "receive", door="signature"),
     Route("GET", "/.well-known/jwks.json", "token", door="open"),
+    # The page is for everybody; what is posted to it proves itself by a link's token.
+    Route("GET", "/approve", "approve", door="open"),
+    Route("POST", "/approve", "approve", door="link"),
 )

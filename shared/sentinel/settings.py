@@ -30,7 +30,7 @@ class Settings:
     ledger_table: str = _setting("", "DynamoDB table of the ledger; empty: SQLite")
     tasks_table: str = _setting("", "DynamoDB table of tasks, lineage and effects")
     catalog_table: str = _setting("", "DynamoDB table of rules, recipes and sinks")
-    counters_table: str = _setting("", "DynamoDB table of the state of correlations")
+    counters_table: str = _setting("", "DynamoDB table of the state of correlations, limits and pauses")
     redis_url: str = _setting("", "redis:// or rediss:// address of Redis or Valkey; empty: no queue")
     redis_cluster: bool = _setting(False, "whether that address is a cluster (ElastiCache Serverless is)")
     redis_user: str = _setting("", "user of IAM authentication at ElastiCache; empty: none")
@@ -73,12 +73,14 @@ class Settings:
     truststore: str = _setting("", "s3://bucket/key of the trust store; empty: a file below `home`")
     domain: str = _setting("", "custom domain of the service API, whose trust store is kept up to date")
     usage_plans: str = _setting("", "tier=usage plan pairs of API Gateway, comma separated; empty: none")
+    approve_url: str = _setting("", "address of the webhook API in links to approve; empty: none are made")
     worker_functions: str = _setting("", "stream=function pairs that dispatch wakes, comma separated")
     catalog_seconds: int = _setting(30, "how long rules and recipes are used before asking for newer ones")
     recipes_signed: str = _setting(
         "off", "off or required: whether rules, recipes and sinks count only if signed"
     )
     drain_block_ms: int = _setting(0, "how long a worker waits for its first hint, in milliseconds")
+    worker_threads: int = _setting(8, "tasks that one worker of `sentinel up` runs at once, 1 to 64")
     log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR")
 
     @classmethod
@@ -94,6 +96,8 @@ class Settings:
             raise Malformed(f"{PREFIX}LANES is {settings.lanes}; it may be 1 to 64")
         if not 0 <= settings.door_seconds <= 60:
             raise Malformed(f"{PREFIX}DOOR_SECONDS is {settings.door_seconds}; it may be 0 to 60")
+        if not 1 <= settings.worker_threads <= 64:
+            raise Malformed(f"{PREFIX}WORKER_THREADS is {settings.worker_threads}; it may be 1 to 64")
         if settings.log_level not in LOG_LEVELS:
             raise Malformed(f"{PREFIX}LOG_LEVEL is one of {', '.join(LOG_LEVELS)}")
         if settings.recipes_signed not in SIGNED:

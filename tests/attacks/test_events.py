@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from sentinel import routes
-from sentinel.core.access import Revoked
+from sentinel.core.access import SCOPES, Revoked
 from sentinel.entrypoints import api, authorizer, identity
 from sentinel.entrypoints.web import json_response
 from sentinel.routes import Route
@@ -188,7 +188,7 @@ def test_an_answer_that_was_kept_opens_no_route_without_its_scope(cloud: Cloud) 
     with case("authorization", "policy without the scope", EVENTS, 403) as tried:
         for target in walk.service("token"):
             if target.route.scope:
-                others = " ".join(sorted({"ingest", "tasks:read", "proxy", "admin"} - {target.route.scope}))
+                others = " ".join(sorted(set(SCOPES) - {target.route.scope}))
                 tried.refused(cloud.ask(target, pem, cloud.bearer(ME, scope=others)), str(target))
 
 
@@ -199,7 +199,7 @@ def test_no_answer_of_the_authorizer_opens_nothing(cloud: Cloud) -> None:
         "nothing": {},
         "a principal alone": {"principalId": ME},
         "an empty service": {"service": "", "certificate": cloud.held[ME].thumbprint, "scopes": "ingest"},
-        "no certificate": {"service": ME, "scopes": "ingest tasks:read proxy admin"},
+        "no certificate": {"service": ME, "scopes": " ".join(SCOPES)},
         "another certificate": {"service": ME, "certificate": "x", "scopes": "ingest"},
     }
     for name, context in contexts.items():

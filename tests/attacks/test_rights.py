@@ -141,12 +141,46 @@ def test_anothers_task_is_not_there(tree: Deployment, me: Member, victim: Member
     task = tree.victims_task
     with case("tenants", "another's task", GATEWAY, 404) as tried:
         assert victim.client.ask("GET", f"/v1/tasks/{task}", headers=tree.bearer(victim)).status == 200
-        nobodys = me.client.ask("GET", "/v1/tasks/" + "x" * len(task), headers=tree.bearer(me))
+        bearer = tree.bearer(me, scope=_without_admin())
+        nobodys = me.client.ask("GET", "/v1/tasks/" + "x" * len(task), headers=bearer)
         for spelling in (task, task.upper(), f"%{ord(task[0]):02x}{task[1:]}", f"{task}%00", f"./{task}"):
-            answer = me.client.ask("GET", f"/v1/tasks/{spelling}", headers=tree.bearer(me))
+            answer = me.client.ask("GET", f"/v1/tasks/{spelling}", headers=bearer)
             tried.refused(answer, "GET /v1/tasks/{task}")
             if "/" not in spelling:
                 tried.holds(answer.body == nobodys.body, f"it is told apart: {answer.body!r}")
+
+
+def test_anothers_task_cannot_be_touched(tree: Deployment, me: Member, victim: Member) -> None:
+    """Every act on it is answered as on one that does not exist, to the byte; and it stays as it is."""
+    path = f"/v1/tasks/{tree.victims_task}"
+    mine = tree.bearer(me, scope=_without_admin())
+    before = victim.client.ask("GET", path, headers=tree.bearer(victim)).body
+    with case("tenants", "acting on another's task", GATEWAY, 404) as tried:
+        for target in walk.service("token"):
+            if not target.route.path.startswith("/v1/tasks/{task}/"):
+                continue
+            theirs, none = (
+                me.client.ask(sent.method, sent.path, sent.body, {**sent.headers, **mine})
+                for sent in (walk.with_task(target, tree.victims_task), walk.with_task(target, "x" * 26))
+            )
+            tried.refused(theirs, str(target))
+            tried.holds(theirs.body == none.body, f"{target}: it is told apart: {theirs.body!r}")
+    with case("tenants", "acting on all tasks", GATEWAY) as tried:
+        for asked in ({}, {"service": "victim"}, {"recipe": "reach-inside"}):
+            for act in ("cancel", "retry", "redrive", "accept"):
+                body = json.dumps({"act": act, "filter": asked, "why": "mine now"}).encode()
+                answer = me.client.ask("POST", "/v1/tasks/bulk", body, mine)
+                tried.holds(answer.told.get("matched") == 0, f"{act} {asked}: {answer.body!r}")
+    with case("tenants", "changed inputs without the right to write recipes", GATEWAY, 403) as tried:
+        scopes = " ".join(each for each in SCOPES if each not in {"admin", "recipes:write"})
+        body = json.dumps({"why": "mine now", "inputs": {"inside": {"url": "https://evil.example"}}}).encode()
+        answer = victim.client.ask("POST", f"{path}/fork", body, tree.bearer(victim, scope=scopes))
+        tried.refused(answer, "POST /v1/tasks/{task}/fork")
+    with case("tenants", "others' lists without the scope admin", GATEWAY, 403) as tried:
+        for service in ("victim", "*"):
+            answer = me.client.ask("GET", f"/v1/tasks?service={service}", headers=mine)
+            tried.refused(answer, "GET /v1/tasks")
+    assert victim.client.ask("GET", path, headers=tree.bearer(victim)).body == before
 
 
 def test_anothers_batch_is_not_there(tree: Deployment, me: Member, victim: Member) -> None:

@@ -61,7 +61,7 @@ class Mint:
     victims_thumbprint: str
     other_thumbprint: str
     now: int
-    scope: str = "ingest tasks:read proxy admin"
+    scope: str = "ingest tasks:read tasks:control proxy admin"
 
     @property
     def key(self) -> ec.EllipticCurvePrivateKey:

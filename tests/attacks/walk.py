@@ -21,7 +21,13 @@ SERVICE_DOORS = {"token", "key", "certificate"}
 HOOK_DOORS = {"signature", "open"}
 ANY = ("GET", "POST", "DELETE")  # for routes that take every method
 _PARAMETER = re.compile(r"\{(\w+)(\+?)\}")
-_KNOWN = {"upstream": "echo", "path": "a/b", "source": "standard-webhooks", "hook": "bills"}
+_KNOWN = {
+    "queue": "recipe:none",
+    "upstream": "echo",
+    "path": "a/b",
+    "source": "standard-webhooks",
+    "hook": "bills",
+}
 _ENTRY = json.dumps({"text": f"{MARK}-entry"}).encode()
 _LOGS = json.dumps(
     {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"body": {"stringValue": f"{MARK}-record"}}]}]}]}
@@ -34,6 +40,22 @@ _BODIES: Mapping[str, tuple[str, bytes]] = {
     "/v1/certificate": ("application/pkcs10", pki.request(pki.p256())),
     "/v1/token": ("application/x-www-form-urlencoded", _FORM),
     "/hooks/{source}/{hook}": ("application/json", b'{"note":"%s-hook"}' % MARK.encode()),
+    "/v1/tasks/bulk": (
+        "application/json",
+        b'{"act":"cancel","filter":{"recipe":"none"},"why":"%s-why"}' % MARK.encode(),
+    ),
+    "/v1/tasks/{task}/resolve": (
+        "application/json",
+        b'{"why":"%s-why","verdict":"failed"}' % MARK.encode(),
+    ),
+    **{
+        f"/v1/queues/{{queue}}/{act}": ("application/json", b'{"why":"%s-why"}' % MARK.encode())
+        for act in ("pause", "resume", "purge")
+    },
+    **{
+        f"/v1/tasks/{{task}}/{act}": ("application/json", b'{"why":"%s-why"}' % MARK.encode())
+        for act in ("accept", "cancel", "fork", "redrive", "retry")
+    },
 }
 
 

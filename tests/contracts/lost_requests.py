@@ -7,7 +7,7 @@ around the transaction, before its first statement and after its commit.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -66,7 +66,18 @@ class BrokenDisk(_Switch):
     def __init__(self, database: Any) -> None:
         super().__init__()
         self._transaction = database.transaction
+        self._commit = database.commit
         database.transaction = self._broken
+        database.commit = self._broken_commit
+
+    def _broken_commit(self, change: Callable[[sqlite3.Connection], Any]) -> Any:
+        now = self.next_fault()
+        if now == "unsent":
+            raise Unavailable("the disk failed before")
+        answer = self._commit(change)
+        if now == "lost":
+            raise Unavailable("the disk failed after")
+        return answer
 
     @contextmanager
     def _broken(self) -> Iterator[sqlite3.Connection]:

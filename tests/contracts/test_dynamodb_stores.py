@@ -13,11 +13,12 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from sentinel.adapters import dynamodb_catalog, dynamodb_tasks
+from sentinel.adapters import dynamodb_catalog, dynamodb_task_items
 from sentinel.adapters.dynamodb_catalog import DynamoCatalog
 from sentinel.adapters.dynamodb_counters import DynamoCounters
 from sentinel.adapters.dynamodb_tables import DISPATCH_FILTER, TABLES
-from sentinel.adapters.dynamodb_tasks import DynamoTasks, state_item, task_of
+from sentinel.adapters.dynamodb_task_items import state_item, task_of
+from sentinel.adapters.dynamodb_tasks import DynamoTasks
 from sentinel.core.tasks import Effect, EffectState, Event, State, Task, verify_lineage
 from sentinel.errors import Conflict, TooLarge, Unavailable
 from sentinel.ports import Document
@@ -218,7 +219,7 @@ def test_lineage_and_due_follow_the_pages(dynamo: DynamoDBClient) -> None:
     tasks.create(task, event)
     for seq in range(1, 5):
         filler = replace(event, seq=seq, entry=bytes(300_000))
-        dynamo.put_item(TableName="tasks", Item=dynamodb_tasks._event_item(filler))
+        dynamo.put_item(TableName="tasks", Item=dynamodb_task_items.event_item(filler))
     assert [event.seq for event in tasks.lineage("t1")] == [0, 1, 2, 3, 4]
     for number in range(20):
         big, event = created(f"big{number}", due=T + number, reason="x" * 300_000)
@@ -280,9 +281,9 @@ def matches(pattern: Any, value: Any) -> bool:
 
 
 def test_dispatch_is_woken_by_queued_tasks_only(dynamo: DynamoDBClient) -> None:
-    """Of what the stream tells, the filter lets through the states of queued tasks, whole."""
+    """The filter lets through the states of queued tasks, whole, each with the line of its hints."""
     tasks = DynamoTasks(dynamo, "tasks")
-    task, event = created("t1")
+    task, event = created("t1", priority="high", share=3)
     tasks.create(task, event)
     tasks.record(Effect("t1", "k", EffectState.INTENT, "s", T))
     tasks.move(task, *step(task, State.RUNNING))
@@ -290,7 +291,7 @@ def test_dispatch_is_woken_by_queued_tasks_only(dynamo: DynamoDBClient) -> None:
     assert len(records) == 5
     assert all("OldImage" not in record["dynamodb"] for record in records)
     passed = [record["dynamodb"]["NewImage"] for record in records if matches(DISPATCH_FILTER, record)]
-    assert [(task_of(image), image["stream"]["S"]) for image in passed] == [(task, "siem")]
+    assert [(task_of(image), image["stream"]["S"]) for image in passed] == [(task, "siem:high.3")]
 
 
 def stream(dynamo: DynamoDBClient, table: str) -> list[dict[str, Any]]:

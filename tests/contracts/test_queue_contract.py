@@ -25,8 +25,11 @@ def _ids(hints: list[Hint]) -> list[str]:
     return [hint.task_id for hint in hints]
 
 
-def _pending(client: redis.Redis, stream: str) -> int:
-    found: Any = client.xpending(f"sentinel:{{{stream}}}", GROUP)
+LINE = "sentinel:{siem}:normal.0"  # where hints for the plain name of a stream stand
+
+
+def _pending(client: redis.Redis, key: str = LINE) -> int:
+    found: Any = client.xpending(key, GROUP)
     return int(found["pending"])
 
 
@@ -68,8 +71,8 @@ def test_done_hints_are_gone(queue: RedisQueue, client: redis.Redis) -> None:
     queue.done("siem", hints[:1])
     queue.done("siem", hints[:1])
     queue.done("siem", [])
-    assert _pending(client, "siem") == 1
-    assert client.xlen("sentinel:{siem}") == 1
+    assert _pending(client) == 1
+    assert client.xlen(LINE) == 1
     assert _ids(queue.claim("siem", "w2", 0, 10)) == ["b"]
 
 
@@ -113,7 +116,7 @@ def test_trimmed_hints_do_not_come_back_empty(server: Valkey, client: redis.Redi
     queue = RedisQueue(client)
     queue.add("siem", ["a", "b", "c"])
     hints = queue.take("siem", "dead", 3, 0)
-    client.xdel("sentinel:{siem}", hints[0].id, hints[2].id)
+    client.xdel(LINE, hints[0].id, hints[2].id)
     assert _ids(queue.claim("siem", "w", 0, 10)) == ["b"]
 
 
@@ -122,7 +125,7 @@ def test_a_stream_is_bounded(client: redis.Redis) -> None:
     queue = RedisQueue(client, max_hints=500)
     for start in range(0, 3000, 100):
         queue.add("siem", [f"t{n}" for n in range(start, start + 100)])
-    assert 500 <= client.xlen("sentinel:{siem}") < 1000
+    assert 500 <= client.xlen(LINE) < 1000
     assert _ids(queue.take("siem", "w", 1000, 0))[-1] == "t2999"
 
 
@@ -174,9 +177,9 @@ def test_a_flush_while_a_worker_waits(server: Valkey, client: redis.Redis) -> No
     assert _ids(found[0] + queue.take("siem", "w", 1, 0)) == ["new"]
 
 
-def test_a_flush_just_after_the_group_was_made(queue: RedisQueue, client: redis.Redis) -> None:
-    """A second flush, between making the group and reading, is as good as the first; a flood says so."""
-    make, flushes = queue._make_group, [1]
+def test_a_flush_just_after_the_groups_were_made(queue: RedisQueue, client: redis.Redis) -> None:
+    """A second flush, between making the groups and waiting, is as good as the first; a flood says so."""
+    make, flushes = queue._make_groups, [1]
 
     def make_in_vain(stream: str) -> None:
         make(stream)
@@ -184,12 +187,12 @@ def test_a_flush_just_after_the_group_was_made(queue: RedisQueue, client: redis.
             flushes.pop()
             client.flushall()
 
-    queue._make_group = make_in_vain  # type: ignore[method-assign]
-    assert queue.take("siem", "w", 1, 0) == []
+    queue._make_groups = make_in_vain  # type: ignore[method-assign]
+    assert queue.take("siem", "w", 1, 10) == []
     flushes.extend([1] * 50)
     client.flushall()
     with pytest.raises(Unavailable):
-        queue.take("siem", "w", 1, 0)
+        queue.take("siem", "w", 1, 10)
 
 
 def test_a_cursor_does_not_outlive_a_flush(queue: RedisQueue, client: redis.Redis) -> None:
@@ -206,12 +209,12 @@ def test_a_cursor_does_not_outlive_a_flush(queue: RedisQueue, client: redis.Redi
 def test_foreign_messages_are_hints_for_nothing(queue: RedisQueue, client: redis.Redis) -> None:
     """A message that is not ours is handed out like any other, to be acknowledged and forgotten."""
     queue.take("siem", "w", 1, 0)
-    client.xadd("sentinel:{siem}", {"other": "x"})
-    client.xadd("sentinel:{siem}", {b"task": b"\xff\xfe"})
+    client.xadd(LINE, {"other": "x"})
+    client.xadd(LINE, {b"task": b"\xff\xfe"})
     hints = queue.take("siem", "w", 10, 0)
     assert [hint.task_id for hint in hints] == ["", "\ufffd\ufffd"]
     queue.done("siem", hints)
-    assert client.xlen("sentinel:{siem}") == 0
+    assert client.xlen(LINE) == 0
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -247,7 +250,7 @@ def test_a_server_that_only_reads_is_unavailable(queue: RedisQueue, client: redi
 
 def test_a_wrong_command_stays_an_error(queue: RedisQueue, client: redis.Redis) -> None:
     """What no waiting repairs is not called unavailable: somebody else's key in the stream's place."""
-    client.set("sentinel:{siem}", "x")
+    client.set(LINE, "x")
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
         queue.add("siem", ["a"])
 

@@ -37,12 +37,14 @@ NOTICE = Notice(
     recipe="tell-splunk",
     key="ab" * 32,
     entry=b'{"msg": "caf\xc3\xa9 \\u0000", "n": 1.79E9, "n": 12345678901234567890123}',
+    trace="0af7651916cd43dd8448eb211c80319c",
+    span="b7ad6b7169203331",
 )
 NOTICES = [
     NOTICE,
     replace(NOTICE, seq=42, entry=b"{}"),
     replace(NOTICE, seq=43, entry=b"not JSON \xff"),
-    replace(NOTICE, seq=44, t=1_732_435_200_000_000_000, entry=b"", title="", level=""),
+    replace(NOTICE, seq=44, t=1_732_435_200_000_000_000, entry=b"", title="", level="", trace="", span=""),
 ]
 
 

@@ -307,9 +307,9 @@ def test_changes_tell_every_change_in_order(tmp_path: Path) -> None:
     with tasks._database.transaction() as connection:
         connection.execute("DELETE FROM tasks")
     found = [
-        Change(1, "INSERT", "t1", State.QUEUED, "siem", 1),
-        Change(2, "MODIFY", "t1", State.RUNNING, "siem", 2),
-        Change(3, "REMOVE", "t1", State.RUNNING, "siem", 2),
+        Change(1, "INSERT", "t1", State.QUEUED, "siem:normal.0", 1),
+        Change(2, "MODIFY", "t1", State.RUNNING, "siem:normal.0", 2),
+        Change(3, "REMOVE", "t1", State.RUNNING, "siem:normal.0", 2),
     ]
     assert tasks.changes(0, 10) == found
     assert tasks.changes(0, 2) == found[:2]

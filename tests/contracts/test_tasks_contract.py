@@ -10,13 +10,15 @@ from types import MappingProxyType
 import orjson
 import pytest
 
-from sentinel.adapters.dynamodb_tasks import DynamoTasks, state_item
+from sentinel.adapters.dynamodb_task_items import state_item
+from sentinel.adapters.dynamodb_tasks import DynamoTasks
 from sentinel.adapters.sqlite_tasks import SqliteTasks
 from sentinel.adapters.task_json import effect_from_json, effect_to_json, task_from_json, task_to_json
-from sentinel.core.states import By
+from sentinel.core.states import NEVER, By
 from sentinel.core.tasks import SECOND, Effect, EffectState, State, Task, verify_lineage
 from sentinel.errors import Conflict, Tampered, Unavailable
 from sentinel.ports import Tasks
+from sentinel.ports_audit import AuditedTasks
 from tests.contracts.lost_requests import BrokenDisk, BrokenWire, Fault
 from tests.contracts.made_tasks import T, created, step
 from tests.contracts.tables import dynamodb
@@ -348,6 +350,44 @@ def test_what_an_earlier_version_stored_is_read() -> None:
     assert effect_from_json(orjson.dumps(body)) == effect
 
 
+@pytest.mark.parametrize("size", [2, 500])
+def test_the_newest_come_first(tasks: Tasks, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """All tasks of some states, each once, by their newest change and then by id, from a time on."""
+    monkeypatch.setattr("sentinel.adapters.sqlite_tasks._PAGE", size)
+    monkeypatch.setattr("sentinel.adapters.dynamodb_tasks._NEWEST", size)
+    for number in range(23):
+        begun(tasks, f"task-{number:02}", now=T + number % 7)
+    moving = tasks.get("task-05")
+    assert moving is not None
+    tasks.move(moving, *step(moving, State.RUNNING, now=T + 3, attempt=1))
+    at = {f"task-{number:02}": T + number % 7 for number in range(23)} | {"task-05": T + 3}
+    expected = sorted(((changed, name) for name, changed in at.items()), key=lambda it: (-it[0], it[1]))
+
+    def newest(states: list[State], until: int = NEVER) -> list[tuple[int, str]]:
+        return [(changed, task.id) for changed, task in tasks.newest(states, until)]
+
+    assert newest([State.QUEUED, State.RUNNING]) == expected
+    assert newest(list(State), T + 3) == [each for each in expected if each[0] <= T + 3]
+    assert newest([State.QUEUED]) == [each for each in expected if each[1] != "task-05"]
+    assert newest([State.RUNNING], T + 2) == newest([]) == newest([State.FAILED]) == []
+
+
+def test_a_damaged_row_hides_no_other(tasks: Tasks, caplog: pytest.LogCaptureFixture) -> None:
+    """A task that cannot be read is passed over with an alarm, and all others are listed."""
+    for number in range(3):
+        begun(tasks, f"task-{number}", now=T + number)
+    if isinstance(tasks, SqliteTasks):
+        with tasks._database.transaction() as connection:
+            connection.execute("UPDATE tasks SET body = 'secret' WHERE id = 'task-1'")
+    else:
+        assert isinstance(tasks, DynamoTasks)
+        item = state_item(*created("task-1", now=T + 1)) | {"body": {"S": "secret"}}
+        tasks._client.put_item(TableName="tasks", Item=item)
+    assert [task.id for _, task in tasks.newest([State.QUEUED], NEVER)] == ["task-2", "task-0"]
+    assert "task/task-1" in caplog.text
+    assert "secret" not in caplog.text
+
+
 def test_a_walk_meets_every_task_of_a_state(tasks: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
     """More tasks than a page are all met, each once, and none of another state."""
     monkeypatch.setattr("sentinel.adapters.sqlite_tasks._PAGE", 5)
@@ -361,3 +401,57 @@ def test_a_walk_meets_every_task_of_a_state(tasks: Tasks, monkeypatch: pytest.Mo
     assert set(names) == {f"task-{number}" for number in range(23)} - {"task-5"}
     assert [task.id for task in tasks.walk(State.RUNNING)] == ["task-5"]
     assert list(tasks.walk(State.FAILED)) == []
+
+
+def effect_of(task: str, key: str) -> Effect:
+    """Return an effect that is done."""
+    return Effect(task, key, EffectState.DONE, "s", T, {"status": 200}, 1)
+
+
+def test_an_effect_leads_to_its_task(tasks: AuditedTasks) -> None:
+    """Who knows an effect's key finds its task; a key that nobody has, or a part of one, is nobody's."""
+    for number in range(3):
+        begun(tasks, f"task-{number}")
+        tasks.record(effect_of(f"task-{number}", f"{number}" * 64))
+    assert tasks.holder("1" * 64) == "task-1"
+    assert tasks.holder("1" * 63) is None
+    assert tasks.holder("%") is None
+
+
+def test_every_task_of_which_anything_is_stored_is_named(tasks: AuditedTasks) -> None:
+    """Each id once, whatever is left of it: also one of which only an effect is there."""
+    names = {f"task-{number:04d}" for number in range(30)}
+    for name in names:
+        task = begun(tasks, name)
+        tasks.move(task, *step(task, State.RUNNING))
+        tasks.record(effect_of(name, "a" * 64))
+        tasks.record(effect_of(name, "b" * 64))
+    tasks.record(effect_of("left", "c" * 64))
+    found = list(tasks.ids())
+    assert sorted(found) == sorted({*names, "left"})
+
+
+def test_ids_go_on_over_pages(tmp_path: Path) -> None:
+    """More tasks than a page of SQLite's are all named, in order."""
+    store = SqliteTasks(tmp_path / "tasks.db")
+    for number in range(501):
+        begun(store, f"{number:05d}")
+    assert list(store.ids()) == [f"{number:05d}" for number in range(501)]
+    store.close()
+
+
+def test_an_effect_that_cannot_be_read_is_tampered(tmp_path: Path) -> None:
+    """What we cannot have written under a key is told as damage, on both stores, with its task."""
+    store = SqliteTasks(tmp_path / "tasks.db")
+    bodies = (b"x", b"{}", b"[]", effect_to_json(effect_of("t1", "b" * 64)))
+    with dynamodb("tasks") as client:
+        table = DynamoTasks(client, "tasks")
+        for body in bodies:
+            with store._database.transaction() as connection:
+                connection.execute("INSERT OR REPLACE INTO effects VALUES (?, ?, ?)", ("t1", "a" * 64, body))
+            item = {"task": {"S": "t1"}, "item": {"S": f"effect#{'a' * 64}"}, "body": {"S": body.decode()}}
+            client.put_item(TableName="tasks", Item=item)
+            for each in (store, table):
+                with pytest.raises(Tampered, match=r"task/t1 .*: effect"):
+                    each.effects("t1")
+    store.close()

@@ -109,3 +109,35 @@ def test_a_task_that_was_taken_away_shows(recorded: Path) -> None:
     code, found = replay(recorded, "--slack", 0)
     assert (code, found["recorded"]) == (1, before["recorded"] - 1)
     assert [(each["difference"], each["task"]) for each in found["differences"]] == [("missing", gone)]
+
+
+def test_what_was_never_made_is_made(recorded: Path) -> None:
+    """`sentinel detect` makes tasks of which nothing is left, once; `sentinel replay` then misses none."""
+    with sqlite3.connect(recorded / "tasks.db") as connection:
+        gone = [name for (name,) in connection.execute("SELECT DISTINCT task FROM events ORDER BY task")]
+        for table in ("tasks", "events", "effects"):
+            connection.execute(f"DELETE FROM {table}")
+    connection.close()
+    arguments = ("detect", "--from", "2000-01-01", "--slack", "0", "--json")
+    found = json.loads(sentinel(*arguments, home=recorded).stdout)
+    assert sorted(found["made"]) == gone != []
+    again = json.loads(sentinel(*arguments, home=recorded).stdout)
+    assert (again["made"], again["asked"]) == ([], found["asked"])
+    _, after = replay(recorded, "--slack", 0)
+    assert [each for each in after["differences"] if each["difference"] == "missing"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "name a time"),
+        (("--from", "2026-01-01", "--failures", "https://x/y"), "name a time"),
+        (("--to", "2026-01-01", "--failures", "https://x/y"), "name a time"),
+        (("--from", "2026-01-02", "--to", "2026-01-01"), "--to is after --from"),
+    ],
+)
+def test_detecting_again_wants_one_source(recorded: Path, arguments: tuple[str, ...], says: str) -> None:
+    """A time or a queue is named, not both and not neither."""
+    done = sentinel("detect", *arguments, home=recorded)
+    assert done.returncode == 2
+    assert says in done.stderr.decode()

@@ -40,7 +40,7 @@ CHECKS: list[Any] = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-SCOPES = ("ingest", "tasks:read", "proxy", "admin")
+SCOPES = ("ingest", "tasks:read", "tasks:control", "proxy", "admin")
 
 
 def told(*arguments: str, home: Path) -> str:

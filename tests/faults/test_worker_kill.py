@@ -118,7 +118,7 @@ class Middle:
         """Run dispatch and sweep once; while Valkey is away they are called again."""
         try:
             found = self.tasks.changes(self._cursor, 1000)
-            changes = [Change(c.task_id, c.state, c.stream) for c in found if c.state]
+            changes = [Change(c.task_id, c.state, c.line) for c in found if c.state]
             dispatch(changes, self._queue, NoDoorbell())
             self._cursor = found[-1].seq if found else self._cursor
             sweep(self.tasks, self._queue, NoDoorbell(), time.time_ns, self._nonce, grace=GRACE)

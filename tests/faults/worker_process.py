@@ -20,6 +20,7 @@ from typing import Any
 
 from sentinel.adapters.redis_streams import RedisQueue, connect
 from sentinel.adapters.sqlite_catalog import SqliteCatalog
+from sentinel.adapters.sqlite_counters import SqliteCounters
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.adapters.sqlite_tasks import SqliteTasks
 from sentinel.core.step_inputs import Form
@@ -27,6 +28,8 @@ from sentinel.core.steps import Done, Outcome, StepRun
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Unavailable
 from sentinel.usecases.execute import Executor
+from sentinel.usecases.flow import Flow, gates
+from sentinel.usecases.pauses import Pauses
 from sentinel.usecases.playbook import Playbook
 from sentinel.usecases.run import drain
 
@@ -68,22 +71,31 @@ def actions(target: Path) -> dict[str, Note]:
     return {action.name: action for action in found}
 
 
+def gates_of(counters: SqliteCounters, tasks: SqliteTasks, playbook: Playbook) -> Flow:
+    """Return the gates of one process."""
+    pauses = Pauses(counters, time.time_ns)
+    return gates(counters, tasks, pauses, playbook.recipe, time.time_ns, lambda: os.urandom(32))
+
+
 def work(home: Path, url: str, target: Path, stream: str) -> None:
     """Drain a stream for ever. What is not available now is tried again."""
     rng = random.Random(os.getpid())
+    tasks, counters = SqliteTasks(home / "tasks"), SqliteCounters(home / "counters")
+    playbook = Playbook(SqliteCatalog(home / "catalog"), time.time_ns)
     executor = Executor(
         worker=f"{stream}-{os.getpid()}",
         stream=stream,
-        tasks=SqliteTasks(home / "tasks"),
+        tasks=tasks,
         ledger=SqliteLedger(home / "ledger"),
         queue=RedisQueue(connect(url)),
-        playbook=Playbook(SqliteCatalog(home / "catalog"), time.time_ns),
+        playbook=playbook,
         actions=actions(target),
         clock=time.time_ns,
         nonce=lambda: os.urandom(32),
         rng=rng.random,
         lease=LEASE,
         grace=GRACE,
+        gates=gates_of(counters, tasks, playbook),
     )
     while True:
         try:

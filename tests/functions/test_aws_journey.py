@@ -14,11 +14,13 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import boto3
 import pytest
+from click.testing import CliRunner
 from moto import mock_aws
 
 from examples.loopback_hec import Collector, Server
@@ -28,6 +30,7 @@ from sentinel.adapters.dynamodb_tables import DISPATCH_FILTER, TABLES
 from sentinel.adapters.dynamodb_tasks import DynamoTasks
 from sentinel.adapters.redis_streams import RedisQueue, connect
 from sentinel.bootstrap import App, bootstrap
+from sentinel.cli.main import cli
 from sentinel.core import correlation as correlations
 from sentinel.core.tasks import SECOND, Event, Task
 from sentinel.core.verify import Verifier
@@ -43,22 +46,18 @@ from tests.valkey import running
 Record: TypeAlias = dict[str, Any]
 TOKEN = "3fc5e1d2-secret-of-the-collector"
 PERSON = "alice@example.com"
+WORKER = {"tasks_table", "catalog_table", "counters_table", "redis_url"}
+WORKER |= {"secret_prefix", "http_hosts", "http_private"}
 SETTINGS: Mapping[str, set[str]] = {
     "ingest": {"lanes"},
-    "control": {"tasks_table"},
+    "control": {"tasks_table", "catalog_table", "counters_table"},
     "detect": {"tasks_table", "catalog_table", "counters_table"},
     "dispatch": {"tasks_table", "worker_functions", "redis_url"},
     "sweep": {"tasks_table", "catalog_table", "counters_table", "worker_functions", "redis_url"},
-    "work_siem": {"tasks_table", "catalog_table", "secret_prefix", "http_hosts", "redis_url", "http_private"},
-    "work_action": {
-        "tasks_table",
-        "catalog_table",
-        "secret_prefix",
-        "http_hosts",
-        "redis_url",
-        "http_private",
-    },
+    "work_siem": WORKER,
+    "work_action": WORKER,
 }
+RIGHTS = "ingest tasks:read tasks:control recipes:write"
 RECIPE = (
     "id: tell\non: {rule: %s}\ndedup: {by: [user], within: 1h}\nretry: {attempts: 5, backoff: 1ms..2ms}\n"
     "steps:\n  - {id: hec, uses: siem.send, with: {to: [hec]}}\n"
@@ -219,7 +218,7 @@ def proxy(method: str, resource: str, body: bytes | None = None, **more: Any) ->
                 "sourceIp": "192.0.2.7",
                 "userAgent": "test",
             },
-            "authorizer": {"service": "checkout", "scopes": "ingest tasks:read", "principalId": "checkout"},
+            "authorizer": {"service": "checkout", "scopes": RIGHTS, "principalId": "checkout"},
             "apiId": "abcdefghij",
         },
         "body": None if body is None else base64.b64encode(body).decode(),
@@ -374,6 +373,60 @@ def test_from_a_request_to_its_effect(
         assert secret not in out.out + out.err
 
 
+def act(cloud: Cloud, task: str, name: str, **body: Any) -> tuple[int, Record]:
+    """Do something to a task; return status and answer."""
+    about = {"path": f"/v1/tasks/{task}/{name}", "pathParameters": {"task": task}}
+    sent = json.dumps({"why": "as agreed", **body}).encode()
+    answer = cloud.call("control", proxy("POST", f"/v1/tasks/{{task}}/{name}", sent, **about))
+    return answer["statusCode"], json.loads(answer["body"])
+
+
+def test_people_act_on_tasks(cloud: tuple[Cloud, RedisQueue], hec: Server) -> None:
+    """A task is cancelled and forked, its fork is done with other inputs; many are cancelled page by page."""
+    aws, _ = cloud
+    send(aws, denied(PERSON, 3))
+    aws.feed("detect", aws.stream("ledger"))
+    task = task_of(aws)
+    inputs = {"hook": {"expect": [404, 410]}}
+    status, fork = act(aws, task, "fork", inputs=inputs, request="f1")
+    assert (status, fork["state"], fork["fork_of"]) == (200, "queued", task)
+    assert act(aws, task, "fork", inputs=inputs, request="f1") == (200, fork)
+    assert act(aws, task, "cancel")[1]["state"] == "cancelled"
+    status, told = act(aws, task, "cancel")
+    assert (status, told["error"]) == (409, "Conflict")
+    assert act(aws, "a" * 26, "cancel")[0] == 404
+
+    hinted = aws.hinted()
+    assert {record["dynamodb"]["Keys"]["task"]["S"] for record in hinted} == {fork["id"]}
+    aws.feed("dispatch", hinted)
+    aws.call("work_siem", {"stream": "siem"})
+    aws.feed("dispatch", aws.hinted())
+    assert aws.call("work_action", {"stream": "action"})["succeeded"] == 1
+    assert aws.state(fork["id"]) == "succeeded"
+    shown = get(aws, "/v1/tasks/{task}", path=f"/v1/tasks/{task}", pathParameters={"task": task})
+    assert (shown["state"], shown["forks"]) == ("cancelled", [fork["id"]])
+    assert shown["lineage"][-1]["who"] == "service/checkout"
+
+    for n in range(5):
+        send(aws, denied(f"user-{n}", 3))
+    aws.feed("detect", aws.stream("ledger"))
+    pages, query = [], {"limit": "2", "state": "queued"}
+    while not pages or "next" in pages[-1]:
+        query |= {"next": pages[-1]["next"]} if pages else {}
+        pages.append(get(aws, "/v1/tasks", queryStringParameters=query))
+    waiting = [each["id"] for page in pages for each in page["tasks"]]
+    assert len(waiting) == len(set(waiting)) == 5
+    order: Record = {"act": "cancel", "filter": {"recipe": "tell"}, "why": "a drill", "limit": 3}
+    done = []
+    while not done or done[-1]["more"]:
+        sent = json.dumps(order | ({"next": done[-1]["next"]} if done else {})).encode()
+        answer = aws.call("control", proxy("POST", "/v1/tasks/bulk", sent))
+        assert answer["statusCode"] == 200, answer
+        done.append(json.loads(answer["body"]))
+    assert [each["done"] for each in done] == [3, 2]
+    assert {aws.state(each) for each in waiting} == {"cancelled"}
+
+
 def test_a_feed_starts_again_at_the_first_record_that_failed(
     cloud: tuple[Cloud, RedisQueue], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -400,6 +453,30 @@ def test_a_feed_starts_again_at_the_first_record_that_failed(
     assert away.feed("dispatch", hinted) == [hinted[0]["dynamodb"]["SequenceNumber"]]
     assert aws.feed("dispatch", hinted) == []
     assert len(queue.take("siem", "test", 10, 0)) == 3
+
+
+def test_what_a_feed_gave_up_is_detected_again(
+    cloud: tuple[Cloud, RedisQueue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`sentinel detect --failures` makes the tasks of records that Lambda gave up, and empties the queue."""
+    aws, _ = cloud
+    send(aws, denied("a", 3))
+    (record,) = aws.stream("ledger")  # given up: detection never sees it
+    sqs = boto3.client("sqs", region_name=REGION)
+    url = sqs.create_queue(QueueName="failures")["QueueUrl"]
+    at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    arrived = {"approximateArrivalOfFirstRecord": at, "approximateArrivalOfLastRecord": at}
+    pointer = {"streamArn": record["eventSourceARN"], "batchSize": 1, **arrived}
+    sqs.send_message(QueueUrl=url, MessageBody=json.dumps({"DDBStreamBatchInfo": pointer}))
+    for name, value in aws.settings.to_environ().items():
+        monkeypatch.setenv(name, value)
+    done = CliRunner().invoke(cli, ["detect", "--failures", url, "--slack", "0", "--json"])
+    (told,) = json.loads(done.stdout)
+    assert aws.state(task_of(aws)) == "queued"
+    assert told["detected"]["made"] == [task_of(aws)]
+    assert "Messages" not in sqs.receive_message(QueueUrl=url)
+    assert aws.feed("detect", [record]) == []  # the feed comes to it after all
+    assert len(aws.hinted()) == 1
 
 
 def test_the_tripwire_and_poison_stop_nothing(

@@ -31,6 +31,25 @@ class Detector:
 
 
 @dataclass
+class Fragile(Detector):
+    """Breaks over segments of one kind, as a fault of ours would; `broken` when matched, too."""
+
+    broken: set[int] = field(default_factory=set)
+    everything: bool = False
+
+    def match(self, segment: Segment) -> int:
+        if segment.first in self.broken:
+            raise KeyError("hunter2")
+        return 0
+
+    def detect(self, segments: list[Segment]) -> Detected:
+        found = super().detect(segments)
+        if self.everything or any(segment.first in self.broken for segment in segments):
+            raise KeyError("hunter2")
+        return found
+
+
+@dataclass
 class Application:
     """As much of an application as the feed asks for."""
 
@@ -69,3 +88,30 @@ def test_time_that_is_up_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sentinel.entrypoints.feeds.time.monotonic", lambda: next(times))
     app: Any = Application(Detector())
     assert feeds.detect(app, records(7, 2_500)) == 4
+
+
+def test_poison_keeps_nobody_waiting(caplog: pytest.LogCaptureFixture, capsys: Any) -> None:
+    """A segment that breaks the matching is left out and told of by its place; the others are looked at."""
+    detector = Fragile(broken={10, 30})
+    app: Any = Application(detector)
+    assert feeds.detect(app, records(6, 10)) == 6
+    assert detector.given == [6, 4]
+    told = [each.getMessage() for each in caplog.records if each.levelname == "CRITICAL"]
+    assert [each.partition(", sealed")[0] for each in told] == [
+        "poison: entries 10 to 19 of chain a/0",
+        "poison: entries 30 to 39 of chain a/0",
+    ]
+    assert "hunter2" not in caplog.text
+
+
+def test_a_fault_that_is_no_entrys_is_tried_again() -> None:
+    """Where every segment can be matched, what fails is something else: nothing is left out for it."""
+    app: Any = Application(Fragile(everything=True))
+    with pytest.raises(KeyError):
+        feeds.detect(app, records(3, 10))
+
+
+def test_a_store_that_goes_away_behind_poison_loses_nothing() -> None:
+    """What was not looked at, since a store went away, is handed back, the poison too."""
+    app: Any = Application(Fragile(broken={10}, away=2))
+    assert feeds.detect(app, records(3, 10)) == 0

@@ -41,6 +41,7 @@ def test_failures_and_delays_raise_alarms(templates: Templates) -> None:
     assert names.count("Errors") == len(templates.functions())
     assert names.count("ApproximateNumberOfMessagesVisible") == 2
     assert names.count("IteratorAge") == 2
+    assert names.count("poison") == 1
     assert {each["TreatMissingData"] for each in alarms(templates)} == {"notBreaching"}
 
 

@@ -98,6 +98,9 @@ def test_defaults_follow_from_each_other() -> None:
         ({"action_services": "cart"}, "cluster/service"),
         ({"k8s_clusters": "prod=http://10.0.0.1"}, "begins with https://"),
         ({"terraform_url": "http://tfe.internal"}, "begins with https://"),
+        ({"proxy": "reports"}, "^proxy: "),
+        ({"proxy": "reports=ftp://reports.example.com"}, "^proxy: "),
+        ({"oidc_issuers": "https://issuer.example.com"}, "^oidc_issuers: "),
     ],
 )
 def test_what_cannot_be_deployed_is_refused(options: dict[str, object], said: str) -> None:

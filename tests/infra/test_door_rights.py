@@ -75,9 +75,10 @@ def test_secrets_of_the_doors_are_changed_by_rotation_alone(templates: Templates
 # Which kinds of the registry's records a function may read, and which write: what the use cases behind it do.
 CALLERS = {"root", "revoked", "certificate", "identity", "service", JWKS[0]}
 KINDS: dict[str, tuple[set[str], set[str]]] = {
-    "control": ({"service", "key"}, set()),
+    "control": ({"service", "key", "author"}, set()),
     "authorize": (CALLERS, set()),
-    "token": (CALLERS | {"key"}, set()),
+    "token": (CALLERS | {"key", "author"}, set()),
+    "approve": ({"author", JWKS[0]}, set()),
     "certify": ({"certificate", "revoked", "root", "service"}, {"certificate", "revoked"}),
     "receive": ({"hook", "service"}, set()),
     "rotate": ({"key", "hook", JWKS[0], "root", "service"}, {"key", JWKS[0]}),

@@ -31,11 +31,22 @@ def test_feeds_lose_nothing_in_silence(templates: Templates, verb: str, table: s
     assert feed["BisectBatchOnFunctionError"] is True
     # Of what a rule may still find nothing is given up for the number of tries: the age decides.
     assert feed["MaximumRetryAttempts"] == {"detect": 10_000, "dispatch": 5}[verb]
-    # Streams keep records for 24 hours: what is given up before that can still be read by hand.
-    assert 3600 <= feed["MaximumRecordAgeInSeconds"] <= 12 * 3600
+    # A record that no code can get through keeps its shard waiting so long at most: of 24 hours that it has.
+    assert 3600 <= feed["MaximumRecordAgeInSeconds"] <= 2 * 3600
     assert feed["BatchSize"] == 100
     queue = feed["DestinationConfig"]["OnFailure"]["Destination"]["Fn::GetAtt"][0]
     assert queue in templates.of("AWS::SQS::Queue")
+
+
+def test_the_queue_of_detections_failures_is_told(templates: Templates) -> None:
+    """An output names the queue that `sentinel detect --failures` is given."""
+    (queue,) = (
+        feed["DestinationConfig"]["OnFailure"]["Destination"]["Fn::GetAtt"][0]
+        for verb, feed in _feeds(templates).items()
+        if verb == "detect"
+    )
+    output = templates.stack("SentinelService")["Outputs"]["DetectFailuresUrl"]
+    assert output["Value"] == {"Ref": queue}
 
 
 def test_there_are_two_feeds(templates: Templates) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
@@ -119,13 +119,13 @@ def test_a_task_that_is_known_is_not_written_again(world: World, monkeypatch: py
     """A flood of matches that are one task costs one write in a process, not one for each."""
     world.push("recipe", "r", recipe("r", "errors", "tell", by=["k"]))
     written: list[str] = []
-    real = world.tasks.create
+    real = world.tasks.create_all
 
-    def noted(task: Task, event: Event) -> bool:
-        written.append(task.id)
-        return real(task, event)
+    def noted(births: Sequence[tuple[Task, Event]]) -> list[bool]:
+        written.extend(task.id for task, _ in births)
+        return real(births)
 
-    monkeypatch.setattr(world.tasks, "create", noted)
+    monkeypatch.setattr(world.tasks, "create_all", noted)
     assert len(world.detect(world.store("s/0", *[[BOOM]] * 50)).tasks) == 1
     assert len(written) == 1
 
@@ -275,7 +275,7 @@ def test_a_firing_survives_the_process_that_decided_it(
         raise Unavailable("died")
 
     with monkeypatch.context() as patch:
-        patch.setattr(counted.tasks, "create", die)
+        patch.setattr(counted.tasks, "create_all", die)
         with pytest.raises(Unavailable):
             counted.detect(segments)
     assert counted.tasks.listing() == []

@@ -46,7 +46,7 @@ class DynamoWorld(World):
 
     def dispatch(self) -> int:
         queued = self.tasks.listing(State.QUEUED)
-        changes = [Change(task.id, task.state, task.stream) for task in queued]
+        changes = [Change(task.id, task.state, task.line) for task in queued]
         return dispatch(changes, self.queue, self._doorbell)
 
     def close(self) -> None:

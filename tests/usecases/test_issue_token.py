@@ -10,7 +10,8 @@ from sentinel.adapters.secret_versions_file import FileSecretVersions
 from sentinel.core import api_keys, tokens
 from sentinel.core.certificates import read
 from sentinel.core.ring import Key, Ring
-from sentinel.usecases.issue_token import RING_SECONDS, TokenIssuer
+from sentinel.usecases.issue_token import TokenIssuer
+from sentinel.usecases.signing_keys import RING_SECONDS
 from tests.doors import AUDIENCE, DAY, ISSUER, World, private_key
 
 KEY = api_keys.make("0123456789abcdef", bytes(range(32)))

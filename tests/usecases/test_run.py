@@ -27,6 +27,11 @@ from tests.scenario import Target, World, correlation, recipe, rule
 BOOM = b'{"message": "boom"}'
 
 
+def _waiting(client: redis.Redis) -> int:
+    keys: Any = client.keys("sentinel:{siem}:*")
+    return sum(client.xlen(key) for key in keys)
+
+
 @pytest.fixture
 def world(client: redis.Redis) -> Iterator[World]:
     """Wire everything, with a rule in force and no recipe yet."""
@@ -84,7 +89,7 @@ def test_steps_of_another_worker_are_passed_on(world: World) -> None:
 def test_writes_of_a_task_with_one_step(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """From match to end, one step costs five write requests, and the first attempt reads no effects."""
     calls: list[str] = []
-    for name in ("create", "move", "record", "effects"):
+    for name in ("create_all", "move", "record", "effects"):
         real = getattr(world.tasks, name)
 
         def noted(*args: Any, name: str = name, real: Any = real) -> Any:
@@ -96,7 +101,7 @@ def test_writes_of_a_task_with_one_step(world: World, monkeypatch: pytest.Monkey
     world.dispatch()
     world.drain("siem")
     assert world.sweep().again == 0
-    assert calls == ["create", "move", "record", "record", "move"]
+    assert calls == ["create_all", "move", "record", "record", "move"]
 
 
 def test_a_waiting_step_is_tried_again_after_its_backoff(world: World) -> None:
@@ -267,12 +272,12 @@ def test_hints_for_no_task_block_nothing(
     monkeypatch.setattr(world.tasks, "get", noted)
     _begin(world, "tell")
     world.queue.add("siem", ["", "x" * 5000, "a" * 26, "../../etc", "\x00"])
-    client.xadd("sentinel:{siem}", {"other": "x"})
+    client.xadd("sentinel:{siem}:normal.0", {"other": "x"})
     world.dispatch()
     found = world.drain("siem")
     assert (found.poison, found.succeeded) == (6, 1)
     assert set(asked) == {"a" * 26, world.only().id}
-    assert client.xlen("sentinel:{siem}") == 0
+    assert client.xlen("sentinel:{siem}:normal.0") == 0
 
 
 def test_late_and_doubled_hints_run_nothing_twice(world: World) -> None:
@@ -454,7 +459,7 @@ def test_no_time_at_all_takes_nothing(world: World, client: redis.Redis) -> None
     _begin(world, "tell")
     world.dispatch()
     assert world.drain("siem", seconds=5).succeeded == 0
-    assert client.xlen("sentinel:{siem}") == 1
+    assert _waiting(client) == 1
     assert world.drain("siem").succeeded == 1
 
 
@@ -573,7 +578,7 @@ def test_a_stopped_worker_does_not_flood_its_stream(world: World, client: redis.
     for _ in range(7200):
         world.clock.sleep(1)
         world.sweep()
-    assert 10 < client.xlen("sentinel:{siem}") < 40
+    assert 10 < _waiting(client) < 40
     assert world.drain("siem").succeeded == 1
     world.bodies(world.only())
 
@@ -630,9 +635,10 @@ def test_dispatch_hints_queued_tasks_once(world: World) -> None:
         Change("b" * 26, State.WAITING, "siem"),
         Change("c" * 26, State.RUNNING, "siem"),
         Change("d" * 26, State.SUCCEEDED, "siem"),
-        Change("e" * 26, State.QUEUED, "action"),
+        Change("e" * 26, State.QUEUED, "action:high.3"),
+        Change("f" * 26, State.QUEUED, "action:low.3"),
     ]
-    assert dispatch(changes, world.queue, Bell()) == 2
+    assert dispatch(changes, world.queue, Bell()) == 3
     assert sorted(rung) == ["action", "siem"]
     assert [hint.task_id for hint in world.queue.take("siem", "w", 9, 0)] == ["a" * 26]
 

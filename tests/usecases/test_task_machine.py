@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import redis
@@ -28,22 +28,31 @@ from hypothesis.stateful import (
 )
 
 from sentinel.adapters.redis_streams import RedisQueue
+from sentinel.core.approvals import Verdict
 from sentinel.core.segment import Segment
+from sentinel.core.selection import Selection
 from sentinel.core.states import BIRTHS, CAUSES, NEVER, By, State
 from sentinel.core.steps import Again, Done, Failed, Outcome, StepRun
-from sentinel.core.tasks import SECOND, EffectState, Task, born, moved, overdue
+from sentinel.core.tasks import SECOND, EffectState, Task, born, moved
 from sentinel.errors import Conflict, Unavailable
+from sentinel.usecases.approve import Decision
+from sentinel.usecases.bulk import ACTS, Order
+from sentinel.usecases.fork import Wish
+from sentinel.usecases.forks import forks_of
+from tests.approvals import AskingWorld, approver
 from tests.faults_calls import Faults, Killed
 from tests.replays import reenact_all
-from tests.scenario import ProbedTarget, Target, World, recipe
+from tests.scenario import ProbedTarget, Target, recipe
 from tests.scenario import rule as sigma
 
+ASKS = "approval, with: {by: [alice, bob, 'service:ops'], needs: 2, within: 2m}"
 # The steps of each recipe, whether they are at most once, and its timeout.
 RECIPES = {
     "once": (("blind", "seen", "act"), "effect: at-most-once", ""),
     "often": (("blind", "seen", "act"), "", ""),
     "hurried": (("seen", "blind"), "effect: at-most-once", "200s"),
     "short": (("blind",), "effect: at-most-once", ""),
+    "asking": (("blind", ASKS, "seen", ASKS, "act"), "effect: at-most-once", ""),
 }
 
 
@@ -72,7 +81,11 @@ class Machine(RuleBasedStateMachine):
         self.client.flushall()
         self.faults = Faults()
         targets = [Target("blind", "siem"), ProbedTarget("seen", "siem"), Target("act", "action")]
-        self.world = World(RedisQueue(self.client), targets, self.faults.wrap)
+        self.world = AskingWorld(RedisQueue(self.client), targets, self.faults.wrap)
+        self.version = 0  # of what every step would do
+        self.seen_as: dict[str, int] = {}  # which version each digest was seen as
+        for target in targets:
+            self.plan(target)
         self.allowed: Counter[str] = Counter()  # effects that a person wants again, by task
         self.ended: dict[str, Task] = {}
         self.segments: list[list[Segment]] = []
@@ -81,6 +94,21 @@ class Machine(RuleBasedStateMachine):
             self.world.push("rule", name, sigma(name, name))
             document = recipe(name, name, *uses, attempts=3, step=effect, timeout=timeout)
             self.world.push("recipe", name, document)
+
+    def plan(self, target: Target) -> None:
+        """Let a target say what it would do, and hold what it does against what was approved."""
+        target.plan = lambda run: {"version": self.version}  # type: ignore[method-assign]
+        perform = target.perform
+
+        def performed(run: StepRun) -> Outcome:
+            number = int(run.step.id[1:])
+            if run.task.recipe == "asking" and number:
+                result: Any = run.task.results[f"s{1 if number == 2 else 3}"]
+                assert len(set(result["approved_by"])) == 2
+                assert self.seen_as[result["digest"]] == self.version
+            return perform(run)
+
+        target.perform = performed  # type: ignore[method-assign]
 
     @contextmanager
     def fault(self, fault: Fault | None) -> Iterator[None]:
@@ -250,6 +278,27 @@ class Machine(RuleBasedStateMachine):
         with self.fault(fault):
             self.world.control().redrive(task.id, "ann", "why not")
 
+    @rule(act=st.sampled_from(sorted(ACTS)), limit=st.integers(1, 3), fault=FAULTS)
+    def bulk(self, act: str, limit: int, fault: Fault | None) -> None:
+        """A person does one act to all that can take it, a few a call."""
+        with self.fault(fault):
+            self.world.bulk().run(Order(act, Selection(), "ann", "why not", limit))
+
+    @rule(which=WHICH, fault=FAULTS)
+    def fork(self, which: int, fault: Fault | None) -> None:
+        """A person forks a task of any state; whoever got no answer asks again and gets the same fork."""
+        task = self.one(which, *State)
+        if task is None or len(self.tasks()) >= 6:
+            return
+        wish = Wish("ann", "why not", request=f"r{which}")
+        with self.fault(fault):
+            self.world.forking().fork(task.id, wish)
+        made = self.world.forking().fork(task.id, wish)
+        assert (
+            sum(each.cause.get("request") == wish.request for each in forks_of(self.world.tasks, task)) == 1
+        )
+        assert made.cause["fork_of"] == task.id
+
     @precondition(lambda self: self.some(State.AMBIGUOUS))
     @rule(which=WHICH, verdict=st.sampled_from(["happened", "again", "failed"]), fault=FAULTS)
     def resolve(self, which: int, verdict: str, fault: Fault | None) -> None:
@@ -259,31 +308,42 @@ class Machine(RuleBasedStateMachine):
         with self.fault(fault):
             self.world.control().resolve(task.id, verdict, "ann", "why not")
 
-    @rule(which=WHICH, yes=st.booleans(), fault=FAULTS)
-    def decide(self, which: int, yes: bool, fault: Fault | None) -> None:
-        """A person accepts what is proposed, and approves or refuses what awaits that."""
-        task = self.one(which, State.PROPOSED, State.AWAITING_APPROVAL)
-        if task is not None and (yes or task.state is State.AWAITING_APPROVAL):
-            with self.fault(fault):
-                self.move(task, State.QUEUED if yes else State.FAILED, By.PERSON, 15)
-
-    @precondition(lambda self: self.some(State.QUEUED))
-    @rule(which=WHICH, seconds=st.sampled_from([30, 10_000]))
-    def ask(self, which: int, seconds: int) -> None:
-        """A step of a queued task asks for approval."""
-        task = self.need(which, State.QUEUED)
-        if overdue(task, self.world.clock.now):  # no worker takes it
-            return
-        taken = self.move(task, State.RUNNING, By.WORKER, 60, attempt=task.attempt + 1)
-        self.move(taken, State.AWAITING_APPROVAL, By.WORKER, seconds, reason="asks bob")
-
-    def move(self, task: Task, to: State, by: By, seconds: int, **changes: object) -> Task:
-        """Write a transition that no use case has yet."""
+    @precondition(lambda self: self.some(State.PROPOSED))
+    @rule(which=WHICH, fault=FAULTS)
+    def accept(self, which: int, fault: Fault | None) -> None:
+        """A person accepts what is proposed."""
+        task = self.need(which, State.PROPOSED)
         now = self.world.clock()
-        changes = {"due": now + seconds * SECOND, "worker": "", **changes}
-        after, event = moved(task, to, now, self.world.nonce(), {"who": "ann"}, by=by, **changes)
-        self.world._tasks.move(task, after, event)
-        return after
+        changes: dict[str, Any] = {"due": now + 15 * SECOND, "worker": ""}
+        after, event = moved(
+            task, State.QUEUED, now, self.world.nonce(), {"who": "ann"}, by=By.PERSON, **changes
+        )
+        with self.fault(fault):
+            self.world._tasks.move(task, after, event)
+
+    @precondition(lambda self: self.some(State.AWAITING_APPROVAL))
+    @rule(
+        which=WHICH,
+        who=st.sampled_from(["alice", "bob", "service:ops"]),
+        verdict=st.sampled_from([Verdict.APPROVE] * 5 + [Verdict.REFUSE]),
+        old=st.booleans(),
+        fault=FAULTS,
+    )
+    def decide(self, which: int, who: str, verdict: Verdict, old: bool, fault: Fault | None) -> None:
+        """Somebody approves or refuses what they see, or what was seen by somebody before."""
+        task = self.need(which, State.AWAITING_APPROVAL)
+        digest = self.world.digest(task)
+        self.seen_as.setdefault(digest, self.version)
+        assert self.seen_as[digest] == self.version
+        if old:
+            digest = next(iter(self.seen_as))
+        with self.fault(fault):
+            self.world.approving().decide(task.id, Decision(approver(who), verdict, digest, "why not"))
+
+    @rule()
+    def change(self) -> None:
+        """What every step would do becomes something else."""
+        self.version += 1
 
     @invariant()
     def lineages_keep_to_the_table(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
+from sentinel.actions.approval import Approval
 from sentinel.actions.aws_ecs_update_service import UpdateService
 from sentinel.actions.aws_invoke_lambda import InvokeLambda
 from sentinel.actions.aws_ssm_run import SsmRun
@@ -26,6 +27,7 @@ Kind = (
     | type[HttpCall]
     | type[Notify]
     | type[Wait]
+    | type[Approval]
     | type[InvokeLambda]
     | type[SsmRun]
     | type[UpdateService]
@@ -38,6 +40,7 @@ ACTIONS: Mapping[str, Kind] = {
     "http.call": HttpCall,
     "notify": Notify,
     "wait": Wait,
+    "approval": Approval,
     "aws.invoke_lambda": InvokeLambda,
     "aws.ssm_run": SsmRun,
     "aws.ecs_update_service": UpdateService,
@@ -72,6 +75,7 @@ def build(
         HttpCall(http, secrets, clock=clock),
         Notify(http, secrets, aws, may, clock=clock),
         Wait(clock=clock),
+        Approval(),
         InvokeLambda(aws, may),
         SsmRun(aws, may, clock=clock),
         UpdateService(aws, may, clock=clock),

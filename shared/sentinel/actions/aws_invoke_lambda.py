@@ -8,6 +8,7 @@ running still, so the step is at least once. What the function answers is looked
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
@@ -86,6 +87,7 @@ class InvokeLambda:
                     "FunctionName": inputs.function,
                     "InvocationType": "RequestResponse",
                     "Payload": payload(run, inputs.include),
+                    **_context(run),
                 },
                 self._role(run, inputs.function),
                 inputs.timeout / SECOND,
@@ -113,6 +115,14 @@ def _inputs(inputs: Mapping[str, Any]) -> InvokeInputs:
         return InvokeInputs.model_validate(inputs)
     except ValidationError as error:
         raise refused(InvokeLambda.name, error) from None
+
+
+def _context(run: StepRun) -> dict[str, str]:
+    """Return the trace context beside the payload, which has to be the same in every attempt."""
+    if not run.traceparent:
+        return {}
+    told = orjson.dumps({"custom": {"traceparent": run.traceparent}})
+    return {"ClientContext": b64encode(told).decode()}
 
 
 def payload(run: StepRun, include: str) -> bytes:

@@ -27,7 +27,7 @@ from sentinel.actions.http_probe import Probe, Secret, check_headers
 from sentinel.core import urls
 from sentinel.core.recipes import Duration, explain
 from sentinel.core.step_inputs import Form
-from sentinel.core.steps import Again, Done, Failed, Nothing, Outcome, Probed, StepRun, Unknown
+from sentinel.core.steps import Again, Done, Failed, Nothing, Outcome, Probed, StepRun, Unknown, traced
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Malformed, Rejected, Unavailable
 from sentinel.ports import Http, HttpRequest, HttpResponse, Secrets
@@ -161,9 +161,8 @@ class HttpCall:
 
     def _ask(self, run: StepRun, probe: Probe) -> Probed:
         url = Template(probe.url).substitute(key=run.key, task=run.task.id)
-        status = self._http.send(
-            HttpRequest("GET", url, self._looked_up(probe.headers, self._secrets.get))
-        ).status
+        headers = traced(run, self._looked_up(probe.headers, self._secrets.get))
+        status = self._http.send(HttpRequest("GET", url, headers)).status
         if status in probe.expect:
             return Done({"status": status, "probed": True})
         if status in probe.absent:
@@ -187,7 +186,7 @@ class HttpCall:
             headers["Content-Type"] = "application/json"
             body = orjson.dumps(_default(run) if inputs.body is None else _fill(inputs.body, _facts(run)))
         headers.update(self._looked_up(inputs.headers, secret))
-        return HttpRequest(inputs.method, inputs.url, headers, body, inputs.timeout / SECOND)
+        return HttpRequest(inputs.method, inputs.url, traced(run, headers), body, inputs.timeout / SECOND)
 
 
 def _inputs(inputs: Mapping[str, Any]) -> Inputs:

@@ -19,7 +19,7 @@ from sentinel.actions.following import again, follow, refused
 from sentinel.actions.http_call import wait
 from sentinel.core.grants import Grants, allowed
 from sentinel.core.recipes import Duration, Name
-from sentinel.core.steps import Again, Done, Failed, Nothing, Outcome, Probed, StepRun
+from sentinel.core.steps import Again, Done, Failed, Nothing, Outcome, Probed, StepRun, traced
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Forbidden, Missing, Rejected, Unavailable
 from sentinel.ports import Http, HttpRequest, HttpResponse, Secrets
@@ -79,9 +79,9 @@ class RolloutRestart:
             inputs = _inputs(run.step.with_)
             allowed(inputs.name, self._grants.deployments, "SENTINEL_K8S_DEPLOYMENTS")
             if run.done.get("begun"):
-                response = self._send(inputs, "GET")
+                response = self._send(run, inputs, "GET")
             else:
-                response = self._send(inputs, "PATCH", _patch(run))
+                response = self._send(run, inputs, "PATCH", _patch(run))
         except Unavailable as error:
             return again(error)
         except Rejected as error:
@@ -92,13 +92,13 @@ class RolloutRestart:
 
     def probe(self, run: StepRun) -> Probed:
         """Say whether the pods that this step asked for are there; else the patch changes nothing twice."""
-        response = self._send(_inputs(run.step.with_), "GET")
+        response = self._send(run, _inputs(run.step.with_), "GET")
         if response.status != 200:
             raise Unavailable(f"the cluster answered {response.status}")
         found = _object(response)
         return Done(_facts(found)) if _effect(found) == run.key and not _waits(found) else Nothing()
 
-    def _send(self, inputs: RestartInputs, method: str, body: bytes = b"") -> HttpResponse:
+    def _send(self, run: StepRun, inputs: RestartInputs, method: str, body: bytes = b"") -> HttpResponse:
         server = self._grants.clusters.get(inputs.cluster)
         if server is None:
             raise Forbidden(f"cluster {inputs.cluster} is not known: add it to SENTINEL_K8S_CLUSTERS")
@@ -111,7 +111,9 @@ class RolloutRestart:
             headers["Content-Type"] = "application/strategic-merge-patch+json"
             path += "?fieldManager=sentinel"
         return self._http.send(
-            HttpRequest(method, server + path, headers, body, TIMEOUT, self._authority(inputs.cluster))
+            HttpRequest(
+                method, server + path, traced(run, headers), body, TIMEOUT, self._authority(inputs.cluster)
+            )
         )
 
     def _authority(self, cluster: str) -> str:

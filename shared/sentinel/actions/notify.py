@@ -19,7 +19,7 @@ from sentinel.actions.following import again, refused
 from sentinel.actions.http_call import wait
 from sentinel.core import urls
 from sentinel.core.grants import Grants, allowed
-from sentinel.core.steps import Again, Done, Failed, Outcome, StepRun
+from sentinel.core.steps import Again, Done, Failed, Outcome, StepRun, traced
 from sentinel.errors import Malformed, Rejected, Unavailable
 from sentinel.ports import Http, HttpRequest, HttpResponse, Secrets
 from sentinel.ports_aws import AwsCalls
@@ -129,16 +129,19 @@ class Notify:
             "unfurl_media": False,
         }
         headers = {"Content-Type": "application/json; charset=utf-8"}
-        return HttpRequest("POST", url, headers, orjson.dumps(told), TIMEOUT)
+        return HttpRequest("POST", url, traced(run, headers), orjson.dumps(told), TIMEOUT)
 
     def _publish(self, run: StepRun, inputs: NotifyInputs) -> Outcome:
         topic = inputs.topic or ""
         allowed(topic, self._grants.topics, "SENTINEL_AWS_TOPICS")
-        params = {
+        params: dict[str, object] = {
             "TopicArn": topic,
             "Subject": message.subject(run),
             "Message": message.plain(run, inputs.note, quote=inputs.quote),
         }
+        if run.traceparent:
+            told = {"DataType": "String", "StringValue": run.traceparent}
+            params["MessageAttributes"] = {"traceparent": told}
         if topic.endswith(".fifo"):
             params |= {"MessageGroupId": run.task.recipe, "MessageDeduplicationId": run.key}
         role = assumed(self._grants, self.name, run, [allow("sns:Publish", topic)])

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sentinel import siem
 from sentinel.actions.siem_plan import planned
 from sentinel.actions.siem_progress import Told, result, resumed, settle
+from sentinel.core import task_trace
 from sentinel.core.recipes import Name, explain
 from sentinel.core.step_inputs import Form
 from sentinel.core.steps import Done, Failed, Nothing, Outcome, Probed, StepRun, Unknown
@@ -210,6 +211,8 @@ def _notice(run: StepRun, index: int, include: str) -> Notice:
         recipe=run.task.recipe,
         key=run.key,
         entry=matched.entry if include == "entry" else b"",
+        trace=task_trace.of_task(run.task.id, cause).trace,
+        span=task_trace.task_span(run.task.id),
     )
 
 

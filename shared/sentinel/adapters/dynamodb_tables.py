@@ -73,7 +73,8 @@ TABLES: Mapping[str, Table] = {
         stream="NEW_IMAGE",
     ),
     "catalog": Table(Key("kind", "S"), Key("id", "S")),
-    # Lost counters only forget what was counted in windows that are still open: not worth a recovery.
+    # Lost counters only forget what was counted in windows that are still open, pauses, and who has a place
+    # at a limit, which mends itself: not worth a recovery, whose older moment would count entries twice.
     "counters": Table(Key("key", "S"), ttl="expires", recover=False),
     "registry": Table(Key("kind", "S"), Key("id", "S"), ttl="expires"),
 }

@@ -10,26 +10,36 @@ a second call is judged anew: `create` says False and `move` says `Conflict`, as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from hashlib import sha256
+from heapq import merge
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from sentinel.adapters import dynamodb_task_scan as scan
 from sentinel.adapters.aws_errors import CONDITION, canceled_by, code_of, translated, whole
 from sentinel.adapters.dynamodb_tables import BY_CHANGE, BY_STATE
-from sentinel.adapters.task_json import effect_from_json, effect_to_json, read_task, readable, task_to_json
+from sentinel.adapters.dynamodb_task_items import (
+    EFFECT,
+    EVENT,
+    SHARDS,
+    STATE_ITEM,
+    bucket_of,
+    event_item,
+    event_of,
+    state_item,
+    task_of,
+)
+from sentinel.adapters.task_json import effect_to_json, read_effect, readable, task_to_json
 from sentinel.core.tasks import Effect, EffectState, Event, State, Task, lineage_chain
 from sentinel.errors import Conflict, Tampered
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-SHARDS = 4
-STATE_ITEM = "state"
-_EVENT = "event#"
-_EFFECT = "effect#"
+_NEWEST = 50  # tasks that one query of `newest` reads of each partition
 
 
 class DynamoTasks:
@@ -43,6 +53,10 @@ class DynamoTasks:
         """Store a new task with its first event. Return False, changing nothing, where its id exists."""
         put = {"Item": state_item(task, event), "ConditionExpression": "attribute_not_exists(task)"}
         return self._write(put, event)
+
+    def create_all(self, births: Sequence[tuple[Task, Event]]) -> list[bool]:
+        """Store new tasks, one transaction each: one for many would save nothing but would fail as a whole."""
+        return [self.create(task, event) for task, event in births]
 
     def get(self, task_id: str) -> Task | None:
         """Return a task as it is now: one consistent read."""
@@ -83,7 +97,7 @@ class DynamoTasks:
 
     def lineage(self, task_id: str) -> list[Event]:
         """Return the events of a task, oldest first: a consistent Query."""
-        return [_event_of(item) for item in self._items(task_id, _EVENT)]
+        return [event_of(item) for item in self._items(task_id, EVENT)]
 
     def record(self, effect: Effect) -> None:
         """Store an effect's state under `(task, key)`; an INTENT is never late: see the port."""
@@ -91,7 +105,7 @@ class DynamoTasks:
             "TableName": self._table,
             "Item": {
                 "task": {"S": effect.task_id},
-                "item": {"S": _EFFECT + effect.key},
+                "item": {"S": EFFECT + effect.key},
                 "state": {"S": effect.state.value},
                 "attempt": {"N": str(effect.attempt)},
                 "body": {"S": effect_to_json(effect).decode()},
@@ -110,8 +124,16 @@ class DynamoTasks:
 
     def effects(self, task_id: str) -> dict[str, Effect]:
         """Return a task's effects by key: a consistent Query."""
-        found = (effect_from_json(item["body"]["S"]) for item in self._items(task_id, _EFFECT))
-        return {effect.key: effect for effect in found}
+        items = {item["item"]["S"].removeprefix(EFFECT): item for item in self._items(task_id, EFFECT)}
+        return {key: read_effect(task_id, key, item["body"]["S"]) for key, item in items.items()}
+
+    def holder(self, key: str) -> str | None:
+        """Return the task that has an effect; reads the whole table."""
+        return scan.owner_of(self._client, self._table, EFFECT + key)
+
+    def ids(self) -> Iterator[str]:
+        """Yield the id of every task of which there is anything; reads the whole table."""
+        return scan.owners(self._client, self._table)
 
     def due(self, now: int, limit: int) -> list[Task]:
         """Return unfinished tasks whose `due` is at or before `now`, earliest first."""
@@ -137,6 +159,25 @@ class DynamoTasks:
         found.sort(key=lambda item: (-int(item["changed"]["N"]), item["task"]["S"]))
         return [task_of(item) for item in found[:limit]]
 
+    def newest(self, states: Sequence[State], until: int) -> Iterator[tuple[int, Task]]:
+        """Yield (changed, task) of some states, newest change first: every partition's pages, merged."""
+        buckets = (bucket_of(state, shard) for state in states for shard in range(SHARDS))
+        return merge(*(self._newest(each, until) for each in buckets), key=lambda it: (-it[0], it[1].id))
+
+    def _newest(self, bucket: str, until: int) -> Iterator[tuple[int, Task]]:
+        """Yield one partition's; the index keeps no order among those that changed at the same time."""
+        items = self._pages(
+            size=_NEWEST,
+            IndexName=BY_CHANGE,
+            KeyConditionExpression="#b = :b AND changed <= :u",
+            ExpressionAttributeNames={"#b": "bucket"},
+            ExpressionAttributeValues={":b": {"S": bucket}, ":u": {"N": str(until)}},
+            ScanIndexForward=False,
+        )
+        for changed, same in groupby(items, key=lambda item: int(item["changed"]["N"])):
+            rows = sorted((item["task"]["S"], item["body"]["S"]) for item in same)
+            yield from ((changed, task) for task in readable(rows))
+
     def walk(self, state: State) -> Iterator[Task]:
         """Yield every task of one state, a partition of the index after the other, oldest change first."""
         for shard in range(SHARDS):
@@ -144,13 +185,13 @@ class DynamoTasks:
                 IndexName=BY_CHANGE,
                 KeyConditionExpression="#b = :b",
                 ExpressionAttributeNames={"#b": "bucket"},
-                ExpressionAttributeValues={":b": {"S": _bucket(state, shard)}},
+                ExpressionAttributeValues={":b": {"S": bucket_of(state, shard)}},
             )
             yield from readable((item["task"]["S"], item["body"]["S"]) for item in found)
 
     def _write(self, put_state: dict[str, Any], event: Event) -> bool:
         """Write state and event together; False where the state's condition does not hold."""
-        put_event = {"Item": _event_item(event), "ConditionExpression": "attribute_not_exists(task)"}
+        put_event = {"Item": event_item(event), "ConditionExpression": "attribute_not_exists(task)"}
         puts: Any = [{"Put": {"TableName": self._table, **put}} for put in (put_state, put_event)]
         try:
             with translated():
@@ -191,7 +232,7 @@ class DynamoTasks:
         Between two queries a task may move from a bucket to another, and so be in both answers.
         """
         newest: dict[str, dict[str, Any]] = {}
-        for bucket in (_bucket(state, shard) for state in states for shard in range(SHARDS)):
+        for bucket in (bucket_of(state, shard) for state in states for shard in range(SHARDS)):
             values = {**query["ExpressionAttributeValues"], ":b": {"S": bucket}}
             names = {"#b": "bucket"}
             asked = {**query, "ExpressionAttributeValues": values, "ExpressionAttributeNames": names}
@@ -201,11 +242,14 @@ class DynamoTasks:
                     newest[item["task"]["S"]] = item
         return list(newest.values())
 
-    def _pages(self, limit: int | None = None, **query: Any) -> Iterator[dict[str, Any]]:
-        """Yield a query's items, 1 MB a page, at most `limit`."""
+    def _pages(
+        self, limit: int | None = None, size: int | None = None, **query: Any
+    ) -> Iterator[dict[str, Any]]:
+        """Yield a query's items, 1 MB or `size` items a page, at most `limit`."""
         left = limit
         while left is None or left > 0:
-            asked = query if left is None else {**query, "Limit": left}
+            most = left or size
+            asked = query if most is None else {**query, "Limit": most}
             with translated():
                 page: Any = self._client.query(TableName=self._table, **asked)
             yield from page["Items"]
@@ -213,54 +257,3 @@ class DynamoTasks:
                 return
             query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
             left = None if left is None else left - len(page["Items"])
-
-
-def state_item(task: Task, event: Event) -> dict[str, Any]:
-    """Return the item of a task's state, low-level form. Dispatch reads `state`, `stream` and `version`."""
-    item = {
-        "task": {"S": task.id},
-        "item": {"S": STATE_ITEM},
-        "bucket": {"S": _bucket(task.state, sha256(task.id.encode()).digest()[0] % SHARDS)},
-        "changed": {"N": str(event.t)},
-        "state": {"S": task.state.value},
-        "stream": {"S": task.stream},
-        "version": {"N": str(task.version)},
-        "body": {"S": task_to_json(task).decode()},
-    }
-    if not task.state.ended:
-        item["due"] = {"N": str(task.due)}
-    return item
-
-
-def task_of(item: dict[str, Any]) -> Task:
-    """Return the task of a state item in low-level form, also from an image of the table's stream.
-
-    Raises `Tampered` for an item that we cannot have written.
-    """
-    return read_task(item["task"]["S"], item["body"]["S"])
-
-
-def _bucket(state: State, shard: int) -> str:
-    return f"{state.value}#{shard}"
-
-
-def _event_item(event: Event) -> dict[str, Any]:
-    return {
-        "task": {"S": event.task_id},
-        "item": {"S": f"{_EVENT}{event.seq:010d}"},
-        "t": {"N": str(event.t)},
-        "nonce": {"B": event.nonce},
-        "entry": {"B": event.entry},
-        "head": {"B": event.head},
-    }
-
-
-def _event_of(item: dict[str, Any]) -> Event:
-    return Event(
-        task_id=item["task"]["S"],
-        seq=int(item["item"]["S"].removeprefix(_EVENT)),
-        t=int(item["t"]["N"]),
-        nonce=bytes(item["nonce"]["B"]),
-        entry=bytes(item["entry"]["B"]),
-        head=bytes(item["head"]["B"]),
-    )

@@ -1,16 +1,22 @@
-"""The queue on Redis Streams: one stream a worker, one consumer group, and a dead-letter stream.
+"""The queue on Redis Streams: a stream a line, one consumer group in each, and a dead-letter stream.
 
 It uses only what Redis 7, Valkey and ElastiCache Serverless all have. Names carry a hash tag
-(`sentinel:{siem}`), so that each stream with its group lives in one slot of a cluster and no command spans
-two. Redis may forget everything at any time (FLUSHALL, a failover, a restart without its newest second): the
-group is made again on demand, and the hints that are gone are added again by the sweep.
+(`sentinel:{siem}:high.3`), so that all lines of a worker's stream live in one slot of a cluster and no
+command spans two. A line is made by its first hint, and its group by whoever first reads it. Redis may forget
+everything at any time (FLUSHALL, a failover, a restart without its newest second): groups are made again on
+demand, and the hints that are gone are added again by the sweep.
 """
 
 from __future__ import annotations
 
+import itertools
+import random
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sentinel.adapters.redis_lines import CLAIM, TAKE, called
+from sentinel.core import lines
 from sentinel.errors import Unavailable
 from sentinel.ports import Hint
 
@@ -22,15 +28,23 @@ GROUP = b"workers"
 FIELD = b"task"
 DEAD = "dead"
 
-# A hint is about 100 bytes in memory: the bound keeps a stream below some 10 MB when no worker reads it.
-# Trimming takes the oldest hints; the tasks are untouched, and the sweep hints them again.
-MAX_HINTS = 100_000
+# A line keeps so many: one takes 37 bytes in memory, so a line that no worker reads stays below 2 MB, and all
+# 48 lines of a stream below 90. Trimming takes the oldest hints; the tasks are untouched, and the sweep hints
+# them again.
+MAX_HINTS = 50_000
 MAX_BURIED = 10_000
 
 CONNECT_SECONDS = 2.0
 SOCKET_SECONDS = 5.0
 _RETRIES = 2
 _GROUP_TRIES = 4  # it may be flushed again just after the group was made
+
+# Which priority comes first, turn by turn: mostly the highest, and each of the others now and then.
+_STRICT = lines.PRIORITIES
+_LOWEST = (lines.LOW, lines.NORMAL, lines.HIGH)
+_MIDDLE = (lines.NORMAL, lines.LOW, lines.HIGH)
+_TURNS = (*[_STRICT] * 7, _LOWEST, *[_STRICT] * 7, _MIDDLE)
+_FRONT = (1, b"0-0")  # where a walk over the pending lists begins
 
 T = TypeVar("T")
 
@@ -77,72 +91,106 @@ def connect(
     return redis.Redis.from_url(url, **options)
 
 
-def _name(stream: str) -> str:
-    return f"sentinel:{{{stream}}}"
-
-
 class RedisQueue:
-    """`ports.Queue` on one client. Threads may share it, except that each `claim` cursor is one walk."""
+    """`ports.Queue` on one client. Threads may share it, except that each `claim` is a step of one walk.
 
-    def __init__(self, client: redis.Redis, max_hints: int = MAX_HINTS) -> None:
+    `max_hints` is how many a line keeps. `turn` is the first of the turns of `take`; any, where none is
+    given, so that processes which live for a few turns only have them all between them.
+    """
+
+    def __init__(self, client: redis.Redis, max_hints: int = MAX_HINTS, turn: int | None = None) -> None:
         self._client = client
         self._max_hints = max_hints
-        self._cursors: dict[str, Any] = {}
+        self._first = random.randrange(1 << 16) if turn is None else turn  # noqa: S311 - no secret
+        self._turns = itertools.count(self._first)
+        self._shares: dict[tuple[str, str], int] = {}
+        self._places: dict[str, tuple[int, bytes]] = {}
 
-    def add(self, stream: str, task_ids: Iterable[str]) -> None:
+    def add(self, line: str, task_ids: Iterable[str]) -> None:
         """Add hints, in order, in one round trip."""
         ids = list(task_ids)
         if not ids:
             return
 
         def send() -> None:
+            key = _key(lines.line_named(line))
             pipe = self._client.pipeline(transaction=False)
             for task_id in ids:
-                pipe.xadd(_name(stream), {FIELD: task_id}, maxlen=self._max_hints, approximate=True)
+                pipe.xadd(key, {FIELD: task_id}, maxlen=self._max_hints, approximate=True)
             pipe.execute()
 
         _translated(send)
 
     def take(self, stream: str, consumer: str, count: int, block_ms: int) -> list[Hint]:
-        """Return new hints for `consumer`; waits at most `block_ms` for the first (0: not at all)."""
+        """Return at most `count` new hints, in one round trip where there are some or none is waited for.
+
+        Begins with the share after the last one that was served. Seven turns in eight go to the highest
+        priority first; of the others, every other one to the low and to the normal one.
+        """
+        turn = next(self._turns)
+        order = _TURNS[turn % len(_TURNS)]
+        keys: list[bytes] = []
+        for priority in order:
+            row = _keys(stream, priority)
+            at = self._shares.get((stream, priority), self._first % lines.SHARES)
+            keys += row[at:] + row[:at]
+        args = (GROUP, consumer, count, lines.SHARES)
+        hints = _hints(self._called(TAKE, keys, args))
+        if not hints and block_ms:
+            hints = self._wait(stream, consumer, count, block_ms)
+        for hint in hints:
+            priority, _, share = hint.line.partition(":")[2].partition(".")
+            self._shares[stream, priority] = (int(share) + 1) % lines.SHARES
+        return hints
+
+    def _wait(self, stream: str, consumer: str, count: int, block_ms: int) -> list[Hint]:
+        """Wait for hints on all lines at once."""
         # The socket's time-out would cut a longer wait off; Redis takes 0 for "for ever".
-        block = min(block_ms, int(SOCKET_SECONDS * 500)) or None
+        block = min(block_ms, int(SOCKET_SECONDS * 500))
+        keys: Any = {key: ">" for priority in lines.PRIORITIES for key in _keys(stream, priority)}
 
         def read() -> Any:
-            return self._client.xreadgroup(GROUP, consumer, {_name(stream): ">"}, count, block)  # type: ignore[arg-type]
+            return self._client.xreadgroup(GROUP, consumer, keys, 1, block)  # type: ignore[arg-type]
 
-        found = self._grouped(stream, read)
-        return [_hint(row) for _, rows in found or () for row in rows]
+        # A message that is not ours is a hint for the task with no id, which nobody has.
+        found = self._grouped(stream, read) or ()
+        hints = _hints([key, entry, fields.get(FIELD, b"")] for key, rows in found for entry, fields in rows)
+        # It gives one of each line that had some when it began: seldom more than one, since none had before.
+        over = hints[count:]
+        for hint in over:
+            self.add(hint.line, [hint.task_id])
+        self.done(stream, over)
+        return hints[:count]
 
     def claim(self, stream: str, consumer: str, idle_ms: int, count: int) -> list[Hint]:
         """Take over hints that were delivered at least `idle_ms` ago and not acknowledged.
 
-        Walks on from where the last call stopped until it has found some or is at the end of the pending
-        list; an empty answer means the end. The next call then begins at the front.
+        Walks on from where the last call stopped until it has found some or is at the end of the last line's
+        pending list; an empty answer means the end. The next call then begins at the front.
         """
-        name = _name(stream)
+        keys = [_name(stream), *(key for priority in lines.PRIORITIES for key in _keys(stream, priority))]
         while True:
-            cursor = self._cursors.get(stream, b"0-0")
-
-            def walk(start: Any = cursor) -> Any:
-                return self._client.xautoclaim(name, GROUP, consumer, idle_ms, start, count)
-
-            answer = self._grouped(stream, walk)
-            found = [_hint(row, deliveries=2) for row in answer[1]]
-            self._cursors[stream] = answer[0]
-            if found or answer[0] == b"0-0":
-                return found
+            at, cursor = self._places.get(stream, _FRONT)
+            args = (GROUP, consumer, idle_ms, count, at, cursor)
+            at, cursor, rows = self._called(CLAIM, keys, args)
+            self._places[stream] = (at, cursor) if at else _FRONT
+            if rows or not at:
+                return _hints(rows, deliveries=2)
 
     def done(self, stream: str, hints: Sequence[Hint]) -> None:
         """Acknowledge and delete hints, in one round trip. What is gone already stays gone."""
+        del stream  # a hint knows its line
         if not hints:
             return
+        by_line: dict[str, list[str]] = {}
+        for hint in hints:
+            by_line.setdefault(hint.line, []).append(hint.id)
 
         def send() -> None:
-            ids = [hint.id for hint in hints]
             pipe = self._client.pipeline(transaction=False)
-            pipe.xack(_name(stream), GROUP, *ids)
-            pipe.xdel(_name(stream), *ids)
+            for line, ids in by_line.items():
+                pipe.xack(_key(line), GROUP, *ids)
+                pipe.xdel(_key(line), *ids)
             pipe.execute()
 
         _translated(send)
@@ -153,6 +201,9 @@ class RedisQueue:
         _translated(
             lambda: self._client.xadd(_name(DEAD), fields, maxlen=MAX_BURIED, approximate=True),
         )
+
+    def _called(self, script: bytes, keys: Sequence[bytes], args: Sequence[bytes | str | int]) -> Any:
+        return _translated(lambda: called(self._client, script, keys, args))
 
     def _grouped(self, stream: str, command: Callable[[], T]) -> T:
         """Run a command that needs the group, and make the group where it is gone."""
@@ -166,27 +217,57 @@ class RedisQueue:
                     # NOGROUP: never made, or flushed. UNBLOCKED: flushed while we waited, at Redis 7.
                     if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
                         raise
-                self._make_group(stream)
+                self._make_groups(stream)
             raise Unavailable("the queue is emptied faster than it can be read")
 
         return _translated(attempt)
 
-    def _make_group(self, stream: str) -> None:
+    def _make_groups(self, stream: str) -> None:
+        """Make the groups of all lines, in one round trip: one that waits has to name them all."""
         from redis.exceptions import ResponseError
 
-        try:
-            # From 0: hints that were added before the group was made are hints, too.
-            self._client.xgroup_create(_name(stream), GROUP, id="0", mkstream=True)
-        except ResponseError as error:
-            if not str(error).startswith("BUSYGROUP"):  # another worker was faster
-                raise
+        pipe = self._client.pipeline(transaction=False)
+        for priority in lines.PRIORITIES:
+            for key in _keys(stream, priority):
+                # From 0: hints that were added before the group was made are hints, too.
+                pipe.xgroup_create(key, GROUP, id="0", mkstream=True)
+        for answer in pipe.execute(raise_on_error=False):
+            # BUSYGROUP: it is there, or another worker was faster.
+            if isinstance(answer, Exception) and not (
+                isinstance(answer, ResponseError) and str(answer).startswith("BUSYGROUP")
+            ):
+                raise answer
 
 
-def _hint(row: Any, deliveries: int = 1) -> Hint:
-    """Read one message; one that is not ours becomes a hint for the task with no id, which nobody has."""
-    entry_id, fields = row
-    task_id = fields.get(FIELD, b"") if isinstance(fields, dict) else b""
-    return Hint(entry_id.decode(), task_id.decode(errors="replace"), deliveries)
+def _name(stream: str) -> bytes:
+    """Name the key of a whole stream: that of dead letters, and what a stream was before it had lines."""
+    return f"sentinel:{{{stream}}}".encode()
+
+
+def _key(line: str) -> bytes:
+    stream, _, place = line.partition(":")
+    return f"sentinel:{{{stream}}}:{place}".encode()
+
+
+def _line(key: bytes) -> str:
+    stream, _, place = key.decode().removeprefix("sentinel:{").partition("}:")
+    return f"{stream}:{place}"
+
+
+@cache
+def _keys(stream: str, priority: str) -> list[bytes]:
+    """Name the lines of one priority, by share."""
+    return [_key(line) for line in lines.lines_of(stream, priority)]
+
+
+def _hints(told: Iterable[list[bytes]], deliveries: int = 1) -> list[Hint]:
+    """Read what a script answers: lines with ids and tasks in turn."""
+    return [
+        Hint(entry.decode(), task.decode(errors="replace"), deliveries, line)
+        for key, *rest in told
+        for line in (_line(key),)
+        for entry, task in zip(rest[::2], rest[1::2], strict=True)
+    ]
 
 
 def _translated(command: Callable[[], T]) -> T:

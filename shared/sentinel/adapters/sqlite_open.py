@@ -16,9 +16,13 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 from uuid import uuid4
 
+from sentinel.adapters.sqlite_group import Group
 from sentinel.errors import Unavailable, Unsupported
+
+T = TypeVar("T")
 
 BUSY_MS = 10_000
 MEMORY = ":memory:"
@@ -76,6 +80,7 @@ class Database:
         self._local = threading.local()
         # Threads queue here: SQLite's own waiting is sleeping and looking again, in steps of milliseconds.
         self._writing = threading.Lock()
+        self._group = Group()
         self._all: list[tuple[int, sqlite3.Connection]] = []
         # Threads end and stores are dropped without anybody closing; connections must not wait for that.
         # Not at exit, though: daemon threads may still be reading, and the process takes all with it.
@@ -141,6 +146,20 @@ class Database:
                 if connection.in_transaction:  # SQLite undoes some failures by itself
                     connection.execute("ROLLBACK")
                 raise
+
+    def commit(self, change: Callable[[sqlite3.Connection], T]) -> T:
+        """Make `change` in a transaction, and return what it returned once that is durable.
+
+        What threads of this process ask for while the disk is busy shares the next transaction and its sync;
+        each change is all or nothing by itself, and what it raises goes to its own caller alone. It may run
+        in any of these threads: it must use nothing but the connection that it is given, and not for long.
+        Errors are those of `transaction`.
+        """
+        waiting = self._group.add(change)
+        with translated(self.path):
+            with self._writing:
+                self._group.lead(self.connection(), waiting)
+            return waiting.answer()
 
     def close(self) -> None:
         """Close every connection that this process opened. The object is of no use afterwards."""

@@ -2,19 +2,22 @@
 
 Every change of a task's row adds a row to `changes` by trigger, in the same transaction. Writers are
 serialised, so the order of `seq` is the order of the commits: a reader that has seen `seq` n will never
-find a smaller one that it has not seen, and numbers are not used again after pruning.
+find a smaller one that it has not seen, and numbers are not used again after pruning. The column `stream`
+holds the task's line, so that dispatch need not read the task.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from heapq import merge
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
 from sentinel.adapters.sqlite_open import Database
-from sentinel.adapters.task_json import effect_from_json, effect_to_json, read_task, readable, task_to_json
+from sentinel.adapters.task_json import effect_to_json, read_effect, read_task, readable, task_to_json
 from sentinel.core.tasks import Effect, Event, State, Task, lineage_chain
 from sentinel.errors import Conflict, Tampered
 
@@ -58,14 +61,15 @@ END
 class Change:
     """One change of one task: what DynamoDB's stream would tell. For `REMOVE`, the values it had.
 
-    `state` is None where a row has one that we did not write.
+    `state` is None where a row has one that we did not write. `line` is where the task's hints stand; rows of
+    an earlier version have the stream's plain name there.
     """
 
     seq: int
     kind: Literal["INSERT", "MODIFY", "REMOVE"]
     task_id: str
     state: State | None
-    stream: str
+    line: str
     version: int
 
 
@@ -77,15 +81,11 @@ class SqliteTasks:
 
     def create(self, task: Task, event: Event) -> bool:
         """Store a new task with its first event. Return False, changing nothing, where its id exists."""
-        with self._database.transaction() as connection:
-            insert = (
-                "INSERT INTO tasks (id, state, stream, version, due, changed, body)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
-            )
-            if not connection.execute(insert, (task.id, *_row(task, event))).rowcount:
-                return False
-            _add(connection, event)
-        return True
+        return self._database.commit(lambda connection: _create(connection, task, event))
+
+    def create_all(self, births: Sequence[tuple[Task, Event]]) -> list[bool]:
+        """Store new tasks, all of them in one transaction; False for each whose id exists."""
+        return self._database.commit(lambda connection: [_create(connection, *each) for each in births])
 
     def get(self, task_id: str) -> Task | None:
         """Return a task as it is now."""
@@ -95,22 +95,24 @@ class SqliteTasks:
 
     def move(self, before: Task, after: Task, event: Event) -> None:
         """Replace `before` by `after` and add `event`; `Conflict` where the stored version is another."""
-        with self._database.transaction() as connection:
-            update = (
-                "UPDATE tasks SET state = ?, stream = ?, version = ?, due = ?, changed = ?, body = ?"
-                " WHERE id = ? AND version = ?"
-            )
-            moved = connection.execute(update, (*_row(after, event), before.id, before.version))
-            if not moved.rowcount:
+        update = (
+            "UPDATE tasks SET state = ?, stream = ?, version = ?, due = ?, changed = ?, body = ?"
+            " WHERE id = ? AND version = ?"
+        )
+        row = (*_row(after, event), before.id, before.version)
+
+        def change(connection: sqlite3.Connection) -> None:
+            if not connection.execute(update, row).rowcount:
                 raise Conflict(f"task {before.id} is not at version {before.version} any more")
             _add(connection, event)
+
+        self._database.commit(change)
 
     def extend(self, task: Task, due: int) -> bool:
         """Put `due` into the stored task, and nothing else; False where its version is another."""
         update = "UPDATE tasks SET due = ?, body = ? WHERE id = ? AND version = ?"
         values = (due, task_to_json(replace(task, due=due)), task.id, task.version)
-        with self._database.writing() as connection:
-            return connection.execute(update, values).rowcount > 0
+        return self._database.commit(lambda connection: connection.execute(update, values).rowcount > 0)
 
     def lineage(self, task_id: str) -> list[Event]:
         """Return the events of a task, oldest first."""
@@ -125,26 +127,49 @@ class SqliteTasks:
 
     def record(self, effect: Effect) -> None:
         """Store an effect's state under `(task, key)`; an INTENT is never late: see the port."""
-        with self._database.transaction() as connection:
-            connection.execute(
-                "INSERT INTO effects (task, key, body) VALUES (:task, :key, :body)"
-                " ON CONFLICT (task, key) DO UPDATE SET body = :body"
-                " WHERE :state <> 'intent' OR (json_extract(CAST(body AS TEXT), '$.state') <> 'done'"
-                " AND coalesce(json_extract(CAST(body AS TEXT), '$.attempt'), 0) <= :attempt)",
-                {
-                    "task": effect.task_id,
-                    "key": effect.key,
-                    "body": effect_to_json(effect),
-                    "state": effect.state.value,
-                    "attempt": effect.attempt,
-                },
-            )
+        insert = (
+            "INSERT INTO effects (task, key, body) VALUES (:task, :key, :body)"
+            " ON CONFLICT (task, key) DO UPDATE SET body = :body"
+            " WHERE :state <> 'intent' OR (json_extract(CAST(body AS TEXT), '$.state') <> 'done'"
+            " AND coalesce(json_extract(CAST(body AS TEXT), '$.attempt'), 0) <= :attempt)"
+        )
+        row = {
+            "task": effect.task_id,
+            "key": effect.key,
+            "body": effect_to_json(effect),
+            "state": effect.state.value,
+            "attempt": effect.attempt,
+        }
+        self._database.commit(lambda connection: connection.execute(insert, row))
 
     def effects(self, task_id: str) -> dict[str, Effect]:
         """Return a task's effects by key."""
         with self._database.reading() as connection:
             rows = connection.execute("SELECT key, body FROM effects WHERE task = ?", (task_id,)).fetchall()
-        return {key: effect_from_json(body) for key, body in rows}
+        return {key: read_effect(task_id, key, body) for key, body in rows}
+
+    def holder(self, key: str) -> str | None:
+        """Return the task that has an effect; reads the index of all effects."""
+        with self._database.reading() as connection:
+            row = connection.execute("SELECT task FROM effects WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else None
+
+    def ids(self) -> Iterator[str]:
+        """Yield the id of every task of which there is anything, in order."""
+        columns = (("id", "tasks"), ("task", "events"), ("task", "effects"))
+        found = merge(*(self._ids(column, table) for column, table in columns))
+        return (task_id for task_id, _ in groupby(found))
+
+    def _ids(self, column: str, table: str) -> Iterator[str]:
+        select = f"SELECT DISTINCT {column} FROM {table} WHERE {column} > ? ORDER BY {column} LIMIT ?"  # noqa: S608
+        at = ""
+        while True:
+            with self._database.reading() as connection:
+                rows = connection.execute(select, (at, _PAGE)).fetchall()
+            yield from (str(row[0]) for row in rows)
+            if len(rows) < _PAGE:
+                return
+            at = rows[-1][0]
 
     def due(self, now: int, limit: int) -> list[Task]:
         """Return unfinished tasks whose `due` is at or before `now`, earliest first."""
@@ -159,6 +184,25 @@ class SqliteTasks:
             return self._tasks("SELECT id, body FROM tasks ORDER BY changed DESC, id LIMIT ?", limit)
         select = "SELECT id, body FROM tasks WHERE state = ? ORDER BY changed DESC, id LIMIT ?"
         return self._tasks(select, state.value, limit)
+
+    def newest(self, states: Sequence[State], until: int) -> Iterator[tuple[int, Task]]:
+        """Yield (changed, task) of some states, newest change first, from `until` on."""
+        return merge(*(self._newest(state, until) for state in states), key=lambda it: (-it[0], it[1].id))
+
+    def _newest(self, state: State, until: int) -> Iterator[tuple[int, Task]]:
+        select = (
+            "SELECT changed, id, body FROM tasks WHERE state = ? AND changed <= ?"
+            " AND (changed < ? OR id > ?) ORDER BY changed DESC, id LIMIT ?"
+        )
+        at = (until, "")
+        while True:
+            with self._database.reading() as connection:
+                rows = connection.execute(select, (state.value, at[0], *at, _PAGE)).fetchall()
+            for changed, task_id, body in rows:
+                yield from ((changed, task) for task in readable([(task_id, body)]))
+            if len(rows) < _PAGE:
+                return
+            at = rows[-1][:2]
 
     def walk(self, state: State) -> Iterator[Task]:
         """Yield every task of one state, oldest change first."""
@@ -199,9 +243,20 @@ class SqliteTasks:
             return [read_task(*row) for row in connection.execute(select, values).fetchall()]
 
 
+def _create(connection: sqlite3.Connection, task: Task, event: Event) -> bool:
+    insert = (
+        "INSERT INTO tasks (id, state, stream, version, due, changed, body)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+    )
+    if not connection.execute(insert, (task.id, *_row(task, event))).rowcount:
+        return False
+    _add(connection, event)
+    return True
+
+
 def _row(task: Task, event: Event) -> tuple[object, ...]:
     due = None if task.state.ended else task.due  # so that the index of `due` holds unfinished tasks only
-    return (task.state.value, task.stream, task.version, due, event.t, task_to_json(task))
+    return (task.state.value, task.line, task.version, due, event.t, task_to_json(task))
 
 
 def _add(connection: sqlite3.Connection, event: Event) -> None:

@@ -51,6 +51,18 @@ def effect_to_json(effect: Effect) -> bytes:
     return orjson.dumps(effect, default=_plain)
 
 
+def read_effect(task_id: str, key: str, body: Any) -> Effect:
+    """Return the effect of a stored row. Raises `Tampered` for one that we cannot have written there."""
+    try:
+        found = effect_from_json(body)
+        if (found.task_id, found.key) == (task_id, key):
+            return found
+        why = f"the effect stored under {key[:80]} is another one"
+    except (ValueError, KeyError, TypeError):
+        why = f"the effect {key[:80]} cannot be read"
+    raise Tampered(lineage_chain(task_id), 0, "effect", why)
+
+
 def effect_from_json(body: bytes | str) -> Effect:
     """Return the effect that `effect_to_json` wrote."""
     found = orjson.loads(body)

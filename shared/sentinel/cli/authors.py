@@ -1,4 +1,4 @@
-"""`sentinel authors`: whose signatures make rules, recipes and sinks count."""
+"""`sentinel authors`: whose signatures make documents and approvals count."""
 
 from __future__ import annotations
 
@@ -31,16 +31,30 @@ def authors() -> None:
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]),
     help="When its signatures end to count, UTC, also those that were made before.",
 )
+@click.option(
+    "--group",
+    "groups",
+    multiple=True,
+    help="A group whose approvals it may give; may be there several times.",
+)
 @home_option
 @json_option
-def add(author: str, key: Path, name: str, until: datetime | None, home: Path, as_json: bool) -> int:
-    """Let what AUTHOR signs count."""
+def add(
+    author: str,
+    key: Path,
+    name: str,
+    until: datetime | None,
+    groups: tuple[str, ...],
+    home: Path,
+    as_json: bool,
+) -> int:
+    """Let what AUTHOR signs count: documents, and approvals of what tasks ask it for."""
     from sentinel.core.access import Author
     from sentinel.local import author_key
 
     end = int(until.replace(tzinfo=UTC).timestamp()) if until else 0
     desk = application(home, fresh=True).authors
-    added = desk.add(Author(author, "", name, end), author_key.public(key))
+    added = desk.add(Author(author, "", name, end, groups), author_key.public(key))
     if as_json:
         emit(asdict(added))
     else:
@@ -57,8 +71,8 @@ def ls(home: Path, as_json: bool) -> int:
     if as_json:
         emit([asdict(each) for each in found])
         return 0
-    rows = [(each.id, each.name, _day(each.until)) for each in found]
-    table(rows, ("AUTHOR", "NAME", "UNTIL"))
+    rows = [(each.id, each.name, _day(each.until), " ".join(each.groups)) for each in found]
+    table(rows, ("AUTHOR", "NAME", "UNTIL", "GROUPS"))
     return 0
 
 

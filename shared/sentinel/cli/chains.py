@@ -14,6 +14,7 @@ from sentinel.cli.options import application, home_option, json_option
 from sentinel.cli.output import Failure, echo, emit, plain, style, table
 
 if TYPE_CHECKING:
+    from sentinel.bootstrap import App
     from sentinel.usecases.inspect import Inspect
 
 Heads = dict[str, dict[int, str]]
@@ -43,22 +44,46 @@ def chains(home: Path, as_json: bool) -> int:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A file with an earlier output of `chains --json`.",
 )
+@click.option("--tasks", is_flag=True, help="Verify every task, too: lineage, state and effects.")
 @home_option
 @json_option
-def verify(chain: str | None, against: Path | None, home: Path, as_json: bool) -> int:
+def verify(chain: str | None, against: Path | None, tasks: bool, home: Path, as_json: bool) -> int:
     """Check chains from their first entry to their last, by their hashes alone. Exits 1 for a damaged one."""
-    inspect = application(home).inspect
-    known = _written_down(against) if against else {}
+    app = application(home)
+    inspect = app.inspect
+    known = written_down(against) if against else {}
     names = [chain] if chain else sorted({*inspect.ledger.chains(), *known})
     found = [_verified(inspect, name, known.get(name)) for name in names]
+    of_tasks = _tasks(app) if tasks else {"verified": True}
     if as_json:
-        emit(found)
+        emit({"chains": found, "tasks": of_tasks} if tasks else found)
     else:
         for each in found:
             _tell(each)
         if not found:
             echo("there are no chains yet")
-    return 0 if all(each["verified"] for each in found) else 1
+        if tasks:
+            _tell_tasks(of_tasks)
+    return 0 if all(each["verified"] for each in [*found, of_tasks]) else 1
+
+
+def _tasks(app: App) -> dict[str, Any]:
+    from sentinel.usecases.verify_tasks import verify_tasks
+
+    return verify_tasks(app.tasks).json()
+
+
+def _tell_tasks(found: dict[str, Any]) -> None:
+    size = f"{found['tasks']:,} tasks, {found['events']:,} events, {found['effects']:,} effects"
+    if found["verified"]:
+        echo(f"{style('whole', 'green')}    tasks: {size}")
+        return
+    echo(f"{style('damaged', 'red')}  tasks: {found['damaged']:,} of {size}")
+    for each in found["damage"]:
+        where = f"{plain(each['chain'])} at event {each['seq']:,}"
+        echo(f"         {where}: {plain(each['kind'])}: {plain(each['detail'])}")
+    for each in found["unsettled"]:
+        echo(f"         task {plain(each)} was moved all the time: verify again")
 
 
 def _verified(inspect: Inspect, chain: str, expected: dict[int, str] | None) -> dict[str, Any]:
@@ -86,7 +111,8 @@ def _tell(each: dict[str, Any]) -> None:
         echo(f"{style('damaged', 'red')}  {name} at entry {each['entry']:,}: {plain(what)}")
 
 
-def _written_down(path: Path) -> Heads:
+def written_down(path: Path) -> Heads:
+    """Read heads that `chains --json` printed. Raises the failure that says that a file has none."""
     try:
         found: Heads = defaultdict(dict)
         for each in json.loads(path.read_bytes()):

@@ -199,13 +199,24 @@ def _check_recipe(app: App, each: Found, rules: RuleSet, sinks: set[str]) -> Ite
         yield f"{each.path}: on: there is no rule {recipe.on.rule!r} that may set a recipe off"
     lines = step_lines(each.text)
     bad: set[int] = set()
-    for index, problem in problems(recipe, app.actions):
+    for index, problem in (*problems(recipe, app.actions), *_unreachable(app, each)):
         bad.add(index)
         yield f"{each.path}: line {lines[index]}: steps: {recipe.steps[index].id}: {problem}"
     for index, step in enumerate(recipe.steps):
         if step.uses == "siem.send" and index not in bad:
             for name in sorted(set(step.with_["to"]) - sinks):
                 yield f"{each.path}: line {lines[index]}: steps: {step.id}: there is no sink {name!r}"
+
+
+def _unreachable(app: App, each: Found) -> Iterator[tuple[int, str]]:
+    """Yield the approvals of a recipe that nobody can give, as the authors are now."""
+    from sentinel.core.recipes import load
+    from sentinel.usecases.approvers import unreachable
+
+    with contextlib.suppress(Malformed):  # it is told already
+        author = app.opener.open(RECIPE, str(each.path), each.body).author
+        recipe = load(str(each.path), each.text, author=author)
+        yield from unreachable(recipe, app.authors.listing(), required=app.approvers.required)
 
 
 def _has_rule(recipe: Recipe, rules: RuleSet) -> bool:

@@ -16,18 +16,23 @@ import click
 
 from sentinel.cli import (
     authors,
+    bulk,
     ca,
     certs,
     chains,
+    detect,
+    fork,
     hooks,
     ingest,
     openapi,
+    queues,
     recipes,
     replay,
     rotate,
     rules,
     services,
     tasks,
+    trace,
     up,
 )
 from sentinel.cli.output import Failure, failure_of, report
@@ -61,6 +66,10 @@ cli.add_command(chains.chains)
 cli.add_command(chains.verify)
 cli.add_command(chains.export)
 cli.add_command(tasks.tasks)
+cli.add_command(queues.queues)
+tasks.tasks.add_command(bulk.bulk)
+tasks.tasks.add_command(fork.fork)
+cli.add_command(trace.trace)
 cli.add_command(recipes.recipes)
 cli.add_command(authors.authors)
 cli.add_command(rules.rules)
@@ -71,6 +80,7 @@ cli.add_command(services.services)
 cli.add_command(hooks.hooks)
 cli.add_command(rotate.rotate)
 cli.add_command(replay.replay)
+cli.add_command(detect.detect)
 
 
 def run(arguments: Sequence[str]) -> int:

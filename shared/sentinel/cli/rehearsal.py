@@ -13,7 +13,8 @@ from sentinel.settings import Settings
 
 if TYPE_CHECKING:
     from sentinel.core.steps import Action
-    from sentinel.ports import Catalog, Counters, Ledger, Tasks
+    from sentinel.ports import Catalog, Counters, Ledger
+    from sentinel.ports_audit import AuditedTasks
     from sentinel.usecases.rehearse import Rehearsal
 
 
@@ -38,7 +39,7 @@ class Offline(App):
         return SqliteLedger(":memory:")
 
     @cached_property
-    def tasks(self) -> Tasks:
+    def tasks(self) -> AuditedTasks:
         """Tasks in memory."""
         from sentinel.adapters.sqlite_tasks import SqliteTasks
 

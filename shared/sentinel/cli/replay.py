@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,37 +10,18 @@ import click
 
 from sentinel.cli.options import application, home_option, json_option
 from sentinel.cli.output import Failure, echo, emit, plain, style, table
+from sentinel.cli.times import SECOND, Time
 
 if TYPE_CHECKING:
     from sentinel.usecases.replay import Given
     from sentinel.usecases.replayed import Replayed
 
-SECOND = 1_000_000_000
 SHOWN = 100  # differences that people are shown
 
 
-class _Time(click.ParamType[int]):
-    """A time as epoch nanoseconds."""
-
-    name = "time"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        text = str(value)
-        try:
-            if text.isascii() and text.isdigit():
-                return int(text) * SECOND
-            found = datetime.fromisoformat(text)
-        except ValueError:
-            self.fail("a time is 2026-11-27T08:00:00Z, or seconds since 1970", param, ctx)
-        since = (found if found.tzinfo else found.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
-        return since // timedelta(microseconds=1) * 1000
-
-
 @click.command()
-@click.option("--from", "start", required=True, type=_Time(), metavar="TIME", help="Entries from then on.")
-@click.option("--to", "end", type=_Time(), metavar="TIME", help="Entries before then; now by default.")
+@click.option("--from", "start", required=True, type=Time(), metavar="TIME", help="Entries from then on.")
+@click.option("--to", "end", type=Time(), metavar="TIME", help="Entries before then; now by default.")
 @click.option(
     "--rules",
     "paths",

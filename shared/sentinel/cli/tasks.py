@@ -3,37 +3,75 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from sentinel.cli import approvals
 from sentinel.cli.options import application, home_option, json_option
 from sentinel.cli.output import echo, emit, plain, table
 
 if TYPE_CHECKING:
+    from sentinel.core.selection import Selection
     from sentinel.core.tasks import Task
+
+_SHOWN = 90  # characters of a reason that a list shows
+_NOT_TOLD = {"event", "t", "seq", "head", "entries", "envelope"}
 
 
 @click.group(invoke_without_command=True)
 @click.option("--state", help="Only tasks in this state; docs/tasks.md has them.")
-@click.option("--limit", default=100, show_default=True, help="At most so many.")
+@click.option("--recipe", default="", help="Only tasks of this recipe.")
+@click.option("--service", default="", help="Only tasks that this service's entries set off.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many.")
 @home_option
 @json_option
 @click.pass_context
-def tasks(context: click.Context, state: str | None, limit: int, home: Path, as_json: bool) -> int:
+def tasks(
+    context: click.Context,
+    state: str | None,
+    recipe: str,
+    service: str,
+    limit: int,
+    home: Path,
+    as_json: bool,
+) -> int:
     """List tasks, newest change first; `tasks show ID` tells one's whole story."""
+    from sentinel.core.selection import Selection, state_named
+
     if context.invoked_subcommand:
         return 0
-    found = application(home).inspect.tasks(None, state, limit)
+    wanted = Selection((state_named(state),) if state else (), recipe, service=service)
+    found = _listed(home, wanted, limit)
     if as_json:
         emit(found)
     else:
-        rows = [(each["id"], each["state"], each["recipe"], _when(each["created"])) for each in found]
-        table(rows, ("TASK", "STATE", "RECIPE", "CREATED"))
+        names = ("id", "state", "recipe")
+        rows = [
+            (*(each[name] for name in names), _when(each["created"]), _cut(each["reason"])) for each in found
+        ]
+        table(rows, ("TASK", "STATE", "RECIPE", "CREATED", "REASON"))
     return 0
+
+
+for _command in (approvals.approval, approvals.approve, approvals.refuse, approvals.link):
+    tasks.add_command(_command)
+
+
+def _listed(home: Path, wanted: Selection, limit: int) -> list[dict[str, object]]:
+    inspect = application(home).inspect
+    found: list[dict[str, object]] = []
+    start = ""
+    while len(found) < limit:
+        page = inspect.tasks(wanted, limit - len(found), start)
+        found += page.tasks
+        start = page.next
+        if not start:
+            break
+    return found
 
 
 @tasks.command()
@@ -42,74 +80,101 @@ def tasks(context: click.Context, state: str | None, limit: int, home: Path, as_
 @json_option
 def show(task_id: str, home: Path, as_json: bool) -> int:
     """Tell what set a task off, what it did and how it ended; its lineage is verified."""
-    found = application(home).inspect.task(None, task_id)
+    app = application(home)
+    found = app.inspect.task(None, task_id)
+    signatures = approvals.signatures(app, found)
     if as_json:
-        emit(found)
+        emit(found | ({"signatures": signatures} if signatures else {}))
         return 0
-    for name in ("id", "state", "recipe", "version", "rule", "reason"):
-        if found[name] not in {None, ""}:
-            echo(f"{name:<9}{plain(found[name])}")
-    cause: Any = found["cause"]
-    for place in cause.get("entries", ()):
-        echo(f"{'entry':<9}{plain(place['chain'])} {place['seq']}")
+    for name, value in _facts(found):
+        echo(f"{name:<9}{plain(value)}")
     lineage: Any = found["lineage"]
     for event in lineage:
-        facts = {
-            key: value for key, value in event.items() if key not in {"event", "t", "seq", "head", "entries"}
-        }
+        facts = {key: value for key, value in event.items() if key not in _NOT_TOLD}
+        if event["seq"] in signatures:
+            facts["signature"] = signatures[event["seq"]]
         told = " ".join(f"{key}={plain(value)}" for key, value in facts.items())
         echo(f"{_when(event['t'])}  {event['event']:<10} {told}")
     return 0
 
 
-def _act(command: Callable[..., Any]) -> Callable[..., Any]:
+def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    for name in ("id", "state", "recipe", "version", "rule", "reason"):
+        if found[name] not in {None, ""}:
+            yield name, found[name]
+    for place in found["cause"].get("entries", ()):
+        yield "entry", f"{place['chain']} {place['seq']}"
+    for step, own in sorted(found["inputs"].items()):
+        yield from (("input", f"{step}.{key} = {value}") for key, value in own.items())
+    if "fork_of" in found:
+        yield "fork of", found["fork_of"]
+    yield from (("fork", fork) for fork in found["forks"])
+
+
+def acting(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add what every act of a person has: the task, who and why."""
+    return click.argument("task_id", metavar="ID")(accounted(command))
+
+
+def accounted(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add who does something, and why."""
     for decorate in (
         json_option,
         home_option,
         click.option("--who", default=getpass.getuser, help="Who does it; by default the user's name here."),
         click.option("--why", required=True, help="Why; it is kept in the lineage."),
-        click.argument("task_id", metavar="ID"),
     ):
         command = decorate(command)
     return command
 
 
 @tasks.command()
-@_act
+@acting
 def cancel(task_id: str, why: str, who: str, home: Path, as_json: bool) -> int:
     """End a task that has not ended; a running step notices at its next heartbeat."""
-    return _tell(application(home).control.cancel(task_id, who, why), as_json)
+    return tell(application(home).control.cancel(task_id, who, why), as_json)
 
 
 @tasks.command()
-@_act
+@acting
+def accept(task_id: str, why: str, who: str, home: Path, as_json: bool) -> int:
+    """Have a proposed task done; to refuse it, cancel it."""
+    return tell(application(home).control.accept(task_id, who, why), as_json)
+
+
+@tasks.command()
+@acting
 def retry(task_id: str, why: str, who: str, home: Path, as_json: bool) -> int:
     """Have a waiting task tried now."""
-    return _tell(application(home).control.retry(task_id, who, why), as_json)
+    return tell(application(home).control.retry(task_id, who, why), as_json)
 
 
 @tasks.command()
-@_act
+@acting
 def redrive(task_id: str, why: str, who: str, home: Path, as_json: bool) -> int:
     """Have a failed task go on from the step that failed."""
-    return _tell(application(home).control.redrive(task_id, who, why), as_json)
+    return tell(application(home).control.redrive(task_id, who, why), as_json)
 
 
 @tasks.command()
-@_act
+@acting
 @click.argument("verdict", type=click.Choice(["happened", "again", "failed"]))
 def resolve(task_id: str, verdict: str, why: str, who: str, home: Path, as_json: bool) -> int:
     """Say what became of an ambiguous effect: it happened, do it again, or give the task up."""
-    return _tell(application(home).control.resolve(task_id, verdict, who, why), as_json)
+    return tell(application(home).control.resolve(task_id, verdict, who, why), as_json)
 
 
-def _tell(task: Task, as_json: bool) -> int:
+def tell(task: Task, as_json: bool) -> int:
+    """Print what a task has become."""
     if as_json:
         emit({"id": task.id, "state": task.state.value, "reason": task.reason})
     else:
         echo(f"{task.id} is {task.state}")
     return 0
+
+
+def _cut(reason: Any) -> str:
+    return f"{reason[:_SHOWN]}…" if len(reason) > _SHOWN else str(reason)
 
 
 def _when(t: Any) -> str:

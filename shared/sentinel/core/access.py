@@ -214,6 +214,7 @@ class Author:
     """Somebody whose signature makes a document count: `key` is an Ed25519 public key, 32 bytes in base64.
 
     `until` is epoch seconds after which it counts no longer, for what it has signed before too; 0: no end.
+    `groups` are names by which a recipe may ask for the approval of several; they grant nothing else.
     `trust` is its history, only ever added to: from when on (epoch nanoseconds) it counted until when (as
     `until`; `REMOVED`: not at all). A record of an earlier version has none, and counts as so from the start.
     """
@@ -225,6 +226,7 @@ class Author:
     key: str
     name: str = ""
     until: int = 0
+    groups: tuple[str, ...] = ()
     trust: tuple[tuple[int, int], ...] = ()
 
     @property
@@ -253,6 +255,8 @@ class Author:
             raise Malformed("an author's id is up to 100 letters, digits and ._@-, beginning with no sign")
         if len(self.name) > 200 or not self.name.isprintable():
             raise Malformed("an author's name is at most 200 printable characters")
+        if len(self.groups) > 50 or not all(map(_AUTHOR.fullmatch, self.groups)):
+            raise Malformed("an author is in at most 50 groups, whose names are as those of authors")
 
 
 Entity = TypeVar("Entity", Service, ApiKey, Issued, Revoked, Root, Hook, Alias, Author)

@@ -55,6 +55,12 @@ class Expression:
     path: str
     filters: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def step(self) -> str:
+        """The id of the step whose result it takes; "" where it takes none."""
+        read = _STEP.fullmatch(self.path) if self.root == "steps" else None
+        return read[1] if read else ""
+
 
 def parse(inside: str) -> Expression:
     """Parse what stands between the braces. Raises `Malformed`.

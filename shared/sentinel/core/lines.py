@@ -13,6 +13,7 @@ from hashlib import sha256
 HIGH, NORMAL, LOW = "high", "normal", "low"
 PRIORITIES = (HIGH, NORMAL, LOW)
 SHARES = 16
+_SHARES = frozenset(map(str, range(SHARES)))
 
 
 def line_of(stream: str, priority: str, share: int) -> str:
@@ -27,6 +28,21 @@ def line_of(stream: str, priority: str, share: int) -> str:
 def lines_of(stream: str, priority: str) -> list[str]:
     """Name all lines of a stream that have one priority."""
     return [line_of(stream, priority, share) for share in range(SHARES)]
+
+
+def line_named(name: str) -> str:
+    """Return the line of a stored name. What names no line stands for the normal one with share 0.
+
+    That is a stream's plain name, as tasks of an earlier version have it, and anything that we never wrote.
+
+    >>> line_named("action:high.3"), line_named("action"), line_named("action:high.77")
+    ('action:high.3', 'action:normal.0', 'action:normal.0')
+    """
+    stream, _, place = name.partition(":")
+    priority, _, share = place.partition(".")
+    if priority in PRIORITIES and share in _SHARES:
+        return name
+    return line_of(stream, NORMAL, 0)
 
 
 def stream_of(line: str) -> str:

@@ -6,20 +6,14 @@ The format is that of `docs/recipes.md`. A recipe names a rule, says which match
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from datetime import tzinfo
-from functools import lru_cache
 from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 import orjson
 import yaml
 from pydantic import (
-    AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     WithJsonSchema,
@@ -27,38 +21,17 @@ from pydantic import (
 )
 
 from sentinel.core import schedules
+from sentinel.core.recipe_fields import DURATION_PATTERN as DURATION_PATTERN  # noqa: PLC0414 - parts of a recipe
+from sentinel.core.recipe_fields import Duration as Duration  # noqa: PLC0414 - are imported with it
+from sentinel.core.recipe_fields import Name as Name  # noqa: PLC0414
+from sentinel.core.recipe_fields import Strict, cron_of
+from sentinel.core.recipe_fields import duration as duration  # noqa: PLC0414
+from sentinel.core.recipe_fields import spelled as spelled  # noqa: PLC0414
+from sentinel.core.recipe_flow import Debounce, Limit, Rate, Window
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Malformed
 
-_UNITS = {"ms": SECOND // 1000, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND, "d": 86400 * SECOND}
-DURATION_PATTERN = r"^(\d{1,9})(ms|s|m|h|d)$"
-_DURATION = re.compile(DURATION_PATTERN[1:-1])
-_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}"
 MAX_RECIPE_BYTES = 65_536
-
-
-def duration(text: object) -> int:
-    """Parse `250ms`, `2s`, `5m`, `24h` or `7d` into nanoseconds.
-
-    >>> duration("5m")
-    300000000000
-    """
-    if isinstance(text, int) and not isinstance(text, bool):
-        return text
-    found = _DURATION.fullmatch(str(text))
-    if not found:
-        raise ValueError("a duration is a number with a unit: 250ms, 2s, 5m, 24h or 7d")
-    return int(found[1]) * _UNITS[found[2]]
-
-
-def spelled(span: int) -> str:
-    """Spell a duration of nanoseconds as it is written.
-
-    >>> spelled(90 * SECOND), spelled(3600 * SECOND)
-    ('90s', '1h')
-    """
-    unit = next(unit for unit in ("d", "h", "m", "s", "ms") if span % _UNITS[unit] == 0)
-    return f"{span // _UNITS[unit]}{unit}"
 
 
 def _backoff(text: object) -> object:
@@ -70,23 +43,7 @@ def _backoff(text: object) -> object:
     return text
 
 
-def _name(text: str) -> str:
-    if not re.fullmatch(_NAME, text):
-        raise ValueError("a name is 1 to 100 letters, digits and ._-, not beginning with . or -")
-    return text
-
-
-Duration = Annotated[
-    int, BeforeValidator(duration), WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN})
-]
-Name = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": f"^{_NAME}$"})]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Schedule(_Strict):
+class Schedule(Strict):
     """When the recipe fires by the clock: `cron` in a time zone, or `every` so long, counted from the epoch.
 
     Of times that were missed, the newest `catch_up` are made up for.
@@ -102,7 +59,7 @@ class Schedule(_Strict):
         if bool(self.cron) == (self.every is not None):
             raise ValueError("a schedule has either cron or every")
         if self.cron:
-            _cron(self.cron, self.timezone)
+            cron_of(self.cron, self.timezone)
         elif self.timezone != "UTC":
             raise ValueError("a time zone goes with cron")
         return self
@@ -111,7 +68,7 @@ class Schedule(_Strict):
         """Yield when it fires after `after` and not after `until`, epoch nanoseconds, in order."""
         if self.every is not None:
             return schedules.regular(self.every, after, until)
-        return schedules.times(*_cron(self.cron, self.timezone), after, until)
+        return schedules.times(*cron_of(self.cron, self.timezone), after, until)
 
     @property
     def text(self) -> str:
@@ -119,12 +76,7 @@ class Schedule(_Strict):
         return f"{self.cron} {self.timezone}" if self.cron else f"every {spelled(self.every or 0)}"
 
 
-@lru_cache(maxsize=1024)
-def _cron(text: str, timezone: str) -> tuple[schedules.Cron, tzinfo]:
-    return schedules.parse(text), schedules.zone(timezone)
-
-
-class Trigger(_Strict):
+class Trigger(Strict):
     """What sets the recipe off: a Sigma rule or correlation by its id, name or title, or a schedule."""
 
     rule: str = Field(default="", max_length=200)
@@ -137,7 +89,7 @@ class Trigger(_Strict):
         return self
 
 
-class Dedup(_Strict):
+class Dedup(Strict):
     """Which matches are one task: those with equal values of the fields in `by`, in one window of time.
 
     Windows are cut from the epoch in lengths of `within`; without `within` there is one window for ever.
@@ -148,53 +100,7 @@ class Dedup(_Strict):
     within: Duration | None = Field(default=None, gt=0)
 
 
-class Limit(_Strict):
-    """At most `most` tasks are on their way at once: of the recipe, of each service, or of each dedup key.
-
-    A task counts from its first step until it has ended, waits and approvals included. Recipes with the same
-    `group` count together; each keeps to its own `most`.
-    """
-
-    most: int = Field(ge=1, le=100)
-    per: Literal["recipe", "service", "key"] = "recipe"
-    group: Annotated[str, Field(max_length=100, pattern=rf"^({_NAME})?$")] = ""
-
-
-class Rate(_Strict):
-    """At most `most` tasks start in `every`, evenly: after a pause, `burst` may start at once."""
-
-    most: int = Field(ge=1, le=100_000)
-    every: Duration = Field(gt=0, le=86_400 * SECOND)
-    burst: int = Field(default=1, ge=1, le=1000)
-    per: Literal["recipe", "service", "key"] = "recipe"
-
-
-class Debounce(_Strict):
-    """A task waits until the same has not matched for `quiet`, `most` at most from the first match."""
-
-    quiet: Duration = Field(ge=SECOND, le=86_400 * SECOND)
-    most: Duration = Field(default=3600 * SECOND, ge=SECOND, le=7 * 86_400 * SECOND)
-
-
-class Window(_Strict):
-    """A maintenance window: it opens as `cron` says and is over after `for`. No task starts in it."""
-
-    cron: str
-    for_: Duration = Field(alias="for", ge=60 * SECOND, le=7 * 86_400 * SECOND)
-    timezone: str = "UTC"
-
-    @model_validator(mode="after")
-    def _parsed(self) -> Window:
-        _cron(self.cron, self.timezone)
-        return self
-
-    def over(self, now: int) -> int:
-        """Return when the window that `now` falls into is over, epoch nanoseconds; 0 where there is none."""
-        opened = schedules.times(*_cron(self.cron, self.timezone), now - self.for_, now)
-        return max((each + self.for_ for each in opened), default=0)
-
-
-class Step(_Strict):
+class Step(Strict):
     """One action: `uses` names it, `with` is its input, validated by the action itself.
 
     `timeout` is for one try. With `effect: at-most-once` a try whose outcome is not known is not repeated
@@ -213,7 +119,7 @@ class Step(_Strict):
         return self.effect == "at-most-once"
 
 
-class Backoff(_Strict):
+class Backoff(Strict):
     """Waiting time before try n: random between zero and min(cap, base * 2**(n-1)) (full jitter)."""
 
     base: Duration = 2 * SECOND
@@ -223,7 +129,7 @@ class Backoff(_Strict):
 RANGE_PATTERN = rf"{DURATION_PATTERN[:-1]}\.\.{DURATION_PATTERN[1:]}"
 
 
-class Retry(_Strict):
+class Retry(Strict):
     """How often a step is tried in all, and how long to wait between tries."""
 
     attempts: int = Field(default=5, ge=1, le=100)
@@ -238,7 +144,7 @@ class Retry(_Strict):
         return min(self.backoff.cap, self.backoff.base << min(max(tries - 1, 0), 40))
 
 
-class Recipe(_Strict):
+class Recipe(Strict):
     """A whole recipe. `digest` is SHA-256 of the document as it was written, hex.
 
     `author` is the id of who signed it; "" where the deployment does not look.

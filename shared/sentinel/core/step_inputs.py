@@ -64,6 +64,18 @@ def sample(inputs: Mapping[str, object], forms: Mapping[str, Form]) -> dict[str,
     return _put_in(inputs, forms, lambda _: "x")
 
 
+def steps_named(inputs: Mapping[str, object], forms: Mapping[str, Form]) -> set[str]:
+    """Return the ids of the steps whose results inputs take. Raises `Malformed`."""
+    found: set[str] = set()
+
+    def note(expression: Expression) -> object:
+        found.add(expression.step)
+        return "x"
+
+    _put_in(inputs, forms, note)
+    return found - {""}
+
+
 def check(inputs: Mapping[str, object], forms: Mapping[str, Form], before: frozenset[str]) -> set[str]:
     """Check the expressions of a step; return the roots that they use. Raises `Malformed`.
 

@@ -56,6 +56,12 @@ class StepRun:
     traceparent: str = ""
 
 
+def traced(run: StepRun, headers: Mapping[str, str]) -> dict[str, str]:
+    """Return a request's headers with the step's trace context, where they have no `traceparent` already."""
+    known = not run.traceparent or any(name.lower() == "traceparent" for name in headers)
+    return {**headers, **({} if known else {"traceparent": run.traceparent})}
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """The effect happened. `result` is JSON, small, kept in the task's lineage: no bodies, no secrets."""

@@ -140,9 +140,9 @@ def effect_key(task: str, recipe_digest: str, step: str, inputs: Mapping[str, ob
     return sha256(parts).hexdigest()
 
 
-def result_digest(result: Mapping[str, object]) -> str:
-    """Return SHA-256 of a step's result as JSON with sorted keys, hex: the lineage binds results by it."""
-    return sha256(orjson.dumps(result, default=dict, option=orjson.OPT_SORT_KEYS)).hexdigest()
+def digest_of(result: Mapping[str, object]) -> str:
+    """Return what a lineage tells of a result that is kept beside it: SHA-256 of its JSON, hex."""
+    return sha256(orjson.dumps(dict(result), option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def lineage_chain(task: str) -> str:

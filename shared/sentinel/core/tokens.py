@@ -192,11 +192,11 @@ def signing_key(key: Key) -> SigningKey:
     raise Malformed("a signing key is a private key on P-256 or Ed25519, PKCS #8 in PEM form")
 
 
-def sign(claims: Mapping[str, object], key: SigningKey) -> str:
-    """Return the token of these claims: a compact JWS of type `at+jwt`."""
+def sign(claims: Mapping[str, object], key: SigningKey, kind: str = "at+jwt") -> str:
+    """Return the token of these claims: a compact JWS of the type `kind`, by default an access token."""
     from joserfc import jwt
 
-    header = {"typ": "at+jwt", "alg": key.alg, "kid": key.kid}
+    header = {"typ": kind, "alg": key.alg, "kid": key.kid}
     return jwt.encode(header, dict(claims), key.key, algorithms=[key.alg])
 
 

@@ -33,21 +33,61 @@ def detect(app: App, records: list[dict[str, Any]]) -> int:
     while done < len(records) and (not done or time.monotonic() - begun < SECONDS):
         segments, end = _slice(records, done)
         try:
-            found = app.detector.detect(segments)
+            _looked_at(app, segments)
         except Unavailable as error:
             log.warning("detection will be tried again: %s", error)
             return done
-        except Tampered as error:
-            # All other segments were worked through, and trying again mends nothing: page someone, and go on.
-            _alarm(error)
-        else:
-            told = {"entries": found.entries, "matches": found.matches, "tasks": len(found.tasks)}
-            # Hits that correlations could not count: they came too late or again, or there was no room.
-            told |= {name: value for name, value in (("old", found.old), ("let_go", found.let_go)) if value}
-            for name, value in told.items():
-                observe.count("detect", name, value)
         done = end
     return done
+
+
+def _looked_at(app: App, segments: list[Segment]) -> None:
+    """Give segments to detection; one that it cannot get through is told of and left out.
+
+    Raises `Unavailable`, and what else fails without the fault of an entry: then all of it is tried again.
+    """
+    try:
+        _detected(app, segments)
+    except Unavailable:
+        raise
+    except Exception:
+        # No entry should be able to do this. Tried again it would keep its shard waiting, and all behind it.
+        good = [segment for segment in segments if not _poisons(app, segment)]
+        if len(good) == len(segments):
+            raise
+        _detected(app, good)
+
+
+def _poisons(app: App, segment: Segment) -> bool:
+    try:
+        app.detector.match(segment)
+    except (Unavailable, Tampered):
+        return False
+    except Exception as error:  # noqa: BLE001 - whatever it is, the shard has to go on
+        # Its kind only: its text may quote the entry.
+        log.critical(
+            "poison: entries %d to %d of chain %s, sealed at %d s, cannot be matched: %s; "
+            "once that is mended, `sentinel detect` makes what they ask for",
+            *(segment.first, segment.first + segment.count - 1, segment.chain),
+            *(segment.t // 1_000_000_000, type(error).__name__),
+        )
+        observe.count("detect", "poison", 1)
+        return True
+    return False
+
+
+def _detected(app: App, segments: list[Segment]) -> None:
+    try:
+        found = app.detector.detect(segments)
+    except Tampered as error:
+        # All other segments were worked through, and trying again mends nothing: page someone, and go on.
+        _alarm(error)
+        return
+    told = {"entries": found.entries, "matches": found.matches, "tasks": len(found.tasks)}
+    # Hits that correlations could not count: they came too late or again, or there was no room.
+    told |= {name: value for name, value in (("old", found.old), ("let_go", found.let_go)) if value}
+    for name, value in told.items():
+        observe.count("detect", name, value)
 
 
 def _slice(records: list[dict[str, Any]], at: int) -> tuple[list[Segment], int]:
@@ -93,8 +133,9 @@ def dispatch(app: App, records: list[dict[str, Any]]) -> int:
     for record in records:
         new = record["dynamodb"].get("NewImage")
         if new is not None and new["item"]["S"] == "state":
-            if new["state"]["S"] in known:
-                changes.append(Change(new["task"]["S"], State(new["state"]["S"]), new["stream"]["S"]))
+            state, line = (new.get(name, {}).get("S", "") for name in ("state", "stream"))
+            if state in known and line:
+                changes.append(Change(new["task"]["S"], State(state), line))
             else:
                 log.critical("tampered: task %s has a state that was not written by us", new["task"]["S"])
     try:

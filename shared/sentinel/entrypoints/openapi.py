@@ -116,7 +116,11 @@ def _path_parameters(route: Route) -> Iterable[dict[str, Any]]:
 
 
 def _responses(route: Route, about: Operation) -> dict[int | str, dict[str, Any]]:
-    statuses = [*ALWAYS, *about.errors, *([401] if route.door in {"token", "key", "signature"} else [])]
+    statuses = [
+        *ALWAYS,
+        *about.errors,
+        *([401] if route.door in {"token", "key", "signature", "link"} else []),
+    ]
     content = about.error_content or json_content("Error")
     found: dict[int | str, dict[str, Any]] = {}
     for status in statuses:

@@ -97,15 +97,107 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "/v1/tasks"): Operation(
         "tasks",
         "Tasks that the caller's entries set off, newest change first",
-        (Answer("up to 100 tasks", json_content("Tasks")),),
-        ("state",),
+        (Answer("a page of up to 100 tasks; with `next` there is more", json_content("Tasks")),),
+        ("state", "recipe", "service", "limit", "next"),
     ),
+    ("POST", "/v1/tasks/bulk"): Operation(
+        "bulk",
+        "Act on all tasks of a selection, up to 1,000 a call",
+        (Answer("what was done; with `more` there may be others", json_content("BulkDone")),),
+        body=_body("the act, the selection and the reason", json_content("BulkOrder")),
+    ),
+    **{
+        ("POST", f"/v1/tasks/{{task}}/{act}"): Operation(
+            act,
+            summary,
+            (Answer("the task as it then is", json_content("TaskSummary")),),
+            body=_body("why: it is kept in the lineage", json_content(body)),
+            errors=(404, 409),
+        )
+        for act, summary, body in (
+            ("accept", "Have a proposed task done", "Reason"),
+            ("cancel", "End a task that has not ended", "Reason"),
+            ("redrive", "Have a failed task go on from the step that failed", "Reason"),
+            ("resolve", "Say what became of an ambiguous effect", "Resolution"),
+            ("retry", "Have a waiting task tried now", "Reason"),
+            ("fork", "Make a new task of one, with other inputs", "ForkOrder"),
+        )
+    },
     ("GET", "/v1/tasks/{task}"): Operation(
         "task",
         "One task with its cause, results and lineage",
         (Answer("the task", json_content("Task")),),
         errors=(404,),
     ),
+    ("GET", "/v1/tasks/{task}/approval"): Operation(
+        "approval",
+        "What a task asks to be approved, exactly as it would be done now",
+        (Answer("what is asked, and who has approved", json_content("Approval")),),
+        errors=(404, 409),
+    ),
+    ("POST", "/v1/tasks/{task}/approval"): Operation(
+        "approve",
+        "Approve or refuse what was seen, as the calling service or by somebody's signature",
+        (Answer("what became of the task", json_content("Decided")),),
+        body=_body("the verdict on a digest", {JSON: {"schema": {"$ref": "#/components/schemas/Decision"}}}),
+        errors=(404, 409),
+    ),
+    ("POST", "/v1/tasks/{task}/links"): Operation(
+        "link",
+        "A one-time link with which an author approves or refuses",
+        (Answer("the link", json_content("Link")),),
+        body=_body("for whom", {JSON: {"schema": {"$ref": "#/components/schemas/LinkWish"}}}),
+        errors=(404, 409),
+    ),
+    ("GET", "/approve"): Operation(
+        "approvalPage",
+        "The page that a one-time link opens",
+        (Answer("the page", {"text/html": {"schema": {"type": "string"}}}),),
+    ),
+    ("POST", "/approve"): Operation(
+        "approveByLink",
+        "What a link's bearer is asked, or what they say",
+        (
+            Answer(
+                "what is asked, or what became of the task",
+                {
+                    JSON: {
+                        "schema": {
+                            "anyOf": [
+                                {"$ref": "#/components/schemas/Approval"},
+                                {"$ref": "#/components/schemas/Decided"},
+                            ]
+                        }
+                    }
+                },
+            ),
+        ),
+        body=_body("the link's token", {JSON: {"schema": {"$ref": "#/components/schemas/LinkUse"}}}),
+        errors=(404, 409),
+    ),
+    ("GET", "/v1/tasks/{task}/trace"): Operation(
+        "trace",
+        "What set a task off and what it did, with proofs of the caller's entries (docs/trace.md)",
+        (Answer("the trace", json_content("Trace")),),
+        errors=(404,),
+    ),
+    ("GET", "/v1/queues"): Operation(
+        "queues", "What waits and what is paused", (Answer("counts and pauses", json_content("Queues")),)
+    ),
+    **{
+        ("POST", f"/v1/queues/{{queue}}/{act}"): Operation(
+            act,
+            summary,
+            (Answer("what was done", json_content(answer)),),
+            body=_body("why: it is kept in the lineage", json_content(order)),
+            errors=errors,
+        )
+        for act, summary, order, answer, errors in (
+            ("pause", "Let no task of a queue start", "PauseOrder", "Pause", ()),
+            ("resume", "End a pause", "Reason", "Resumed", (404,)),
+            ("purge", "Cancel what waits in a queue", "PurgeOrder", "Purged", ()),
+        )
+    },
     ("GET", "/v1/services"): Operation(
         "services",
         "The services that are known",

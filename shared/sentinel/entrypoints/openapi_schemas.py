@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sentinel.core.access import SCOPES, TIERS
-from sentinel.core.tasks import State
+from sentinel.core.approvals import How, Verdict
+from sentinel.core.selection import TEXTS, TIMES
+from sentinel.core.tasks import MAX_REASON, State
 
 HEX32 = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 HASH = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
@@ -17,6 +19,10 @@ TEXT = {"type": "string"}
 
 def _object(required: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:
     return {"type": "object", "required": list(required), "properties": {**required, **(optional or {})}}
+
+
+def _strict(required: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    return {**_object(required, optional), "additionalProperties": False}
 
 
 def _list(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,6 +45,18 @@ _SUMMARY = {
     "step": COUNT,
     "reason": {"type": ["string", "null"]},
 }
+_FORK = {"fork_of": {**TEXT, "description": "the task that it is a fork of"}}
+_COUNTS = {"type": "object", "additionalProperties": COUNT}
+WHY = {"type": "string", "minLength": 1, "maxLength": 500}
+_FILTER = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "states": _list({"enum": [state.value for state in State]}),
+        **{name: {"type": "string", "minLength": 1} for name in TEXTS},
+        **dict.fromkeys(TIMES, NANOSECONDS),
+    },
+}
 
 SCHEMAS: Mapping[str, dict[str, Any]] = {
     "Error": _object({"error": TEXT, "message": TEXT}, {"problems": _list({"type": "object"})}),
@@ -49,15 +67,160 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
     "Received": _object({"batch_id": HEX32, "head": HASH, "t": NANOSECONDS}),
     "ChainHead": _object({"chain": TEXT, "entries": COUNT, "head": HASH}),
     "Chains": _object({"chains": _list(_ref("ChainHead"))}),
-    "TaskSummary": _object(_SUMMARY),
-    "Tasks": _object({"tasks": _list(_ref("TaskSummary"))}),
+    "TaskSummary": _object(_SUMMARY, _FORK),
+    "Tasks": _object({"tasks": _list(_ref("TaskSummary"))}, {"next": TEXT}),
+    "Reason": _strict({"why": WHY}),
+    "Resolution": _strict({"why": WHY, "verdict": {"enum": ["happened", "again", "failed"]}}),
+    "ForkOrder": _strict(
+        {"why": WHY},
+        {
+            "inputs": {
+                "type": "object",
+                "additionalProperties": {"type": "object"},
+                "description": "by step, the inputs that stand in the place of the recipe's",
+            },
+            "from": {**TEXT, "description": "the step it begins with; the first by default"},
+            "request": {**TEXT, "maxLength": 128, "description": "the same again gives the same fork"},
+        },
+    ),
+    "BulkOrder": _strict(
+        {"act": {"enum": ["cancel", "retry", "redrive", "accept"]}, "filter": _FILTER, "why": WHY},
+        {
+            "limit": {"type": "integer", "minimum": 1, "maximum": 1000},
+            "dry_run": {"type": "boolean"},
+            "next": {**TEXT, "description": "what the answer before said, to go on there"},
+        },
+    ),
+    "Pause": _object({"target": TEXT, "who": TEXT, "why": TEXT, "since": NANOSECONDS, "until": NANOSECONDS}),
+    "PauseOrder": _strict(
+        {"why": WHY}, {"until": {**NANOSECONDS, "description": "epoch nanoseconds; 0: until it is resumed"}}
+    ),
+    "Resumed": _object({"target": TEXT, "who": TEXT, "why": TEXT, "woken": COUNT}),
+    "PurgeOrder": _strict(
+        {"why": WHY},
+        {
+            "all_states": {"type": "boolean"},
+            "dry_run": {"type": "boolean"},
+            "limit": {"type": "integer", "minimum": 1, "maximum": 500},
+        },
+    ),
+    "Purged": _object(
+        {
+            "target": TEXT,
+            "who": TEXT,
+            "why": TEXT,
+            "dry_run": {"type": "boolean"},
+            "cancelled": COUNT,
+            "by_state": _COUNTS,
+            "more": {"type": "boolean"},
+        }
+    ),
+    "Queues": _object(
+        {
+            "streams": {"type": "object", "additionalProperties": _COUNTS},
+            "recipes": {"type": "object", "additionalProperties": _COUNTS},
+            "pauses": _list(_ref("Pause")),
+            "dead_letters": COUNT,
+            "more": {"type": "boolean"},
+        }
+    ),
+    "BulkDone": _object(
+        {
+            "matched": COUNT,
+            "done": COUNT,
+            "not_possible": _COUNTS,
+            "more": {"type": "boolean"},
+        },
+        {"next": TEXT},
+    ),
     "Task": _object(
         {
             **_SUMMARY,
             "cause": {"type": "object"},
             "results": {"type": "object"},
+            "inputs": {"type": "object"},
+            "forks": _list(TEXT),
             "lineage": _list({"type": "object"}),
+        },
+        _FORK,
+    ),
+    "Approval": _object(
+        {
+            "task": TEXT,
+            "state": {"enum": [state.value for state in State]},
+            "step": TEXT,
+            "by": _list(TEXT),
+            "needs": {"type": "integer", "minimum": 1},
+            "message": TEXT,
+            "until": NANOSECONDS,
+            "approvals": _list(_object({"who": TEXT, "how": {"enum": list(How)}, "t": NANOSECONDS})),
+            "missing": TEXT,
+            "asked": HASH,
+            "digest": HASH,
+            "changed": _list(TEXT),
+            "shown": {"type": "object", "description": "docs/approvals.md"},
         }
+    ),
+    "Decision": _object(
+        {},
+        {
+            "verdict": {"enum": list(Verdict)},
+            "digest": HASH,
+            "why": {"type": "string", "maxLength": MAX_REASON},
+            "envelope": {"type": "object", "description": "a DSSE envelope, docs/approvals.md"},
+        },
+    ),
+    "Decided": _object(
+        {
+            "task": TEXT,
+            "state": {"enum": [state.value for state in State]},
+            "approved_by": _list(TEXT),
+            "missing": TEXT,
+        }
+    ),
+    "LinkWish": _object({"for": TEXT}, {"seconds": {"type": "integer", "minimum": 1, "maximum": 86_400}}),
+    "Link": _object({"url": TEXT, "for": TEXT, "until": COUNT}),
+    "LinkUse": _object(
+        {"token": TEXT},
+        {
+            "look": {"const": True},
+            "verdict": {"enum": list(Verdict)},
+            "why": {"type": "string", "maxLength": MAX_REASON},
+        },
+    ),
+    "Trace": _object(
+        {
+            "format": {"const": 1},
+            "asked": {"type": "object"},
+            "whole": {"type": "boolean"},
+            "damage": _list(_object({"chain": TEXT, "seq": COUNT, "kind": TEXT, "detail": TEXT})),
+            "notes": _list(TEXT),
+            "entries": _list(
+                _object(
+                    {"chain": TEXT, "seq": COUNT, "proven": {"type": "boolean"}},
+                    {"t": NANOSECONDS, "leaf": HASH, "why": TEXT, "trace": HEX32, "span": TEXT},
+                )
+            ),
+            "runs": _list(_ref("TraceRun")),
+            "tasks": _list({"type": "object"}),
+        }
+    ),
+    "TraceRun": _object(
+        {
+            "chain": TEXT,
+            "service": TEXT,
+            "first": COUNT,
+            "prev": HASH,
+            "segments": _list(
+                _object(
+                    {"first": COUNT, "count": COUNT, "t": NANOSECONDS, "leaves": _list(HASH), "head": HASH}
+                )
+            ),
+            "entries": COUNT,
+            "head": HASH,
+            "linked": {"enum": ["newest", "written", "segment"]},
+        },
+        {"short_of": COUNT},
     ),
     "Service": _object(
         {
@@ -105,6 +268,7 @@ def _parameter(
 
 PARAMETERS: Mapping[str, dict[str, Any]] = {
     "task": _parameter("task", "path", "a task's id"),
+    "queue": _parameter("queue", "path", "a stream, `recipe:ID`, `service:NAME` or `all`"),
     "upstream": _parameter(
         "upstream",
         "path",
@@ -122,6 +286,14 @@ PARAMETERS: Mapping[str, dict[str, Any]] = {
     "state": _parameter(
         "state", "query", "only tasks in this state", {"enum": [state.value for state in State]}
     ),
+    "recipe": _parameter("recipe", "query", "only tasks of this recipe"),
+    "service": _parameter(
+        "service", "query", "with the scope `admin`: whose tasks; `*` for everybody's. One's own by default"
+    ),
+    "limit": _parameter(
+        "limit", "query", "at most so many", {"type": "integer", "minimum": 1, "maximum": 100}
+    ),
+    "next": _parameter("next", "query", "where the page before ended, as it said it"),
     "encoding": _parameter(
         "Content-Encoding", "header", "how the body is packed", {"enum": ["gzip", "zstd", "identity"]}
     ),

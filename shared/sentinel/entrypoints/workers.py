@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("sentinel.workers")
 
 SECOND = 1_000_000_000
+STAYS, STAYS_LOCALLY = 40.0, 1.0  # seconds that a sweep stays for tasks that wait
+EARLIEST = 20  # tasks that are due next, among which it looks for them
+PAUSE, LONGEST_PAUSE = 0.05, 0.5
 
 
 def worker(stream: str) -> Callable[[App, Callable[[], float]], dict[str, Any]]:
@@ -52,17 +55,27 @@ def worker(stream: str) -> Callable[[App, Callable[[], float]], dict[str, Any]]:
 def sweep(app: App, left: Callable[[], float]) -> dict[str, Any]:
     """Decide what correlations wait for, fire what is scheduled, then sweep until nothing is due.
 
-    Ends where a quarter of the time is left, too.
+    Stays while something waits for a time that comes soon, so that tasks start at their time and not all
+    together at the next schedule. Ends where a quarter of the time is left, too.
     """
     from sentinel.usecases.sweep import sweep as look
 
+    begun = time.monotonic()
     _decide(app)
     enough = left() / 4
     fired = _fire(app)
-    total = {"again": 0, "woken": 0, "abandoned": 0, "expired": 0, "conflicts": 0, "tampered": 0}
+    total = {"again": 0, "woken": 0, "abandoned": 0, "expired": 0, "held": 0, "conflicts": 0, "tampered": 0}
     while True:
         try:
-            swept = look(app.tasks, app.queue, app.doorbell, time.time_ns, lambda: secrets.token_bytes(32))
+            swept = look(
+                app.tasks,
+                app.queue,
+                app.doorbell,
+                time.time_ns,
+                lambda: secrets.token_bytes(32),
+                gates=app.gates,
+            )
+            more = swept.more or (not swept.tampered and _something_soon(app, begun))
         except Unavailable as error:
             log.warning("the sweep stops until its next schedule: %s", error)
             return {**total, **fired, "unavailable": str(error)}
@@ -70,8 +83,30 @@ def sweep(app: App, left: Callable[[], float]) -> dict[str, Any]:
             total[name] += getattr(swept, name)
         if swept.tampered:
             observe.count("sweep", "tampered", swept.tampered)
-        if not swept.more or left() < enough:
+        if not more or left() < enough:
             return {**total, **fired}
+
+
+def _something_soon(app: App, begun: float) -> bool:
+    """Wait until a task that waits is due, if one soon is; say whether to sweep again.
+
+    What was tampered with is always due, and nobody waits for it. Where the tables are in AWS nothing is
+    looked up again and again, unless there is a task that waits.
+    """
+    end = begun + (STAYS_LOCALLY if app.local else STAYS)
+    while (spent := time.monotonic()) < end:
+        now = time.time_ns()
+        soon = [
+            task.due - now
+            for task in app.tasks.due(now + int((end - spent) * SECOND), EARLIEST)
+            if task.state.value == "waiting"
+        ]
+        if not soon and not app.local:
+            return False
+        time.sleep(min(max(min(soon, default=0) / SECOND, PAUSE), LONGEST_PAUSE, max(end - spent, PAUSE)))
+        if soon and soon[0] <= PAUSE * SECOND:
+            return True
+    return False
 
 
 def _fire(app: App) -> dict[str, Any]:

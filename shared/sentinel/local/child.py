@@ -2,7 +2,7 @@
 
 Roles: `gateway` (its sockets are inherited; further arguments are its mode and the numbers of their file
 descriptors, that of the service API first), `feeds` (ledger to detect, tasks to dispatch, the sweep's
-schedule), `work_siem` and `work_action`. Settings come by the environment, as in Lambda.
+schedule), `work_siem` and `work_action`, which run several tasks at once. Settings come by the environment, as in Lambda.
 """
 
 from __future__ import annotations
@@ -95,9 +95,20 @@ def _feeds(stop: lifeline.Stop) -> None:
 
 
 def _work(role: str, stop: lifeline.Stop) -> None:
+    from sentinel.bootstrap import bootstrap
     from sentinel.local import functions, loops
 
-    loops.work(role, functions.load(role), stop)
+    app, handler = bootstrap(), functions.load(role)
+    app.executor(role.removeprefix("work_"))  # makes what the threads share, before there are any
+    # Each thread waits for hints of its own, so that a step which takes long keeps no other task waiting.
+    threads = [
+        threading.Thread(target=loops.work, name=f"{role}-{number}", args=(role, handler, stop))
+        for number in range(app.settings.worker_threads)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from sentinel.errors import SentinelError
+from sentinel.errors import Malformed, SentinelError
 from sentinel.settings import Settings
 
 if TYPE_CHECKING:
@@ -47,6 +47,13 @@ def check(settings: Settings) -> None:
         from sentinel.usecases.proxy import parse_upstreams
 
         parse_upstreams(settings.proxy)
+    if settings.usage_plans:
+        from sentinel.adapters.usage_plans import parse_plans
+
+        parse_plans(settings.usage_plans)
+    issuer = urlsplit(settings.issuer)
+    if issuer.scheme != "https" or not issuer.hostname or issuer.path not in {"", "/"} or issuer.query:
+        raise Malformed("SENTINEL_ISSUER is https://NAME, with no path but /: it stands in every token")
 
 
 def server_files(home: Path) -> tuple[Path, Path, Path]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sentinel.adapters.dynamodb_ledger import to_item
-from sentinel.adapters.dynamodb_tasks import STATE_ITEM
+from sentinel.adapters.dynamodb_task_items import STATE_ITEM
 from sentinel.adapters.sqlite_cursors import SqliteCursors
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.adapters.sqlite_tasks import SqliteTasks
@@ -189,7 +189,7 @@ def task_changes(tasks: SqliteTasks) -> Source:
             image = {
                 **keys,
                 "state": {"S": each.state.value},
-                "stream": {"S": each.stream},
+                "stream": {"S": each.line},
                 "version": {"N": str(each.version)},
             }
             told = None if each.kind == "REMOVE" else image

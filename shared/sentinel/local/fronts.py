@@ -29,7 +29,7 @@ HOOK_CONNECTIONS = 500
 
 def build(mode: str, service: socket.socket, hooks: socket.socket) -> list[Front]:
     """Make the service API and the webhook API, and load the functions behind them."""
-    hook_routes = [route for route in HOOK_ROUTES if mode == SECURE or route.door == "signature"]
+    hook_routes = [route for route in HOOK_ROUTES if mode == SECURE or route.function != "token"]
     hook_gateway = Gateway(
         Paths.of(hook_routes),
         OpenDoor(),

@@ -1,8 +1,9 @@
-"""What a killed run left behind: tasks that say a worker has them, though no worker is alive.
+"""What dead workers left behind: tasks that say a worker has them, though it is not alive.
 
 Their leases would run out by themselves. But whoever holds the lock of the home folder knows that no worker
-of an earlier run is left, so they need not wait. The attempt stays what it was: a worker that lived all the
-same could not write any more once somebody else has taken the task.
+of an earlier run is left, and who started a process that has ended knows that, too: they need not wait. The
+attempt stays what it was: a worker that lived all the same could not write any more once somebody else has
+taken the task.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ from sentinel.settings import Settings
 _MANY = 100_000
 
 
-def take_up(settings: Settings) -> int:
-    """End the leases of all running tasks; the sweep hints them again. Returns how many there were."""
+def take_up(settings: Settings, worker: str | None = None) -> int:
+    """End the leases of all running tasks, or of one worker's; the sweep hints them again.
+
+    Returns how many there were. Raises `Unavailable` where the store does not answer: then leases run out.
+    """
     path = Path(settings.home) / "tasks.db"
     if not path.exists():
         return 0
@@ -28,6 +32,8 @@ def take_up(settings: Settings) -> int:
     tasks = SqliteTasks(path)
     count = 0
     for task in tasks.listing(State.RUNNING, _MANY):
+        if worker not in (None, task.worker):
+            continue
         try:
             tasks.move(task, *abandoned(task, time.time_ns(), secrets.token_bytes(32)))
             count += 1

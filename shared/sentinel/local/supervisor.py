@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +29,7 @@ CATALOG_SECONDS = 1
 READY_SECONDS = 30.0
 GRACE_SECONDS = 15.0  # for each stage of the drain, before it is killed
 HEALTHY_SECONDS = 10.0
+HOPELESS = 5  # deaths of one child in a row while everything is to come up
 _PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0)
 _TICK = 0.2
 _STAGES = (("gateway",), ("feeds",), ("work_siem", "work_action"), ("valkey",))
@@ -75,7 +76,8 @@ class Supervisor:
     """Runs a tree. Use it as a context: leaving it drains. `tell` gets lines about what goes wrong.
 
     `settings` are those of `settings_for`; `port` is that of the service API, the webhook API has the next
-    one, and 0 takes two free ones; `insecure` is without doors, in plain HTTP; `stop` ends `watch`. Raises
+    one, and 0 takes two free ones; `insecure` is without doors, in plain HTTP; `stop` ends `watch`; `pauses` are
+    the seconds before a child that died for the first, second, ... time in a row is started again. Raises
     `Conflict` where somebody runs on the folder already, `Unavailable` where the tree does not come up or a
     port is taken, and `Missing` where there is no Valkey or no functions.
     """
@@ -86,6 +88,7 @@ class Supervisor:
     tell: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)
     stop: Stop = field(default_factory=Stop)
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    pauses: Sequence[float] = _PAUSES
     _children: list[_Child] = field(default_factory=list)
     _lock: homes.Lock | None = None
     _listeners: list[socket.socket] = field(default_factory=list)
@@ -138,6 +141,7 @@ class Supervisor:
         functions.folder()
         for port in (self.port, self.port + 1 if self.port else 0):
             self._listeners.append(gateway_socket.listen(port))
+        self.settings = replace(self.settings, approve_url=self.settings.approve_url or self.hooks)
         if self.settings.redis_url == valkey.url(self.home):
             valkey.shut_down(valkey.socket_path(self.home))
             config = str(valkey.configure(self.home))
@@ -180,8 +184,8 @@ class Supervisor:
             if time.monotonic() > end:
                 raise Unavailable(f"the gateway or Valkey did not come up in {READY_SECONDS:.0f} s")
             self.tend()
-            if any(child.failures >= len(_PAUSES) for child in self._children):
-                name = next(child.name for child in self._children if child.failures >= len(_PAUSES))
+            if any(child.failures >= HOPELESS for child in self._children):
+                name = next(child.name for child in self._children if child.failures >= HOPELESS)
                 raise Unavailable(f"{name} dies at each start; its last lines are above")
             if self.stop.wait(0.02):
                 raise Unavailable("stopped before everything was up")
@@ -217,12 +221,25 @@ class Supervisor:
                 continue
             if not child.again:
                 child.failures = 1 if now - child.started > HEALTHY_SECONDS else child.failures + 1
-                child.again = now + _PAUSES[min(child.failures, len(_PAUSES)) - 1]
+                child.again = now + self.pauses[min(child.failures, len(self.pauses)) - 1]
                 self.tell(f"{child.name} ended ({_how(child.process.returncode)}); starting it again")
+                self._take_up(child)
             if now >= child.again:
                 _close(child.process)
                 child.again = 0.0
                 self._spawn(child)
+
+    def _take_up(self, dead: _Child) -> None:
+        """Let others have the tasks of a worker that has died now, and not when its leases run out."""
+        if not dead.name.startswith("work_") or dead.process is None:
+            return
+        from sentinel.bootstrap import worker_name
+        from sentinel.local import recovery
+
+        try:
+            recovery.take_up(self.settings, worker_name(dead.process.pid))
+        except Unavailable as error:
+            self.tell(f"the tasks of {dead.name} wait until their leases run out: {error}")
 
     def hurry(self) -> None:
         """Make the drain kill what is left instead of waiting for it."""

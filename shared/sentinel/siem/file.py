@@ -1,8 +1,9 @@
 """The `file` sink: JSON lines in a file below the deployment's folder, each line with its batch's key.
 
 A line is `{"key", "id", "time", "service", "chain", "seq", "rule": {"id", "title", "level"}, "task",
-"recipe", "entry"}`: `key` names the append, `id` the event, `time` is RFC 3339 in UTC with nanoseconds, and
-`entry` is the entry as it is stored (a string where it is not JSON; left out where only its place is told).
+"recipe", "trace": {"id"}, "span": {"id"}, "entry"}`: `key` names the append, `id` the event, `time` is
+RFC 3339 in UTC with nanoseconds, and `entry` is the entry as it is stored (a string where it is not JSON;
+none where only its place is told).
 """
 
 from __future__ import annotations
@@ -60,6 +61,8 @@ class FileSink:
             "task": notice.task,
             "recipe": notice.recipe,
         }
+        if notice.trace:  # named as in the Elastic Common Schema
+            told |= {"trace": {"id": notice.trace}, "span": {"id": notice.span}}
         if notice.entry:
             told["entry"] = embedded(notice.entry)
         return orjson.dumps(told)

@@ -29,7 +29,8 @@ class Notice:
 
     `t` is the ledger's time in epoch nanoseconds. `rule`, `title` and `level` are the Sigma rule's. `key`
     is the effect key of the step that tells. `entry` holds the bytes as stored; empty where only the
-    entry's place is to be told.
+    entry's place is to be told. `trace` and `span` are the trace that the task is part of and the task's own
+    span in it: not the try's, since an event that is told again is the same, byte for byte.
     """
 
     t: int
@@ -43,6 +44,8 @@ class Notice:
     recipe: str
     key: str
     entry: bytes = field(default=b"", repr=False)
+    trace: str = ""
+    span: str = ""
 
     @property
     def id(self) -> str:

@@ -175,6 +175,8 @@ def _facts(notice: Notice) -> dict[str, str]:
         "sentinel_level": notice.level,
         "sentinel_task": notice.task,
         "sentinel_recipe": notice.recipe,
+        "sentinel_trace_id": notice.trace,
+        "sentinel_span_id": notice.span,
     }
     return {name: value for name, value in facts.items() if value}
 

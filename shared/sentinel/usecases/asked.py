@@ -21,6 +21,7 @@ from sentinel.core.detection import Rule
 from sentinel.core.event_fields import Field, View
 from sentinel.core.recipes import Recipe
 from sentinel.core.segment import Segment, numbered
+from sentinel.core.task_trace import Carried, of_context, of_entry
 from sentinel.core.tasks import task_id
 from sentinel.usecases.correlate import NAMED
 from sentinel.usecases.playbook import Plays
@@ -38,13 +39,22 @@ def new_hits() -> Hits:
 
 @dataclass(slots=True)
 class Wanted:
-    """A task that is asked for, with the places that ask for it, in order."""
+    """A task that is asked for, with the places that ask for it, in order.
+
+    `t` is when it was asked for last, by the ledger's time, in nanoseconds. Where the entries were at hand
+    (`seen`), `carried` is the trace that the first of them names which names one, and `request` the trace of
+    the request that brought them.
+    """
 
     recipe: Recipe
     rule: Rule | Correlation
     key: str
     window: int
     places: list[Place]
+    t: int = 0
+    seen: bool = False
+    carried: Carried | None = None
+    request: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -79,22 +89,24 @@ class Asked:
 
         Returns the number of matches. Raises `Tampered` for a segment that cannot be opened.
         """
-        matches = 0
-        for seq, entry in numbered(segment):
-            event = _event(entry)
-            if event is None:
-                continue
-            for rule in plays.rules.match(event):
-                matches += 1
-                for correlation in plays.rules.correlations_of(rule):
-                    hit = correlation.hit(event, rule, segment.t, segment.chain, seq)
-                    if hit is not None:
-                        hits[correlation.id][hit[0]].append(hit[1])
-                if rule.generate:
-                    for recipe in plays.recipes.get(rule.id, ()):
-                        key = _key_of_entry(recipe, event, (segment.chain, seq))
-                        self._want(recipe, rule, key, segment.t, [(segment.chain, seq)])
-        return matches
+        return sum(self.by_entry(plays, segment, seq, entry, hits) for seq, entry in numbered(segment))
+
+    def by_entry(self, plays: Plays, segment: Segment, seq: int, entry: bytes, hits: Hits) -> int:
+        """Add what one entry of a segment asks for, as `by_entries` does for all."""
+        event = _event(entry)
+        if event is None:
+            return 0
+        matched = plays.rules.match(event)
+        for rule in matched:
+            for correlation in plays.rules.correlations_of(rule):
+                hit = correlation.hit(event, rule, segment.t, segment.chain, seq)
+                if hit is not None:
+                    hits[correlation.id][hit[0]].append(hit[1])
+            for recipe in plays.recipes.get(rule.id, ()) if rule.generate else ():
+                key = _key_of_entry(recipe, event, (segment.chain, seq))
+                want = self._want(recipe, rule, key, segment.t, [(segment.chain, seq)])
+                _trace(want, event, segment)
+        return len(matched)
 
     def by_firings(self, plays: Plays, correlation: Correlation, firings: Iterable[Fired]) -> None:
         """Add what firings of a correlation ask for."""
@@ -106,14 +118,25 @@ class Asked:
 
     def _want(
         self, recipe: Recipe, rule: Rule | Correlation, key: str, t: int, places: Sequence[Place]
-    ) -> None:
+    ) -> Wanted:
         window = t // recipe.dedup.within if recipe.dedup.within else 0
         new_id = task_id(recipe.id, recipe.version, key, window)
         want = self.tasks.get(new_id)
         if want is None:
-            self.tasks[new_id] = Wanted(recipe, rule, key, window, list(places))
-        elif len(want.places) < MAX_ENTRIES:
+            want = self.tasks[new_id] = Wanted(recipe, rule, key, window, list(places), t)
+            return want
+        want.t = max(want.t, t)
+        if len(want.places) < MAX_ENTRIES:
             want.places += (place for place in places if place not in want.places)
+        return want
+
+
+def _trace(want: Wanted, event: Mapping[str, object], segment: Segment) -> None:
+    """Keep the trace of an entry that asks for a task, where no earlier one has named any."""
+    if not want.seen:
+        want.request = of_context(segment.opened.context)
+    want.seen = True
+    want.carried = want.carried or of_entry(event)
 
 
 def _event(entry: bytes) -> dict[str, Any] | None:

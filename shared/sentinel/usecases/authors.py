@@ -42,6 +42,8 @@ class Authors:
             same = (each.id == wanted.id, each.key == wanted.key)
             if same == (True, False) or (same == (False, True) and not each.removed):
                 raise Conflict(f"author {each.id} is there already with another key, or with this one")
+            if wanted.id in each.groups or each.id in wanted.groups:
+                raise Conflict(f"{each.id} and {wanted.id}: a group is not called as an author is")
         return self._put(wanted, wanted.until)
 
     def listing(self) -> list[Author]:

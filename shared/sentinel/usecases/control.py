@@ -8,18 +8,21 @@ does not notice while the act is still possible: the task is read again, and the
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from sentinel.core.states import By, State
-from sentinel.core.tasks import MAX_REASON, QUEUE_GRACE, Event, Task, moved
+from sentinel.core.flow import reason_before
+from sentinel.core.states import UNENDED, By, State
+from sentinel.core.tasks import MAX_REASON, QUEUE_GRACE, Event, Task, moved, overdue
 from sentinel.errors import Conflict, Malformed, Missing, Unavailable
 from sentinel.ports import Queue, Tasks
+from sentinel.usecases.flow import Gates, Open
 from sentinel.usecases.transition import write
 
 MAX_WHO = 200
+NO_TASK = "there is no such task"
 _RACES = 10
 
 log = logging.getLogger(__name__)
@@ -50,10 +53,15 @@ class Act:
         return {"who": self.who, "why": self.why, "step": task.step}
 
 
+def _any_task(task: Task) -> None:
+    del task
+
+
 @dataclass(frozen=True, slots=True)
 class Control:
     """The use case. `clock` is in epoch nanoseconds, `nonce` gives 32 random bytes, `grace` is nanoseconds.
 
+    `check` raises for a task that is not to be touched: it looks at the very version that is then changed.
     Every act raises `Missing` for no such task, `Conflict` where the task's state does not allow it, and
     `Unavailable`, after which it may have been done: then the lineage tells.
     """
@@ -63,12 +71,19 @@ class Control:
     nonce: Callable[[], bytes]
     queue: Queue | None = None  # for the dead-letter stream
     grace: int = QUEUE_GRACE
+    gates: Gates = field(default_factory=Open)
+    check: Callable[[Task], None] = _any_task
 
-    def cancel(self, task_id: str, who: str, why: str) -> Task:
-        """End a task that has not ended. What a running step has done stays done, and its reason says so."""
+    def cancel(self, task_id: str, who: str, why: str, states: Collection[State] = UNENDED) -> Task:
+        """End a task that has not ended. What a running step has done stays done, and its reason says so.
+
+        Raises `Conflict` for one that is in none of `states`.
+        """
         act = Act(who, why)
 
         def plan(task: Task) -> tuple[Task, Event]:
+            if not task.state.ended and task.state not in states:
+                raise Conflict(f"task {task.id} is {task.state}, and is left as it is")
             reason = f"cancelled by {who}: {why}"
             if task.state is State.RUNNING:
                 reason += f"; a worker was at step {task.step}, whose effect may have happened"
@@ -78,14 +93,29 @@ class Control:
 
         return self._do(task_id, plan)
 
+    def accept(self, task_id: str, who: str, why: str) -> Task:
+        """Have a proposed task done. Its deadline counts from now on. Refusing it is cancelling it."""
+        act = Act(who, why)
+
+        def plan(task: Task) -> tuple[Task, Event]:
+            if task.state is not State.PROPOSED:
+                raise Conflict(f"task {task.id} is {task.state}; only a proposed task is accepted")
+            now = self.clock()
+            if overdue(task, now):
+                raise Conflict(f"task {task.id} was to be accepted earlier; it expires")
+            fresh = replace(task, deadline=task.deadline and now + task.deadline - task.due)
+            return self._moved(fresh, State.QUEUED, act, now=now, reason="")
+
+        return self._do(task_id, plan)
+
     def retry(self, task_id: str, who: str, why: str) -> Task:
-        """Have a waiting task tried now. Its tries stay counted."""
+        """Have a waiting task tried now. Its tries stay counted, and what holds it still does."""
         act = Act(who, why)
 
         def plan(task: Task) -> tuple[Task, Event]:
             if task.state is not State.WAITING:
                 raise Conflict(f"task {task.id} is {task.state}; only a waiting task is tried again sooner")
-            return self._moved(task, State.QUEUED, act)
+            return self._moved(task, State.QUEUED, act, held="", reason=reason_before(task))
 
         return self._do(task_id, plan)
 
@@ -153,7 +183,8 @@ class Control:
         for left in range(_RACES, 0, -1):
             task = self.tasks.get(task_id)
             if task is None:
-                raise Missing("there is no such task")
+                raise Missing(NO_TASK)
+            self.check(task)
             after, event = plan(task)
             try:
                 write(self.tasks, task, after, event)
@@ -162,6 +193,8 @@ class Control:
                     raise
                 continue
             self._tell(after)
+            if after.state.ended:
+                self.gates.left(after)
             return after
         raise AssertionError("unreachable")
 

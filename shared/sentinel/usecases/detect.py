@@ -16,18 +16,23 @@ from functools import partial
 from sentinel.core.chain import service_of
 from sentinel.core.correlation import Correlation, Hit
 from sentinel.core.correlation_state import Fired
+from sentinel.core.flow import DEBOUNCE, beginning
 from sentinel.core.lines import share_of
 from sentinel.core.segment import Segment
+from sentinel.core.states import NEVER
 from sentinel.core.steps import Action
-from sentinel.core.tasks import QUEUE_GRACE, State, Task, born
+from sentinel.core.tasks import QUEUE_GRACE, Task, born
 from sentinel.errors import Tampered
-from sentinel.ports import Counters, Tasks
+from sentinel.ports import Counters, Ledger, Tasks
 from sentinel.usecases.agenda import Agenda
 from sentinel.usecases.asked import Asked, Hits, Wanted, new_hits
+from sentinel.usecases.carried import carried_by
 from sentinel.usecases.correlate import Counting, Losses, counter_key
+from sentinel.usecases.debounce import wait_on
 from sentinel.usecases.playbook import Playbook, Plays
 
 DEFAULT_STREAM = "action"
+_TOGETHER = 100  # tasks that are created by one call
 _KNOWN = 10_000  # tasks that were just created or found, and firings that were just counted
 
 
@@ -47,7 +52,10 @@ class Detected:
 
 
 class Detector:
-    """Makes tasks of segments. `clock` is in epoch nanoseconds, `nonce` gives 32 random bytes."""
+    """Makes tasks of segments. `clock` is in epoch nanoseconds, `nonce` gives 32 random bytes.
+
+    `ledger` is where the trace of what a correlation counted is looked up.
+    """
 
     def __init__(
         self,
@@ -58,7 +66,9 @@ class Detector:
         clock: Callable[[], int],
         nonce: Callable[[], bytes],
         grace: int = QUEUE_GRACE,
+        ledger: Ledger | None = None,
     ) -> None:
+        self._ledger = ledger
         self._playbook = playbook
         self._tasks = tasks
         self._agenda = Agenda(counters, clock)
@@ -67,7 +77,7 @@ class Detector:
         self._clock = clock
         self._nonce = nonce
         self._grace = grace
-        self._known: dict[str, None] = {}
+        self._known: dict[str, int] = {}  # by the ledger's time until which nothing new is asked for
 
     def detect(self, segments: Iterable[Segment]) -> Detected:
         """Match a run of new segments and create what they set off; safe to repeat.
@@ -100,6 +110,13 @@ class Detector:
         found.matches += asked.by_entries(plays, segment, hits)
         found.entries += segment.count
         found.tasks += self.create(asked)
+
+    def match(self, segment: Segment) -> int:
+        """Match a segment and make nothing of it; return the number of matches.
+
+        Whatever this raises beside `Unavailable` and `Tampered` is a fault of ours that its entries show.
+        """
+        return Asked().by_entries(self._playbook.current(), segment, new_hits())
 
     def decide(self) -> Detected:
         """Decide what correlations have waited for long enough; a schedule calls this. Safe to repeat.
@@ -158,33 +175,43 @@ class Detector:
             self._remember(known)
 
     def create(self, asked: Asked) -> list[str]:
-        """Create the tasks that are asked for and not there; return their ids. Raises `Unavailable`."""
+        """Create the tasks that are asked for and not there; return their ids. Raises `Unavailable`.
+
+        Many at a time: a flood must not cost a sync each.
+        """
         made: list[str] = []
-        for new_id, want in asked.tasks.items():
-            if new_id in self._known:
-                continue
-            task, event = born(*self._new(new_id, want))
-            if self._tasks.create(task, event):
-                made.append(new_id)
-            self._remember(new_id)
+        new = [each for each in asked.tasks.items() if each[1].t > self._known.get(each[0], -1)]
+        for at in range(0, len(new), _TOGETHER):
+            wanted = new[at : at + _TOGETHER]
+            births = [born(*self._new(*each)) for each in wanted]
+            created = self._tasks.create_all(births)
+            for (new_id, want), (task, _), is_new in zip(wanted, births, created, strict=True):
+                made += [new_id] if is_new else []
+                self._created(new_id, want, task, is_new=is_new)
         return made
 
-    def _remember(self, known: str) -> None:
+    def _created(self, new_id: str, want: Wanted, task: Task, *, is_new: bool) -> None:
+        if not is_new and want.recipe.debounce is not None:
+            task = wait_on(self._tasks, want, new_id, self._clock, self._nonce) or task
+        # What waits for quiet has to hear of later matches; everything else is the same task for ever.
+        self._remember(new_id, want.t if task.held == DEBOUNCE else NEVER)
+
+    def _remember(self, known: str, until: int = NEVER) -> None:
         while len(self._known) >= _KNOWN:
             self._known.pop(next(iter(self._known)))
-        self._known[known] = None
+        self._known[known] = until
 
     def _new(self, new_id: str, want: Wanted) -> tuple[Task, bytes, dict[str, object]]:
         now = self._clock()
         recipe = want.recipe
         action = self._actions.get(recipe.steps[0].uses)
         places = want.entries
+        trace = carried_by(new_id, want, self._ledger).facts
         task = Task(
             id=new_id,
             recipe=recipe.id,
             recipe_version=recipe.version,
             recipe_digest=recipe.digest,
-            state=State.QUEUED,
             version=0,
             attempt=0,
             step=0,
@@ -192,11 +219,10 @@ class Detector:
             # An unknown action fails at the worker, where its reason lands in the lineage.
             stream=action.stream if action else DEFAULT_STREAM,
             created=now,
-            due=now + self._grace,
-            deadline=now + recipe.timeout if recipe.timeout else 0,
-            cause=want.cause,
+            cause={**want.cause, **trace},
             priority=recipe.priority,
             share=share_of(service_of(str(places[0]["chain"]))) if places else 0,
+            **beginning(recipe, now, self._grace, want.t),
         )
         facts = {
             "recipe": recipe.id,
@@ -207,5 +233,6 @@ class Detector:
             "window": want.window,
             "entries": places,
             "stream": task.stream,
+            **trace,
         }
         return task, self._nonce(), facts

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from sentinel.core.lines import line_named, stream_of
 from sentinel.core.tasks import State
 from sentinel.errors import Unavailable
 from sentinel.ports import Doorbell, Queue
@@ -20,31 +21,35 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of a task, as the feed tells it: its state and stream after it."""
+    """One change of a task, as the feed tells it: its state after it, and the line of its hints.
+
+    Tasks that were written by an earlier version have a stream's plain name for a line.
+    """
 
     task_id: str
     state: State
-    stream: str
+    line: str
 
 
 def dispatch(changes: Iterable[Change], queue: Queue, doorbell: Doorbell) -> int:
-    """Hint at every task that became queued and ring its worker once; return the number of hints.
+    """Hint at every task that became queued, in its line, and ring each worker once; return how many hints.
 
     Raises `Unavailable` where the queue does not answer: give the same changes again.
     """
     found: dict[str, dict[str, None]] = {}
     for change in changes:
         if change.state is State.QUEUED:
-            found.setdefault(change.stream, {})[change.task_id] = None
-    return hint({stream: list(ids) for stream, ids in found.items()}, queue, doorbell)
+            found.setdefault(line_named(change.line), {})[change.task_id] = None
+    return hint({line: list(ids) for line, ids in found.items()}, queue, doorbell)
 
 
-def hint(by_stream: Mapping[str, Sequence[str]], queue: Queue, doorbell: Doorbell) -> int:
-    """Add hints and ring once a stream. A bell that does not ring only delays: schedules ring too."""
-    for stream, ids in by_stream.items():
-        queue.add(stream, ids)
+def hint(by_line: Mapping[str, Sequence[str]], queue: Queue, doorbell: Doorbell) -> int:
+    """Add hints, and ring once a stream. A bell that does not ring only delays: schedules ring too."""
+    for line, ids in by_line.items():
+        queue.add(line, ids)
+    for stream in dict.fromkeys(map(stream_of, by_line)):
         try:
             doorbell.ring(stream)
         except Unavailable as error:
             log.warning("the worker of %s was not woken and will wake by its schedule: %s", stream, error)
-    return sum(map(len, by_stream.values()))
+    return sum(map(len, by_line.values()))

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sentinel.core.flow import held_because, reason_before
 from sentinel.core.recipes import Recipe
 from sentinel.core.states import By, State
 from sentinel.core.steps import Action
@@ -96,19 +97,20 @@ class Executor:
         if task.state is State.RUNNING:
             task = write(self.tasks, task, *abandoned(task, now, self.nonce()))
         facts = {"worker": self.worker, "recipe": task.recipe, "version": task.recipe_version}
-        changes = {"attempt": task.attempt + 1, "worker": self.worker, "held": ""}
+        changes: dict[str, Any] = {"attempt": task.attempt + 1, "worker": self.worker}
+        if task.held:
+            changes |= {"held": "", "reason": reason_before(task)}
         return self.move(task, State.RUNNING, facts, now=now, wait=self.lease, **changes)
 
     def _hold(self, task: Task, hold: Hold) -> Task:
         facts: dict[str, object] = {"step": task.step, "held": hold.by, "reason": hold.reason}
         if hold.ticket:
             facts["ticket"] = hold.ticket
-        changes: dict[str, Any] = {
-            "held": hold.by,
-            "reason": hold.reason,
-            "ticket": hold.ticket or task.ticket,
-        }
-        return self.move(task, State.WAITING, facts, due=hold.until, **changes)
+        changes: dict[str, Any] = {"held": hold.by, "reason": held_because(task, hold.reason)}
+        changes["ticket"] = hold.ticket or task.ticket
+        after = self.move(task, State.WAITING, facts, due=hold.until, **changes)
+        self.gates.held(after)
+        return after
 
     def _recipe(self, task: Task) -> Recipe:
         recipe = self.playbook.recipe(task.recipe, task.recipe_version)
@@ -117,6 +119,8 @@ class Executor:
                 f"version {recipe.version} of recipe {recipe.id} is not the one that the task was made for: "
                 "the catalog was changed from outside; push the recipe again"
             )
+        if task.inputs and recipe.author:
+            raise Malformed("it has inputs that the recipe's author did not sign")
         return recipe
 
     def move(

@@ -5,18 +5,22 @@ Verification and export work on the ledger alone and trust no stored head: they 
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sentinel.core.chain import genesis, service_of
 from sentinel.core.segment import Segment
-from sentinel.core.tasks import State, Task, lineage_chain, verify_lineage
+from sentinel.core.selection import Selection, services_of
+from sentinel.core.tasks import Task
 from sentinel.core.verify import Verifier
-from sentinel.errors import Malformed, Missing, Tampered
+from sentinel.errors import Missing, Tampered
 from sentinel.ports import Ledger, Tasks
+from sentinel.usecases.exported import plain
+from sentinel.usecases.forks import forks_of
+from sentinel.usecases.look import Place, look
+from sentinel.usecases.story import read
 
-LOOKED_AT = 2_000  # tasks of all services among which one service's are looked for
+LOOKED_AT = 2_000  # tasks of all services that one call looks at: no index tells them by service
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,18 @@ class Verified:
             "head": self.head,
             "verified": True,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list of tasks. `next` says where to go on; "" at its end."""
+
+    tasks: list[dict[str, object]]
+    next: str = ""
+
+    def json(self) -> dict[str, object]:
+        """Return the page as it is sent."""
+        return {"tasks": self.tasks, **({"next": self.next} if self.next else {})}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,58 +119,36 @@ class Inspect:
         if nothing:
             raise Missing(f"there is no chain {chain}")
 
-    def tasks(self, service: str | None, state: str | None, limit: int = 100) -> list[dict[str, object]]:
-        """Return tasks, newest change first; only one service's where one is named."""
-        try:
-            wanted = State(state) if state else None
-        except ValueError:
-            raise Malformed(f"state is one of {', '.join(State)}") from None
-        if service is None:
-            return [summary(task) for task in self.stored_tasks().listing(wanted, limit)]
-        # No index tells tasks by service, so a quiet service is looked for among the newest of all.
-        found = self.stored_tasks().listing(wanted, LOOKED_AT)
-        return [summary(task) for task in found if service in services_of(task)][:limit]
+    def tasks(self, wanted: Selection, limit: int = 100, start: str = "") -> Page:
+        """Return up to `limit` tasks of a selection, newest change first, from where an earlier page ended.
+
+        A page may be short, or empty, while there is more. Raises `Malformed` for a bad `start`.
+        """
+        place = Place.read(start)
+        found: list[dict[str, object]] = []
+        for number, (task, behind) in enumerate(look(self.stored_tasks(), wanted, place), 1):
+            place = behind
+            found += [summary(task)] if task is not None else []
+            if len(found) >= limit or number >= LOOKED_AT:
+                return Page(found, str(place))
+        return Page(found)
 
     def task(self, service: str | None, task_id: str) -> dict[str, object]:
         """Return one task with its lineage, checked. Raises `Missing`; `Tampered` where it is not whole."""
-        stored = self.stored_tasks()
-        task = stored.get(task_id)
-        if task is None or (service is not None and service not in services_of(task)):
+        story = read(self.stored_tasks(), task_id)
+        task = story.task if story else None
+        if story is None or (task and service is not None and service not in services_of(task)):
             raise Missing("there is no such task")
-        events = stored.lineage(task.id)
-        verify_lineage(task.id, events, task.head)
-        _follows(task, [event.body for event in events])
+        if story.damage or task is None:
+            raise story.damage[0]
         return {
             **summary(task),
             "cause": dict(task.cause),
             "results": dict(task.results),
-            "lineage": [{**event.body, "head": event.head.hex()} for event in events],
+            "inputs": {step: dict(own) for step, own in task.inputs.items()},
+            "forks": [fork.id for fork in forks_of(self.stored_tasks(), task)],
+            "lineage": [{**event.body, "head": event.head.hex()} for event in story.events],
         }
-
-
-def _follows(task: Task, bodies: Sequence[Mapping[str, object]]) -> None:
-    """Check what the task's row says against its lineage, which alone is hashed. Raises `Tampered`."""
-    born, newest = bodies[0], bodies[-1]["event"]
-    told = {
-        "recipe": task.recipe,
-        "version": task.recipe_version,
-        "digest": task.recipe_digest,
-        "rule": task.cause.get("rule"),
-        "fingerprint": task.cause.get("fingerprint"),
-        "entries": task.cause.get("entries"),
-    }
-    wrong = [name for name, value in told.items() if name in born and born[name] != value]
-    if newest in {state.value for state in State} and newest != task.state.value:
-        wrong.append("state")
-    if wrong:
-        why = f"its row and its lineage do not agree on {', '.join(wrong)}"
-        raise Tampered(lineage_chain(task.id), len(bodies) - 1, "state", why)
-
-
-def services_of(task: Task) -> set[str]:
-    """Return the services whose entries set a task off."""
-    entries = task.cause.get("entries")
-    return {service_of(str(each["chain"])) for each in entries} if isinstance(entries, list) else set()
 
 
 def summary(task: Task) -> dict[str, object]:
@@ -169,6 +163,7 @@ def summary(task: Task) -> dict[str, object]:
         "attempt": task.attempt,
         "step": task.step,
         "reason": task.reason,
+        **({"fork_of": task.cause["fork_of"]} if "fork_of" in task.cause else {}),
     }
 
 
@@ -186,16 +181,9 @@ def exported(segment: Segment) -> dict[str, object]:
         "head": segment.head.hex(),
         "t": segment.t,
         "nonce": opened.nonce.hex(),
-        "context": _text(opened.context),
-        "entries": [_text(entry) for entry in opened.entries],
+        "context": plain(opened.context),
+        "entries": [plain(entry) for entry in opened.entries],
     }
-
-
-def _text(raw: bytes) -> object:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return {"b64": base64.b64encode(raw).decode()}
 
 
 def _unmet(checked: Verifier, left: Mapping[int, str]) -> Tampered:

@@ -12,19 +12,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from sentinel.core.access import ApiKey
-from sentinel.errors import Malformed, Unauthenticated, Unavailable
-from sentinel.usecases.kept import Kept
+from sentinel.errors import Malformed, Unauthenticated
+from sentinel.usecases.signing_keys import SigningKeys
 
 if TYPE_CHECKING:
     from sentinel.core.access import Service
     from sentinel.core.certificates import ClientCertificate
-    from sentinel.core.ring import Ring
-    from sentinel.core.tokens import SigningKey
     from sentinel.ports_doors import SecretVersions
     from sentinel.usecases.directory import Directory
 
-RING_SECONDS: Final = 30.0  # that the signing keys are used before they are read again
-RING_STALE: Final = 600.0
 NOBODY: Final = ApiKey("", "", "0" * 64)
 
 
@@ -50,10 +46,7 @@ class TokenIssuer:
         self._directory = directory
         self._rules = Rules(issuer, audience, ours=True)
         self._clock = clock
-        self._ring: Kept[Ring] = Kept(
-            lambda: _ring(secret_versions.value(signing_secret)), RING_SECONDS, monotonic, RING_STALE
-        )
-        self._signing: tuple[str, SigningKey] | None = None
+        self._keys = SigningKeys(directory, secret_versions, signing_secret, monotonic)
 
     def token(
         self, certificate: ClientCertificate, owner: str, client_id: str, api_key: str, scope: str = ""
@@ -72,7 +65,7 @@ class TokenIssuer:
         token_id = secrets.token_urlsafe(16)
         claims = tokens.access_claims(self._rules, service.id, scopes, certificate.thumbprint, now, token_id)
         return {
-            "access_token": tokens.sign(claims, self._key(now)),
+            "access_token": tokens.sign(claims, self._keys.current(now)),
             "token_type": "Bearer",
             "expires_in": tokens.LIFETIME,
             "scope": claims["scope"],
@@ -93,29 +86,6 @@ class TokenIssuer:
         if service is None or not (fits and known and key and key.service == owner == client_id):
             raise refusal
         return service
-
-    def _key(self, now: int) -> SigningKey:
-        """Return the key to sign with. Raises `Unavailable` where there is none: that mends itself, or us."""
-        from sentinel.core.tokens import signing_key
-
-        try:
-            current = self._ring.get().current(now)
-            if current.id not in self._directory.signing_keys():
-                # Ended at once, because somebody else knows it, or newer than what was read of the published.
-                self._ring.expire()
-                self._directory.refresh_jwks()
-                current = self._ring.get().current(now)
-            if self._signing is None or self._signing[0] != current.value:
-                self._signing = (current.value, signing_key(current))
-        except Malformed as error:
-            raise Unavailable(f"there is no key to sign tokens with: {error}", 30.0) from None
-        return self._signing[1]
-
-
-def _ring(text: str) -> Ring:
-    from sentinel.core.ring import Ring
-
-    return Ring.decode(text)
 
 
 def _granted(service: Service, scope: str) -> frozenset[str]:

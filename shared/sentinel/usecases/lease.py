@@ -15,17 +15,10 @@ from typing import TYPE_CHECKING, Any
 from sentinel.core.recipes import Recipe
 from sentinel.core.states import NEVER, State
 from sentinel.core.steps import Again, Ask, Done, Failed, Matched, Nothing, Outcome, Probing, StepRun
-from sentinel.core.tasks import (
-    MAX_REASON,
-    SECOND,
-    Effect,
-    EffectState,
-    Task,
-    effect_key,
-    overdue,
-    result_digest,
-)
+from sentinel.core.task_trace import step_parent
+from sentinel.core.tasks import MAX_REASON, SECOND, Effect, EffectState, Task, digest_of, effect_key, overdue
 from sentinel.errors import Conflict, Malformed, Rejected, Tampered, Unavailable
+from sentinel.usecases.asking import Asking
 from sentinel.usecases.evidence import matched
 from sentinel.usecases.heartbeat import Heartbeat
 from sentinel.usecases.resolve import resolved
@@ -92,12 +85,19 @@ class Lease:
             why = GIVEN_UP.format(step.id, task.tries, task.reason)
             return self.executor.fail(task, a_try.told, why)
         try:
+            doubt = self._asking.doubt(task)
+            if doubt is not None:
+                return self._asking.again(task, doubt)
             self._begin(a_try)
         except Malformed as error:
             return self.executor.fail(task, a_try.having(answer=REFUSED).told, f"step {step.id}: {error}")
         except Unavailable as error:
             self._put_off(a_try, error, **a_try.settled())
             raise
+        return self._act(a_try)
+
+    def _act(self, a_try: Try) -> Task:
+        task, step = a_try.task, a_try.step
         match self._perform(a_try):
             case Done(result):
                 # Also when the lease ran out meanwhile: it is true, and spares the next worker the step.
@@ -109,8 +109,19 @@ class Lease:
                 return self.executor.fail(task, told, why, **a_try.settled(outcome))
             case Again() as outcome:
                 return self._again(a_try.answered(outcome), outcome)
-            case Ask():
-                return self.executor.fail(task, a_try.told, f"step {step.id}: nobody can be asked yet")
+            case Ask() as outcome:
+                return self._ask_people(a_try, outcome)
+
+    @property
+    def _asking(self) -> Asking:
+        return Asking(self.executor, self.recipe, self._read)
+
+    def _ask_people(self, a_try: Try, outcome: Ask) -> Task:
+        try:
+            return self._asking.ask(a_try.task, outcome)
+        except Unavailable as error:
+            self._put_off(a_try, error)
+            raise
 
     def _ask(self, a_try: Try) -> Task:
         """Find out what became of an effect that was begun, and go on from there."""
@@ -188,6 +199,7 @@ class Lease:
             a_try.known is not None,
             a_try.before,
             heart.stopped,
+            step_parent(a_try.task.id, a_try.task.cause, a_try.step.id, a_try.task.attempt),
         )
 
     def _put_off(self, a_try: Try, error: Unavailable, **changes: Any) -> None:
@@ -222,7 +234,7 @@ class Lease:
     def _done(self, a_try: Try, result: Mapping[str, object], how: str) -> Task:
         task = a_try.task
         results = {**task.results, a_try.step.id: result}
-        about = {"outcome": how, "result": result_digest(result), "worker": self.executor.worker}
+        about = {"outcome": how, "result": digest_of(result), "worker": self.executor.worker}
         told = {**a_try.told, **about}
         if task.step + 1 == len(self.recipe.steps):
             return self.executor.move(

@@ -9,6 +9,7 @@ stays in force.
 from __future__ import annotations
 
 import logging
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ class Playbook:
         self._asked = 0
         self._versions: dict[tuple[str, int], Recipe] = {}
         self._opened = ""
+        self._lock = threading.Lock()  # for those two: workers are threads
 
     def current(self) -> Plays:
         """Return what is in force, at most `seconds` old while the catalog answers.
@@ -91,6 +93,10 @@ class Playbook:
 
         One whose author is trusted no more is bad, also where tasks of it are on their way.
         """
+        with self._lock:
+            return self._recipe(recipe_id, version)
+
+    def _recipe(self, recipe_id: str, version: int) -> Recipe:
         opened = self._opener.revision()
         if opened != self._opened:
             self._versions.clear()

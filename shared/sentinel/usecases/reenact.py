@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 import orjson
 
@@ -19,18 +18,14 @@ from sentinel.core import step_inputs
 from sentinel.core.recipes import Recipe
 from sentinel.core.states import State
 from sentinel.core.steps import Action
-from sentinel.core.tasks import LEASE, LEASE_OVER, QUEUE_GRACE, SECOND, Effect, EffectState, Event, Task
+from sentinel.core.tasks import LEASE, LEASE_OVER, QUEUE_GRACE, Effect, EffectState, Event, Task
 from sentinel.errors import Rejected, SentinelError
-from sentinel.ports import Counters, Ledger
-from sentinel.usecases.asked import Asked, Wanted
-from sentinel.usecases.control import Control
-from sentinel.usecases.detect import Detector
+from sentinel.ports import Ledger
+from sentinel.usecases.debounce import AGAIN
+from sentinel.usecases.enact import Enact
 from sentinel.usecases.execute import Executor
-from sentinel.usecases.playbook import Playbook
-from sentinel.usecases.schedule import Scheduler, Timetable
 from sentinel.usecases.stage import Deviation, Interrupted, Played, Script, Stage, Unplayed
 from sentinel.usecases.stand_ins import Cast, Entries, Nowhere, Recipes, ToldGates
-from sentinel.usecases.sweep import sweep
 from sentinel.usecases.tries import ABSENT, TIME_UP
 
 _FAR = 1 << 62
@@ -49,11 +44,15 @@ def tells_enough(events: Sequence[Event]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Reenact:
-    """The use case. `recipe` reads a version of a recipe; `lease` and `grace` are in nanoseconds."""
+    """The use case. `recipe` reads a version of a recipe, `get` another task: the one that a fork is of.
+
+    `lease` and `grace` are in nanoseconds.
+    """
 
     ledger: Ledger
     actions: Mapping[str, Action]
     recipe: Read
+    get: Callable[[str], Task | None] = lambda _: None
     lease: int = LEASE
     grace: int = QUEUE_GRACE
 
@@ -120,55 +119,14 @@ class _Play:
     def _part(self, at: int) -> tuple[Callable[[], object], int]:
         """Return what plays the event at `at`, and the first event that it does not play."""
         body = self.script.bodies[at]
-        if at == 0:
-            return self._be_born, 1
-        if "who" in body:
-            return self._have_a_person_act, at + 1
-        if self._state in _TAKEN_FROM and (body["event"] == State.RUNNING or "held" in body):
+        taken = body["event"] == State.RUNNING
+        held = "held" in body and body.get("reason") != AGAIN
+        if self._state in _TAKEN_FROM and "who" not in body and (taken or held):
             end = at + 1
-            if body["event"] == State.RUNNING:
-                while end < len(self.script.bodies) and _of_the_lease(self.script.bodies[end]):
-                    end += 1
+            while taken and end < len(self.script.bodies) and _of_the_lease(self.script.bodies[end]):
+                end += 1
             return lambda: self._work(at, end), end
-        return self._sweep, at + 1
-
-    def _be_born(self) -> None:
-        body, script, by = self.script.bodies[0], self.script, self.by
-        cast_of = Cast(script, by.actions)
-        recipe = by.recipe(self.recorded.recipe, self.recorded.recipe_version)
-        nobody = cast("Counters", None)
-        rest: Any = (self.stage, nobody, cast_of, script.clock, script.nonce, by.grace)
-        if "scheduled" in body:
-            Scheduler(cast("Timetable", None), *rest).create(recipe, _instant(str(body["scheduled"])))
-            return
-        if "rule" not in body:
-            raise Unplayed("event 0: neither a rule nor a schedule made it")
-        window = body.get("window")
-        want = _Recorded(self.recorded.cause, recipe, window if isinstance(window, int) else 0)
-        asked = Asked({self.recorded.id: cast("Wanted", want)})
-        Detector(cast("Playbook", None), *rest).create(asked)
-
-    def _have_a_person_act(self) -> None:
-        script, task_id = self.script, self.recorded.id
-        body = script.body
-        control = Control(self.stage, script.clock, script.nonce, None, self.by.grace)
-        by = (str(body["who"]), str(body["why"]))
-        start, to = self._state, body["event"]
-        if to == State.CANCELLED:
-            control.cancel(task_id, *by)
-        elif start == State.WAITING:
-            control.retry(task_id, *by)
-        elif start == State.FAILED:
-            control.redrive(task_id, *by)
-        elif start == State.AMBIGUOUS:
-            control.resolve(task_id, str(body.get("verdict")), *by)
-        else:
-            raise Unplayed(f"event {script.at}: by a person, from {start} to {to}")
-
-    def _sweep(self) -> None:
-        nowhere: Any = Nowhere()
-        tasks: Any = self.stage
-        sweep(tasks, nowhere, nowhere, self.script.clock, self.script.nonce, 1, self.by.grace)
+        return Enact(self.by, self.recorded, self.stage).part(body), at + 1
 
     def _work(self, begin: int, end: int) -> None:
         """Play a lease, or that a worker was held."""
@@ -221,19 +179,6 @@ class _Play:
         return action is None or not action.forms or not step_inputs.present(step.with_)
 
 
-@dataclass
-class _Recorded:
-    """What asked for a task, as the task tells it; stands in for `Wanted`."""
-
-    cause: Mapping[str, object]
-    recipe: Recipe
-    window: int
-
-    @property
-    def entries(self) -> object:
-        return self.cause.get("entries", [])
-
-
 def _of_the_lease(body: Body) -> bool:
     """Say whether an event was written by the worker that had the lease."""
     if body.get("from") != State.RUNNING or "who" in body or body["event"] == State.EXPIRED:
@@ -246,13 +191,9 @@ def _found(body: Body) -> tuple[str, Sequence[object]]:
     return str(body["step"]), known if isinstance(known, list) else ["intent", 0]
 
 
-def _instant(text: str) -> int:
-    return int(datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()) * SECOND
-
-
 def _other_state(stored: Task, after: Task) -> Iterator[str]:
     """Yield what of the state does not follow from the lineage."""
-    if stored.state is State.RUNNING:  # heartbeats extend a lease, and nothing tells of them
+    if stored.state is State.RUNNING or stored.held:  # put on without a word: by heartbeats, and the sweep
         after = replace(after, due=stored.due)
     for each in fields(Task):
         name = each.name

@@ -166,6 +166,7 @@ class Replay:
                 found.doubtful += 1
             else:
                 found.differences.append(_of_request("missing", task_id, requests[0]))
+                found.missing[task_id] = requests[0].wanted
 
     def _scheduled(
         self,
@@ -218,7 +219,7 @@ class Replay:
         wrong += wrong_effects(effects, task, recipes.recipe, self.inputs)
         if not wrong and self.actions is not None:
             if tells_enough(events):
-                reenact = Reenact(self.ledger, self.actions, recipes.recipe)
+                reenact = Reenact(self.ledger, self.actions, recipes.recipe, self.tasks.get)
                 left_out: list[str] = []
                 wrong += reenact.differences(task, events, effects, left_out)
                 found.reenacted += not left_out

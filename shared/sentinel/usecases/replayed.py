@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from sentinel.core.tasks import Task
+from sentinel.usecases.asked import Wanted
 from sentinel.usecases.recompute import places_of
 
 DIFFERENCES = ("missing", "unexpected", "different", "added", "gone", "changed")
@@ -49,7 +50,8 @@ class Replayed:
 
     `waiting` are asked for and may not have been made yet, `doubtful` could not be decided: two sets of rules
     may have been in force, a correlation may have been silent, or a schedule's time missed. `reenacted` tasks
-    were lived once more by the code; `older` ones tell too little for that. `notes` are for people.
+    were lived once more by the code; `older` ones tell too little for that. `notes` are for people. `missing`
+    are the tasks that are asked for by entries and not there, by id.
     """
 
     entries: int = 0
@@ -63,6 +65,7 @@ class Replayed:
     older: int = 0
     differences: list[Difference] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    missing: dict[str, Wanted] = field(default_factory=dict)
 
     def differ(self, task: Task, wrong: Sequence[str]) -> None:
         """Add what is wrong with a task that there is, to what was found before where there was something."""

@@ -23,6 +23,7 @@ def resolved(task: Task, step: Step, action: Action, read: Callable[[Task], Sequ
     step has expressions. `${entry...}` is the first entry that the task names, and no other where that one
     was erased: the effect's key is made of the inputs, and would become another one.
     """
+    step = given(task, step)
     if not action.forms or not step_inputs.present(step.with_):
         return step
     context = Context(
@@ -33,6 +34,12 @@ def resolved(task: Task, step: Step, action: Action, read: Callable[[Task], Sequ
         entry=first_entry(task, read(task)),
     )
     return with_inputs(step, action, context)
+
+
+def given(task: Task, step: Step) -> Step:
+    """Return a step with what a fork gave it in the place of the recipe's inputs, key by key."""
+    own = task.inputs.get(step.id)
+    return step.model_copy(update={"with_": {**step.with_, **own}}) if own else step
 
 
 def with_inputs(step: Step, action: Action, context: Context) -> Step:
@@ -69,7 +76,7 @@ def inputs_of(actions: Mapping[str, Action], ledger: Ledger) -> Callable[[Task, 
     def inputs(task: Task, step: Step) -> Mapping[str, object]:
         action = actions.get(step.uses)
         if action is None:
-            return step.with_
+            return given(task, step).with_
         return resolved(task, step, action, lambda found: matched(ledger, found)).with_
 
     return inputs

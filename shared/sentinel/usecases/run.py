@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Conflict, Tampered, Unavailable
-from sentinel.ports import Hint
+from sentinel.ports import Hint, Queue
 from sentinel.usecases.execute import Executor
 
 # One name for all consumers: Redis keeps every name it has heard for good, and a function has a new one at
@@ -79,8 +79,7 @@ def drain(
                 tampered = tampered or error
                 counts["failed"] += 1
             finished.append(hint)
-        # What there is no time for goes to the end of the stream, not to whoever claims it a lease later.
-        executor.queue.add(executor.stream, [hint.task_id for hint in left])
+        _give_back(executor.queue, left)
         executor.queue.done(executor.stream, finished + left)
         if unavailable is not None:
             raise unavailable
@@ -104,10 +103,19 @@ def _hints(executor: Executor, until: int, batch: int, block_ms: int) -> Iterato
         yield hints
 
 
+def _give_back(queue: Queue, hints: Sequence[Hint]) -> None:
+    """Put hints for which there is no time at the end of their lines; a claim would come a lease later."""
+    by_line: dict[str, list[str]] = {}
+    for hint in hints:
+        by_line.setdefault(hint.line, []).append(hint.task_id)
+    for line, ids in by_line.items():
+        queue.add(line, ids)
+
+
 def _run(executor: Executor, hint: Hint, until: int) -> str:
     task = executor.tasks.get(hint.task_id) if _TASK_ID.fullmatch(hint.task_id) else None
     if task is None:
-        log.error("a hint on stream %s names no task; it is dropped", executor.stream)
+        log.error("a hint in line %s names no task; it is dropped", hint.line)
         return "poison"
     try:
         after = executor.execute(task, until)

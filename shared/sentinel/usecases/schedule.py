@@ -16,11 +16,13 @@ from datetime import UTC, datetime
 
 import orjson
 
+from sentinel.core.flow import beginning
 from sentinel.core.recipes import Recipe
 from sentinel.core.schedules import DAY, FAR
 from sentinel.core.signing import Opener
 from sentinel.core.steps import Action
-from sentinel.core.tasks import QUEUE_GRACE, SECOND, State, Task, born, task_id
+from sentinel.core.task_trace import own
+from sentinel.core.tasks import QUEUE_GRACE, SECOND, Task, born, task_id
 from sentinel.errors import Unavailable
 from sentinel.ports import Catalog, Counters, Tasks
 from sentinel.usecases.playbook import RECIPE, read_recipes
@@ -148,20 +150,20 @@ class Scheduler:
 def scheduled(recipe: Recipe, at: int, now: int, stream: str, grace: int = QUEUE_GRACE) -> Task:
     """Return the task of one scheduled time, as it is made `now`; both in epoch nanoseconds."""
     schedule = recipe.on.schedule
+    new_id = task_id(recipe.id, recipe.version, orjson.dumps(["schedule", at]).decode(), 0)
     return Task(
-        id=task_id(recipe.id, recipe.version, orjson.dumps(["schedule", at]).decode(), 0),
+        id=new_id,
         recipe=recipe.id,
         recipe_version=recipe.version,
         recipe_digest=recipe.digest,
-        state=State.QUEUED,
         version=0,
         attempt=0,
         step=0,
         tries=0,
         stream=stream,
         created=now,
-        due=now + grace,
         priority=recipe.priority,
+        **beginning(recipe, now, grace, at),
         cause={
             "rule": "",
             "title": recipe.description or recipe.id,
@@ -169,6 +171,7 @@ def scheduled(recipe: Recipe, at: int, now: int, stream: str, grace: int = QUEUE
             "schedule": schedule.text if schedule else "",
             "scheduled": f"{datetime.fromtimestamp(at // SECOND, UTC):%Y-%m-%dT%H:%M:%SZ}",
             "entries": [],
+            **own(new_id).facts,
         },
     )
 

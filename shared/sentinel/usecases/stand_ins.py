@@ -6,10 +6,11 @@ recipe and the ledger once more; what it did is not done again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sentinel.core.approvals import ACTION
 from sentinel.core.recipes import Recipe
 from sentinel.core.segment import Segment
 from sentinel.core.step_inputs import Form
@@ -64,9 +65,8 @@ class StandIn:
             raise Malformed(_after(body, f"step {body['step']}: "))
 
     def plan(self, run: StepRun) -> Mapping[str, object]:
-        """Plan nothing: nobody asks."""
-        del run
-        return {}
+        """Return what the action itself plans: that sends nothing, and people are shown it."""
+        return self.real.plan(run)
 
     def perform(self, run: StepRun) -> Outcome:
         """Return what came of the try."""
@@ -113,6 +113,20 @@ class ProbedStandIn(StandIn):
         )
 
 
+class AskingStandIn(StandIn):
+    """The action that asks people: it does nothing outside, so it is the real one."""
+
+    def perform(self, run: StepRun) -> Outcome:
+        """Ask."""
+        self.script.answered = True
+        return self.real.perform(run)
+
+    def probe(self, run: StepRun) -> Probed:
+        """Say that asking has left nothing outside."""
+        del run
+        return Nothing()
+
+
 def _wait(script: Script) -> int:
     due = script.body.get("due")
     return due - script.events[script.at].t if isinstance(due, int) else 0
@@ -134,6 +148,8 @@ class Cast(Mapping[str, Action]):
         if name in self.absent:
             raise KeyError(name)
         real = self.real[name]
+        if name == ACTION:
+            return AskingStandIn(self.script, real)
         return (ProbedStandIn if isinstance(real, Probing) else StandIn)(self.script, real)
 
     def __iter__(self) -> Iterator[str]:
@@ -194,9 +210,18 @@ class ToldGates:
         until = self.script.events[self.script.at].t + _wait(self.script)
         return Hold(str(body["held"]), until, str(body["reason"]), ticket if isinstance(ticket, int) else 0)
 
+    def held(self, task: Task) -> None:
+        """Give nothing back."""
+        del task
+
     def left(self, task: Task) -> None:
         """Give nothing back."""
         del task
+
+    def look(self, tasks: Sequence[Task], now: int) -> dict[str, int]:
+        """Hold nothing."""
+        del tasks, now
+        return {}
 
 
 class Nowhere:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from sentinel.core.recipes import Step
 from sentinel.core.steps import Action, Again, Failed
+from sentinel.core.task_trace import step_span
 from sentinel.core.tasks import Effect, Task
 
 # Answers: what became of a try.
@@ -42,7 +43,8 @@ class Try:
     @property
     def told(self) -> dict[str, object]:
         """What the lineage tells of it, whatever comes of it."""
-        told: dict[str, object] = {"step": self.step.id}
+        span = step_span(self.task.id, self.step.id, self.task.attempt)
+        told: dict[str, object] = {"step": self.step.id, "span": span}
         if self.key:  # none while its inputs are not known
             told["effect"] = self.key
         if self.known:

@@ -1,0 +1,117 @@
+"""Asking people before a task goes on: what a worker does when a step asks, and before each that follows.
+
+A step behind an approval is begun only while it is what was approved. Its part of what was shown is gathered
+anew each time and compared; where it differs, or nobody has approved it, people are asked again, and what
+they had approved is void.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from sentinel.core.approvals import ACTION, Asked, asked_for, digest
+from sentinel.core.recipes import Recipe
+from sentinel.core.states import State
+from sentinel.core.steps import Ask, Matched, StepRun
+from sentinel.core.tasks import MAX_REASON, Task
+from sentinel.errors import Malformed
+from sentinel.usecases.gather import Gathering, Question
+from sentinel.usecases.resolve import given
+
+if TYPE_CHECKING:
+    from sentinel.usecases.execute import Executor
+
+NOBODY = "nobody has approved it"
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A step is not to be begun: what changed since it was approved, and by which step it was to be."""
+
+    step: int
+    changed: tuple[str, ...]
+    void: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """One worker's questions about the tasks of one recipe. `read` gives the entries of a task."""
+
+    executor: Executor
+    recipe: Recipe
+    read: Callable[[Task], Sequence[Matched]]
+
+    @property
+    def _gathering(self) -> Gathering:
+        return Gathering(self.executor.actions, self.read, self.executor.tasks.lineage)
+
+    def doubt(self, task: Task) -> Doubt | None:
+        """Return why the task's next step may not be begun; None where it may. Raises as gathering does."""
+        before = [index for index in range(task.step) if self.recipe.steps[index].uses == ACTION]
+        if not before or self.recipe.steps[task.step].uses == ACTION:
+            return None
+        step, asked = self.recipe.steps[before[-1]], Asked.of(task.asked)
+        if asked is None or asked.step != step.id or task.results.get(step.id) != asked.result():
+            return Doubt(before[-1], (NOBODY,))
+        question = Question.of(asked, self.recipe)
+        differs = []
+        if digest(self._gathering.about(task, self.recipe, question)) != asked.about:
+            differs.append("task")
+        here = self.recipe.steps[task.step].id
+        if digest(self._gathering.part(task, self.recipe, task.step, question)) != asked.parts.get(here):
+            differs.append(here)
+        return Doubt(before[-1], tuple(differs), asked.approvers) if differs else None
+
+    def ask(self, task: Task, ask: Ask) -> Task:
+        """Ask, as the task's own step wants it."""
+        return self._move(replace(task, settled=0), task.step, task.step + 1, ask, {})
+
+    def again(self, task: Task, doubt: Doubt) -> Task:
+        """Ask anew about what is left from the task's step on; the approvals that it had are void."""
+        step = given(task, self.recipe.steps[doubt.step])
+        action = self.executor.actions.get(step.uses)
+        ask = action.perform(StepRun(task, self.recipe, step, "", (), resumed=False)) if action else None
+        if not isinstance(ask, Ask):
+            raise Malformed(f"step {step.id} asks nobody: correct the recipe")
+        facts: dict[str, object] = {"changed": list(doubt.changed), "void": list(doubt.void)}
+        return self._move(task, doubt.step, task.step, ask, facts)
+
+    def _move(self, task: Task, step: int, following: int, ask: Ask, facts: dict[str, object]) -> Task:
+        makers = self._gathering.makers(task, self.recipe)
+        shown = self._gathering.shown(task, self.recipe, Question(step, following, ask, makers, task.head))
+        now = self.executor.clock()
+        until = now + ask.within
+        asked = asked_for(shown, self.recipe.steps[step].id, following, until, makers)
+        reason = f"waits for the approval of {asked.missing}"
+        if "changed" in facts:
+            reason = f"what was approved is not what would be done now; {reason}"
+        told = {
+            "step": asked.step,
+            "digest": asked.digest,
+            "by": list(asked.by),
+            "needs": asked.needs,
+            "until": until,
+            "covers": list(asked.parts),
+            **facts,
+            "worker": self.executor.worker,
+        }
+        results = {name: each for name, each in task.results.items() if name != asked.step}
+        changes: dict[str, Any] = {
+            "step": step,
+            "tries": 0,
+            "results": results,
+            "settled": task.settled,
+            "worker": "",
+        }
+        return self.executor.move(
+            task,
+            State.AWAITING_APPROVAL,
+            told,
+            now=now,
+            due=until,
+            reason=reason[:MAX_REASON],
+            asked=asked.json(),
+            **changes,
+        )
