@@ -218,7 +218,9 @@ class App(People, Flows):
 
         slack = int(self.settings.catalog_seconds * SECOND) + FEED_SLACK
         inputs = inputs_of(self.actions, self.ledger)
-        return Replay(self.ledger, self.catalog, self.tasks, time.time_ns, slack, inputs)
+        authors = None if self.settings.recipes_signed == "off" else self.authors.everyone
+        stores = (self.ledger, self.catalog, self.tasks)
+        return Replay(*stores, time.time_ns, slack, inputs, self.actions, authors)
 
     @cached_property
     def trace(self) -> Trace:

@@ -183,7 +183,7 @@ class Trace:
         """Return the effects that the task's recipe does not have."""
         chain = lineage_chain(task.id)
         try:
-            wrong = list(wrong_effects(self.tasks, task, self.recipe, self.inputs))
+            wrong = list(wrong_effects(self.tasks.effects(task.id), task, self.recipe, self.inputs))
         except Tampered:
             return []  # an entry cannot be read: its proof tells so
         return [Tampered(chain, max(events - 1, 0), "effect", each) for each in wrong]
