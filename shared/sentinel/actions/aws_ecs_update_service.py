@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from sentinel.actions.aws_step import allow, assumed
+from sentinel.actions.aws_step import allow, assumed, granted
 from sentinel.actions.following import again, follow, number, refused
 from sentinel.core.grants import Grants
 from sentinel.core.recipes import Duration
@@ -70,7 +70,7 @@ class UpdateService:
             told["new_deployment"] = True
         if found.desired_count is not None:
             told["desired_count"] = found.desired_count
-        return told
+        return told | granted(self._grants, self.name)
 
     def perform(self, run: StepRun) -> Outcome:
         """Note what is there, change it, or look whether the service is steady again."""

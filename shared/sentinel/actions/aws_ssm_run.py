@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from sentinel.actions.aws_step import allow, assumed
+from sentinel.actions.aws_step import allow, assumed, granted
 from sentinel.actions.following import again, follow, refused
 from sentinel.core.grants import Grants, allowed
 from sentinel.core.recipes import Duration
@@ -93,6 +93,7 @@ class SsmRun:
             "version": found.version,
             "targets": list(found.instances) or {name: list(values) for name, values in found.tags.items()},
             "parameters": {name: list(values) for name, values in found.parameters.items()},
+            **granted(self._grants, self.name),
         }
 
     def perform(self, run: StepRun) -> Outcome:

@@ -71,7 +71,9 @@ class RolloutRestart:
 
     def plan(self, run: StepRun) -> Mapping[str, object]:
         """Return what the step would do: which pods it would start anew."""
-        return {"rollout_restart": _inputs(run.step.with_).name}
+        found = _inputs(run.step.with_)
+        server = self._grants.clusters.get(found.cluster)
+        return {"rollout_restart": found.name, **({"server": server} if server else {})}
 
     def perform(self, run: StepRun) -> Outcome:
         """Send the patch, or look how far the rollout is."""

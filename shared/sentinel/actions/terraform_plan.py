@@ -66,7 +66,11 @@ class TerraformPlan:
     def plan(self, run: StepRun) -> Mapping[str, object]:
         """Return what the step would do: in which workspace it would plan."""
         found = _inputs(run.step.with_)
-        return {"plan_only_run": found.workspace, "token": f"{{secret: {found.token}}}"}
+        return {
+            "plan_only_run": found.workspace,
+            "server": self._grants.terraform,
+            "token": f"{{secret: {found.token}}}",
+        }
 
     def perform(self, run: StepRun) -> Outcome:
         """Make the run once, or look how far it has got."""

@@ -181,7 +181,8 @@ def moved(
     """Return the task in its next state and the event that tells of it.
 
     Raises `Conflict` for a transition that the table of `core.states` does not have, or not for `by`. A task
-    that has not ended is due by its deadline at the latest, so that the sweep can end it then.
+    that has not ended is due by its deadline at the latest, so that the sweep can end it then. The event
+    tells when it is due, which may be a matter of chance: with that, a replay gets the very same event.
     """
     allowed = CAUSES.get((task.state, to))
     if allowed is None:
@@ -190,10 +191,13 @@ def moved(
         raise Conflict(
             f"task {task.id} is {task.state}; it becomes {to} by {' or '.join(sorted(allowed))} only"
         )
+    after = replace(task, state=to, version=task.version + 1, **changes)
     told = {"from": task.state, "attempt": task.attempt, **facts}
+    if not to.ended:
+        after = replace(after, due=by_deadline(after, after.due))
+        told["due"] = after.due
     event = event_after(task, to, now, nonce, told)
-    after = replace(task, state=to, version=task.version + 1, head=event.head.hex(), **changes)
-    return (after if to.ended else replace(after, due=by_deadline(after, after.due))), event
+    return replace(after, head=event.head.hex()), event
 
 
 def by_deadline(task: Task, due: int) -> int:
@@ -208,8 +212,9 @@ def born(task: Task, nonce: bytes, facts: Mapping[str, object]) -> tuple[Task, E
     """
     if task.state not in BIRTHS:
         raise Conflict(f"no task begins {task.state}")
-    event = event_after(task, task.state, task.created, nonce, facts)
-    return replace(task, version=1, head=event.head.hex(), due=by_deadline(task, task.due)), event
+    due = by_deadline(task, task.due)
+    event = event_after(task, task.state, task.created, nonce, {**facts, "due": due})
+    return replace(task, version=1, head=event.head.hex(), due=due), event
 
 
 def abandoned(task: Task, now: int, nonce: bytes) -> tuple[Task, Event]:
