@@ -34,10 +34,8 @@ if TYPE_CHECKING:
     )
     from sentinel.ports_audit import AuditedTasks
     from sentinel.ports_aws import AwsCalls
-    from sentinel.ports_feeds import FailureQueue
     from sentinel.usecases.append import Appender
     from sentinel.usecases.detect import Detector
-    from sentinel.usecases.detect_again import DetectAgain
     from sentinel.usecases.execute import Executor
     from sentinel.usecases.ingest import Ingest
     from sentinel.usecases.inspect import Inspect
@@ -230,19 +228,6 @@ class App(People, Flows):
 
         forward = Forward(self.ledger, self.tasks, self.catalog, time.time_ns, self.replay.slack)
         return Trace(self.ledger, self.tasks, self.playbook.recipe, self.replay.inputs, forward)
-
-    @cached_property
-    def detect_again(self) -> DetectAgain:
-        """Makes the tasks that detection did not."""
-        from sentinel.usecases.detect_again import DetectAgain
-
-        return DetectAgain(self.replay, self.detector, self.settings.ledger_table)
-
-    def failure_queue(self, url: str) -> FailureQueue:
-        """Return the queue of what a feed gave up."""
-        from sentinel.adapters.sqs_failures import SqsFailures
-
-        return SqsFailures(self._aws("sqs"), url)
 
     def executor(self, stream: str) -> Executor:
         """Return what executes the tasks of one stream."""

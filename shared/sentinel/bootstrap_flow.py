@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from sentinel.bootstrap_doors import Doors
 
 if TYPE_CHECKING:
+    from sentinel.ports_feeds import FailureQueue
     from sentinel.usecases.bulk import Bulk
     from sentinel.usecases.control import Control
+    from sentinel.usecases.detect_again import DetectAgain
     from sentinel.usecases.flow import Flow
     from sentinel.usecases.fork import Fork
     from sentinel.usecases.pauses import Pauses
@@ -50,6 +52,19 @@ class Flows(Doors):
         from sentinel.usecases.queues import Queues
 
         return Queues(self._stores.tasks, self.pauses, self.control, time.time_ns, _nonce)
+
+    @cached_property
+    def detect_again(self) -> DetectAgain:
+        """Makes the tasks that detection did not."""
+        from sentinel.usecases.detect_again import DetectAgain
+
+        return DetectAgain(self._stores.replay, self._stores.detector, self.settings.ledger_table)
+
+    def failure_queue(self, url: str) -> FailureQueue:
+        """Return the queue of what a feed gave up."""
+        from sentinel.adapters.sqs_failures import SqsFailures
+
+        return SqsFailures(self._aws("sqs"), url)
 
     @cached_property
     def bulk(self) -> Bulk:
