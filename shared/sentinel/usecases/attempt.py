@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sentinel.core.recipes import Step
 from sentinel.core.steps import Action, Again, Failed
@@ -38,7 +39,18 @@ class Try:
         """What an earlier try has got done of it."""
         return self.known.result if self.known else {}
 
-    def settled(self, outcome: Again | Failed | None = None) -> dict[str, int]:
-        """Return the change of a task of which this try is known to have left no effect."""
+    def settled(self, outcome: Again | Failed | None = None) -> dict[str, Any]:
+        """Return the change of a task by what is known of this try's effect: none was left, or it is over.
+
+        Written with the transition: of an effect that is over a person has to know before it is begun anew.
+        """
+        if isinstance(outcome, Failed) and outcome.over:
+            counts = self.task.anew
+            return {"anew": {**counts, self.step.id: counts.get(self.step.id, 0) + 1}}
         sure = self.step.at_most_once and not (outcome and outcome.unsure)
         return {"settled": self.task.attempt} if sure else {}
+
+    def ended(self, outcome: Failed) -> dict[str, object]:
+        """Return what the lineage tells of a try that failed for good, besides its reason."""
+        kept = {"kept": True} if outcome.done is not None else {}
+        return {**kept, **({"over": True} if outcome.over else {})}
