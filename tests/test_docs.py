@@ -33,7 +33,7 @@ from sentinel.siem import SINKS
 from sentinel.usecases import agenda
 from sentinel.usecases.check_recipe import problems
 from sentinel.usecases.receive import MAX_BODY
-from sentinel.usecases.replay import DIFFERENCES, Replayed
+from sentinel.usecases.replayed import DIFFERENCES, Replayed
 from sentinel.webhooks import SOURCES
 from sentinel.webhooks.source import PIECE, WHOLE
 from tests.generated import PARTS, placed
