@@ -98,7 +98,7 @@ class Asking:
         }
         results = {name: each for name, each in task.results.items() if name != asked.step}
         changes = {"step": step, "tries": 0, "results": results, "settled": task.settled, "worker": ""}
-        return self.executor.move(
+        after = self.executor.move(
             task,
             State.AWAITING_APPROVAL,
             told,
@@ -107,3 +107,5 @@ class Asking:
             asked=asked.json(),
             **changes,
         )
+        self.executor.gates.left(after)  # people take hours: others may have its place until then
+        return after
