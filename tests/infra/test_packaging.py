@@ -59,7 +59,7 @@ def test_every_function_runs_from_what_is_deployed(templates: Templates, verb: s
     answer = ended.answer or {}
     if verb == "rotate":
         assert sorted(answer["failed"]) == ["rotated", "truststore"]
-    elif verb in {"ingest", "control", "token", "certify", "receive", "proxy"}:
+    elif verb in {"ingest", "control", "token", "certify", "receive", "approve", "proxy"}:
         assert answer["statusCode"] == 503
         assert answer["headers"]["Retry-After"]
         assert json.loads(answer["body"])["error"] == "Unavailable"

@@ -15,7 +15,7 @@ from sentinel.adapters.redis_streams import RedisQueue
 from sentinel.adapters.task_json import task_to_json
 from sentinel.core.access import Author
 from sentinel.core.approvals import Approver, Asked, How, Verdict
-from sentinel.core.recipes import load
+from sentinel.core.recipes import Recipe, load
 from sentinel.core.states import State
 from sentinel.core.step_inputs import Form
 from sentinel.core.steps import Again, Failed, StepRun
@@ -24,6 +24,7 @@ from sentinel.errors import Conflict, Forbidden, Malformed, Missing, Unauthentic
 from sentinel.usecases.approve import Decision
 from sentinel.usecases.approvers import service, unreachable
 from sentinel.usecases.check_recipe import problems
+from sentinel.usecases.flow import Open
 from sentinel.usecases.fork import Fork, Wish
 from tests.approvals import ALICE, BOB, AskingWorld, approver, approving_recipe
 from tests.scenario import ProbedTarget, Target, rule
@@ -162,6 +163,26 @@ def test_an_approval_that_is_the_last_step_ends_the_task(world: AskingWorld) -> 
     """A recipe that only asks has succeeded when it is approved."""
     task = world.begin(approving_recipe())
     assert world.approve(task, ALICE).state is State.SUCCEEDED
+
+
+def test_a_task_that_waits_for_people_keeps_nobody_waiting(world: AskingWorld) -> None:
+    """Its place of a concurrency limit is another's until it is approved, and then it waits for one again."""
+    told: list[tuple[str, str]] = []
+    executor = world.executor
+
+    class Counting(Open):
+        def enter(self, task: Task, recipe: Recipe, now: int) -> None:
+            told.append(("enter", task.state.value))
+
+        def left(self, task: Task) -> None:
+            told.append(("left", task.state.value))
+
+    world.executor = lambda *about: replace(executor(*about), gates=Counting())  # type: ignore[method-assign]
+    task = world.begin(approving_recipe("uses: act"))
+    assert told == [("enter", "queued"), ("left", "awaiting-approval")]
+    world.approve(task, ALICE)
+    world.run()
+    assert told[2:] == [("enter", "queued"), ("left", "succeeded")]
 
 
 def test_one_refusal_fails_the_task(world: AskingWorld) -> None:

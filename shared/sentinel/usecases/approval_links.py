@@ -44,13 +44,13 @@ class LinkMaker:
         It ends when the approval does. Raises `Missing`, `Conflict` where the task asks nothing, `Forbidden`
         where the author is not asked, `Malformed`, and `Unavailable`.
         """
-        if not self.url:
-            raise Malformed("no links are made here: set SENTINEL_APPROVE_URL to where the webhook API is")
         if not 0 < within <= LONGEST:
             raise Malformed(f"a link counts for 1 to {LONGEST:,} seconds")
         task = self.tasks.get(task_id)
         if task is None:
             raise Missing("there is no such task")
+        if not self.url:
+            raise Malformed("no links are made here: set SENTINEL_APPROVE_URL to where the webhook API is")
         asked = Asked.of(task.asked)
         if asked is None or task.state is not State.AWAITING_APPROVAL:
             raise Conflict(f"task {task.id} is {task.state}, and asks for no approval")

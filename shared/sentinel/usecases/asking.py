@@ -105,7 +105,7 @@ class Asking:
             "settled": task.settled,
             "worker": "",
         }
-        return self.executor.move(
+        after = self.executor.move(
             task,
             State.AWAITING_APPROVAL,
             told,
@@ -115,3 +115,5 @@ class Asking:
             asked=asked.json(),
             **changes,
         )
+        self.executor.gates.left(after)  # people take hours: others may have its place until then
+        return after
