@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sentinel.entrypoints.openapi_operations import OPERATIONS, Operation, json_content
+from sentinel.entrypoints.openapi_orders import ORDERS
 from sentinel.entrypoints.openapi_schemas import PARAMETERS, SCHEMAS
 from sentinel.routes import HOOK_ROUTES, ROUTES, Route
 
@@ -67,7 +68,7 @@ def document() -> dict[str, Any]:
         ],
         "paths": paths,
         "components": {
-            "schemas": SCHEMAS,
+            "schemas": {**SCHEMAS, **ORDERS},
             "securitySchemes": {
                 "mutualTLS": {"type": "mutualTLS", "description": "a client certificate of a trusted CA"},
                 "bearer": {

@@ -7,7 +7,6 @@ from typing import Any
 
 from sentinel.core.access import SCOPES, TIERS
 from sentinel.core.approvals import How, Verdict
-from sentinel.core.selection import TEXTS, TIMES
 from sentinel.core.tasks import MAX_REASON, State
 
 HEX32 = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
@@ -17,23 +16,22 @@ NANOSECONDS = {"type": "integer", "minimum": 0, "description": "epoch nanosecond
 TEXT = {"type": "string"}
 
 
-def _object(required: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def object_of(required: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the schema of an object with such members."""
     return {"type": "object", "required": list(required), "properties": {**required, **(optional or {})}}
 
 
-def _strict(required: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    return {**_object(required, optional), "additionalProperties": False}
-
-
-def _list(schema: Mapping[str, Any]) -> dict[str, Any]:
+def list_of(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of a list."""
     return {"type": "array", "items": schema}
 
 
-def _ref(name: str) -> dict[str, str]:
+def ref(name: str) -> dict[str, str]:
+    """Refer to a schema by its name."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-_PROBLEM = _object({"line": {"type": "integer", "minimum": 1}, "reason": TEXT})
+_PROBLEM = object_of({"line": {"type": "integer", "minimum": 1}, "reason": TEXT})
 _SUMMARY = {
     "id": TEXT,
     "state": {"enum": [state.value for state in State]},
@@ -46,122 +44,47 @@ _SUMMARY = {
     "reason": {"type": ["string", "null"]},
 }
 _FORK = {"fork_of": {**TEXT, "description": "the task that it is a fork of"}}
-_COUNTS = {"type": "object", "additionalProperties": COUNT}
-WHY = {"type": "string", "minLength": 1, "maxLength": 500}
-_FILTER = {
-    "type": "object",
-    "additionalProperties": False,
-    "properties": {
-        "states": _list({"enum": [state.value for state in State]}),
-        **{name: {"type": "string", "minLength": 1} for name in TEXTS},
-        **dict.fromkeys(TIMES, NANOSECONDS),
-    },
-}
 
 SCHEMAS: Mapping[str, dict[str, Any]] = {
-    "Error": _object({"error": TEXT, "message": TEXT}, {"problems": _list({"type": "object"})}),
-    "Receipt": _object(
+    "Error": object_of({"error": TEXT, "message": TEXT}, {"problems": list_of({"type": "object"})}),
+    "Receipt": object_of(
         {"chain": TEXT, "first": COUNT, "count": COUNT, "head": HASH, "t": NANOSECONDS, "batch_id": HEX32},
-        {"rejected": COUNT, "problems": _list(_PROBLEM)},
+        {"rejected": COUNT, "problems": list_of(_PROBLEM)},
     ),
-    "Received": _object({"batch_id": HEX32, "head": HASH, "t": NANOSECONDS}),
-    "ChainHead": _object({"chain": TEXT, "entries": COUNT, "head": HASH}),
-    "Chains": _object({"chains": _list(_ref("ChainHead"))}),
-    "TaskSummary": _object(_SUMMARY, _FORK),
-    "Tasks": _object({"tasks": _list(_ref("TaskSummary"))}, {"next": TEXT}),
-    "Reason": _strict({"why": WHY}),
-    "Resolution": _strict({"why": WHY, "verdict": {"enum": ["happened", "again", "failed"]}}),
-    "ForkOrder": _strict(
-        {"why": WHY},
-        {
-            "inputs": {
-                "type": "object",
-                "additionalProperties": {"type": "object"},
-                "description": "by step, the inputs that stand in the place of the recipe's",
-            },
-            "from": {**TEXT, "description": "the step it begins with; the first by default"},
-            "request": {**TEXT, "maxLength": 128, "description": "the same again gives the same fork"},
-        },
-    ),
-    "BulkOrder": _strict(
-        {"act": {"enum": ["cancel", "retry", "redrive", "accept"]}, "filter": _FILTER, "why": WHY},
-        {
-            "limit": {"type": "integer", "minimum": 1, "maximum": 1000},
-            "dry_run": {"type": "boolean"},
-            "next": {**TEXT, "description": "what the answer before said, to go on there"},
-        },
-    ),
-    "Pause": _object({"target": TEXT, "who": TEXT, "why": TEXT, "since": NANOSECONDS, "until": NANOSECONDS}),
-    "PauseOrder": _strict(
-        {"why": WHY}, {"until": {**NANOSECONDS, "description": "epoch nanoseconds; 0: until it is resumed"}}
-    ),
-    "Resumed": _object({"target": TEXT, "who": TEXT, "why": TEXT, "woken": COUNT}),
-    "PurgeOrder": _strict(
-        {"why": WHY},
-        {
-            "all_states": {"type": "boolean"},
-            "dry_run": {"type": "boolean"},
-            "limit": {"type": "integer", "minimum": 1, "maximum": 500},
-        },
-    ),
-    "Purged": _object(
-        {
-            "target": TEXT,
-            "who": TEXT,
-            "why": TEXT,
-            "dry_run": {"type": "boolean"},
-            "cancelled": COUNT,
-            "by_state": _COUNTS,
-            "more": {"type": "boolean"},
-        }
-    ),
-    "Queues": _object(
-        {
-            "streams": {"type": "object", "additionalProperties": _COUNTS},
-            "recipes": {"type": "object", "additionalProperties": _COUNTS},
-            "pauses": _list(_ref("Pause")),
-            "dead_letters": COUNT,
-            "more": {"type": "boolean"},
-        }
-    ),
-    "BulkDone": _object(
-        {
-            "matched": COUNT,
-            "done": COUNT,
-            "not_possible": _COUNTS,
-            "more": {"type": "boolean"},
-        },
-        {"next": TEXT},
-    ),
-    "Task": _object(
+    "Received": object_of({"batch_id": HEX32, "head": HASH, "t": NANOSECONDS}),
+    "ChainHead": object_of({"chain": TEXT, "entries": COUNT, "head": HASH}),
+    "Chains": object_of({"chains": list_of(ref("ChainHead"))}),
+    "TaskSummary": object_of(_SUMMARY, _FORK),
+    "Tasks": object_of({"tasks": list_of(ref("TaskSummary"))}, {"next": TEXT}),
+    "Task": object_of(
         {
             **_SUMMARY,
             "cause": {"type": "object"},
             "results": {"type": "object"},
             "inputs": {"type": "object"},
-            "forks": _list(TEXT),
-            "lineage": _list({"type": "object"}),
+            "forks": list_of(TEXT),
+            "lineage": list_of({"type": "object"}),
         },
         _FORK,
     ),
-    "Approval": _object(
+    "Approval": object_of(
         {
             "task": TEXT,
             "state": {"enum": [state.value for state in State]},
             "step": TEXT,
-            "by": _list(TEXT),
+            "by": list_of(TEXT),
             "needs": {"type": "integer", "minimum": 1},
             "message": TEXT,
             "until": NANOSECONDS,
-            "approvals": _list(_object({"who": TEXT, "how": {"enum": list(How)}, "t": NANOSECONDS})),
+            "approvals": list_of(object_of({"who": TEXT, "how": {"enum": list(How)}, "t": NANOSECONDS})),
             "missing": TEXT,
             "asked": HASH,
             "digest": HASH,
-            "changed": _list(TEXT),
+            "changed": list_of(TEXT),
             "shown": {"type": "object", "description": "docs/approvals.md"},
         }
     ),
-    "Decision": _object(
+    "Decision": object_of(
         {},
         {
             "verdict": {"enum": list(Verdict)},
@@ -170,17 +93,17 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
             "envelope": {"type": "object", "description": "a DSSE envelope, docs/approvals.md"},
         },
     ),
-    "Decided": _object(
+    "Decided": object_of(
         {
             "task": TEXT,
             "state": {"enum": [state.value for state in State]},
-            "approved_by": _list(TEXT),
+            "approved_by": list_of(TEXT),
             "missing": TEXT,
         }
     ),
-    "LinkWish": _object({"for": TEXT}, {"seconds": {"type": "integer", "minimum": 1, "maximum": 86_400}}),
-    "Link": _object({"url": TEXT, "for": TEXT, "until": COUNT}),
-    "LinkUse": _object(
+    "LinkWish": object_of({"for": TEXT}, {"seconds": {"type": "integer", "minimum": 1, "maximum": 86_400}}),
+    "Link": object_of({"url": TEXT, "for": TEXT, "until": COUNT}),
+    "LinkUse": object_of(
         {"token": TEXT},
         {
             "look": {"const": True},
@@ -188,32 +111,32 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
             "why": {"type": "string", "maxLength": MAX_REASON},
         },
     ),
-    "Trace": _object(
+    "Trace": object_of(
         {
             "format": {"const": 1},
             "asked": {"type": "object"},
             "whole": {"type": "boolean"},
-            "damage": _list(_object({"chain": TEXT, "seq": COUNT, "kind": TEXT, "detail": TEXT})),
-            "notes": _list(TEXT),
-            "entries": _list(
-                _object(
+            "damage": list_of(object_of({"chain": TEXT, "seq": COUNT, "kind": TEXT, "detail": TEXT})),
+            "notes": list_of(TEXT),
+            "entries": list_of(
+                object_of(
                     {"chain": TEXT, "seq": COUNT, "proven": {"type": "boolean"}},
                     {"t": NANOSECONDS, "leaf": HASH, "why": TEXT, "trace": HEX32, "span": TEXT},
                 )
             ),
-            "runs": _list(_ref("TraceRun")),
-            "tasks": _list({"type": "object"}),
+            "runs": list_of(ref("TraceRun")),
+            "tasks": list_of({"type": "object"}),
         }
     ),
-    "TraceRun": _object(
+    "TraceRun": object_of(
         {
             "chain": TEXT,
             "service": TEXT,
             "first": COUNT,
             "prev": HASH,
-            "segments": _list(
-                _object(
-                    {"first": COUNT, "count": COUNT, "t": NANOSECONDS, "leaves": _list(HASH), "head": HASH}
+            "segments": list_of(
+                object_of(
+                    {"first": COUNT, "count": COUNT, "t": NANOSECONDS, "leaves": list_of(HASH), "head": HASH}
                 )
             ),
             "entries": COUNT,
@@ -222,34 +145,38 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
         },
         {"short_of": COUNT},
     ),
-    "Service": _object(
+    "Service": object_of(
         {
             "id": TEXT,
             "tier": {"enum": list(TIERS)},
-            "scopes": _list({"enum": list(SCOPES)}),
+            "scopes": list_of({"enum": list(SCOPES)}),
             "disabled": {"type": "boolean"},
             "lanes": COUNT,
             "masking": TEXT,
             "encryption": TEXT,
-            "identities": _list(TEXT),
+            "identities": list_of(TEXT),
             "created": NANOSECONDS,
-            "keys": _list(_object({"id": TEXT, "since": COUNT, "until": COUNT})),
+            "keys": list_of(object_of({"id": TEXT, "since": COUNT, "until": COUNT})),
         }
     ),
-    "Services": _object({"services": _list(_ref("Service"))}),
-    "OtlpAnswer": _object(
-        {}, {"partialSuccess": _object({}, {"rejectedLogRecords": TEXT, "errorMessage": TEXT})}
+    "Services": object_of({"services": list_of(ref("Service"))}),
+    "OtlpAnswer": object_of(
+        {}, {"partialSuccess": object_of({}, {"rejectedLogRecords": TEXT, "errorMessage": TEXT})}
     ),
-    "RpcStatus": _object({"code": {"type": "integer"}, "message": TEXT}),
-    "Token": _object(
+    "RpcStatus": object_of({"code": {"type": "integer"}, "message": TEXT}),
+    "Token": object_of(
         {"access_token": TEXT, "token_type": {"const": "Bearer"}, "expires_in": COUNT, "scope": TEXT}
     ),
-    "TokenRequest": _object(
+    "TokenRequest": object_of(
         {"grant_type": {"const": "client_credentials"}},
         {"client_id": TEXT, "client_secret": {**TEXT, "format": "password"}, "scope": TEXT},
     ),
-    "Keys": _object(
-        {"keys": _list(_object({"kty": {"const": "EC"}, "crv": {"const": "P-256"}, "x": TEXT, "y": TEXT}))}
+    "Keys": object_of(
+        {
+            "keys": list_of(
+                object_of({"kty": {"const": "EC"}, "crv": {"const": "P-256"}, "x": TEXT, "y": TEXT})
+            )
+        }
     ),
 }
 
