@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import os
-import platform
 import random
 import secrets
 import time
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING
 from sentinel.bootstrap_approvals import People
 from sentinel.bootstrap_flow import Flows
 from sentinel.settings import Settings
-from sentinel.wiring import grants_of
+from sentinel.wiring import grants_of, worker_name
 
 if TYPE_CHECKING:
     from sentinel.actions.sinkbook import SinkBook
@@ -219,21 +218,18 @@ class App(People, Flows):
 
         slack = int(self.settings.catalog_seconds * SECOND) + FEED_SLACK
         inputs = inputs_of(self.actions, self.ledger)
-        return Replay(self.ledger, self.catalog, self.tasks, time.time_ns, slack, inputs)
+        authors = None if self.settings.recipes_signed == "off" else self.authors.everyone
+        stores = (self.ledger, self.catalog, self.tasks)
+        return Replay(*stores, time.time_ns, slack, inputs, self.actions, authors)
 
     @cached_property
     def trace(self) -> Trace:
         """Tells what caused what, with what proves it."""
-        from sentinel.core.tasks import SECOND
-        from sentinel.usecases.replay import FEED_SLACK
-        from sentinel.usecases.resolve import inputs_of
         from sentinel.usecases.set_off import Forward
         from sentinel.usecases.trace import Trace
 
-        slack = int(self.settings.catalog_seconds * SECOND) + FEED_SLACK
-        forward = Forward(self.ledger, self.tasks, self.catalog, time.time_ns, slack)
-        inputs = inputs_of(self.actions, self.ledger)
-        return Trace(self.ledger, self.tasks, self.playbook.recipe, inputs, forward)
+        forward = Forward(self.ledger, self.tasks, self.catalog, time.time_ns, self.replay.slack)
+        return Trace(self.ledger, self.tasks, self.playbook.recipe, self.replay.inputs, forward)
 
     @cached_property
     def detect_again(self) -> DetectAgain:
@@ -265,11 +261,6 @@ class App(People, Flows):
             rng=random.random,
             gates=self.gates,
         )
-
-
-def worker_name(pid: int) -> str:
-    """Return the name under which a worker process of this machine takes tasks."""
-    return f"{platform.node()}:{pid}"
 
 
 def _nonce() -> bytes:

@@ -8,6 +8,7 @@ from typing import Any
 from sentinel.core.access import SCOPES, TIERS
 from sentinel.core.approvals import How, Verdict
 from sentinel.core.tasks import MAX_REASON, State
+<<<<<<< HEAD
 
 HEX32 = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 HASH = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
@@ -30,6 +31,14 @@ def ref(name: str) -> dict[str, str]:
     """Refer to a schema by its name."""
     return {"$ref": f"#/components/schemas/{name}"}
 
+=======
+from sentinel.entrypoints.openapi_forms import COUNT, HASH, HEX32, NANOSECONDS, TEXT
+from sentinel.entrypoints.openapi_forms import list_of as _list
+from sentinel.entrypoints.openapi_forms import object_of as _object
+from sentinel.entrypoints.openapi_forms import ref_to as _ref
+from sentinel.entrypoints.openapi_forms import strict_of as _strict
+from sentinel.entrypoints.openapi_trace import TRACE_SCHEMAS
+>>>>>>> tasks4b
 
 _PROBLEM = object_of({"line": {"type": "integer", "minimum": 1}, "reason": TEXT})
 _SUMMARY = {
@@ -111,6 +120,7 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
             "why": {"type": "string", "maxLength": MAX_REASON},
         },
     ),
+<<<<<<< HEAD
     "Trace": object_of(
         {
             "format": {"const": 1},
@@ -146,6 +156,10 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
         {"short_of": COUNT},
     ),
     "Service": object_of(
+=======
+    **TRACE_SCHEMAS,
+    "Service": _object(
+>>>>>>> tasks4b
         {
             "id": TEXT,
             "tier": {"enum": list(TIERS)},

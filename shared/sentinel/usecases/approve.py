@@ -128,7 +128,7 @@ class Approving:
         raise AssertionError("unreachable")
 
     def sees(self, task_id: str, viewer: Approver) -> None:
-        """Raise `Missing` where a service may not know of a task."""
+        """Raise `Missing` where a service may not know of a task, `Conflict` where that never asked."""
         self._asked(task_id, viewer)
 
     def _decided(self, task: Task, asked: Asked, decision: Decision) -> tuple[Task, Event]:
