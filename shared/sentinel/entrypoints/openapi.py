@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sentinel.entrypoints.openapi_operations import OPERATIONS, Operation, json_content
-from sentinel.entrypoints.openapi_orders import ORDERS
 from sentinel.entrypoints.openapi_schemas import PARAMETERS, SCHEMAS
 from sentinel.routes import HOOK_ROUTES, ROUTES, Route
 
@@ -68,7 +67,7 @@ def document() -> dict[str, Any]:
         ],
         "paths": paths,
         "components": {
-            "schemas": {**SCHEMAS, **ORDERS},
+            "schemas": SCHEMAS,
             "securitySchemes": {
                 "mutualTLS": {"type": "mutualTLS", "description": "a client certificate of a trusted CA"},
                 "bearer": {

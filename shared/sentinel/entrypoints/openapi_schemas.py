@@ -7,40 +7,16 @@ from typing import Any
 
 from sentinel.core.access import SCOPES, TIERS
 from sentinel.core.approvals import How, Verdict
+from sentinel.core.selection import TEXTS, TIMES
 from sentinel.core.tasks import MAX_REASON, State
-<<<<<<< HEAD
-
-HEX32 = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
-HASH = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
-COUNT = {"type": "integer", "minimum": 0}
-NANOSECONDS = {"type": "integer", "minimum": 0, "description": "epoch nanoseconds"}
-TEXT = {"type": "string"}
-
-
-def object_of(required: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the schema of an object with such members."""
-    return {"type": "object", "required": list(required), "properties": {**required, **(optional or {})}}
-
-
-def list_of(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the schema of a list."""
-    return {"type": "array", "items": schema}
-
-
-def ref(name: str) -> dict[str, str]:
-    """Refer to a schema by its name."""
-    return {"$ref": f"#/components/schemas/{name}"}
-
-=======
 from sentinel.entrypoints.openapi_forms import COUNT, HASH, HEX32, NANOSECONDS, TEXT
 from sentinel.entrypoints.openapi_forms import list_of as _list
 from sentinel.entrypoints.openapi_forms import object_of as _object
 from sentinel.entrypoints.openapi_forms import ref_to as _ref
 from sentinel.entrypoints.openapi_forms import strict_of as _strict
 from sentinel.entrypoints.openapi_trace import TRACE_SCHEMAS
->>>>>>> tasks4b
 
-_PROBLEM = object_of({"line": {"type": "integer", "minimum": 1}, "reason": TEXT})
+_PROBLEM = _object({"line": {"type": "integer", "minimum": 1}, "reason": TEXT})
 _SUMMARY = {
     "id": TEXT,
     "state": {"enum": [state.value for state in State]},
@@ -53,47 +29,122 @@ _SUMMARY = {
     "reason": {"type": ["string", "null"]},
 }
 _FORK = {"fork_of": {**TEXT, "description": "the task that it is a fork of"}}
+_COUNTS = {"type": "object", "additionalProperties": COUNT}
+WHY = {"type": "string", "minLength": 1, "maxLength": 500}
+_FILTER = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "states": _list({"enum": [state.value for state in State]}),
+        **{name: {"type": "string", "minLength": 1} for name in TEXTS},
+        **dict.fromkeys(TIMES, NANOSECONDS),
+    },
+}
 
 SCHEMAS: Mapping[str, dict[str, Any]] = {
-    "Error": object_of({"error": TEXT, "message": TEXT}, {"problems": list_of({"type": "object"})}),
-    "Receipt": object_of(
+    "Error": _object({"error": TEXT, "message": TEXT}, {"problems": _list({"type": "object"})}),
+    "Receipt": _object(
         {"chain": TEXT, "first": COUNT, "count": COUNT, "head": HASH, "t": NANOSECONDS, "batch_id": HEX32},
-        {"rejected": COUNT, "problems": list_of(_PROBLEM)},
+        {"rejected": COUNT, "problems": _list(_PROBLEM)},
     ),
-    "Received": object_of({"batch_id": HEX32, "head": HASH, "t": NANOSECONDS}),
-    "ChainHead": object_of({"chain": TEXT, "entries": COUNT, "head": HASH}),
-    "Chains": object_of({"chains": list_of(ref("ChainHead"))}),
-    "TaskSummary": object_of(_SUMMARY, _FORK),
-    "Tasks": object_of({"tasks": list_of(ref("TaskSummary"))}, {"next": TEXT}),
-    "Task": object_of(
+    "Received": _object({"batch_id": HEX32, "head": HASH, "t": NANOSECONDS}),
+    "ChainHead": _object({"chain": TEXT, "entries": COUNT, "head": HASH}),
+    "Chains": _object({"chains": _list(_ref("ChainHead"))}),
+    "TaskSummary": _object(_SUMMARY, _FORK),
+    "Tasks": _object({"tasks": _list(_ref("TaskSummary"))}, {"next": TEXT}),
+    "Reason": _strict({"why": WHY}),
+    "Resolution": _strict({"why": WHY, "verdict": {"enum": ["happened", "again", "failed"]}}),
+    "ForkOrder": _strict(
+        {"why": WHY},
+        {
+            "inputs": {
+                "type": "object",
+                "additionalProperties": {"type": "object"},
+                "description": "by step, the inputs that stand in the place of the recipe's",
+            },
+            "from": {**TEXT, "description": "the step it begins with; the first by default"},
+            "request": {**TEXT, "maxLength": 128, "description": "the same again gives the same fork"},
+        },
+    ),
+    "BulkOrder": _strict(
+        {"act": {"enum": ["cancel", "retry", "redrive", "accept"]}, "filter": _FILTER, "why": WHY},
+        {
+            "limit": {"type": "integer", "minimum": 1, "maximum": 1000},
+            "dry_run": {"type": "boolean"},
+            "next": {**TEXT, "description": "what the answer before said, to go on there"},
+        },
+    ),
+    "Pause": _object({"target": TEXT, "who": TEXT, "why": TEXT, "since": NANOSECONDS, "until": NANOSECONDS}),
+    "PauseOrder": _strict(
+        {"why": WHY}, {"until": {**NANOSECONDS, "description": "epoch nanoseconds; 0: until it is resumed"}}
+    ),
+    "Resumed": _object({"target": TEXT, "who": TEXT, "why": TEXT, "woken": COUNT}),
+    "PurgeOrder": _strict(
+        {"why": WHY},
+        {
+            "all_states": {"type": "boolean"},
+            "dry_run": {"type": "boolean"},
+            "limit": {"type": "integer", "minimum": 1, "maximum": 500},
+        },
+    ),
+    "Purged": _object(
+        {
+            "target": TEXT,
+            "who": TEXT,
+            "why": TEXT,
+            "dry_run": {"type": "boolean"},
+            "cancelled": COUNT,
+            "by_state": _COUNTS,
+            "more": {"type": "boolean"},
+        }
+    ),
+    "Queues": _object(
+        {
+            "streams": {"type": "object", "additionalProperties": _COUNTS},
+            "recipes": {"type": "object", "additionalProperties": _COUNTS},
+            "pauses": _list(_ref("Pause")),
+            "dead_letters": COUNT,
+            "more": {"type": "boolean"},
+        }
+    ),
+    "BulkDone": _object(
+        {
+            "matched": COUNT,
+            "done": COUNT,
+            "not_possible": _COUNTS,
+            "more": {"type": "boolean"},
+        },
+        {"next": TEXT},
+    ),
+    "Task": _object(
         {
             **_SUMMARY,
             "cause": {"type": "object"},
             "results": {"type": "object"},
             "inputs": {"type": "object"},
-            "forks": list_of(TEXT),
-            "lineage": list_of({"type": "object"}),
+            "forks": _list(TEXT),
+            "lineage": _list({"type": "object"}),
         },
         _FORK,
     ),
-    "Approval": object_of(
+    "Approval": _object(
         {
             "task": TEXT,
             "state": {"enum": [state.value for state in State]},
             "step": TEXT,
-            "by": list_of(TEXT),
+            "by": _list(TEXT),
             "needs": {"type": "integer", "minimum": 1},
             "message": TEXT,
             "until": NANOSECONDS,
-            "approvals": list_of(object_of({"who": TEXT, "how": {"enum": list(How)}, "t": NANOSECONDS})),
+            "approvals": _list(_object({"who": TEXT, "how": {"enum": list(How)}, "t": NANOSECONDS})),
             "missing": TEXT,
             "asked": HASH,
             "digest": HASH,
-            "changed": list_of(TEXT),
+            "changed": _list(TEXT),
             "shown": {"type": "object", "description": "docs/approvals.md"},
         }
     ),
-    "Decision": object_of(
+    "Decision": _object(
         {},
         {
             "verdict": {"enum": list(Verdict)},
@@ -102,17 +153,17 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
             "envelope": {"type": "object", "description": "a DSSE envelope, docs/approvals.md"},
         },
     ),
-    "Decided": object_of(
+    "Decided": _object(
         {
             "task": TEXT,
             "state": {"enum": [state.value for state in State]},
-            "approved_by": list_of(TEXT),
+            "approved_by": _list(TEXT),
             "missing": TEXT,
         }
     ),
-    "LinkWish": object_of({"for": TEXT}, {"seconds": {"type": "integer", "minimum": 1, "maximum": 86_400}}),
-    "Link": object_of({"url": TEXT, "for": TEXT, "until": COUNT}),
-    "LinkUse": object_of(
+    "LinkWish": _object({"for": TEXT}, {"seconds": {"type": "integer", "minimum": 1, "maximum": 86_400}}),
+    "Link": _object({"url": TEXT, "for": TEXT, "until": COUNT}),
+    "LinkUse": _object(
         {"token": TEXT},
         {
             "look": {"const": True},
@@ -120,77 +171,35 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
             "why": {"type": "string", "maxLength": MAX_REASON},
         },
     ),
-<<<<<<< HEAD
-    "Trace": object_of(
-        {
-            "format": {"const": 1},
-            "asked": {"type": "object"},
-            "whole": {"type": "boolean"},
-            "damage": list_of(object_of({"chain": TEXT, "seq": COUNT, "kind": TEXT, "detail": TEXT})),
-            "notes": list_of(TEXT),
-            "entries": list_of(
-                object_of(
-                    {"chain": TEXT, "seq": COUNT, "proven": {"type": "boolean"}},
-                    {"t": NANOSECONDS, "leaf": HASH, "why": TEXT, "trace": HEX32, "span": TEXT},
-                )
-            ),
-            "runs": list_of(ref("TraceRun")),
-            "tasks": list_of({"type": "object"}),
-        }
-    ),
-    "TraceRun": object_of(
-        {
-            "chain": TEXT,
-            "service": TEXT,
-            "first": COUNT,
-            "prev": HASH,
-            "segments": list_of(
-                object_of(
-                    {"first": COUNT, "count": COUNT, "t": NANOSECONDS, "leaves": list_of(HASH), "head": HASH}
-                )
-            ),
-            "entries": COUNT,
-            "head": HASH,
-            "linked": {"enum": ["newest", "written", "segment"]},
-        },
-        {"short_of": COUNT},
-    ),
-    "Service": object_of(
-=======
     **TRACE_SCHEMAS,
     "Service": _object(
->>>>>>> tasks4b
         {
             "id": TEXT,
             "tier": {"enum": list(TIERS)},
-            "scopes": list_of({"enum": list(SCOPES)}),
+            "scopes": _list({"enum": list(SCOPES)}),
             "disabled": {"type": "boolean"},
             "lanes": COUNT,
             "masking": TEXT,
             "encryption": TEXT,
-            "identities": list_of(TEXT),
+            "identities": _list(TEXT),
             "created": NANOSECONDS,
-            "keys": list_of(object_of({"id": TEXT, "since": COUNT, "until": COUNT})),
+            "keys": _list(_object({"id": TEXT, "since": COUNT, "until": COUNT})),
         }
     ),
-    "Services": object_of({"services": list_of(ref("Service"))}),
-    "OtlpAnswer": object_of(
-        {}, {"partialSuccess": object_of({}, {"rejectedLogRecords": TEXT, "errorMessage": TEXT})}
+    "Services": _object({"services": _list(_ref("Service"))}),
+    "OtlpAnswer": _object(
+        {}, {"partialSuccess": _object({}, {"rejectedLogRecords": TEXT, "errorMessage": TEXT})}
     ),
-    "RpcStatus": object_of({"code": {"type": "integer"}, "message": TEXT}),
-    "Token": object_of(
+    "RpcStatus": _object({"code": {"type": "integer"}, "message": TEXT}),
+    "Token": _object(
         {"access_token": TEXT, "token_type": {"const": "Bearer"}, "expires_in": COUNT, "scope": TEXT}
     ),
-    "TokenRequest": object_of(
+    "TokenRequest": _object(
         {"grant_type": {"const": "client_credentials"}},
         {"client_id": TEXT, "client_secret": {**TEXT, "format": "password"}, "scope": TEXT},
     ),
-    "Keys": object_of(
-        {
-            "keys": list_of(
-                object_of({"kty": {"const": "EC"}, "crv": {"const": "P-256"}, "x": TEXT, "y": TEXT})
-            )
-        }
+    "Keys": _object(
+        {"keys": _list(_object({"kty": {"const": "EC"}, "crv": {"const": "P-256"}, "x": TEXT, "y": TEXT}))}
     ),
 }
 
