@@ -13,6 +13,7 @@ from typing import Any
 from sentinel.core.approvals import ACTION
 from sentinel.core.recipes import Recipe
 from sentinel.core.segment import Segment
+from sentinel.core.states import State
 from sentinel.core.step_inputs import Form
 from sentinel.core.steps import (
     Action,
@@ -30,7 +31,7 @@ from sentinel.core.tasks import Task
 from sentinel.errors import Malformed, Unavailable
 from sentinel.ports import Ledger
 from sentinel.usecases.flow import Hold
-from sentinel.usecases.stage import MARK, Deviation, Interrupted, Script, away, result_of
+from sentinel.usecases.stage import MARK, OTHERWISE, Deviation, Interrupted, Script, Unplayed, away, result_of
 from sentinel.usecases.tries import AGAIN, AWAY, FAILED, GIVEN_UP, LOST, NOT_ASKED, REFUSED, UNREADABLE
 
 
@@ -78,6 +79,8 @@ class StandIn:
             return Done(result_of(script, step))
         if body.get("answer") == FAILED:
             return Failed(_after(body, f"step {step}: "), unsure)
+        if body.get("event") == State.AWAITING_APPROVAL:
+            raise Unplayed(f"event {script.at}: {OTHERWISE}")
         if body.get("answer") != AGAIN:
             raise Deviation(f"event {script.at}: step {step} would be done now, and was not")
         reason = _after(body, GIVEN_UP.format(step, body.get("tries"), ""))
