@@ -1,18 +1,19 @@
-"""Tasks: how many a second, how soon, whether any is lost or doubled when processes die, and what they cost.
+"""Tasks: how many a second, how soon, whether any is lost or doubled by kills, and what they cost.
 
-**Speed** (`tasks_speed`). A tree of `sentinel up --insecure` on this repository's disk. Entries are posted over
-HTTP, each sets off one task of a recipe with one step, and a task counts when it has succeeded: rule, task,
-change feed, Valkey, worker, lease, intent, result, end. Everything is as durable as it is shipped (SQLite in WAL
-mode, synchronous FULL; Valkey's append-only file). The step is `wait: {for: 0s}`, which does nothing outside;
-but nothing of what surrounds a step is left out for it. `sync_ms` is what one sync of this disk takes.
+**Speed** (`tasks_speed`). A tree of `sentinel up --insecure` on this repository's disk. Entries are posted
+over HTTP, each sets off one task of a recipe with one step, and a task counts when it has succeeded: rule,
+task, change feed, Valkey, worker, lease, intent, result, end. Everything is as durable as it is shipped
+(SQLite in WAL mode, synchronous FULL; Valkey's append-only file). The step is `wait: {for: 0s}`, which does
+nothing outside; but nothing of what surrounds a step is left out for it. `sync_ms` is what one sync of this
+disk takes.
 
 **Delay**. One entry at a time, with random pauses. From the receipt, at its client, to the task's event
 `running`, and to the arrival of the step's request at an HTTP server on this machine.
 
-**Kills** (`tasks_kills`). The same tree under load, in which a worker, the feeds' process (detection, dispatch
-and sweep) or Valkey is killed with -9 at random moments, a thousand times. What arrived at the two targets, a
-file and an HTTP server, is counted. Then nothing is killed any more, and after 60 s every task has to have
-ended or to wait for a reason that it states.
+**Kills** (`tasks_kills`). The same tree under load, in which a worker, the feeds' process (detection,
+dispatch and sweep) or Valkey is killed with -9 at random moments, a thousand times. What arrived at the two
+targets, a file and an HTTP server, is counted. Then nothing is killed any more, and after 60 s every task has
+to have ended or to wait for a reason that it states.
 
 **Cost** (`tasks_cost`). The requests of one task to DynamoDB, counted as botocore sends them, against moto.
 

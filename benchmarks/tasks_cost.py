@@ -16,7 +16,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -37,7 +37,9 @@ from tests.valkey import running
 Item = Mapping[str, Mapping[str, Any]]
 KILOBYTE = 1024
 WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem"})
-TABLE_SETTINGS = {f"{name}_table": name for name in ("ledger", "tasks", "catalog", "counters", "registry")}
+TABLE_SETTINGS: dict[str, Any] = {
+    f"{name}_table": name for name in ("ledger", "tasks", "catalog", "counters", "registry")
+}
 AWS = {"AWS_DEFAULT_REGION": REGION, "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
 
 
@@ -136,12 +138,9 @@ def counted(folder: Path, steps: int) -> Iterator[tuple[App, Bill, DynamoTasks]]
     Looking at the tasks by the third is not counted.
     """
     folder.mkdir(parents=True)
-    with (
-        patch.dict(os.environ, AWS),
-        running(folder) as server,
-        dynamodb(*TABLE_SETTINGS.values()) as uncounted,
-    ):
-        app = App(Settings(**TABLE_SETTINGS, redis_url=server.url, log_level="ERROR"))
+    tables = dynamodb(*TABLE_SETTINGS.values())
+    with patch.dict(os.environ, AWS), running(folder) as server, tables as uncounted:
+        app = App(replace(Settings(redis_url=server.url, log_level="ERROR"), **TABLE_SETTINGS))
         bill = Bill()
 
         def sent(request: Any, **_: object) -> None:

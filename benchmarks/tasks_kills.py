@@ -2,8 +2,7 @@
 
 The tree is the real one, and its own supervisor starts again what was killed; only its pauses between
 repeated deaths of one process are left out, with which a thousand kills would take a day. A process is killed
-a random moment after it is ready: it has its store open, or answers. Valkey's death comes with what its append-only
-file had not synced.
+a random moment after it is ready: it has its store open, or answers.
 
 Each entry has a number, which its task writes into a file and sends to an HTTP server. *Lost* are numbers
 whose task is not there, has not succeeded, or whose effect is missing at a target. *Doubled* are numbers with
@@ -17,6 +16,7 @@ import json
 import os
 import random
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -44,7 +44,7 @@ SETTLE_SECONDS = 60.0
 ALIVE_SECONDS = 2.0  # at most, before a process that is ready may be killed; the sweep runs each second
 LOAD = 40  # entries at most before a kill
 BACKLOG = 400  # tasks that have not succeeded, above which none are added before a kill
-SLOW = 0.03  # seconds that the HTTP server takes at most, so that many die while they wait for it
+SLOW = 0.1  # seconds that the HTTP server takes at most, so that many die while they wait for it
 WAITING = frozenset({State.WAITING, State.PROPOSED, State.AWAITING_APPROVAL, State.AMBIGUOUS})
 
 
@@ -60,7 +60,7 @@ class Killer:
     def kill(self) -> None:
         """Kill one that is ready for long enough; wait until there is one."""
         alive = self.rng.uniform(0, ALIVE_SECONDS)
-        while not (found := [each for each in self._ready_ones(alive)]):
+        while not (found := list(self._ready_ones(alive))):
             time.sleep(0.01)
         name, pid = self.rng.choice(found)
         with suppress(ProcessLookupError):
@@ -88,7 +88,7 @@ class Killer:
 def has_open(pid: int, name: str) -> bool:
     """Whether a process has a file of this name open."""
     try:
-        return any(Path(os.readlink(each)).name == name for each in Path(f"/proc/{pid}/fd").iterdir())
+        return any(each.readlink().name == name for each in Path(f"/proc/{pid}/fd").iterdir())
     except OSError:
         return False
 
@@ -107,6 +107,8 @@ def kills(home: Path, count: int, seed: int) -> dict[str, float]:
                 run.post(rng.randint(1, LOAD))
             time.sleep(rng.uniform(0, 0.12))
             killer.kill()
+            if killer.killed.total() % 100 == 0:
+                print(f"{killer.killed.total()} killed: {run.states()}", file=sys.stderr, flush=True)
         faults = time.monotonic()
         settled_after = settle(run)
         tasks = run.app.tasks.listing(limit=10 * len(run.places))
@@ -169,8 +171,8 @@ def judged(
 ) -> dict[str, float]:
     """Return how many numbers were lost or doubled, and how often a key came again.
 
-    `places` are the numbers of the entries by their place, `lines` how often each is in the file, `keys` those
-    under which each came to the server.
+    `places` are the numbers of the entries by their place, `lines` how often each is in the file, `keys`
+    those under which each came to the server.
     """
     made: Counter[int] = Counter()
     succeeded: Counter[int] = Counter()

@@ -8,7 +8,6 @@ assumed stand here, once; where a price comes from is told in the document.
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -156,9 +155,9 @@ def written(text: str, bills: Mapping[int, Bill]) -> str:
         f"Step Functions is\nthe cheaper below about {even(bills[1]) / MILLION:.1f} million tasks a month.",
     }
     for name, table in tables.items():
-        text = re.sub(
-            rf"(?s)(<!-- {name} -->\n).*?(<!-- /{name} -->)", lambda m, t=table: f"{m[1]}{t}\n{m[2]}", text
-        )
+        before, begin, rest = text.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition(f"<!-- /{name} -->")
+        text = f"{before}{begin}{table}\n{end}{after}"
     return text
 
 

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,11 @@ class Target(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}/"
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
+    def hold(self, number: int) -> None:
+        """Let a request wait."""
+        del number
+        time.sleep(random.uniform(0, self.slow))
+
     def close(self) -> None:
         """Stop."""
         self.shutdown()
@@ -66,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             came = self.server.arrived.setdefault(json.loads(body)["n"], [])
             came.append((self.headers["Idempotency-Key"], now))
-        time.sleep(random.uniform(0, self.server.slow))
+        self.server.hold(json.loads(body)["n"])
         self.send_response(204)
         self.end_headers()
 
@@ -86,21 +91,35 @@ class Running:
 
     def post(self, count: int) -> int:
         """Store entries that each set off a task; return when the receipt was there, in epoch ns."""
-        if self._connection is None:
-            parts = urlsplit(self.tree.url)
-            self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port)
         numbers = range(len(self.places), len(self.places) + count)
         body = b"\n".join(b'{"message": "boom", "n": %d}' % number for number in numbers)
-        self._connection.request("POST", "/v1/entries", body, {"Sentinel-Service": SERVICE})
+        try:
+            receipt, now = self._send(body)
+        except (OSError, http.client.HTTPException):  # the gateway closes what was idle for half a minute
+            self.close()
+            receipt, now = self._send(body)
+        for at, number in enumerate(numbers):
+            self.places[receipt["chain"], receipt["first"] + at] = number
+        return now
+
+    def _send(self, body: bytes) -> tuple[dict[str, Any], int]:
+        if self._connection is None:
+            parts = urlsplit(self.tree.url)
+            self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
+        told = {"Sentinel-Service": SERVICE, "Sentinel-Batch-Id": f"from-{len(self.places)}"}
+        self._connection.request("POST", "/v1/entries", body, told)
         answer = self._connection.getresponse()
         raw = answer.read()
         now = time.time_ns()
         if answer.status != 200:
             raise SystemExit(f"a batch was not taken: {answer.status} {raw[:200]!r}")
-        receipt = json.loads(raw)
-        for at, number in enumerate(numbers):
-            self.places[receipt["chain"], receipt["first"] + at] = number
-        return now
+        return json.loads(raw), now
+
+    def close(self) -> None:
+        """Let go of the gateway."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def states(self) -> dict[str, int]:
         """Count the tasks by state."""
@@ -134,7 +153,7 @@ def _reading(home: Path) -> Iterator[sqlite3.Connection]:
 def running(home: Path, recipe: str, sinks: str = "", **changes: Any) -> Iterator[Running]:
     """Run a tree with one rule and one recipe on a new home; it may call this machine."""
     plain = Settings(log_level="ERROR", http_hosts="127.0.0.1", http_private=True)
-    settings = replace(settings_for(home, plain))
+    settings = settings_for(home, plain)
     app = App(settings)
     documents: Mapping[str, bytes] = {"rule": RULE, "recipe": recipe.encode(), "sinks": sinks.encode()}
     for kind, body in documents.items():
@@ -144,8 +163,10 @@ def running(home: Path, recipe: str, sinks: str = "", **changes: Any) -> Iterato
     with Supervisor(settings, 0, insecure=True, tell=told.append, **changes) as tree:
         watching = threading.Thread(target=tree.watch)
         watching.start()
+        run = Running(tree, app, told)
         try:
-            yield Running(tree, app, told)
+            yield run
         finally:
+            run.close()
             tree.stop.set()
             watching.join()

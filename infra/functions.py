@@ -90,7 +90,7 @@ class Functions(Construct):
             http_hosts=to.http_hosts,
             http_private=to.http_private,
             **self._signed(),
-            **(to.action_settings if stream == "action" else {}),
+            **to.action_settings,  # of what approvers are shown, too
             **{**self._make.redis(), "secret_prefix": to.secrets},
         )
         spec = Spec(

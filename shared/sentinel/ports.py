@@ -200,6 +200,15 @@ class Hint:
     line: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Buried:
+    """A message of the dead-letter stream: a task failed for good at `t` (nanoseconds), and why."""
+
+    task_id: str
+    reason: str
+    t: int
+
+
 class Queue(Protocol):
     """Hints that a task waits, at least once each; losing all of them loses no task (the sweep adds again).
 
@@ -227,6 +236,12 @@ class Queue(Protocol):
 
     def bury(self, task_id: str, reason: str) -> None:
         """Add a task to the dead-letter stream. Best effort: the task's state is the truth."""
+
+    def buried(self, limit: int) -> list[Buried]:
+        """Return the newest messages of the dead-letter stream, newest first.
+
+        It keeps about ten thousand. A task that failed again after a redrive is there once for each time.
+        """
 
 
 class Doorbell(Protocol):

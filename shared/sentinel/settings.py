@@ -15,6 +15,7 @@ from sentinel.errors import Malformed
 PREFIX = "SENTINEL_"
 SIGNED = ("off", "required")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+_RANGES = {"lanes": (1, 64), "door_seconds": (0, 60), "worker_threads": (1, 64)}
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
@@ -92,12 +93,10 @@ class Settings:
             if text is not None:
                 found[each.name] = _parse(each.name, text, type(each.default))
         settings = cls(**found)  # type: ignore[arg-type]
-        if not 1 <= settings.lanes <= 64:
-            raise Malformed(f"{PREFIX}LANES is {settings.lanes}; it may be 1 to 64")
-        if not 0 <= settings.door_seconds <= 60:
-            raise Malformed(f"{PREFIX}DOOR_SECONDS is {settings.door_seconds}; it may be 0 to 60")
-        if not 1 <= settings.worker_threads <= 64:
-            raise Malformed(f"{PREFIX}WORKER_THREADS is {settings.worker_threads}; it may be 1 to 64")
+        for name, (least, most) in _RANGES.items():
+            if not least <= getattr(settings, name) <= most:
+                told = f"{PREFIX}{name.upper()} is {getattr(settings, name)}"
+                raise Malformed(f"{told}; it may be {least} to {most}")
         if settings.log_level not in LOG_LEVELS:
             raise Malformed(f"{PREFIX}LOG_LEVEL is one of {', '.join(LOG_LEVELS)}")
         if settings.recipes_signed not in SIGNED:

@@ -22,20 +22,24 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from sentinel.adapters import whole_files
 from sentinel.bootstrap import App, application
-from sentinel.core.access import SCOPES, Root, Service, encode
+from sentinel.core.access import SCOPES, Author, Root, Service, encode
+from sentinel.core.approval_links import TYPE, audience
 from sentinel.core.ring import Key, Ring
+from sentinel.core.tokens import sign, signing_key
 from sentinel.ports_doors import Record
 from tests import pki
 from tests.attacks.certificates import Ca, Forge, Held, key_pem, record, stranger
 from tests.attacks.tokens import ME, VICTIM, Mint
 from tests.attacks.walk import MARK
 from tests.attacks.wire import Client, tls
+from tests.core.test_dsse import KEYS
 from tests.e2e.trees import Tree, push, until, up
 from tests.wire import Wire
 
 DOOR_SECONDS = 2  # SENTINEL_DOOR_SECONDS: within so many seconds a revocation counts
 MARGIN = 0.7
 SOURCE = "standard-webhooks"
+APPROVER = "vera"
 ODD_HOSTS = (
     "127.0.0.1,localhost,2130706433,0x7f000001,0x7f.1,0177.0.0.1,127.1,0,0.0.0.0,169.254.169.254,"
     "::1,::ffff:127.0.0.1,::ffff:169.254.169.254,fd00:ec2::254,fe80::1,10.0.0.1,100.100.100.200,192.0.0.192"
@@ -151,6 +155,18 @@ class Deployment:
         """Return the header of a good token."""
         return {"Authorization": f"Bearer {self.token(member, **claims)}"}
 
+    def link(self, **changes: Any) -> str:
+        """Return the token of a good link to approve the victim's task, or one with changes."""
+        now = int(time.time())
+        issuer = self.app.settings.issuer
+        good = {
+            "iss": issuer, "aud": audience(issuer), "sub": APPROVER, "iat": now, "exp": now + 600,
+            "jti": secrets.token_urlsafe(16), "task": self.victims_task, "digest": "0" * 64, "maker": "me",
+        }  # fmt: skip
+        kind = changes.pop("typ", TYPE)
+        claims = {name: value for name, value in {**good, **changes}.items() if value is not None}
+        return self.keep("link", sign(claims, signing_key(self.ring.keys[-1]), kind))
+
     def fresh(self) -> float:
         """Return the time by which whatever changes now has to count everywhere."""
         return time.monotonic() + DOOR_SECONDS + MARGIN
@@ -217,6 +233,7 @@ def start(stack: ExitStack, folder: Path) -> Deployment:
 def _settle(made: Deployment) -> None:
     for name in (ME, VICTIM):
         made.join(name)
+    made.app.authors.add(Author(APPROVER, ""), KEYS["A"])
     made.hook_secret = made.keep("webhook secret", made.app.services.add_hook("bills", VICTIM, SOURCE).secret)
     victim = made.members[VICTIM]
     marked = json.dumps(

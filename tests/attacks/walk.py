@@ -18,7 +18,7 @@ from tests import pki
 
 MARK = "CANARY"  # in every body, so that it can be looked for
 SERVICE_DOORS = {"token", "key", "certificate"}
-HOOK_DOORS = {"signature", "open"}
+HOOK_DOORS = {"signature", "link", "open"}
 ANY = ("GET", "POST", "DELETE")  # for routes that take every method
 _PARAMETER = re.compile(r"\{(\w+)(\+?)\}")
 _KNOWN = {
@@ -44,6 +44,11 @@ _BODIES: Mapping[str, tuple[str, bytes]] = {
         "application/json",
         b'{"act":"cancel","filter":{"recipe":"none"},"why":"%s-why"}' % MARK.encode(),
     ),
+    "/v1/tasks/{task}/approval": (
+        "application/json",
+        b'{"verdict":"refuse","digest":"%s","why":"%s-why"}' % (b"0" * 64, MARK.encode()),
+    ),
+    "/v1/tasks/{task}/links": ("application/json", b'{"for":"vera"}'),
     "/v1/tasks/{task}/resolve": (
         "application/json",
         b'{"why":"%s-why","verdict":"failed"}' % MARK.encode(),

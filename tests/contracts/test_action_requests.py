@@ -13,7 +13,7 @@ import pytest
 from sentinel import actions, siem
 from sentinel.adapters.append_files import AppendFiles
 from sentinel.core import recipes
-from sentinel.core.steps import Again, Failed
+from sentinel.core.steps import Again, Ask, Failed
 from sentinel.errors import BadAnswer, Missing
 from sentinel.ports import HttpRequest, HttpResponse
 from sentinel.ports_aws import AssumedRole
@@ -55,6 +55,7 @@ EXAMPLES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     ),
     "terraform_plan": ("terraform.plan", {"workspace": "ws-abcdefgh12345678", "token": "tfe"}),
     "wait": ("wait", {"for": "10m"}),
+    "approval": ("approval", {"by": ["alice", "team-payments"], "needs": 2}),
     "siem_send": ("siem.send", {"to": ["it"], "include": "place"}),
 }
 ENTRIES = [
@@ -137,8 +138,8 @@ def test_an_action_sends_the_bytes_of_its_golden(tmp_path: Path, name: str) -> N
     action = _built(tmp_path, recorder)[uses]
     action.check(inputs)
     found = action.perform(step_run(uses, inputs, ENTRIES))
-    assert isinstance(found, Again)
-    if found.done:  # it noted something first
+    assert isinstance(found, Again | Ask)
+    if isinstance(found, Again) and found.done:  # it noted something first
         found = action.perform(step_run(uses, inputs, ENTRIES, resumed=True, done=found.done))
     told = "\n".join(recorder.told)
     golden = GOLDENS / f"{name}.txt"
@@ -170,7 +171,7 @@ def test_a_plan_sends_nothing_and_reads_no_secret(tmp_path: Path, name: str) -> 
 def test_a_lost_reply_is_unsure_and_a_refusal_is_not(tmp_path: Path) -> None:
     """Where the request may have arrived, the outcome says so: at-most-once steps are then not done again."""
     for name, (uses, inputs) in EXAMPLES.items():
-        if uses in {"wait", "siem.send"}:
+        if uses in {"wait", "approval", "siem.send"}:
             continue
         found = _built(tmp_path, Recorder())[uses].perform(step_run(uses, inputs, done={"before": "x"}))
         assert isinstance(found, Again), name
@@ -182,7 +183,7 @@ def test_inputs_of_no_grant_are_refused_by_name(tmp_path: Path) -> None:
     recorder = Recorder()
     built = actions.build(recorder, AppendFiles(tmp_path), Names(), dict)
     for name, (uses, inputs) in EXAMPLES.items():
-        if uses in {"wait", "siem.send", "http.call"} or inputs.get("to") == "slack":
+        if uses in {"wait", "approval", "siem.send", "http.call"} or inputs.get("to") == "slack":
             continue
         found = built[uses].perform(step_run(uses, inputs))
         assert isinstance(found, Failed), name

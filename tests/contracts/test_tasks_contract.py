@@ -87,6 +87,34 @@ def test_creating_twice_is_creating_once(tasks: Tasks) -> None:
     assert [found.id for found in tasks.listing()] == ["t1"]
 
 
+def test_many_are_created_as_one_is(tasks: Tasks) -> None:
+    """Each of many is created or refused by itself: what exists stays as it is, and hinders no other."""
+    there = begun(tasks, "t1")
+    births = [created(name, by="b") for name in ("t0", "t1", "t2", "t0")]
+    assert tasks.create_all(births) == [True, False, True, False]
+    assert tasks.get("t1") == there
+    assert [tasks.get(name) for name in ("t0", "t2")] == [births[0][0], births[2][0]]
+    assert [verified(tasks, name) for name in ("t0", "t1", "t2")] == [1, 1, 1]
+    assert tasks.create_all([]) == []
+
+
+@pytest.mark.parametrize("skip", [0, 1])
+@pytest.mark.parametrize("fault", ["unsent", "lost"])
+def test_after_unavailable_many_can_be_created_again(
+    broken: tuple[Tasks, BrokenDisk | BrokenWire], fault: Fault, skip: int
+) -> None:
+    """Whatever was created before the fault, creating all of them again leaves each there once."""
+    tasks, wire = broken
+    births = [created(f"t{number}") for number in range(3)]
+    wire.fault, wire.left = fault, 1
+    wire.skip = skip if isinstance(wire, BrokenWire) else 0  # on SQLite all of them are one write
+    with pytest.raises(Unavailable):
+        tasks.create_all(births)
+    tasks.create_all(births)
+    assert [tasks.get(task.id) for task, _ in births] == [task for task, _ in births]
+    assert [verified(tasks, task.id) for task, _ in births] == [1, 1, 1]
+
+
 def test_unknown_ids_are_nothing(tasks: Tasks) -> None:
     """A task that was never created has no state, no lineage and no effects, and cannot be moved."""
     assert tasks.get("nope") is None

@@ -23,6 +23,7 @@ import pytest
 from click.testing import CliRunner
 from moto import mock_aws
 
+from examples import check_trace
 from examples.loopback_hec import Collector, Server
 from sentinel.adapters.dynamodb_catalog import DynamoCatalog
 from sentinel.adapters.dynamodb_ledger import DynamoLedger
@@ -57,7 +58,7 @@ SETTINGS: Mapping[str, set[str]] = {
     "work_siem": WORKER,
     "work_action": WORKER,
 }
-RIGHTS = "ingest tasks:read tasks:control recipes:write"
+RIGHTS = "ingest tasks:read tasks:control tasks:approve recipes:write"
 RECIPE = (
     "id: tell\non: {rule: %s}\ndedup: {by: [user], within: 1h}\nretry: {attempts: 5, backoff: 1ms..2ms}\n"
     "steps:\n  - {id: hec, uses: siem.send, with: {to: [hec]}}\n"
@@ -358,6 +359,10 @@ def test_from_a_request_to_its_effect(
         "running",
         "succeeded",
     ]
+    path = f"/v1/tasks/{task}/trace"
+    trace = get(aws, "/v1/tasks/{task}/trace", path=path, pathParameters={"task": task})
+    assert len(check_trace.check(trace)) == 3 + 1 + 2, "entries, the lineage, effects"
+    assert (trace["runs"][0]["head"], trace["runs"][0]["linked"]) == (receipt["head"], "newest")
     verifier = Verifier("checkout/0")
     verifier.check_all(DynamoLedger(aws.dynamodb, "ledger").read("checkout/0"))
     assert verifier.hash.hex() == receipt["head"]
@@ -410,14 +415,15 @@ def test_people_act_on_tasks(cloud: tuple[Cloud, RedisQueue], hec: Server) -> No
     for n in range(5):
         send(aws, denied(f"user-{n}", 3))
     aws.feed("detect", aws.stream("ledger"))
-    pages, query = [], {"limit": "2", "state": "queued"}
+    pages: list[Record] = []
+    query = {"limit": "2", "state": "queued"}
     while not pages or "next" in pages[-1]:
         query |= {"next": pages[-1]["next"]} if pages else {}
         pages.append(get(aws, "/v1/tasks", queryStringParameters=query))
     waiting = [each["id"] for page in pages for each in page["tasks"]]
     assert len(waiting) == len(set(waiting)) == 5
     order: Record = {"act": "cancel", "filter": {"recipe": "tell"}, "why": "a drill", "limit": 3}
-    done = []
+    done: list[Record] = []
     while not done or done[-1]["more"]:
         sent = json.dumps(order | ({"next": done[-1]["next"]} if done else {})).encode()
         answer = aws.call("control", proxy("POST", "/v1/tasks/bulk", sent))
@@ -425,6 +431,41 @@ def test_people_act_on_tasks(cloud: tuple[Cloud, RedisQueue], hec: Server) -> No
         done.append(json.loads(answer["body"]))
     assert [each["done"] for each in done] == [3, 2]
     assert {aws.state(each) for each in waiting} == {"cancelled"}
+
+
+def test_people_approve_on_the_tables_of_aws(cloud: tuple[Cloud, RedisQueue], hec: Server) -> None:
+    """A task asks, is shown by another function with the same digest, is approved there, and goes on."""
+    aws, _ = cloud
+    asks = "  - {id: ask, uses: approval, with: {by: ['service:checkout', 'service:ops'], needs: 2}}\n"
+    text = RECIPE % ("burst", hec.url.replace("/services/collector/event", "/nothing/here"))
+    text = text.replace("id: tell", "id: asked", 1).replace("steps:\n", f"steps:\n{asks}")
+    catalog = DynamoCatalog(aws.dynamodb, "catalog")
+    catalog.retire("recipe", "tell")
+    catalog.push("recipe", "asked", text.encode())
+    send(aws, denied(PERSON, 3))
+    aws.feed("detect", aws.stream("ledger"))
+    task = task_of(aws)
+    aws.feed("dispatch", aws.hinted())
+    assert aws.call("work_action", {"stream": "action"})["awaiting_approval"] == 1
+    about: Record = {"path": f"/v1/tasks/{task}/approval", "pathParameters": {"task": task}}
+    approval = "/v1/tasks/{task}/approval"
+    answer: Record = {}
+    for name in ("checkout", "ops"):
+        event = proxy("GET", approval, **about)
+        event["requestContext"]["authorizer"]["service"] = name
+        seen = json.loads(aws.call("control", event)["body"])
+        assert (seen["digest"], seen["changed"]) == (seen["asked"], [])
+        said = json.dumps({"verdict": "approve", "digest": seen["digest"], "why": "ok"}).encode()
+        event = proxy("POST", approval, said, **about)
+        event["requestContext"]["authorizer"]["service"] = name
+        answer = aws.call("control", event)
+        assert answer["statusCode"] == 200, answer
+    assert json.loads(answer["body"])["approved_by"] == ["service:checkout", "service:ops"]
+    for verb in ("work_siem", "work_action", "work_siem"):
+        aws.feed("dispatch", aws.hinted())
+        aws.call(verb, {"stream": verb})
+    assert aws.state(task) == "succeeded"
+    assert len(hec.collector.events) == 3  # each entry once
 
 
 def test_a_feed_starts_again_at_the_first_record_that_failed(

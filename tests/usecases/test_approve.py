@@ -24,6 +24,7 @@ from sentinel.errors import Conflict, Forbidden, Malformed, Missing, Unauthentic
 from sentinel.usecases.approve import Decision
 from sentinel.usecases.approvers import service, unreachable
 from sentinel.usecases.check_recipe import problems
+from sentinel.usecases.fork import Fork, Wish
 from tests.approvals import ALICE, BOB, AskingWorld, approver, approving_recipe
 from tests.scenario import ProbedTarget, Target, rule
 
@@ -58,9 +59,7 @@ def _told(world: AskingWorld, task: Task) -> dict[str, Any]:
 
 
 def _shown(world: AskingWorld, task: Task) -> dict[str, Any]:
-    shown: Any = world.approving().look(task.id)["shown"]
-    found: dict[str, Any] = shown
-    return found
+    return _shown_of(world, task.id)
 
 
 def test_a_task_asks_and_goes_on_when_it_is_approved(world: AskingWorld) -> None:
@@ -462,6 +461,30 @@ def test_the_author_does_not_approve_alone(signing_world: AskingWorld) -> None:
     )
     world.run()
     assert world.only().state is State.SUCCEEDED
+
+
+def test_who_forked_a_task_does_not_approve_it_alone(world: AskingWorld) -> None:
+    """Whoever chose its inputs made what is asked, as its author did."""
+    parent = world.begin(approving_recipe("uses: act", by=[ALICE, "service:ops"]))
+    fork = Fork(world._tasks, world.playbook, world.actions, world.clock, world.nonce)
+    for who in ("service/ops", "service/ops (oidc subject)"):
+        made = fork.fork(parent.id, Wish(who, "another try", {"s0": {"n": 2}}))
+        world.run()
+        assert _shown_of(world, made.id)["makers"] == ["service:ops"]
+        task = world.tasks.get(made.id)
+        assert task is not None
+        after = world.approve(task, "service:ops")
+        assert (after.state, "somebody else than service:ops" in after.reason) == (
+            State.AWAITING_APPROVAL,
+            True,
+        )
+        assert world.approve(task, ALICE).state is State.QUEUED
+
+
+def _shown_of(world: AskingWorld, task_id: str) -> dict[str, Any]:
+    shown: Any = world.approving().look(task_id)["shown"]
+    found: dict[str, Any] = shown
+    return found
 
 
 def test_services_see_what_is_theirs_to_decide(world: AskingWorld) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from sentinel.actions.aws_step import allow, assumed
+from sentinel.actions.aws_step import allow, assumed, granted
 from sentinel.actions.following import again, follow, number, refused
 from sentinel.core.grants import Grants
 from sentinel.core.recipes import Duration
@@ -70,7 +70,7 @@ class UpdateService:
             told["new_deployment"] = True
         if found.desired_count is not None:
             told["desired_count"] = found.desired_count
-        return told
+        return told | granted(self._grants, self.name)
 
     def perform(self, run: StepRun) -> Outcome:
         """Note what is there, change it, or look whether the service is steady again."""
@@ -142,11 +142,11 @@ class UpdateService:
         primary = _primary(service)
         ours: Service = next((each for each in service.get("deployments", ()) if each.get("id") == mine), {})
         if ours.get("rolloutState") == "FAILED":
-            return Failed(f"deployment {mine} failed: ECS took it back; its events say why", unsure=True)
+            why = f"deployment {mine} failed: ECS took it back; its events say why"
+            return Failed(why, unsure=True, over=True)
         if mine and primary.get("id") != mine:
-            return Failed(
-                f"deployment {mine} was replaced by another before the service was steady", unsure=True
-            )
+            why = f"deployment {mine} was replaced by another before the service was steady"
+            return Failed(why, unsure=True, over=True)
         if _steady(service, primary):
             return Done(_facts(service))
         why = f"{_int(service, 'runningCount')} of {_int(service, 'desiredCount')} tasks run"

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from sentinel.actions.aws_step import allow, assumed
+from sentinel.actions.aws_step import allow, assumed, granted
 from sentinel.actions.following import again, refused
 from sentinel.core.grants import Grants, allowed
 from sentinel.core.recipes import Duration
@@ -73,6 +73,7 @@ class InvokeLambda:
             "include": found.include,
             "entries": min(len(run.entries), MAX_ENTRIES),
             "at_most_seconds": found.timeout // SECOND,
+            **granted(self._grants, self.name),
         }
 
     def perform(self, run: StepRun) -> Outcome:

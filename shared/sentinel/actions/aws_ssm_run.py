@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from sentinel.actions.aws_step import allow, assumed
+from sentinel.actions.aws_step import allow, assumed, granted
 from sentinel.actions.following import again, follow, refused
 from sentinel.core.grants import Grants, allowed
 from sentinel.core.recipes import Duration
@@ -93,6 +93,7 @@ class SsmRun:
             "version": found.version,
             "targets": list(found.instances) or {name: list(values) for name, values in found.tags.items()},
             "parameters": {name: list(values) for name, values in found.parameters.items()},
+            **granted(self._grants, self.name),
         }
 
     def perform(self, run: StepRun) -> Outcome:
@@ -204,9 +205,8 @@ class SsmRun:
             return Done(facts)
         where = f"{facts['errors']} of {facts['targets']} instances"
         hint = ": is the agent running there?" if facts["details"] in _TIMED_OUT else ""
-        return Failed(
-            f"command {facts['command']} ended as {facts['details']}, errors on {where}{hint}", unsure=True
-        )
+        why = f"command {facts['command']} ended as {facts['details']}, errors on {where}{hint}"
+        return Failed(why, unsure=True, over=True)
 
 
 def _facts(command: Mapping[str, Any]) -> dict[str, object]:

@@ -13,6 +13,12 @@ from sentinel.ports_aws import AssumedRole
 Statement = Mapping[str, object]
 
 
+def granted(grants: Grants, action: str) -> dict[str, object]:
+    """Return what a plan says of the role in which an action would act; nothing where it is granted none."""
+    role = grants.roles.get(action)
+    return {"role": role.arn} if role else {}
+
+
 def assumed(grants: Grants, action: str, run: StepRun, statements: Sequence[Statement]) -> AssumedRole:
     """Return the role of an action as this task's step assumes it.
 

@@ -14,7 +14,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from sentinel.actions import message
-from sentinel.actions.aws_step import allow, assumed
+from sentinel.actions.aws_step import allow, assumed, granted
 from sentinel.actions.following import again, refused
 from sentinel.actions.http_call import wait
 from sentinel.core import urls
@@ -100,7 +100,8 @@ class Notify:
         found = _inputs(run.step.with_)
         where = f"{{secret: {found.webhook}}}" if found.to == "slack" else found.topic
         quoted = min(len(run.entries), message.QUOTED) if found.quote else 0
-        return {"notify": found.to, "where": where, "entries": len(run.entries), "quoted": quoted}
+        told = {"notify": found.to, "where": where, "entries": len(run.entries), "quoted": quoted}
+        return told | (granted(self._grants, self.name) if found.to == "sns" else {})
 
     def perform(self, run: StepRun) -> Outcome:
         """Send the message once."""

@@ -66,7 +66,11 @@ class TerraformPlan:
     def plan(self, run: StepRun) -> Mapping[str, object]:
         """Return what the step would do: in which workspace it would plan."""
         found = _inputs(run.step.with_)
-        return {"plan_only_run": found.workspace, "token": f"{{secret: {found.token}}}"}
+        return {
+            "plan_only_run": found.workspace,
+            "server": self._grants.terraform,
+            "token": f"{{secret: {found.token}}}",
+        }
 
     def perform(self, run: StepRun) -> Outcome:
         """Make the run once, or look how far it has got."""
@@ -132,7 +136,7 @@ class TerraformPlan:
         facts = _facts(found)
         name, status = facts["run"], facts["status"]
         if status in _FAILED:
-            return Failed(f"run {name} ended as {status}: its page says why", unsure=True)
+            return Failed(f"run {name} ended as {status}: its page says why", unsure=True, over=True)
         if status in _OVER:
             return Done(facts)
         return follow(run, self._clock(), inputs.within, f"the run is {status}", id=name)

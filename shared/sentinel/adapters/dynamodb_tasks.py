@@ -55,7 +55,7 @@ class DynamoTasks:
         return self._write(put, event)
 
     def create_all(self, births: Sequence[tuple[Task, Event]]) -> list[bool]:
-        """Store new tasks, one transaction each: one for many would save nothing but would fail as a whole."""
+        """Store new tasks, one transaction each: one for many costs as much and would fail as a whole."""
         return [self.create(task, event) for task, event in births]
 
     def get(self, task_id: str) -> Task | None:

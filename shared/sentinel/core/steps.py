@@ -36,8 +36,9 @@ class StepRun:
     """One step to carry out.
 
     `step` has its inputs as they are for this task, with the values of expressions put in. `key` is the
-    effect key (`core.tasks.effect_key`): the same in every attempt. `entries` are the entries
-    that set the task off, as far as the ledger still has them. `resumed` is true where an earlier attempt
+    effect key (`core.tasks.effect_key`): the same in every attempt until the effect is `Failed.over`.
+    `entries` are the entries that set the task off, as far as the ledger still has them. `resumed` is true
+    where an earlier attempt
     began the step and its outcome is not recorded: the effect may have happened. `done` is what the newest
     recorded `Again` of this step said was finished, so that a step with several targets does not tell the
     first again when the second fails. `stopped` turns true when the step's time is over or the task was taken
@@ -86,10 +87,17 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """It will not work however often it is tried; `reason` says what to change. `unsure`: see `Again`."""
+    """It will not work however often it is tried; `reason` says what to change. `unsure`: see `Again`.
+
+    `over` says that what was begun outside has come to its end, a bad one, and will not change any more: a
+    person who has the step done once more has it begun anew, under another key. `done` replaces what the next
+    try is handed as `StepRun.done`, where it is not None.
+    """
 
     reason: str
     unsure: bool = False
+    over: bool = False
+    done: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)

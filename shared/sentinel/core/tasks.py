@@ -45,7 +45,8 @@ class Task:
     `priority` and `share` say in which line of its stream it waits (`core.lines`). `held` names what keeps
     it from starting while it waits (`usecases.flow`), `ticket` is when its rate lets it start (0: not asked),
     `asked` is the approval that it waits for or has (`core.approvals`), `inputs` are inputs of steps, by
-    step, that a fork has in the place of the recipe's.
+    step, that a fork has in the place of the recipe's. `anew` counts, by step, the effects that came to a bad
+    end outside: a redrive begins the step anew, under the key after theirs.
     """
 
     id: str
@@ -73,6 +74,7 @@ class Task:
     ticket: int = 0
     asked: Mapping[str, object] = field(default_factory=dict)
     inputs: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    anew: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def line(self) -> str:
@@ -131,13 +133,19 @@ def task_id(recipe: str, version: int, dedup_key: str, window: int) -> str:
     return base64.b32encode(sha256(parts).digest())[:26].decode().lower()
 
 
-def effect_key(task: str, recipe_digest: str, step: str, inputs: Mapping[str, object]) -> str:
+def effect_key(task: str, recipe_digest: str, step: str, inputs: Mapping[str, object], anew: int = 0) -> str:
     """Name an effect: SHA256(task ‖ recipe digest ‖ step ‖ inputs), hex, with no attempt number.
 
-    A resumed task finds its effects under the same key, and hands its target the same key.
+    A resumed task finds its effects under the same key, and hands its target the same key. After `anew`
+    effects that came to a bad end, their number is hashed, too: no target takes the new one for one of them.
     """
-    parts = orjson.dumps([task, recipe_digest, step, inputs], option=orjson.OPT_SORT_KEYS)
-    return sha256(parts).hexdigest()
+    parts = [task, recipe_digest, step, inputs, *([anew] if anew else [])]
+    return sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def step_key(task: Task, step: str, inputs: Mapping[str, object]) -> str:
+    """Name the effect that a step of a task has now."""
+    return effect_key(task.id, task.recipe_digest, step, inputs, task.anew.get(step, 0))
 
 
 def digest_of(result: Mapping[str, object]) -> str:

@@ -2,7 +2,8 @@
 
 Roles: `gateway` (its sockets are inherited; further arguments are its mode and the numbers of their file
 descriptors, that of the service API first), `feeds` (ledger to detect, tasks to dispatch, the sweep's
-schedule), `work_siem` and `work_action`, which run several tasks at once. Settings come by the environment, as in Lambda.
+schedule), `work_siem` and `work_action`, which run several tasks at once. Settings come by the environment,
+as in Lambda.
 """
 
 from __future__ import annotations

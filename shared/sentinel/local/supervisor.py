@@ -76,8 +76,8 @@ class Supervisor:
     """Runs a tree. Use it as a context: leaving it drains. `tell` gets lines about what goes wrong.
 
     `settings` are those of `settings_for`; `port` is that of the service API, the webhook API has the next
-    one, and 0 takes two free ones; `insecure` is without doors, in plain HTTP; `stop` ends `watch`; `pauses` are
-    the seconds before a child that died for the first, second, ... time in a row is started again. Raises
+    one, and 0 takes two free ones; `insecure` is without doors, in plain HTTP; `stop` ends `watch`; `pauses`
+    are the seconds before a child that died for the first, second, ... time in a row is started again. Raises
     `Conflict` where somebody runs on the folder already, `Unavailable` where the tree does not come up or a
     port is taken, and `Missing` where there is no Valkey or no functions.
     """
@@ -233,8 +233,8 @@ class Supervisor:
         """Let others have the tasks of a worker that has died now, and not when its leases run out."""
         if not dead.name.startswith("work_") or dead.process is None:
             return
-        from sentinel.bootstrap import worker_name
         from sentinel.local import recovery
+        from sentinel.wiring import worker_name
 
         try:
             recovery.take_up(self.settings, worker_name(dead.process.pid))

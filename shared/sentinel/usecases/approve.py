@@ -83,9 +83,7 @@ class Approving:
         one, `changed` says what has changed since. A service sees what its entries set off, and what it may
         decide on. Raises `Missing`, `Conflict` where the task never asked, `Unavailable`, `Tampered`.
         """
-        task, asked = self._asked(task_id)
-        if viewer is not None and not _sees(viewer, task, asked):
-            raise Missing("there is no such task")
+        task, asked = self._asked(task_id, viewer)
         shown = self._shown(task, asked, self._recipe(task))
         return {
             "task": task.id,
@@ -130,9 +128,8 @@ class Approving:
         raise AssertionError("unreachable")
 
     def sees(self, task_id: str, viewer: Approver) -> None:
-        """Raise `Missing` where a service may not know of a task."""
-        if not _sees(viewer, *self._asked(task_id)):
-            raise Missing("there is no such task")
+        """Raise `Missing` where a service may not know of a task, `Conflict` where that never asked."""
+        self._asked(task_id, viewer)
 
     def _decided(self, task: Task, asked: Asked, decision: Decision) -> tuple[Task, Event]:
         now = self.clock()
@@ -199,11 +196,11 @@ class Approving:
             raise Conflict(SEEN)
         return shown
 
-    def _asked(self, task_id: str) -> tuple[Task, Asked]:
+    def _asked(self, task_id: str, viewer: Approver | None = None) -> tuple[Task, Asked]:
         task = self.tasks.get(task_id)
-        if task is None:
+        asked = Asked.of(task.asked) if task is not None else None
+        if task is None or (viewer is not None and not _sees(viewer, task, asked)):
             raise Missing("there is no such task")
-        asked = Asked.of(task.asked)
         if asked is None:
             raise Conflict(f"task {task.id} is {task.state}, and asks for no approval")
         return task, asked
@@ -239,7 +236,7 @@ def _said(asked: Asked, decision: Decision) -> bool:
     return decision.approver.id in asked.approvers
 
 
-def _sees(viewer: Approver, task: Task, asked: Asked) -> bool:
-    if viewer.how is not How.SERVICE or viewer.among(asked.by):
+def _sees(viewer: Approver, task: Task, asked: Asked | None) -> bool:
+    if viewer.how is not How.SERVICE or (asked is not None and viewer.among(asked.by)):
         return True
     return viewer.id.partition(":")[2] in services_of(task)

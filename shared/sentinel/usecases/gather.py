@@ -13,14 +13,14 @@ from typing import Any
 import orjson
 
 from sentinel.core import step_inputs
-from sentinel.core.approvals import ACTION, VERSION, Asked, Shown, bounded
+from sentinel.core.approvals import ACTION, SERVICE, VERSION, Asked, Shown, bounded
 from sentinel.core.recipes import Recipe, spelled
 from sentinel.core.steps import Action, Ask, Matched, StepRun
-from sentinel.core.tasks import Event, Task, effect_key
+from sentinel.core.tasks import Event, Task, step_key
 from sentinel.errors import Rejected
 from sentinel.usecases.resolve import given, resolved
 
-ALWAYS = ("id", "uses", "effect", "timeout")
+_BY_API = "service/"  # what the lineage calls a service by that acts on a task
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,10 @@ class Gathering:
 
     def makers(self, task: Task, recipe: Recipe) -> tuple[str, ...]:
         """Return who made what is asked: the recipe's author where it is known, and who forked the task."""
-        who = self.lineage(task.id)[0].body.get("who", "")
-        return tuple(dict.fromkeys(each for each in (recipe.author, str(who)) if each))
+        who = str(self.lineage(task.id)[0].body.get("who", ""))
+        if who.startswith(_BY_API):
+            who = SERVICE + who.removeprefix(_BY_API).partition(" (")[0]  # as approvers are named
+        return tuple(dict.fromkeys(each for each in (recipe.author, who) if each))
 
     def shown(self, task: Task, recipe: Recipe, question: Question) -> Shown:
         """Return what would be done. Raises `Unavailable`, and `Tampered` where an entry cannot be read."""
@@ -114,7 +116,7 @@ class Gathering:
                 return {**told, "as_written": bounded(_plain(step.with_))}
             step = resolved(before, step, action, self.read)
             action.check(step.with_)
-            key = effect_key(task.id, task.recipe_digest, step.id, step.with_)
+            key = step_key(task, step.id, step.with_)
             plan = action.plan(StepRun(before, recipe, step, key, self.read(task), resumed=False))
         except Rejected as error:
             return {**told, "inputs": bounded(_plain(step.with_)), "problem": str(error)}

@@ -16,7 +16,7 @@ from sentinel.core.recipes import Recipe
 from sentinel.core.states import NEVER, State
 from sentinel.core.steps import Again, Ask, Done, Failed, Matched, Nothing, Outcome, Probing, StepRun
 from sentinel.core.task_trace import step_parent
-from sentinel.core.tasks import MAX_REASON, SECOND, Effect, EffectState, Task, digest_of, effect_key, overdue
+from sentinel.core.tasks import MAX_REASON, SECOND, Effect, EffectState, Task, digest_of, overdue, step_key
 from sentinel.errors import Conflict, Malformed, Rejected, Tampered, Unavailable
 from sentinel.usecases.asking import Asking
 from sentinel.usecases.evidence import matched
@@ -68,7 +68,7 @@ class Lease:
             raise
         except Malformed as error:
             return self.executor.fail(task, {"step": step.id}, f"step {step.id}: {error}")
-        key = effect_key(task.id, task.recipe_digest, step.id, step.with_)
+        key = step_key(task, step.id, step.with_)
         return self._carry_out(Try(task, step, action, key, self.effects.get(key)))
 
     def _carry_out(self, a_try: Try) -> Task:
@@ -105,6 +105,8 @@ class Lease:
                 return self._done(a_try, result, "done")
             case Failed() as outcome:
                 why = f"step {step.id}: {outcome.reason}"
+                if outcome.done is not None:
+                    self._record(a_try, EffectState.INTENT, outcome.done)
                 told = a_try.answered(outcome).told
                 return self.executor.fail(task, told, why, **a_try.settled(outcome))
             case Again() as outcome:

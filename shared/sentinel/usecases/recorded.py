@@ -51,9 +51,11 @@ def _wrong_steps(task: Task, bodies: Sequence[Mapping[str, object]]) -> Iterator
 
 
 def _keys(task: Task, step: Step, inputs: Inputs) -> Iterator[str]:
-    """Yield the key of a step's effect; nothing where its inputs have no values (yet)."""
+    """Yield the keys that a step's effects may have; none where its inputs have no values (yet)."""
     with contextlib.suppress(Rejected):
-        yield effect_key(task.id, task.recipe_digest, step.id, inputs(task, step))
+        given = inputs(task, step)
+        for anew in range(task.anew.get(step.id, 0) + 1):
+            yield effect_key(task.id, task.recipe_digest, step.id, given, anew)
 
 
 def wrong_effects(

@@ -78,7 +78,8 @@ class StandIn:
         if body.get("outcome") == "done":
             return Done(result_of(script, step))
         if body.get("answer") == FAILED:
-            return Failed(_after(body, f"step {step}: "), unsure)
+            kept = {MARK: script.at} if body.get("kept") else None
+            return Failed(_after(body, f"step {step}: "), unsure, bool(body.get("over")), kept)
         if body.get("event") == State.AWAITING_APPROVAL:
             raise Unplayed(f"event {script.at}: {OTHERWISE}")
         if body.get("answer") != AGAIN:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from sentinel.core.recipes import Step
 from sentinel.core.steps import Action, Again, Failed
@@ -72,9 +73,18 @@ class Try:
             saw["unsure"] = True
         if isinstance(outcome, Again) and outcome.done:
             saw["progress"] = True
+        if isinstance(outcome, Failed):
+            saw |= {"kept": True} if outcome.done is not None else {}
+            saw |= {"over": True} if outcome.over else {}
         return self.having(**saw)
 
-    def settled(self, outcome: Again | Failed | None = None) -> dict[str, int]:
-        """Return the change of a task of which this try is known to have left no effect."""
+    def settled(self, outcome: Again | Failed | None = None) -> dict[str, Any]:
+        """Return the change of a task by what is known of this try's effect: none was left, or it is over.
+
+        Written with the transition: of an effect that is over a person has to know before it is begun anew.
+        """
+        if isinstance(outcome, Failed) and outcome.over:
+            counts = self.task.anew
+            return {"anew": {**counts, self.step.id: counts.get(self.step.id, 0) + 1}}
         sure = self.step.at_most_once and not (outcome and outcome.unsure)
         return {"settled": self.task.attempt} if sure else {}

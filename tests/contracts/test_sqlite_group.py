@@ -1,0 +1,198 @@
+"""Group commit: what threads of one process write at once shares a transaction, and nobody's fate."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from sentinel.adapters.sqlite_group import LARGEST
+from sentinel.adapters.sqlite_open import Database
+from sentinel.errors import Conflict, Unavailable
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = "CREATE TABLE t (x INTEGER UNIQUE);"
+Change = Callable[[sqlite3.Connection], Any]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """Give a new database."""
+    found = Database(tmp_path / "x.db", SCHEMA, 1)
+    yield found
+    found.close()
+
+
+def insert(x: int) -> Change:
+    """Return a change that adds a number and returns it."""
+
+    def change(connection: sqlite3.Connection) -> int:
+        connection.execute("INSERT INTO t VALUES (?)", (x,))
+        return x
+
+    return change
+
+
+def rows(database: Database) -> list[int]:
+    """Return the numbers that are stored, as another program sees them."""
+    other = sqlite3.connect(database.path)
+    found = [x for (x,) in other.execute("SELECT x FROM t ORDER BY x")]
+    other.close()
+    return found
+
+
+def together(database: Database, changes: list[Change]) -> tuple[list[Any], list[list[str]]]:
+    """Have changes made by a thread each while the disk is busy.
+
+    Return what each answered or raised, and the statements of each connection that made some.
+    """
+    answers: list[Any] = [None] * len(changes)
+    statements: list[list[str]] = []
+
+    def ask(at: int) -> None:
+        mine: list[str] = []
+        statements.append(mine)
+        database.connection().set_trace_callback(mine.append)
+        try:
+            answers[at] = database.commit(changes[at])
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is looked at
+            answers[at] = error
+
+    threads = [Thread(target=ask, args=(at,)) for at in range(len(changes))]
+    with database._writing:  # somebody writes
+        for number, thread in enumerate(threads, 1):
+            thread.start()
+            while len(database._group._waiting) < number:
+                time.sleep(0.001)
+    for thread in threads:
+        thread.join(10)
+    return answers, statements
+
+
+def test_changes_that_wait_share_one_commit(database: Database) -> None:
+    """What was asked for while the disk was busy is one transaction; each caller gets its own answer."""
+    answers, statements = together(database, [insert(x) for x in range(20)])
+    assert answers == list(range(20))
+    assert sum(each.count("COMMIT") for each in statements) == 1
+    assert rows(database) == list(range(20))
+
+
+def test_a_transaction_has_a_bound(database: Database) -> None:
+    """More than the bound is more than one transaction, so that nobody waits for everybody."""
+    answers, statements = together(database, [insert(x) for x in range(LARGEST + 3)])
+    assert answers == list(range(LARGEST + 3))
+    assert sum(each.count("COMMIT") for each in statements) == 2
+
+
+def test_a_change_that_fails_undoes_itself_alone(database: Database) -> None:
+    """All of a change or nothing of it: its error goes to who asked for it, and the others are made."""
+
+    def half(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO t VALUES (100)")
+        raise Conflict("another has it")
+
+    def twice(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO t VALUES (200)")
+        connection.execute("INSERT INTO t VALUES (1)")
+
+    answers, _ = together(database, [insert(1), half, insert(2), twice, insert(3)])
+    assert [answers[0], answers[2], answers[4]] == [1, 2, 3]
+    assert isinstance(answers[1], Conflict)
+    assert isinstance(answers[3], sqlite3.IntegrityError)
+    assert rows(database) == [1, 2, 3]
+
+
+def test_when_the_commit_fails_nobody_was_served(database: Database) -> None:
+    """A transaction that fails as a whole wrote nothing, and every caller is told; later ones succeed."""
+
+    def full(connection: sqlite3.Connection) -> None:
+        connection.execute("ROLLBACK")  # as SQLite does by itself for a full disk
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    answers, _ = together(database, [insert(1), full, insert(2)])
+    assert [type(answer) for answer in answers] == [Unavailable] * 3
+    assert rows(database) == []
+    assert database.commit(insert(1)) == 1
+    assert rows(database) == [1]
+
+
+def test_a_thread_that_is_stopped_takes_nobodys_answer_along(database: Database) -> None:
+    """Ctrl-C in the thread that writes for others: they are told that nothing was written."""
+
+    def stop(_: sqlite3.Connection) -> None:
+        raise KeyboardInterrupt
+
+    answers, _ = together(database, [stop, insert(1)])
+    assert sorted(type(answer).__name__ for answer in answers) == ["KeyboardInterrupt", "Unavailable"]
+    assert rows(database) == []
+    assert database.commit(insert(1)) == 1
+
+
+def test_no_answer_comes_before_the_commit(database: Database) -> None:
+    """Whoever has an answer finds its change stored, seen from outside of the process's connections."""
+    missing: list[int] = []
+
+    def work(first: int) -> None:
+        for x in range(first, first + 30):
+            database.commit(insert(x))
+            other = sqlite3.connect(database.path)
+            if other.execute("SELECT 1 FROM t WHERE x = ?", (x,)).fetchone() is None:
+                missing.append(x)
+            other.close()
+
+    threads = [Thread(target=work, args=(100 * number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert missing == []
+    assert len(rows(database)) == 240
+
+
+WRITER = """
+import sys, threading
+from sentinel.adapters.sqlite_open import Database
+database = Database(sys.argv[1], "CREATE TABLE t (x INTEGER UNIQUE);", 1)
+lock = threading.Lock()
+def work(first):
+    for x in range(first, first + 100_000):
+        database.commit(lambda connection: connection.execute("INSERT INTO t VALUES (?)", (x,)).rowcount)
+        with lock:
+            sys.stdout.write(f"{x}\\n")
+            sys.stdout.flush()
+for number in range(6):
+    threading.Thread(target=work, args=(number * 100_000,)).start()
+"""
+
+
+def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
+    """A process that is killed with -9 while six threads write has lost nothing that it had answered."""
+    path = tmp_path / "x.db"
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "shared")},
+    ) as writer:
+        assert writer.stdout is not None
+        answered = [int(writer.stdout.readline()) for _ in range(300)]
+        writer.send_signal(signal.SIGKILL)
+        answered += [int(line) for line in writer.stdout if line.endswith(b"\n")]
+    database = Database(path, SCHEMA, 1)
+    stored = rows(database)
+    database.close()
+    assert set(answered) <= set(stored)
+    # Each thread's numbers are there without a gap: an order was kept, and nothing is half there.
+    for number in range(6):
+        mine = [x for x in stored if x // 100_000 == number]
+        assert mine == list(range(number * 100_000, number * 100_000 + len(mine)))
