@@ -52,6 +52,7 @@ class Script:
 
     events: Sequence[Event]
     results: Mapping[str, object]
+    answers: Mapping[str, Effect] = field(default_factory=dict)  # to what steps asked, by key
     reads_fail: Callable[[Mapping[str, object]], bool] = lambda _: False
     at: int = 0
     end: int = 0  # the first event that is not to be played now
