@@ -14,7 +14,8 @@ from sentinel.core.recipes import Recipe
 from sentinel.core.states import State
 from sentinel.core.task_trace import Carried
 from sentinel.core.tasks import SECOND, Task
-from sentinel.usecases.approve import Approving, Decision
+from sentinel.errors import Conflict
+from sentinel.usecases.approve import SEEN, Approving, Decision
 from sentinel.usecases.asked import Asked, Wanted
 from sentinel.usecases.control import Act, Control
 from sentinel.usecases.debounce import AGAIN, wait_on
@@ -23,7 +24,7 @@ from sentinel.usecases.fork import Fork, Wish
 from sentinel.usecases.places import TURN, Places
 from sentinel.usecases.queues import Queues
 from sentinel.usecases.schedule import Scheduler
-from sentinel.usecases.stage import Stage, Unplayed
+from sentinel.usecases.stage import OTHERWISE, Stage, Unplayed
 from sentinel.usecases.stand_ins import Cast, Entries, Nowhere, Recipes
 from sentinel.usecases.sweep import sweep
 
@@ -142,7 +143,13 @@ class Enact:
         ledger: Any = Entries(script, by.ledger)
         playbook: Any = Recipes(script, by.recipe)
         actions = Cast(script, by.actions)
-        Approving(tasks, ledger, playbook, actions, clock, nonce, None, grace).decide(task.id, decision)
+        approving = Approving(tasks, ledger, playbook, actions, clock, nonce, None, grace)
+        try:
+            approving.decide(task.id, decision)
+        except Conflict as error:
+            if str(error) != SEEN:
+                raise
+            raise Unplayed(f"event {script.at}: {OTHERWISE}") from None
 
     def _swept(self) -> None:
         tasks, clock, nonce, grace = self._parts

@@ -21,6 +21,7 @@ from sentinel.errors import Conflict, Malformed, Rejected, Tampered, Unavailable
 from sentinel.usecases.asking import Asking
 from sentinel.usecases.evidence import matched
 from sentinel.usecases.heartbeat import Heartbeat
+from sentinel.usecases.recall import Recall
 from sentinel.usecases.resolve import resolved
 from sentinel.usecases.tries import ABSENT, AWAY, GIVEN_UP, LOST, NOT_ASKED, REFUSED, TAMPERED, TIME_UP, Try
 
@@ -39,6 +40,7 @@ class Lease:
     recipe: Recipe
     effects: Mapping[str, Effect]
     _entries: list[Matched] | None = field(default=None)
+    _recall: Recall | None = field(default=None)
 
     def steps(self, task: Task, until: int) -> Task:
         """Do steps until the task is no longer ours to run, or `until` has passed."""
@@ -98,7 +100,9 @@ class Lease:
 
     def _act(self, a_try: Try) -> Task:
         task, step = a_try.task, a_try.step
-        match self._perform(a_try):
+        outcome = self._perform(a_try)
+        a_try = self._having_asked(a_try)
+        match outcome:
             case Done(result):
                 # Also when the lease ran out meanwhile: it is true, and spares the next worker the step.
                 self._record(a_try, EffectState.DONE, result)
@@ -191,7 +195,15 @@ class Lease:
             to.tasks, a_try.task, to.clock, to.lease, to.clock(), a_try.step.timeout or LONGEST_STEP
         )
 
+    def _having_asked(self, a_try: Try) -> Try:
+        recall = self._recall
+        return a_try.having(asked=recall.digest) if recall and recall.digest else a_try
+
     def _run(self, a_try: Try, heart: Heartbeat) -> StepRun:
+        to, task = self.executor, a_try.task
+        self._recall = Recall(
+            *(task.id, a_try.key, a_try.step.id, task.attempt, self.effects, to.tasks.record, to.clock)
+        )
         return StepRun(
             a_try.task,
             self.recipe,
@@ -202,6 +214,7 @@ class Lease:
             a_try.before,
             heart.stopped,
             step_parent(a_try.task.id, a_try.task.cause, a_try.step.id, a_try.task.attempt),
+            self._recall,
         )
 
     def _put_off(self, a_try: Try, error: Unavailable, **changes: Any) -> None:

@@ -14,6 +14,7 @@ from sentinel.core.recipes import Recipe, Step
 from sentinel.core.states import TRANSITIONS, State
 from sentinel.core.tasks import Effect, EffectState, Event, Task, effect_key, verify_lineage
 from sentinel.errors import Rejected, Tampered
+from sentinel.usecases.recall import of_step
 
 Inputs = Callable[[Task, Step], Mapping[str, object]]
 
@@ -77,5 +78,5 @@ def wrong_effects(
     if known.digest != task.recipe_digest:
         yield f"version {task.recipe_version} of its recipe is not the one that it was made for"
     for effect in done:
-        if keys.get(effect.key) != effect.step:
+        if keys.get(of_step(effect.key)) != effect.step:
             yield f"the effect of step {effect.step} is not one of its recipe: {effect.key}"

@@ -24,6 +24,7 @@ from sentinel.ports import Ledger
 from sentinel.usecases.debounce import AGAIN
 from sentinel.usecases.enact import Enact
 from sentinel.usecases.execute import Executor
+from sentinel.usecases.recall import is_question
 from sentinel.usecases.stage import Deviation, Interrupted, Played, Script, Stage, Unplayed
 from sentinel.usecases.stand_ins import Cast, Entries, Nowhere, Recipes, ToldGates
 from sentinel.usecases.tries import ABSENT, TIME_UP
@@ -63,7 +64,8 @@ class Reenact:
 
         What it does not know how to re-enact it adds to `left_out`, and leaves what follows it alone.
         """
-        play = _Play(self, task, Stage(Script(events, task.results)))
+        asked = {key: effect for key, effect in effects.items() if is_question(key)}
+        play = _Play(self, task, Stage(Script(events, task.results, asked)))
         try:
             play.run()
         except Deviation as found:

@@ -6,17 +6,20 @@ recipe and the ledger once more; what it did is not done again.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sentinel.core.approvals import ACTION
 from sentinel.core.recipes import Recipe
 from sentinel.core.segment import Segment
+from sentinel.core.states import State
 from sentinel.core.step_inputs import Form
 from sentinel.core.steps import (
     Action,
     Again,
+    Asking,
     Done,
     Failed,
     Nothing,
@@ -26,11 +29,12 @@ from sentinel.core.steps import (
     StepRun,
     Unknown,
 )
-from sentinel.core.tasks import Task
+from sentinel.core.tasks import Effect, Task
 from sentinel.errors import Malformed, Unavailable
 from sentinel.ports import Ledger
 from sentinel.usecases.flow import Hold
-from sentinel.usecases.stage import MARK, Deviation, Interrupted, Script, away, result_of
+from sentinel.usecases.recall import Recall, answer_of, key_of
+from sentinel.usecases.stage import MARK, OTHERWISE, Deviation, Interrupted, Script, Unplayed, away, result_of
 from sentinel.usecases.tries import AGAIN, AWAY, FAILED, GIVEN_UP, LOST, NOT_ASKED, REFUSED, UNREADABLE
 
 
@@ -79,6 +83,8 @@ class StandIn:
         if body.get("answer") == FAILED:
             kept = {MARK: script.at} if body.get("kept") else None
             return Failed(_after(body, f"step {step}: "), unsure, bool(body.get("over")), kept)
+        if body.get("event") == State.AWAITING_APPROVAL:
+            raise Unplayed(f"event {script.at}: {OTHERWISE}")
         if body.get("answer") != AGAIN:
             raise Deviation(f"event {script.at}: step {step} would be done now, and was not")
         reason = _after(body, GIVEN_UP.format(step, body.get("tries"), ""))
@@ -112,6 +118,40 @@ class ProbedStandIn(StandIn):
         raise Deviation(
             f"event {script.at}: the target of step {run.step.id} would be asked now, and was not"
         )
+
+
+@dataclass
+class AnsweredStandIn(StandIn):
+    """An action whose outcome follows from what it asks: the real one, with the answers that it had."""
+
+    answers: Mapping[str, Effect] = field(default_factory=dict)
+
+    def perform(self, run: StepRun) -> Outcome:
+        """Do the step, but for what it does outside."""
+        script, keep, asked = self.script, run.recorded, Counter[str]()
+        failed = script.body.get("answer") in {AGAIN, FAILED}
+        script.answered = True
+
+        def recorded(question: str, ask: Callable[[], str]) -> str:
+            del ask
+            answer = answer_of(self.answers.get(key_of(run.key, question, asked[question])), question)
+            asked[question] += 1
+            # A later try may have an answer to what this one had none to: then all that it had are told.
+            over = failed and isinstance(keep, Recall) and keep.digest == script.body.get("asked", "")
+            if answer is None or over:
+                raise _NoAnswer(f"event {script.at}: step {run.step.id} would ask what it did not ask")
+            return keep(question, lambda: answer)
+
+        try:
+            return self.real.perform(replace(run, recorded=recorded))
+        except _NoAnswer:
+            if not failed:
+                raise
+            return super().perform(run)  # it was asked, and did not answer
+
+
+class _NoAnswer(Deviation):
+    """A question that no answer is kept of."""
 
 
 class AskingStandIn(StandIn):
@@ -151,6 +191,8 @@ class Cast(Mapping[str, Action]):
         real = self.real[name]
         if name == ACTION:
             return AskingStandIn(self.script, real)
+        if isinstance(real, Asking) and real.asks:
+            return AnsweredStandIn(self.script, real, self.script.answers)
         return (ProbedStandIn if isinstance(real, Probing) else StandIn)(self.script, real)
 
     def __iter__(self) -> Iterator[str]:
