@@ -227,7 +227,7 @@ def test_the_commands_of_the_readme_exist() -> None:
 def test_webhook_sources_are_documented(source: str) -> None:
     """Every webhook source has a heading in docs/webhooks.md and each header that it reads below it."""
     assert f"## {source}" in DOCS["webhooks.md"]
-    for header in SOURCES[source].proof:
+    for header in SOURCES[source].make({}).proof:
         assert f"`{header}`" in DOCS["webhooks.md"], header
 
 

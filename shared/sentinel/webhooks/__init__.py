@@ -1,4 +1,4 @@
-"""Webhook sources: how each kind of sender proves itself, and what of its message is stored.
+"""Webhook sources: how each kind of sender proves itself, and what its messages tell.
 
 One file a source, one line in `SOURCES`: its key is the `{source}` of `/hooks/{source}/{hook}`.
 """
@@ -8,8 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from sentinel.webhooks.source import Source
-from sentinel.webhooks.standard import StandardWebhooks
+from sentinel.webhooks import standard
+from sentinel.webhooks.source import Kind
 
-SOURCES: Mapping[str, Source] = MappingProxyType({"standard-webhooks": StandardWebhooks()})
+SOURCES: Mapping[str, Kind] = MappingProxyType(
+    {
+        "standard-webhooks": Kind(standard.StandardWebhooks, standard.OPTIONS),
+    }
+)
 """The kinds of senders that are known."""
