@@ -197,11 +197,16 @@ class Doors(Base):
     @cached_property
     def receiver(self) -> Receiver:
         """Takes webhooks in."""
+        from sentinel.adapters.hosts import Hosts
+        from sentinel.adapters.http import HttpClient
+        from sentinel.adapters.sns_certificates import HOSTS, SnsCertificates
         from sentinel.usecases.receive import Receiver
-        from sentinel.webhooks import SOURCES
+        from sentinel.webhooks import sources
 
         ingest = self.ingest  # type: ignore[attr-defined] # App has it
-        return Receiver(SOURCES, self.directory, self.door_secrets, ingest, time.time, time.monotonic)
+        certificates = SnsCertificates(HttpClient(Hosts(HOSTS)), time.monotonic)
+        known = sources(certificates)
+        return Receiver(known, self.directory, self.door_secrets, ingest, time.time, time.monotonic)
 
     @cached_property
     def proxy(self) -> Proxy:

@@ -124,3 +124,13 @@ class Delivery:
     hook: str
     id: str
     parked: str = ""
+
+
+class Certificates(Protocol):
+    """Fetches the certificates by which senders sign their messages."""
+
+    def get(self, url: str) -> bytes:
+        """Return the certificate at a URL that `core.sns.certificate_url` allows: PEM. May be kept for a day.
+
+        Raises `Forbidden` for any other URL, `Unavailable` where it cannot be had now.
+        """

@@ -7,7 +7,7 @@ one of them, or is a document itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from importlib.resources import files
@@ -122,8 +122,17 @@ class Model(_Strict):
     labels: Annotated[dict[Name, At], Field(max_length=MAX_NAMES)] = {}
 
     def alerts(self, told: Part) -> list[Alert]:
-        """Return what a document tells. Raises `Unparsed` where it is none that this mapping is for."""
-        return [alert for each in self._bodies(told) for alert in self._alert(each)]
+        """Return what a document tells. Raises `Unparsed` where nothing in it is what this mapping is for."""
+        return self.all([told])
+
+    def all(self, documents: Sequence[Part]) -> list[Alert]:
+        """Return what some documents tell. Raises `Unparsed` as `alerts`."""
+        bodies = [self._found(each) for told in documents for each in self._bodies(told)]
+        meant = [each for each in bodies if not self._ignored(each)]
+        alerts = [self._alert(each) for each in meant if self._fits(each)]
+        if meant and not alerts:
+            raise Unparsed("the mapping finds no title, or not all that it requires")
+        return alerts
 
     def _bodies(self, told: Part) -> Iterator[Part]:
         if self.inside is not None:
@@ -136,18 +145,21 @@ class Model(_Strict):
             raise Unparsed("the mapping finds no list at each")
         yield from map(Part, listed)
 
-    def _alert(self, told: Part) -> Iterator[Alert]:
+    def _found(self, told: Part) -> Found:
         plain = Found(told, {})
-        found = Found(told, {name: each.text(plain) for name, each in self.extract.items()})
-        if any(_matches(each.at.text(found), word) for each in self.ignore for word in each.values):
-            return
-        title = self.title.text(found)
-        if not title or not all(each.text(found) for each in self.require):
-            raise Unparsed("the mapping finds no title, or not all that it requires")
+        return Found(told, {name: each.text(plain) for name, each in self.extract.items()})
+
+    def _ignored(self, found: Found) -> bool:
+        return any(_matches(each.at.text(found), word) for each in self.ignore for word in each.values)
+
+    def _fits(self, found: Found) -> bool:
+        return bool(self.title.text(found)) and all(each.text(found) for each in self.require)
+
+    def _alert(self, found: Found) -> Alert:
         parts = [each.text(found) for each in self.fingerprint]
         texts = {name: _at(getattr(self, name), found) for name in _TEXTS}
-        yield Alert(
-            title=title,
+        return Alert(
+            title=self.title.text(found),
             severity=_severity(self.severity, found),
             status=_status(self.status, found),
             fingerprint=(parts[0] if len(parts) == 1 else digest(*parts)) if any(parts) else "",
@@ -172,7 +184,9 @@ def shipped() -> list[str]:
 def _loaded(text: str) -> Model:
     if fullmatch(r"[a-z][a-z0-9-]{0,30}", text):
         if text not in shipped():
-            raise Malformed(f"mapping: there is no {text}; {', '.join(shipped())} ship, or it is a YAML document")
+            raise Malformed(
+                f"mapping: there is no {text}; {', '.join(shipped())} ship, or it is a YAML document"
+            )
         text = (files("sentinel.webhooks") / "mappings" / f"{text}.yaml").read_text("utf-8")
     if len(text.encode("utf-8", "replace")) > MAX_BYTES:
         raise Malformed(f"mapping: it has over {MAX_BYTES:,} bytes")

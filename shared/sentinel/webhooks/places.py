@@ -102,7 +102,9 @@ def path(text: str) -> Path:
 
 def _split(text: str) -> list[str]:
     """Split at `|` outside quotes."""
-    return [each.strip() for each in re.findall(r'(?:"[^"]*"|[^|])+', text)] if "|" in text else [text.strip()]
+    return (
+        [each.strip() for each in re.findall(r'(?:"[^"]*"|[^|])+', text)] if "|" in text else [text.strip()]
+    )
 
 
 def _alternative(text: str) -> tuple[str | Path, ...]:
