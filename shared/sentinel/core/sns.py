@@ -57,9 +57,8 @@ class Told:
     def signed(self) -> bytes:
         r"""Return what is signed.
 
-        >>> text = {"Type": "Notification", "MessageId": "1", "TopicArn": "t", "Message": "m", "Timestamp": "0"}
-        >>> Told(text).signed()
-        b'Message\nm\nMessageId\n1\nTimestamp\n0\nTopicArn\nt\nType\nNotification\n'
+        >>> Told({"Type": "Notification", "MessageId": "1", "TopicArn": "t", "Message": "m"}).signed()
+        b'Message\nm\nMessageId\n1\nTopicArn\nt\nType\nNotification\n'
         """
         names = _NOTICE if self.kind == "Notification" else _CONFIRMATION
         return "".join(f"{name}\n{self.members[name]}\n" for name in names if name in self.members).encode()

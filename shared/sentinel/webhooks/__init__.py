@@ -42,5 +42,5 @@ SOURCES: Mapping[str, Kind] = MappingProxyType(
 
 
 def sources(certificates: Certificates) -> Mapping[str, Kind]:
-    """Return `SOURCES` with what those need whose senders sign with a certificate: without, they refuse all."""
+    """Return `SOURCES` with certificates for those that need them, which else refuse everything."""
     return {**SOURCES, "sns": Kind(lambda options: sns.Sns(options).using(certificates), sns.OPTIONS)}

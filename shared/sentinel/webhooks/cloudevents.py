@@ -1,9 +1,9 @@
 """CloudEvents 1.0 over HTTP: one event in JSON, a batch of them, or one whose attributes are headers.
 
-Format: cloudevents/spec, bindings/http-protocol-binding.md, formats/json-format.md and http-webhook.md. An event
-need not be an alert: what its data, its attributes or its type tell of severity and status counts. Where the
-sender signs, the body alone is signed: then headers say nothing, and an event whose attributes are there is not
-taken.
+Format: cloudevents/spec, bindings/http-protocol-binding.md, formats/json-format.md and http-webhook.md. An
+event need not be an alert: what its data, its attributes or its type tell of severity and status counts.
+Where the sender signs, the body alone is signed: then headers say nothing, and an event whose attributes are
+there is parked.
 """
 
 from __future__ import annotations

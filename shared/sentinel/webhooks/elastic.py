@@ -34,8 +34,9 @@ TEMPLATE: Final = """\
               "value": "{{context.value}}", "url": "{{context.alertDetailsUrl}}",
               "results": "{{context.results_link}}", "started": "{{context.timestamp}}"},
   "alerts": [{{#context.alerts}}
-    {"uuid": "{{kibana.alert.uuid}}", "name": "{{kibana.alert.rule.name}}", "severity": "{{kibana.alert.severity}}",
-     "risk": "{{kibana.alert.risk_score}}", "status": "{{kibana.alert.workflow_status}}",
+    {"uuid": "{{kibana.alert.uuid}}", "name": "{{kibana.alert.rule.name}}",
+     "severity": "{{kibana.alert.severity}}", "risk": "{{kibana.alert.risk_score}}",
+     "status": "{{kibana.alert.workflow_status}}",
      "reason": "{{kibana.alert.reason}}", "host": "{{host.name}}", "user": "{{user.name}}",
      "url": "{{kibana.alert.url}}", "time": "{{@timestamp}}"},
     {{/context.alerts}}{}]
@@ -110,7 +111,7 @@ def _labels(told: Part) -> dict[str, str]:
 
 
 def _status(group: str) -> Status:
-    """A rule's groups are of its type (`threshold met`, `metrics.threshold.fired`); those of an end are alike."""
+    """Return what an action group means: rule types have their own, of which those of an end are alike."""
     return Status.RESOLVED if "recovered" in group.lower() else Status.FIRING
 
 

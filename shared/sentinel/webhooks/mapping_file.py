@@ -29,8 +29,6 @@ MAX_BYTES: Final = 8_000
 MAX_NAMES: Final = 100  # of labels, of values
 MAX_PATTERN: Final = 200
 MAX_SEARCHED: Final = 20_000  # characters of a text that a pattern looks at
-_TEXTS: Final = ("kind", "description", "link", "resource", "service", "environment", "sender_id")
-_TIMES: Final = ("started", "ended", "updated")
 
 
 def _worded(values: object) -> object:
@@ -157,20 +155,27 @@ class Model(_Strict):
 
     def _alert(self, found: Found) -> Alert:
         parts = [each.text(found) for each in self.fingerprint]
-        texts = {name: _at(getattr(self, name), found) for name in _TEXTS}
         return Alert(
             title=self.title.text(found),
             severity=_severity(self.severity, found),
             status=_status(self.status, found),
             fingerprint=(parts[0] if len(parts) == 1 else digest(*parts)) if any(parts) else "",
+            kind=_at(self.kind, found),
+            description=_at(self.description, found),
+            link=_at(self.link, found),
+            resource=_at(self.resource, found),
+            service=_at(self.service, found),
+            environment=_at(self.environment, found),
+            started=instant(_at(self.started, found)),
+            ended=instant(_at(self.ended, found)),
+            updated=instant(_at(self.updated, found)),
             labels={name: each.text(found) for name, each in self.labels.items()},
-            **texts,
-            **{name: instant(_at(getattr(self, name), found)) for name in _TIMES},
+            sender_id=_at(self.sender_id, found),
         )
 
 
 def mapping(text: str) -> Model:
-    """Return the mapping of a name that ships, or of a document. Raises `Malformed` that says what to change."""
+    """Return the mapping of a name that ships, or of a document. Raises `Malformed`: what to change."""
     return _loaded(text)
 
 
@@ -205,7 +210,7 @@ def _loaded(text: str) -> Model:
 
 
 @lru_cache(maxsize=256)
-def _compiled(pattern: str) -> Any:  # noqa: ANN401 - the library has no types
+def _compiled(pattern: str) -> Any:
     options = re2.Options()
     options.log_errors = False
     options.max_mem = 1 << 20

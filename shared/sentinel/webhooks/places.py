@@ -1,9 +1,9 @@
 r"""Where a text is in a JSON document: the language of a mapping's places.
 
-A place is one or more alternatives with `|` between, of which the first that has a text counts. An alternative
-is a path (`incident.summary`, `alerts.0.name`; a name with dots or blanks in double quotes:
-`labels."info.host"`; `$name` for what `extract` found), or `=` and a text of one's own, in which `{path}` stands
-for what is there: it counts where all of them have a text.
+A place is one or more alternatives with `|` between, of which the first that has a text counts. One is a path
+(`incident.summary`, `alerts.0.name`; a name with dots or blanks in double quotes: `labels."info.host"`;
+`$name` for what `extract` found), or `=` and a text of one's own, in which `{path}` stands for what is there:
+it counts where all of them have a text.
 """
 
 from __future__ import annotations

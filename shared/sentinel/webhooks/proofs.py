@@ -34,7 +34,7 @@ OPTIONS: Final[Mapping[str, str]] = {
     "encoding": "with `hmac`: `hex`, the usual, or `base64`",
     "prefix": "with `hmac`: what stands before the signature, such as `sha256=`",
     "algorithm": "with `hmac`: `sha256`, the usual, `sha384` or `sha512`",
-    "tolerance": f"with `hmac`: seconds that the time may be off, 1 to 3600; {TOLERANCE} where it is not told",
+    "tolerance": f"with `hmac`: seconds that the time may be off, 1 to 3600; else {TOLERANCE}",
 }
 
 
@@ -68,9 +68,10 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """HMAC over the body as it came, keyed with the secret's UTF-8 bytes; several signatures have commas between.
+    """HMAC over the body as it came, keyed with the secret's UTF-8 bytes.
 
     With a `timestamp` header, `signed` says how both are joined, and the time may be `tolerance` seconds off.
+    Several signatures have commas between; one that fits is enough.
     """
 
     header: str
@@ -191,7 +192,8 @@ def _template(text: str, timestamp: str) -> str:
     plain = between.isascii() and between.isprintable() and not set(between) & set("{}")
     if times != (1, 1 if timestamp else 0) or len(between) > 20 or not plain:
         raise Malformed(
-            "signed has {body} once, {timestamp} once where there is a timestamp-header, and up to 20 characters between"
+            "signed has {body} once, {timestamp} once where there is a timestamp-header, "
+            "and up to 20 characters between"
         )
     return text
 

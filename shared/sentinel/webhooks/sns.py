@@ -26,7 +26,7 @@ OLDEST: Final = 3600  # seconds: for longer SNS does not try to deliver by its u
 AHEAD: Final = 300  # seconds that a message may be from the future
 OPTIONS: Final[Mapping[str, str]] = {
     "topics": "ARNs of the topics that may send, with commas between; up to 50",
-    "signature-version": "`2`, the usual: SHA-256 only; `1`: SHA-1 too, for topics that cannot sign otherwise",
+    "signature-version": "`2`, the usual: SHA-256; `1`: SHA-1 too, for topics that cannot do better",
     **generic.MAPPING,
 }
 _TOKEN = re.compile(r"[\x21-\x7e]{1,200}")
