@@ -58,8 +58,8 @@ def finding(told: Part) -> Alert:
         raise Unparsed("an event of EventBridge that is no GuardDuty finding")
     alone = told.at("detail").value is None
     detail = Part(_camel(told.value if alone else told.at("detail").value))
-    if not detail.text("id") or not detail.text("type"):
-        raise Unparsed("no finding of GuardDuty: it has no id or no type")
+    if not detail.text("id") or not detail.text("type") or not detail.text("arn", "accountId"):
+        raise Unparsed("no finding of GuardDuty: those have an id, a type and an account")
     region = detail.text("region") or told.text("region") or _region(detail.text("arn"))
     archived = detail.text("service.archived") == "true"
     return Alert(
