@@ -8,12 +8,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from sentinel.webhooks import standard
+from sentinel.webhooks import (
+    azure_monitor,
+    crowdstrike,
+    datadog,
+    microsoft_sentinel,
+    pagerduty,
+    sentry,
+    standard,
+)
 from sentinel.webhooks.source import Kind
 
 SOURCES: Mapping[str, Kind] = MappingProxyType(
     {
         "standard-webhooks": Kind(standard.StandardWebhooks, standard.OPTIONS),
+        "sentry": Kind(sentry.Sentry, sentry.OPTIONS),
+        "datadog": Kind(datadog.Datadog, datadog.OPTIONS),
+        "pagerduty": Kind(pagerduty.PagerDuty, pagerduty.OPTIONS),
+        "crowdstrike": Kind(crowdstrike.CrowdStrike, crowdstrike.OPTIONS),
+        "microsoft-sentinel": Kind(microsoft_sentinel.MicrosoftSentinel, microsoft_sentinel.OPTIONS),
+        "azure-monitor": Kind(azure_monitor.AzureMonitor, azure_monitor.OPTIONS),
     }
 )
 """The kinds of senders that are known."""
