@@ -23,7 +23,9 @@ _UNFILLED = re.compile(r"\$[A-Z][A-Z0-9_]*(\[[^\]]*\])?")
 # What stands before the title of an event: `[P2] [Warn on {host:web-1}] `, each part or not at all.
 _PREFIX = re.compile(r"\s*\[([^\]{]{1,40})(?:\s+on\s+\{([^}]{0,1000})\})?\s*\]\s*")
 _PRIORITY = re.compile(r"[Pp]?([1-5])")
-_TRANSITION = re.compile(r"(re-)?(triggered|warn|no data|renotify)|(warn |alert |no data )?recovered", re.I)
+_TRANSITION = re.compile(
+    r"(re-)?(triggered|warn|no data|renotify)|(warn |alert |no data )?recovered", re.IGNORECASE
+)
 _TITLES = ("signal_title", "security_signal_title", "incident_title", "title", "alert_title", "event_title")
 
 
@@ -179,7 +181,7 @@ def _signal(told: Part) -> str:
 
 
 def _severity(transition: str, marks: Mapping[str, str], told: Part) -> Severity:
-    """Return how bad it is: of a signal or an incident its own, else the monitor's priority, else its type."""
+    """Return how bad it is: of a signal or incident its own, else a monitor's priority, else its type."""
     own = _signal(told) or told.text("incident_severity")
     if own:
         return severity_of(own)

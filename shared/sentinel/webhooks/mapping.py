@@ -59,7 +59,7 @@ class Places:
         severity: Callable[[str], Severity] = severity_of,
         status: Callable[[str], Status] = status_of,
     ) -> Alert | None:
-        """Return the alert that a body tells; None where it has no title. The others read the sender's words."""
+        """Return the alert that a body tells; None where it has no title. The others read its words."""
         title = self.text("title", body)
         if not title:
             return None

@@ -1,7 +1,7 @@
 """Microsoft Sentinel: incidents, which an automation rule hands to a Logic App and that to us.
 
-Nothing is signed. The Logic App's HTTP action brings the secret in a header of its own, or as Basic. The body is
-the trigger's (`objectSchemaType` Incident), or its `object` alone.
+Nothing is signed. The Logic App's HTTP action brings the secret in a header of its own, or as Basic. The body
+is the trigger's (`objectSchemaType` Incident), or its `object` alone.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """PagerDuty: webhooks version 3, and the bodies of versions 1 and 2.
 
-`X-PagerDuty-Signature` lists `v1=` and HMAC-SHA256 of the body in hex, with commas between, one for each secret
-that the subscription has while it rotates. No time is signed. Versions 1 and 2 sign nothing: `auth=secret` takes
-them, and version 3, with the secret in a custom header.
+`X-PagerDuty-Signature` lists `v1=` and HMAC-SHA256 of the body in hex, with commas between, one for each
+secret that the subscription has while it rotates. No time is signed. Versions 1 and 2 sign nothing:
+`auth=secret` takes them, and version 3, with the secret in a custom header.
 """
 
 from __future__ import annotations

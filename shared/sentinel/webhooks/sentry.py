@@ -1,8 +1,8 @@
 """Sentry: its integration platform's webhooks, and the bodies of its legacy plugin "WebHooks".
 
 `Sentry-Hook-Signature` is HMAC-SHA256 of the body, in hex, with the integration's client secret. Nothing else
-is signed: `Request-ID` and `Sentry-Hook-Timestamp` change each time a message is sent again, and anybody could
-change `Sentry-Hook-Resource`, so none of them is read and what a message is about is taken from its body.
+is signed: `Request-ID` and `Sentry-Hook-Timestamp` change each time a message is sent again, and anybody
+could change `Sentry-Hook-Resource`, so none of them is read and what a message is about is taken from its body.
 The legacy plugin signs nothing; `auth=secret` takes it where something in front of us brings the secret.
 """
 
@@ -34,8 +34,17 @@ _METRIC = {"critical": Severity.CRITICAL, "warning": Severity.WARNING}
 # What tells no alert. The last two are known by their actions: their data has no name of its own.
 _SILENT = ("installation", "comment")
 _SILENT_ACTIONS = frozenset(
-    "root_cause_started root_cause_completed solution_started solution_completed coding_started"
-    " coding_completed pr_created size_analysis_completed build_distribution_completed".split()
+    (
+        "root_cause_started",
+        "root_cause_completed",
+        "solution_started",
+        "solution_completed",
+        "coding_started",
+        "coding_completed",
+        "pr_created",
+        "size_analysis_completed",
+        "build_distribution_completed",
+    )
 )
 
 
