@@ -11,11 +11,17 @@ from typing import TYPE_CHECKING
 
 from sentinel.webhooks import (
     alertmanager,
+    azure_monitor,
     cloudevents,
+    crowdstrike,
+    datadog,
     elastic,
     generic,
     grafana,
     guardduty,
+    microsoft_sentinel,
+    pagerduty,
+    sentry,
     sns,
     splunk,
     standard,
@@ -28,14 +34,20 @@ if TYPE_CHECKING:
 SOURCES: Mapping[str, Kind] = MappingProxyType(
     {
         "standard-webhooks": Kind(standard.StandardWebhooks, standard.OPTIONS),
-        "alertmanager": Kind(alertmanager.Alertmanager, alertmanager.OPTIONS),
-        "cloudevents": Kind(cloudevents.CloudEvents, cloudevents.OPTIONS),
+        "sentry": Kind(sentry.Sentry, sentry.OPTIONS),
+        "datadog": Kind(datadog.Datadog, datadog.OPTIONS),
+        "pagerduty": Kind(pagerduty.PagerDuty, pagerduty.OPTIONS),
+        "crowdstrike": Kind(crowdstrike.CrowdStrike, crowdstrike.OPTIONS),
+        "microsoft-sentinel": Kind(microsoft_sentinel.MicrosoftSentinel, microsoft_sentinel.OPTIONS),
+        "azure-monitor": Kind(azure_monitor.AzureMonitor, azure_monitor.OPTIONS),
+        "splunk": Kind(splunk.Splunk, splunk.OPTIONS),
         "elastic": Kind(elastic.Elastic, elastic.OPTIONS),
-        "generic": Kind(generic.Generic, generic.OPTIONS),
+        "alertmanager": Kind(alertmanager.Alertmanager, alertmanager.OPTIONS),
         "grafana": Kind(grafana.Grafana, grafana.OPTIONS),
+        "cloudevents": Kind(cloudevents.CloudEvents, cloudevents.OPTIONS),
         "guardduty": Kind(guardduty.GuardDuty, guardduty.OPTIONS),
         "sns": Kind(sns.Sns, sns.OPTIONS),
-        "splunk": Kind(splunk.Splunk, splunk.OPTIONS),
+        "generic": Kind(generic.Generic, generic.OPTIONS),
     }
 )
 """The kinds of senders that are known."""

@@ -26,7 +26,7 @@ from sentinel.webhooks.source import Unparsed, hashed, only
 OPTIONS: Final[Mapping[str, str]] = generic.OPTIONS
 BATCH: Final = "application/cloudevents-batch"
 SINGLE: Final = "application/cloudevents"
-MAX_ID: Final = 500  # characters of source and id together
+MAX_ID: Final = 250  # characters of source and id together
 _HEADERS: Final = ("content-type", "ce-id", "ce-source", "ce-type", "ce-specversion")
 _ATTRIBUTES: Final = frozenset(
     {

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from sentinel.core.alerts import Alert, Severity, digest, instant, severity_of, status_of
+from sentinel.core.alerts import Alert, Severity, Status, digest, instant, severity_of, status_of
 from sentinel.errors import Malformed
 from sentinel.webhooks.reading import Part
 
@@ -53,8 +53,13 @@ class Places:
                 return found
         return ""
 
-    def alert(self, body: Part, severity: Callable[[str], Severity] = severity_of) -> Alert | None:
-        """Return the alert that a body tells; None where it has no title. `severity` reads a word."""
+    def alert(
+        self,
+        body: Part,
+        severity: Callable[[str], Severity] = severity_of,
+        status: Callable[[str], Status] = status_of,
+    ) -> Alert | None:
+        """Return the alert that a body tells; None where it has no title. The others read its words."""
         title = self.text("title", body)
         if not title:
             return None
@@ -65,7 +70,7 @@ class Places:
         return Alert(
             title=title,
             severity=severity(self.text("severity", body)),
-            status=status_of(self.text("status", body)),
+            status=status(self.text("status", body)),
             fingerprint=fingerprint or digest(*stays),
             labels=self._labels(body),
             **texts,
