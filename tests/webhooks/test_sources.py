@@ -237,7 +237,10 @@ def _paths(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 def test_whatever_stands_in_a_body_it_is_an_alert_or_parked(source: str, data: st.DataObject) -> None:
     """Any value in any place of a body, or bytes anywhere in it: an alert to store, or `Unparsed`."""
     drawn = data.draw(st.sampled_from(list(golden(source).values())))
-    case, options = drawn["body"], drawn.get("options", SENDERS[source][0].options if source in SENDERS else {})
+    case, options = (
+        drawn["body"],
+        drawn.get("options", SENDERS[source][0].options if source in SENDERS else {}),
+    )
     changed = json.loads(json.dumps(case))
     path = data.draw(st.sampled_from(list(_paths(changed))))
     inside = changed

@@ -26,6 +26,7 @@ from sentinel.webhooks.reading import Part, document, scalar
 from sentinel.webhooks.source import Unparsed
 
 MAX_BYTES: Final = 8_000
+MAX_BRACKETS: Final = 400  # deep ones are slow to read
 MAX_NAMES: Final = 100  # of labels, of values
 MAX_PATTERN: Final = 200
 MAX_SEARCHED: Final = 20_000  # characters of a text that a pattern looks at
@@ -125,7 +126,7 @@ class Model(_Strict):
 
     def all(self, documents: Sequence[Part]) -> list[Alert]:
         """Return what some documents tell. Raises `Unparsed` as `alerts`."""
-        bodies = [self._found(each) for told in documents for each in self._bodies(told)]
+        bodies = [self._found(each, told) for told in documents for each in self._bodies(told)]
         meant = [each for each in bodies if not self._ignored(each)]
         alerts = [self._alert(each) for each in meant if self._fits(each)]
         if meant and not alerts:
@@ -143,9 +144,9 @@ class Model(_Strict):
             raise Unparsed("the mapping finds no list at each")
         yield from map(Part, listed)
 
-    def _found(self, told: Part) -> Found:
-        plain = Found(told, {})
-        return Found(told, {name: each.text(plain) for name, each in self.extract.items()})
+    def _found(self, told: Part, outer: Part) -> Found:
+        plain = Found(told, {}, outer)
+        return Found(told, {name: each.text(plain) for name, each in self.extract.items()}, outer)
 
     def _ignored(self, found: Found) -> bool:
         return any(_matches(each.at.text(found), word) for each in self.ignore for word in each.values)
@@ -195,6 +196,8 @@ def _loaded(text: str) -> Model:
         text = (files("sentinel.webhooks") / "mappings" / f"{text}.yaml").read_text("utf-8")
     if len(text.encode("utf-8", "replace")) > MAX_BYTES:
         raise Malformed(f"mapping: it has over {MAX_BYTES:,} bytes")
+    if text.count("{") + text.count("[") > MAX_BRACKETS:
+        raise Malformed(f"mapping: it has over {MAX_BRACKETS} brackets")
     try:
         # A document of a few lines with references can stand for a billion.
         if any(isinstance(token, yaml.AnchorToken | yaml.AliasToken) for token in yaml.scan(text)):

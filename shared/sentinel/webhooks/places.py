@@ -2,7 +2,7 @@ r"""Where a text is in a JSON document: the language of a mapping's places.
 
 A place is one or more alternatives with `|` between, of which the first that has a text counts. One is a path
 (`incident.summary`, `alerts.0.name`; a name with dots or blanks in double quotes: `labels."info.host"`;
-`$name` for what `extract` found), or `=` and a text of one's own, in which `{path}` stands for what is there:
+`$name` for what `extract` found, `$outer.id` for what stands outside of `inside` and `each`), or `=` and a text of one's own, in which `{path}` stands for what is there:
 it counts where all of them have a text.
 """
 
@@ -21,6 +21,7 @@ from sentinel.webhooks.source import Unparsed
 MAX_PLACE: Final = 500  # characters
 MAX_ALTERNATIVES: Final = 10
 MAX_DEPTH: Final = 16
+OUTER: Final = "$outer"
 _NAME = re.compile(r'"([^"]{1,200})"|([^."|{}\s]{1,200})')
 _HOLE = re.compile(r"\{([^{}]*)\}")
 
@@ -29,17 +30,18 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A document, and what was extracted from it by name."""
+    """A document, what was extracted from it by name, and the whole that it stands in."""
 
     part: Part
     extracted: Mapping[str, str]
+    outer: Part = Part(None)
 
     def at(self, path: Path) -> Part:
         """Return what is at a path."""
-        if path[0].startswith("$"):
+        if path[0].startswith("$") and path[0] != OUTER:
             return Part(self.extracted.get(path[0][1:], "") if len(path) == 1 else None)
-        value = self.part.value
-        for name in path:
+        value, names = (self.outer.value, path[1:]) if path[0] == OUTER else (self.part.value, path)
+        for name in names:
             value = _member(value, name)
         return Part(value)
 

@@ -19,7 +19,7 @@ from sentinel.ports import HttpRequest
 from sentinel.ports_doors import Certificates, Delivery
 from sentinel.webhooks import credentials, generic, guardduty, proofs
 from sentinel.webhooks.places import anything
-from sentinel.webhooks.reading import Part, document, known
+from sentinel.webhooks.reading import document
 from sentinel.webhooks.source import Unparsed, hashed, only, stored
 
 OLDEST: Final = 3600  # seconds: for longer SNS does not try to deliver by its usual policy
@@ -89,7 +89,7 @@ class Sns:
             )
         if told.kind == "UnsubscribeConfirmation":
             raise Unparsed(f"{told.topic} sends no more: SubscribeURL of this message subscribes it again")
-        return self._alerts(told, body)
+        return self._alerts(told)
 
     def entries(self, delivery: Delivery, body: bytes) -> list[bytes]:
         """Return the message as it came."""
@@ -114,21 +114,21 @@ class Sns:
     def _strong(self, told: sns.Told) -> bool:
         return told.version == "2" or (self._old and told.version == "1")
 
-    def _alerts(self, told: sns.Told, body: bytes) -> list[Alert]:
+    def _alerts(self, told: sns.Told) -> list[Alert]:
         text = told.members["Message"].encode("utf-8", "replace")
         if self._mapping is not None:
             return self._mapping.alerts(anything(text))
         try:
             inner = document(text)
         except Unparsed:
-            return [_plain(told, document(body))]
+            return [_plain(told)]
         if inner.text("detail-type") == "GuardDuty Finding":
             return [guardduty.finding(inner)]
         if inner.text("AlarmName", "detail.alarmName"):
             from sentinel.webhooks.mapping_file import mapping
 
             return mapping("cloudwatch").alerts(inner)
-        return [_plain(told, document(body))]
+        return [_plain(told)]
 
 
 def _message(body: bytes) -> sns.Told | None:
@@ -147,13 +147,10 @@ def _topics(text: str) -> frozenset[str]:
     return frozenset(topics)
 
 
-def _plain(told: sns.Told, body: Part) -> Alert:
-    """Return the alert of a message that is nothing but a text."""
+def _plain(told: sns.Told) -> Alert:
+    """Return the alert of a message that is nothing but a text. Its attributes are not signed, so not told."""
     text = told.members["Message"]
     title = told.members.get("Subject", "").strip() or text.strip().partition("\n")[0]
-    attributes = body.at("MessageAttributes").value
-    names = list(attributes)[:32] if isinstance(attributes, dict) else []
-    labels = {name: Part(attributes).at(name).text("Value") for name in names if "." not in name}
     return Alert(
         title=title,
         severity=Severity.UNKNOWN,
@@ -163,6 +160,6 @@ def _plain(told: sns.Told, body: Part) -> Alert:
         description=text,
         resource=told.topic.rpartition(":")[2],
         updated=instant(told.members["Timestamp"]),
-        labels={"topic": told.topic} | known(labels),
+        labels={"topic": told.topic},
         sender_id=told.members["MessageId"],
     )

@@ -56,7 +56,9 @@ class Splunk(proofs.Proven):
                 title=search or f"Search of {owner or 'somebody'} in {app or 'Splunk'}",
                 severity=self._severity_of(row),
                 status=Status.FIRING,
-                fingerprint=digest("splunk", app, search or _RUN.sub("", sid), *_values(row, self._key)),
+                fingerprint=digest(
+                    "splunk", app, owner, search or _RUN.sub("", sid), *_values(row, self._key)
+                ),
                 kind="search",
                 description=row.get("description") or row.get("message") or row.get("_raw", ""),
                 link=told.text("results_link"),
