@@ -227,14 +227,15 @@ def _labels(labels: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
+# "Sev1" is Azure's, which counts from 0; "SEV-1" is of those who count from 1.
 _SEVERITIES: Final = {
     word: severity
     for severity, words in {
-        Severity.CRITICAL: "critical crit fatal emergency emerg disaster page p1 sev0 sev-0 severe",
-        Severity.ERROR: "error err high major p2 sev1 sev-1 failure",
-        Severity.WARNING: "warning warn medium moderate minor average p3 sev2 sev-2",
+        Severity.CRITICAL: "critical crit fatal emergency emerg disaster page p1 sev0 sev-0 sev-1 severe",
+        Severity.ERROR: "error err high major p2 sev1 sev-2 failure",
+        Severity.WARNING: "warning warn medium moderate minor average p3 sev2 sev-3",
         Severity.INFO: "info information informational low notice debug sample ok success none normal "
-        "p4 p5 sev3 sev4 sev-3 sev-4 verbose",
+        "p4 p5 sev3 sev4 sev-4 sev-5 verbose",
     }.items()
     for word in words.split()
 }

@@ -195,6 +195,8 @@ def _severity(transition: str, marks: Mapping[str, str], told: Part) -> Severity
     if word and word.lower() not in {"normal", "low"}:
         return severity_of(word)
     kind = told.text("alert_type").lower()
+    if not kind and transition.lower() in {"triggered", "re-triggered"}:
+        return Severity.ERROR  # as Datadog's own type of these
     return Severity.UNKNOWN if kind == "success" else severity_of(kind)
 
 

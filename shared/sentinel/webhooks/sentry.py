@@ -2,7 +2,7 @@
 
 `Sentry-Hook-Signature` is HMAC-SHA256 of the body, in hex, with the integration's client secret. Nothing else
 is signed: `Request-ID` and `Sentry-Hook-Timestamp` change each time a message is sent again, and anybody
-could change `Sentry-Hook-Resource`, so none of them is read and what a message is about is taken from its body.
+could change `Sentry-Hook-Resource`, so none of them is read: what a message is about is taken from its body.
 The legacy plugin signs nothing; `auth=secret` takes it where something in front of us brings the secret.
 """
 
