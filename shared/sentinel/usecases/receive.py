@@ -71,12 +71,17 @@ class Kind(Protocol):
     def make(self) -> Callable[[Mapping[str, str]], Source]:
         """Makes a source with a webhook's options. Raises `Malformed`."""
 
+    @property
+    def heeds_429(self) -> bool:
+        """Whether such a sender sends again after a 429."""
+
 
 @dataclass(frozen=True, slots=True)
 class Proven:
     """A message whose sender has proven itself. `service` is whose chains it goes to.
 
-    `tier` names that service's limits, `lanes` is its number of chains (0: the deployment's).
+    `tier` names that service's limits, `lanes` is its number of chains (0: the deployment's). `heeds_429`
+    says whether the sender sends again after a 429.
     """
 
     service: str
@@ -85,6 +90,7 @@ class Proven:
     delivery: Delivery
     entries: Sequence[bytes]
     size: int
+    heeds_429: bool = True
 
 
 class _Secret:
@@ -154,7 +160,8 @@ class Receiver:
         alerts, parked = told(lambda: how.alerts(headers, body))
         delivery = Delivery(source, hook.id, how.message(headers, body), parked)
         entries = [*how.entries(delivery, body), *alert_entries(delivery, alerts)]
-        return Proven(service.id, service.tier, service.lanes, delivery, entries, len(body))
+        heeds = self._sources[source].heeds_429
+        return Proven(service.id, service.tier, service.lanes, delivery, entries, len(body), heeds)
 
     def store(self, proven: Proven, origin: Origin) -> dict[str, object]:
         """Seal a message and return the least of its receipt: `{"batch_id", "head", "t"}`.

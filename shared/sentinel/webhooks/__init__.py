@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 SOURCES: Mapping[str, Kind] = MappingProxyType(
     {
-        "standard-webhooks": Kind(standard.StandardWebhooks, standard.OPTIONS),
+        "standard-webhooks": Kind(standard.StandardWebhooks, standard.OPTIONS, heeds_429=True),
         "sentry": Kind(sentry.Sentry, sentry.OPTIONS),
         "datadog": Kind(datadog.Datadog, datadog.OPTIONS),
-        "pagerduty": Kind(pagerduty.PagerDuty, pagerduty.OPTIONS),
+        "pagerduty": Kind(pagerduty.PagerDuty, pagerduty.OPTIONS, heeds_429=True),
         "crowdstrike": Kind(crowdstrike.CrowdStrike, crowdstrike.OPTIONS),
         "microsoft-sentinel": Kind(microsoft_sentinel.MicrosoftSentinel, microsoft_sentinel.OPTIONS),
         "azure-monitor": Kind(azure_monitor.AzureMonitor, azure_monitor.OPTIONS),

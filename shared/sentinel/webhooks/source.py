@@ -57,11 +57,13 @@ class Source(Protocol):
 class Kind:
     """A kind of sender. `make` returns a source with a webhook's own options, whose names `options` has.
 
-    It raises `Malformed` for a name that is not there, or a value that cannot be.
+    It raises `Malformed` for a name that is not there, or a value that cannot be. `heeds_429` says whether
+    such a sender sends again after a 429; most take it for final, and are told 503 where there is too much.
     """
 
     make: Callable[[Mapping[str, str]], Source]
     options: Mapping[str, str] = field(default_factory=dict)
+    heeds_429: bool = False
 
 
 def only(options: Mapping[str, str], known: Mapping[str, str]) -> None:
