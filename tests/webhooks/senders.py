@@ -113,9 +113,9 @@ def _own(body: bytes, secret: str, now: int) -> Headers:
 
 
 _OWN = {
-    "auth": "hmac",
-    "signature-header": "X-Own-Signature",
-    "timestamp-header": "X-Own-Time",
+    "auth": "signature",
+    "signature_header": "X-Own-Signature",
+    "timestamp_header": "X-Own-Time",
     "signed": "v0:{timestamp}:{body}",
     "prefix": "v0=",
     "algorithm": "sha512",
@@ -157,8 +157,8 @@ SENDERS: Mapping[str, list[Sender]] = {
     "alertmanager": _SHOWN,
     "grafana": [
         *_SHOWN,
-        Sender(_grafana, options={"auth": "hmac"}),
-        Sender(_grafana_timed, dated=True, options={"auth": "hmac", "timestamp-header": "X-Grafana-At"}),
+        Sender(_grafana, options={"auth": "signature"}),
+        Sender(_grafana_timed, dated=True, options={"auth": "signature", "timestamp_header": "X-Grafana-At"}),
     ],
     "cloudevents": [*_SHOWN, Sender(_own, dated=True, options=_OWN)],
     "guardduty": _SHOWN,
@@ -167,9 +167,9 @@ SENDERS: Mapping[str, list[Sender]] = {
         Sender(
             _splunk_observability,
             options={
-                "auth": "hmac",
+                "auth": "signature",
                 "mapping": "signalfx",
-                "signature-header": "X-SFX-Signature",
+                "signature_header": "X-SFX-Signature",
                 "encoding": "base64",
             },
         ),

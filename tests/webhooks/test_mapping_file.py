@@ -1,8 +1,9 @@
-"""Mappings: where a place leads, what a document may say, and that no document can cost more than it should."""
+"""Mappings: where a place leads, what a document may say, and that none costs more than it should."""
 
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from hypothesis import strategies as st
 from infra import bundle
 from sentinel.core.alerts import Alert, Severity, Status
 from sentinel.errors import Malformed
+from sentinel.webhooks import SOURCES
+from sentinel.webhooks.elastic import TEMPLATE
 from sentinel.webhooks.generic import Generic
-from sentinel.webhooks.mapping_file import MAX_BYTES, mapping, shipped
+from sentinel.webhooks.mapping_file import MAX_BYTES, Model, mapping, shipped
 from sentinel.webhooks.places import Found, place
 from sentinel.webhooks.reading import Part
 from sentinel.webhooks.source import Unparsed
@@ -100,7 +103,7 @@ def test_any_text_is_a_place_or_none(text: str) -> None:
 
 
 def test_words() -> None:
-    """The sender's word as `values` have it in any case, then as usual, then `else`; `*` stands for anything."""
+    """The sender's word as `values` have it, in any case and with `*`; then as usual; then `else`."""
     text = (
         "title: =t\n"
         "severity: {at: s, values: {Bad*: error, '5': critical, meh: unknown}, else: warning}\n"
@@ -140,7 +143,8 @@ def test_inside_each_require_ignore() -> None:
     assert [(each.title, dict(each.labels)) for each in found] == [("a", {"host": "h"}), ("b", {"host": "h"})]
     assert found[0].fingerprint != found[1].fingerprint
     assert told(text, body(ping)) == told(text, body()) == []
-    for wrong in (body(odd), body(odd, ping), {"wrapped": "{"}, {"items": 7}, [], "x", None):
+    strange: list[Any] = [body(odd), body(odd, ping), {"wrapped": "{"}, {"items": 7}, [], "x", None]
+    for wrong in strange:
         with pytest.raises(Unparsed):
             told(text, wrong)
     assert told(text, {"items": [one]})[0].title == "a"  # not wrapped at all
@@ -223,3 +227,41 @@ def test_without_a_mapping_all_is_parked() -> None:
     """So that one can be written by what came."""
     with pytest.raises(Unparsed, match="no option mapping yet"):
         Generic({}).alerts({}, b'{"title": "x"}')
+
+
+def test_the_mapping_of_the_docs_is_one() -> None:
+    """The example in docs/connectors.md has every key, and reads what it says."""
+    text = (ROOT / "docs" / "connectors.md").read_text().partition("\n### Mappings\n")[2]
+    example = text.partition("```yaml\n")[2].partition("```")[0]
+    assert set(Model.model_fields) == {
+        line.partition(":")[0] for line in example.splitlines() if line[:1].strip()
+    }
+    item = {"id": 7, "name": "backup", "text": "it failed on host nas-2", "level": "badly", "state": 1}
+    alerts = told(example, {"Message": json.dumps({"alerts": [item, {"type": "test it"}]})})
+    assert [each.json() for each in alerts] == [
+        {
+            "title": "backup on nas-2",
+            "severity": "error",
+            "status": "firing",
+            "fingerprint": alerts[0].fingerprint,
+            "description": "it failed on host nas-2",
+            "resource": "nas-2",
+            "labels": {"host": "nas-2"},
+        }
+    ]
+    assert all(f"`{name}`" in text for name in shipped())
+
+
+def test_the_template_of_elastic_is_in_the_docs() -> None:
+    """What is pasted at Kibana is what the source reads: JSON once its variables are filled."""
+    assert TEMPLATE in (ROOT / "docs" / "connectors.md").read_text()
+    section = re.compile(r"\{\{#context.alerts\}\}(.*?)\{\{/context.alerts\}\}", re.DOTALL)
+
+    def filled(times: int) -> list[Alert]:
+        text = section.sub(lambda found: found[1].replace("{{", "{{a ") * times, TEMPLATE)
+        body = re.sub(r"\{\{([^}]*)\}\}", lambda found: f"<{found[1]}>", text)
+        return SOURCES["elastic"].make({}).alerts({}, body.encode())
+
+    (alone,) = filled(0)
+    assert (alone.title, alone.fingerprint) == ("<context.title>", "<alert.uuid>")
+    assert [each.fingerprint for each in filled(2)] == ["<a kibana.alert.uuid>"] * 2

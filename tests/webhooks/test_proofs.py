@@ -18,7 +18,7 @@ BODY = b'{"a":1}'
 def passes(options: dict[str, str], headers: dict[str, str], now: int = NOW) -> bool:
     """Whether a message is taken."""
     try:
-        chosen({"auth": "hmac", **options}, "x-signature").prove(headers, BODY, [SECRET], now)
+        chosen({"auth": "signature", **options}, "x-signature").prove(headers, BODY, [SECRET], now)
     except Unauthenticated:
         return False
     return True
@@ -66,7 +66,7 @@ def test_algorithms(algorithm: str) -> None:
 )
 def test_signed_times(at: str, now: int, good: bool) -> None:
     """Seconds, milliseconds or RFC 3339, off by the tolerance at most; what is no time is refused."""
-    options = {"timestamp-header": "x-time", "tolerance": "60"}
+    options = {"timestamp_header": "x-time", "tolerance": "60"}
     headers = {"x-signature": mac(f"{at}.".encode() + BODY), "x-time": at}
     assert passes(options, headers, now) is good
     assert not passes(options, {**headers, "x-signature": mac(BODY)}, now)
@@ -75,10 +75,10 @@ def test_signed_times(at: str, now: int, good: bool) -> None:
 
 def test_grafana_joins_time_and_body_with_a_colon() -> None:
     """As Grafana signs where a header for the time is configured; without one, the body alone."""
-    timed = SOURCES["grafana"].make({"auth": "hmac", "timestamp-header": "X-At"})
+    timed = SOURCES["grafana"].make({"auth": "signature", "timestamp_header": "X-At"})
     signature = {"x-grafana-alerting-signature": mac(f"{NOW}:".encode() + BODY), "x-at": str(NOW)}
     timed.verify(signature, BODY, [SECRET], NOW)
-    plain = SOURCES["grafana"].make({"auth": "hmac"})
+    plain = SOURCES["grafana"].make({"auth": "signature"})
     plain.verify({"x-grafana-alerting-signature": mac(BODY)}, BODY, [SECRET], NOW)
     for source, headers in ((plain, signature), (timed, {**signature, "x-at": str(NOW + 1)})):
         with pytest.raises(Unauthenticated):
@@ -86,8 +86,8 @@ def test_grafana_joins_time_and_body_with_a_colon() -> None:
 
 
 def test_who_signs_need_not_show_its_secret() -> None:
-    """With `hmac` the secret in a header opens nothing, and with `secret` a signature does not."""
-    source = SOURCES["grafana"].make({"auth": "hmac"})
+    """With `signature` the secret in a header opens nothing, and with `secret` a signature does not."""
+    source = SOURCES["grafana"].make({"auth": "signature"})
     with pytest.raises(Unauthenticated):
         source.verify({"x-sentinel-key": SECRET, "authorization": f"Bearer {SECRET}"}, BODY, [SECRET], NOW)
     with pytest.raises(Unauthenticated):
@@ -97,17 +97,17 @@ def test_who_signs_need_not_show_its_secret() -> None:
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"auth": "none"}, "auth is one of secret, hmac"),
-        ({"auth": "secret", "prefix": "v1="}, "prefix goes with auth=hmac"),
+        ({"auth": "none"}, "auth is one of secret, signature"),
+        ({"auth": "secret", "prefix": "v1="}, "prefix goes with auth=signature"),
         ({"header": "x-key"}, "header goes with auth=secret"),
         ({"user": "kim"}, "user goes with auth=secret"),
-        ({"signature-header": "x signature"}, "signature-header is the name"),
-        ({"signature-header": ""}, "signature-header is the name"),
-        ({"timestamp-header": "x:time"}, "timestamp-header is the name"),
-        ({"timestamp-header": ""}, "timestamp-header is the name"),
+        ({"signature_header": "x signature"}, "signature_header is the name"),
+        ({"signature_header": ""}, "signature_header is the name"),
+        ({"timestamp_header": "x:time"}, "timestamp_header is the name"),
+        ({"timestamp_header": ""}, "timestamp_header is the name"),
         ({"signed": "{body}{body}"}, "signed has"),
         ({"signed": "{timestamp}.{body}"}, "signed has"),
-        ({"signed": "{body}", "timestamp-header": "x-time"}, "signed has"),
+        ({"signed": "{body}", "timestamp_header": "x-time"}, "signed has"),
         ({"signed": "{body}" + "x" * 21}, "signed has"),
         ({"signed": "{body}{x}"}, "signed has"),
         ({"signed": "{body}ü"}, "signed has"),
@@ -124,9 +124,9 @@ def test_who_signs_need_not_show_its_secret() -> None:
 def test_options_that_are_none(options: dict[str, str], why: str) -> None:
     """Refused when the webhook is added, with words that say what to change."""
     with pytest.raises(Malformed, match=why):
-        chosen({"auth": "hmac", **options}, "x-signature")
+        chosen({"auth": "signature", **options}, "x-signature")
 
 
 def test_what_is_usual() -> None:
     """The sender's usual header, SHA-256 in hexadecimal of the body."""
-    assert chosen({"auth": "hmac"}, "x-signature") == Signed("x-signature")
+    assert chosen({"auth": "signature"}, "x-signature") == Signed("x-signature")

@@ -89,7 +89,7 @@ def question(kind: str = "SubscriptionConfirmation", **members: str) -> bytes:
 
 def passes(body: bytes, now: int = NOW, served: Served | None = None, **options: str) -> bool:
     """Whether a message is taken."""
-    told = {"topics": TOPIC, **{name.replace("_", "-"): value for name, value in options.items()}}
+    told = {"topics": TOPIC, **options}
     source = Sns({name: value for name, value in told.items() if value}).using(served or Served())
     try:
         source.verify({}, body, [], now)
@@ -104,7 +104,7 @@ def test_what_sns_signed_passes() -> None:
     assert passes(notice(Subject="Fire"))
     assert passes(question())
     assert passes(question("UnsubscribeConfirmation"))
-    assert sources(Served())["sns"].make({"topics": TOPIC}).verify({}, notice(), [], NOW) is None
+    sources(Served())["sns"].make({"topics": TOPIC}).verify({}, notice(), [], NOW)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_only_listed_topics_send() -> None:
 
 
 def test_without_topics_only_questions_are_kept() -> None:
-    """A webhook that is being set up: what asks to be confirmed is parked, with its URL, and nothing is sent."""
+    """A webhook that is being set up: what asks to be confirmed is parked, and nothing is sent."""
     assert passes(question(), topics="")
     assert not passes(notice(), topics="")
     assert not passes(question("UnsubscribeConfirmation"), topics="")
@@ -271,7 +271,7 @@ def test_the_answer_to_a_question() -> None:
         {"topics": TOPIC + ";" + TOPIC},
         {"topics": "arn:aws:sns:*:111122223333:alarms"},
         {"topics": ",".join([TOPIC] * 51)},
-        {"signature-version": "3"},
+        {"signature_version": "3"},
         {"mapping": "nope"},
         {"topic": TOPIC},
     ],
@@ -331,7 +331,7 @@ def test_a_certificate_is_fetched_once_a_day() -> None:
 
 
 def test_only_certificates_are_kept() -> None:
-    """Another address is never asked; an answer that is none is not kept, so that the next one can be right."""
+    """Another address is never asked; an answer that is none is not kept: the next one can be right."""
     web = Web()
     kept = SnsCertificates(web, lambda: 0.0)
     with pytest.raises(Forbidden):

@@ -51,7 +51,7 @@ class CloudEvents(proofs.Proven):
     def __init__(self, options: Mapping[str, str]) -> None:
         only(options, OPTIONS)
         super().__init__(proofs.chosen(options, generic.SIGNATURE_HEADER))
-        self._signed = options.get("auth") == "hmac"
+        self._signed = options.get("auth") == "signature"
         self._mapping = generic.mapped(options)
 
     @property

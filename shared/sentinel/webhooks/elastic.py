@@ -1,4 +1,4 @@
-"""Elastic: Kibana's webhook connector, with the body that docs/webhooks.md gives to paste.
+"""Elastic: Kibana's webhook connector, with the body that docs/connectors.md gives to paste.
 
 The connector's body is a template of the customer's, so its form is ours: `"schema": "sentinel/elastic/1"`.
 Variables that a rule does not fill are empty texts. A rule of Elastic Security tells its alerts in
@@ -61,7 +61,7 @@ class Elastic(proofs.Proven):
         del headers
         told = document(body)
         if told.text("schema") != SCHEMA:
-            raise Unparsed(f"no schema {SCHEMA}: the connector's body is not the one of docs/webhooks.md")
+            raise Unparsed(f"no schema {SCHEMA}: the connector's body is not the one of docs/connectors.md")
         if not told.text("rule.name", "rule.id"):
             raise Unparsed("no rule: the connector was tried, or its variables are not filled")
         listed = [each for each in told.each("alerts") if each.text("uuid")]

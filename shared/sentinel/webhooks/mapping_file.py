@@ -97,7 +97,7 @@ class Ignore(_Strict):
 
 
 class Model(_Strict):
-    """The keys of a mapping; docs/webhooks.md says what each is for."""
+    """The keys of a mapping; docs/connectors.md says what each is for."""
 
     inside: At | None = None
     each: At | None = None
@@ -188,12 +188,20 @@ def shipped() -> list[str]:
 
 @lru_cache(maxsize=64)
 def _loaded(text: str) -> Model:
-    if fullmatch(r"[a-z][a-z0-9-]{0,30}", text):
-        if text not in shipped():
-            raise Malformed(
-                f"mapping: there is no {text}; {', '.join(shipped())} ship, or it is a YAML document"
-            )
-        text = (files("sentinel.webhooks") / "mappings" / f"{text}.yaml").read_text("utf-8")
+    told = _parsed(_shipped(text) if fullmatch(r"[a-z][a-z0-9-]{0,30}", text) else text)
+    try:
+        return Model.model_validate({str(name): value for name, value in told.items()})
+    except ValidationError as error:
+        raise Malformed(f"mapping: {explain(error)}") from None
+
+
+def _shipped(name: str) -> str:
+    if name not in shipped():
+        raise Malformed(f"mapping: there is no {name}; {', '.join(shipped())} ship, or it is a YAML document")
+    return (files("sentinel.webhooks") / "mappings" / f"{name}.yaml").read_text("utf-8")
+
+
+def _parsed(text: str) -> Mapping[object, object]:
     if len(text.encode("utf-8", "replace")) > MAX_BYTES:
         raise Malformed(f"mapping: it has over {MAX_BYTES:,} bytes")
     if text.count("{") + text.count("[") > MAX_BRACKETS:
@@ -202,14 +210,12 @@ def _loaded(text: str) -> Model:
         # A document of a few lines with references can stand for a billion.
         if any(isinstance(token, yaml.AnchorToken | yaml.AliasToken) for token in yaml.scan(text)):
             raise Malformed("mapping: it has anchors or references, which it may not")
-        told = load_yaml("mapping", text.encode())
-        if not isinstance(told, dict):
-            raise Malformed("mapping: it is a YAML mapping with at least title")
-        return Model.model_validate({str(name): value for name, value in told.items()})
-    except ValidationError as error:
-        raise Malformed(f"mapping: {explain(error)}") from None
-    except (yaml.YAMLError, UnicodeEncodeError) as error:
+    except yaml.YAMLError as error:
         raise Malformed(f"mapping: not YAML: {' '.join(str(error).split())[:300]}") from None
+    told = load_yaml("mapping", text.encode("utf-8", "replace"))
+    if not isinstance(told, dict):
+        raise Malformed("mapping: it is a YAML mapping with at least title")
+    return told
 
 
 @lru_cache(maxsize=256)

@@ -2,8 +2,8 @@ r"""Where a text is in a JSON document: the language of a mapping's places.
 
 A place is one or more alternatives with `|` between, of which the first that has a text counts. One is a path
 (`incident.summary`, `alerts.0.name`; a name with dots or blanks in double quotes: `labels."info.host"`;
-`$name` for what `extract` found, `$outer.id` for what stands outside of `inside` and `each`), or `=` and a text of one's own, in which `{path}` stands for what is there:
-it counts where all of them have a text.
+`$name` for what `extract` found, `$outer.id` for what stands outside of `inside` and `each`), or `=` and a
+text of one's own, in which `{path}` stands for what is there: it counts where all of them have a text.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ MAX_PLACE: Final = 500  # characters
 MAX_ALTERNATIVES: Final = 10
 MAX_DEPTH: Final = 16
 OUTER: Final = "$outer"
+NOTHING: Final = Part(None)
 _NAME = re.compile(r'"([^"]{1,200})"|([^."|{}\s]{1,200})')
 _HOLE = re.compile(r"\{([^{}]*)\}")
 
@@ -34,7 +35,7 @@ class Found:
 
     part: Part
     extracted: Mapping[str, str]
-    outer: Part = Part(None)
+    outer: Part = NOTHING
 
     def at(self, path: Path) -> Part:
         """Return what is at a path."""

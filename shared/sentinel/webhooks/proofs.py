@@ -26,15 +26,15 @@ _PREFIX = re.compile(r"[A-Za-z0-9=:_-]{0,20}")
 _PARTS = re.compile(r"(\{timestamp\}|\{body\})")
 
 OPTIONS: Final[Mapping[str, str]] = {
-    "auth": "`secret`, the usual: the sender shows it; `hmac`: the sender signs the body with it",
+    "auth": "`secret`, the usual: the sender shows it; `signature`: the sender signs the body with it",
     **credentials.OPTIONS,
-    "signature-header": "with `hmac`: the header with the signature",
-    "timestamp-header": "with `hmac`: the header with the time, where the sender signs one",
-    "signed": "with `hmac`: what is signed, of `{timestamp}`, `{body}` and up to 20 characters between",
-    "encoding": "with `hmac`: `hex`, the usual, or `base64`",
-    "prefix": "with `hmac`: what stands before the signature, such as `sha256=`",
-    "algorithm": "with `hmac`: `sha256`, the usual, `sha384` or `sha512`",
-    "tolerance": f"with `hmac`: seconds that the time may be off, 1 to 3600; else {TOLERANCE}",
+    "signature_header": "with `signature`: the header with the signature",
+    "timestamp_header": "with `signature`: the header with the time, where the sender signs one",
+    "signed": "with `signature`: what is signed, of `{timestamp}`, `{body}` and up to 20 characters between",
+    "encoding": "with `signature`: `hex`, the usual, or `base64`",
+    "prefix": "with `signature`: what stands before the signature, such as `sha256=`",
+    "algorithm": "with `signature`: `sha256`, the usual, `sha384` or `sha512`",
+    "tolerance": f"with `signature`: seconds that the time may be off, 1 to 3600; else {TOLERANCE}",
 }
 
 
@@ -149,13 +149,13 @@ def chosen(options: Mapping[str, str], signature: str, signed: str = "{timestamp
     `signature` is the sender's usual header of signatures; `signed` how it joins a time and the body.
     """
     mine = [name for name in OPTIONS if name in options and name != "auth"]
-    if one_of(options, "auth", ("secret", "hmac")) == "secret":
-        _none_of(mine, set(OPTIONS) - set(credentials.OPTIONS), "hmac")
+    if one_of(options, "auth", ("secret", "signature")) == "secret":
+        _none_of(mine, set(OPTIONS) - set(credentials.OPTIONS), "signature")
         return Shown(options)
     _none_of(mine, set(credentials.OPTIONS), "secret")
-    timestamp = _header(options, "timestamp-header", "")
+    timestamp = _header(options, "timestamp_header", "")
     return Signed(
-        header=_header(options, "signature-header", signature),
+        header=_header(options, "signature_header", signature),
         timestamp=timestamp,
         signed=_template(options.get("signed", signed if timestamp else "{body}"), timestamp),
         encoding=one_of(options, "encoding", ("hex", "base64")),
@@ -192,7 +192,7 @@ def _template(text: str, timestamp: str) -> str:
     plain = between.isascii() and between.isprintable() and not set(between) & set("{}")
     if times != (1, 1 if timestamp else 0) or len(between) > 20 or not plain:
         raise Malformed(
-            "signed has {body} once, {timestamp} once where there is a timestamp-header, "
+            "signed has {body} once, {timestamp} once where there is a timestamp_header, "
             "and up to 20 characters between"
         )
     return text

@@ -26,7 +26,7 @@ OLDEST: Final = 3600  # seconds: for longer SNS does not try to deliver by its u
 AHEAD: Final = 300  # seconds that a message may be from the future
 OPTIONS: Final[Mapping[str, str]] = {
     "topics": "ARNs of the topics that may send, with commas between; up to 50",
-    "signature-version": "`2`, the usual: SHA-256; `1`: SHA-1 too, for topics that cannot do better",
+    "signature_version": "`2`, the usual: SHA-256; `1`: SHA-1 too, for topics that cannot do better",
     **generic.MAPPING,
 }
 _TOKEN = re.compile(r"[\x21-\x7e]{1,200}")
@@ -40,7 +40,7 @@ class Sns:
     def __init__(self, options: Mapping[str, str]) -> None:
         only(options, OPTIONS)
         self._topics = _topics(options.get("topics", ""))
-        self._old = proofs.one_of(options, "signature-version", ("2", "1")) == "1"
+        self._old = proofs.one_of(options, "signature_version", ("2", "1")) == "1"
         self._mapping = generic.mapped(options)
         self._certificates: Certificates | None = None
 
@@ -148,7 +148,7 @@ def _topics(text: str) -> frozenset[str]:
 
 
 def _plain(told: sns.Told) -> Alert:
-    """Return the alert of a message that is nothing but a text. Its attributes are not signed, so not told."""
+    """Return the alert of a message that is a text. Its attributes are not signed, and so not told."""
     text = told.members["Message"]
     title = told.members.get("Subject", "").strip() or text.strip().partition("\n")[0]
     return Alert(

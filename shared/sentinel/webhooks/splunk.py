@@ -3,7 +3,7 @@
 Format: Splunk's manual, "Use a webhook alert action": the first row that was found, and which search found
 it. Splunk tells neither a severity nor an end of what it found. Severity comes from the row where the search
 makes one (`eval severity="high"`), or from the option `severity`. What is one problem is the search, together
-with the row's fields that the option `key` names. Splunk's own action can send no header: docs/webhooks.md
+with the row's fields that the option `key` names. Splunk's own action can send no header: docs/connectors.md
 says what can.
 """
 
