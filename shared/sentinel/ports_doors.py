@@ -130,7 +130,7 @@ class Certificates(Protocol):
     """Fetches the certificates by which senders sign their messages."""
 
     def get(self, url: str) -> bytes:
-        """Return the certificate at a URL that `core.sns.certificate_url` allows: PEM. May be kept for a day.
+        """Return the certificate at a URL that `core.sns.certificate_url` allows: PEM. May be kept.
 
         Raises `Forbidden` for any other URL, `Unavailable` where it cannot be had now.
         """

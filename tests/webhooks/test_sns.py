@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel.adapters.sns_certificates import KEPT, MOST, SnsCertificates
+from sentinel.adapters.sns_certificates import FETCHES, MOST, WINDOW, SnsCertificates
 from sentinel.core import sns
 from sentinel.errors import Forbidden, Malformed, Unauthenticated, Unavailable
 from sentinel.ports import HttpRequest, HttpResponse
@@ -312,22 +312,43 @@ class Web:
         return self.answer
 
 
-def test_a_certificate_is_fetched_once_a_day() -> None:
-    """Kept for a day, and fetched anew after it; each URL for itself, of which 32 are kept."""
+def named(number: int) -> str:
+    """Return the address of another certificate."""
+    return URL.replace("0a1b2c", f"{number}")
+
+
+def test_a_certificate_is_fetched_once() -> None:
+    """Each address for itself; of more than are kept, those go that were not used for longest."""
     web, now = Web(), [0.0]
     kept = SnsCertificates(web, lambda: now[0])
-    for at in (0.0, 1.0, KEPT - 1):
-        now[0] = at
+    for _ in range(3):
         assert kept.get(URL) == web.answer.body
     assert [(each.method, each.url) for each in web.sent] == [("GET", URL)]
-    now[0] = KEPT
-    kept.get(URL)
-    assert len(web.sent) == 2
     for number in range(MOST):
-        kept.get(URL.replace("0a1b2c", f"{number}"))
-    assert len(kept._kept) == MOST
+        now[0] += WINDOW
+        kept.get(named(number))
+        kept.get(URL)
+    assert len(web.sent) == MOST + 1
+    kept.get(named(1))
+    assert len(web.sent) == MOST + 1
+    kept.get(named(0))
+    assert len(web.sent) == MOST + 2
+
+
+def test_strangers_cannot_have_us_fetch_for_ever() -> None:
+    """Ten in a minute, found or not; what is kept is of use meanwhile, and later more are looked for."""
+    web, now = Web(), [100.0]
+    kept = SnsCertificates(web, lambda: now[0])
     kept.get(URL)
-    assert len(web.sent) == 2 + MOST + 1
+    web.answer = HttpResponse(404)
+    for number in range(FETCHES * 3):
+        with pytest.raises(Unavailable):
+            kept.get(named(number))
+    assert len(web.sent) == FETCHES
+    assert kept.get(URL)
+    now[0] += WINDOW
+    web.answer = HttpResponse(200, {}, certificate())
+    assert kept.get(named(0))
 
 
 def test_only_certificates_are_kept() -> None:

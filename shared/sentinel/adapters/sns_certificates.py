@@ -1,8 +1,13 @@
-"""Certificates of Amazon SNS, fetched over TLS from SNS itself and kept."""
+"""Certificates of Amazon SNS, fetched over TLS from SNS itself and kept.
+
+Anybody can name a certificate, and so have one looked for: a process looks for a few in a minute, no more.
+Those that are kept are of use meanwhile. What a name stands for never changes, so none is fetched twice.
+"""
 
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Final
 
@@ -11,8 +16,9 @@ from sentinel.errors import Forbidden, Unavailable
 from sentinel.ports import Http, HttpRequest
 
 HOSTS: Final = ("*.amazonaws.com", "*.amazonaws.com.cn")  # of which `certificate_url` leaves those of SNS
-KEPT: Final = 24 * 3600.0  # seconds: their content never changes, the name says which it is
-MOST: Final = 32  # of them: a region has one or two
+MOST: Final = 64  # certificates that are kept, those used last
+FETCHES: Final = 10  # in `WINDOW`
+WINDOW: Final = 60.0  # seconds
 TIMEOUT: Final = 4.0  # seconds
 
 
@@ -26,30 +32,36 @@ class SnsCertificates:
         self._http = http
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._kept: dict[str, tuple[float, bytes]] = {}
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._fetches: deque[float] = deque(maxlen=FETCHES)
 
     def get(self, url: str) -> bytes:
         """See `ports_doors.Certificates`."""
         if not sns.certificate_url(url):
             raise Forbidden("certificates are fetched from sns.REGION.amazonaws.com only")
-        now = self._monotonic()
         with self._lock:
-            since, pem = self._kept.get(url, (0.0, b""))
-        if pem and now - since < KEPT:
-            return pem
+            pem = self._kept.get(url)
+            if pem is not None:
+                self._kept.move_to_end(url)
+                return pem
+            self._count()
         pem = self._fetch(url)
         with self._lock:
-            while len(self._kept) >= MOST and url not in self._kept:
-                del self._kept[next(iter(self._kept))]
-            self._kept[url] = (now, pem)
+            self._kept[url] = pem
+            while len(self._kept) > MOST:
+                self._kept.popitem(last=False)
         return pem
+
+    def _count(self) -> None:
+        """Count one fetch. Raises `Unavailable` where it would be one too many."""
+        now = self._monotonic()
+        if len(self._fetches) == FETCHES and now - self._fetches[0] < WINDOW:
+            raise Unavailable("too many certificates of SNS were asked for", WINDOW)
+        self._fetches.append(now)
 
     def _fetch(self, url: str) -> bytes:
         answer = self._http.send(HttpRequest("GET", url, timeout=TIMEOUT))
-        if (
-            answer.status != 200
-            or len(answer.body) > sns.MAX_PEM
-            or b"-----BEGIN CERTIFICATE-----" not in answer.body
-        ):
+        pem = answer.body
+        if answer.status != 200 or len(pem) > sns.MAX_PEM or b"-----BEGIN CERTIFICATE-----" not in pem:
             raise Unavailable(f"SNS gave no certificate but status {answer.status}", 10.0)
-        return answer.body
+        return pem
