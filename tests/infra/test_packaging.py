@@ -132,6 +132,20 @@ found["answer"] = {"loaded": repr(load([("timeouts.yml", told["event"].encode())
     assert not ended.strangers
 
 
+def test_mappings_of_webhooks_are_read_from_the_layer() -> None:
+    """A mapping that ships is a file beside the code, and is there where the code is."""
+    code = """
+from sentinel.webhooks import SOURCES
+(alert,) = SOURCES["generic"].make({"mapping": "axiom"}).alerts({}, told["event"].encode())
+found["answer"] = alert.json()
+"""
+    body = '{"action": "Open", "event": {"monitorID": "m1", "title": "Triggered"}}'
+    ended = isolated.run(code, isolated.layers(), {}, body)
+    assert isinstance(ended.answer, dict)
+    assert ended.answer["title"] == "Triggered"
+    assert not ended.strangers
+
+
 def _imported(path: Path) -> Iterator[str]:
     """Yield the first part of every name a file imports, at any depth, except for the type checker's."""
     tree = ast.parse(path.read_text())
@@ -157,6 +171,7 @@ def test_the_layer_has_every_import() -> None:
     missing = {
         (str(path.relative_to(ROOT)), name)
         for path in [*bundle.package_files(), *ROOT.glob("functions/*/handler.py")]
+        if path.suffix == ".py"
         for name in _imported(path)
         if name not in have | {"sentinel"} | set(sys.stdlib_module_names)
     }
