@@ -4,7 +4,8 @@ Each event is a `create` with the event's id as `_id`, which is all that a data 
 there already, the answer for it is 409, and that is as good as delivered. So a batch whose reply was lost is
 simply sent again, and once is once: within one backing index, since a data stream that has rolled over in
 between does not look at the ones before. The answer has a status for each item, in order, and is asked for
-without anything else (`filter_path`): no text of an entry comes back.
+without anything else (`filter_path`): no text of an entry comes back. A document that the data stream does
+not take, and that went to its failure store with status 201, counts as refused: nobody looks there.
 """
 
 from __future__ import annotations
@@ -35,8 +36,9 @@ from sentinel.siem.sink import (
     SinkConfig,
 )
 
-PATH = "_bulk?filter_path=errors,items.*.status,items.*.error.type"
+PATH = "_bulk?filter_path=errors,items.*.status,items.*.error.type,items.*.failure_store"
 _STREAM = re.compile(r"(logs|metrics|traces|synthetics)-([^-]+)-([^-]+)")
+FAILURE_STORE = "kept_in_the_failure_store"
 # The types of errors that are named in a reason; others are told by their status alone.
 TYPES = frozenset(
     {
@@ -164,6 +166,9 @@ def _items(told: Mapping[str, object]) -> Sequence[tuple[int, str]]:
         status = item.get("status") if isinstance(item, dict) else None
         if not isinstance(item, dict) or not isinstance(status, int):
             return ()
+        if item.get("failure_store") == "used":
+            found.append((status, FAILURE_STORE))
+            continue
         error = item.get("error")
         kind = error.get("type") if isinstance(error, dict) else ""
         found.append((status, kind if isinstance(kind, str) and kind in TYPES else ""))
@@ -192,7 +197,10 @@ def _fate(item: tuple[int, str]) -> Fate:
 
 
 def _stored(item: tuple[int, str]) -> bool:
-    return item[0] in {200, 201} or item == (409, "version_conflict_engine_exception")
+    status, kind = item
+    if status == 409:
+        return kind == "version_conflict_engine_exception"
+    return status in {200, 201} and kind != FAILURE_STORE
 
 
 def _setup(item: tuple[int, str]) -> bool:
