@@ -236,8 +236,8 @@ class MicrosoftSentinel(Target):
         self.signed_in += 1
         token = f"canary-bearer-{self.signed_in}"
         self.tokens.add(token)
-        told = {"token_type": "Bearer", "expires_in": 3599, "access_token": token}
-        return Told(200, json.dumps(told).encode(), JSON)
+        grant = {"token_type": "Bearer", "expires_in": 3599, "access_token": token}
+        return Told(200, json.dumps(grant).encode(), JSON)
 
     def take(self, asked: Asked) -> Told:
         """Answer 204 where all rows are taken; columns that the stream does not declare are dropped."""

@@ -14,6 +14,7 @@ import botocore.session
 import orjson
 import pytest
 from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.exceptions import ReadTimeoutError
 from moto import mock_aws
 
@@ -83,7 +84,9 @@ class Bucket:
             return None
         code = {503: "SlowDown", 403: "AccessDenied", 409: "ConditionalRequestConflict"}[status]
         body = f"<Error><Code>{code}</Code><Message>canary</Message></Error>".encode()
-        return AWSResponse(request.url, status, {"content-length": str(len(body))}, _Raw(body))
+        headers = HTTPHeaders()
+        headers["content-length"] = str(len(body))
+        return AWSResponse(request.url, status, headers, _Raw(body))
 
     def _lost(self, request: Any, **_: object) -> None:
         if self.fail.get(len(self.puts), 200) is None:
