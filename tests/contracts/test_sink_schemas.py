@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -19,7 +20,7 @@ from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 
 from sentinel.siem import ecs, ocsf
 from sentinel.siem.sink import Notice
-from tests.contracts.test_sinks import NOTICE, NOTICES
+from tests.contracts.test_sinks import GOLDENS, NOTICE, NOTICES
 
 FIELDS: Mapping[str, Mapping[str, Any]] = json.loads(
     (Path(__file__).resolve().parents[1] / "vectors" / "ecs.json").read_text()
@@ -168,6 +169,17 @@ def test_the_check_of_documents_can_fail(change: dict[str, object]) -> None:
     """A value that is not allowed, a wrong type and an unknown field are all found."""
     with pytest.raises((AssertionError, KeyError)):
         check_ecs(change)
+
+
+@pytest.mark.parametrize("name", ["ecs", "ocsf"])
+def test_a_mapping_of_an_alert_is_its_golden(name: str) -> None:
+    """An alert that fires and one that is resolved, in each schema: a change of the mapping shows."""
+    mapped: Mapping[str, Callable[[Notice], dict[str, object]]] = {"ecs": ecs.document, "ocsf": ocsf.finding}
+    found = orjson.dumps([mapped[name](each) for each in (FIRING, RESOLVED)], option=orjson.OPT_INDENT_2)
+    golden = GOLDENS / f"alert.{name}.json"
+    if os.environ.get("SENTINEL_WRITE_GOLDENS"):
+        golden.write_bytes(found)
+    assert found == golden.read_bytes()
 
 
 def test_an_alert_says_in_ecs_what_it_is() -> None:

@@ -94,12 +94,5 @@ def test_settings_become_grants() -> None:
     assert found.role("notify").partition == "aws-us-gov"
     assert found.clusters == {"prod": "https://k8s.example.com:6443"}
     assert found.terraform == "https://tfe.example.com"
-    lists = (
-        found.functions,
-        found.documents,
-        found.topics,
-        found.buckets,
-        found.deployments,
-        found.workspaces,
-    )
-    assert all(len(each) == 1 for each in lists)
+    lists = (found.functions, found.documents, found.topics, found.deployments, found.workspaces)
+    assert all(len(each) == 1 for each in (*lists, found.buckets))
