@@ -15,6 +15,16 @@ from pydantic import BaseModel
 from sentinel.actions import ACTIONS, build
 from sentinel.actions.schema import recipe_schema
 from sentinel.core import places, recipes, sigma_correlation
+from sentinel.core.alerts import (
+    MAX_DESCRIPTION,
+    MAX_LABELS,
+    MAX_LABELS_TEXT,
+    MAX_LINK,
+    MAX_TITLE,
+    Alert,
+    Severity,
+    Status,
+)
 from sentinel.core.chain import MAX_SERVICE_BYTES
 from sentinel.core.correlation_order import HALF
 from sentinel.core.correlation_state import MOST
@@ -31,6 +41,8 @@ from sentinel.routes import HOOK_ROUTES, ROUTES
 from sentinel.settings import PREFIX, Settings
 from sentinel.siem import SINKS
 from sentinel.usecases import agenda
+from sentinel.usecases.alert_entries import MOST as ALERTS
+from sentinel.usecases.alert_entries import MOST_BYTES as ALERT_BYTES
 from sentinel.usecases.check_recipe import problems
 from sentinel.usecases.receive import MAX_BODY
 from sentinel.usecases.replayed import DIFFERENCES, Replayed
@@ -225,10 +237,21 @@ def test_the_commands_of_the_readme_exist() -> None:
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_webhook_sources_are_documented(source: str) -> None:
-    """Every webhook source has a heading in docs/webhooks.md and each header that it reads below it."""
-    assert f"## {source}" in DOCS["webhooks.md"]
-    for header in SOURCES[source].proof:
-        assert f"`{header}`" in DOCS["webhooks.md"], header
+    """Every webhook source has a heading in docs/connectors.md; its headers and options are there too."""
+    text = DOCS["connectors.md"].partition("\n## Webhook sources\n")[2]
+    assert f"\n### {source}\n" in text
+    assert f"[`{source}`](#{source})" in text
+    for name in (*SOURCES[source].make({}).proof, *SOURCES[source].options):
+        assert f"`{name}`" in text, name
+
+
+def test_the_limits_of_alerts_are_documented() -> None:
+    """The bounds in docs/webhooks.md are those of the code."""
+    bounds = (MAX_TITLE, MAX_DESCRIPTION, MAX_LINK, MAX_LABELS, MAX_LABELS_TEXT, ALERTS, ALERT_BYTES)
+    for bound in bounds:
+        assert f"{bound:,}" in DOCS["webhooks.md"]
+    for word in (*Severity, *Status, *(each.name for each in fields(Alert))):
+        assert f"`{word}`" in DOCS["webhooks.md"], word
 
 
 def test_the_limits_of_webhooks_are_documented() -> None:

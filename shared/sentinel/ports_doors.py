@@ -115,8 +115,12 @@ class TrustStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One message that a webhook's source has proven: which source and hook, and the sender's id of it."""
+    """One message that a webhook's source has proven: which source and hook, and the id of it.
+
+    `parked` says what was not understood of it, where its alerts are not known.
+    """
 
     source: str
     hook: str
     id: str
+    parked: str = ""

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 
+from sentinel.core.alerts import Alert, Severity, Status
 from sentinel.siem import ecs, ocsf
 from sentinel.siem.sink import Notice
 from tests.contracts.test_sinks import GOLDENS, NOTICE, NOTICES
@@ -25,33 +26,31 @@ from tests.contracts.test_sinks import GOLDENS, NOTICE, NOTICES
 FIELDS: Mapping[str, Mapping[str, Any]] = json.loads(
     (Path(__file__).resolve().parents[1] / "vectors" / "ecs.json").read_text()
 )["fields"]
-ALERT = {
-    "webhook": {"source": "alertmanager", "hook": "main", "id": "m1", "alert": 0},
-    "alert": {
-        "title": "HighErrorRate",
-        "severity": "critical",
-        "status": "firing",
-        "fingerprint": "5f2a",
-        "kind": "metric",
-        "description": "more than 5% of requests fail",
-        "link": "https://prometheus.example.com/graph?g0",
-        "resource": "checkout-7f9c",
-        "service": "checkout",
-        "environment": "production",
-        "started": 1_732_435_100_000_000_000,
-        "ended": 0,
-        "updated": 0,
-        "labels": {"team": "shop"},
-        "sender_id": "x",
-    },
-}
-FIRING = replace(NOTICE, entry=orjson.dumps(ALERT))
-RESOLVED = replace(
-    NOTICE,
-    entry=orjson.dumps(
-        {**ALERT, "alert": {**ALERT["alert"], "status": "resolved", "ended": 1_732_435_300_000_000_000}}
-    ),
+ALERT = Alert(
+    title="HighErrorRate",
+    severity=Severity.CRITICAL,
+    status=Status.FIRING,
+    fingerprint="5f2a",
+    kind="metric",
+    description="more than 5% of requests fail",
+    link="https://prometheus.example.com/graph?g0",
+    resource="checkout-7f9c",
+    service="checkout",
+    environment="production",
+    started=1_732_435_100_000_000_000,
+    labels={"team": "shop"},
+    sender_id="x",
 )
+
+
+def told(alert: Alert) -> Notice:
+    """Return a notice of an alert as a webhook's message leaves it in the ledger."""
+    place = {"source": "alertmanager", "hook": "main", "id": "m1", "alert": 0}
+    return replace(NOTICE, entry=orjson.dumps({"webhook": place, "alert": alert.json()}))
+
+
+FIRING = told(ALERT)
+RESOLVED = told(replace(ALERT, status=Status.RESOLVED, ended=1_732_435_300_000_000_000))
 EXAMPLES = [*NOTICES, FIRING, RESOLVED]
 DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z")
 

@@ -180,6 +180,25 @@ def test_the_life_of_a_webhook(cli: Callable[..., Ran], secrets: Callable[[str],
     assert cli("hooks", "rotate", "nope")[0] == 1
 
 
+def test_a_webhook_has_the_options_of_its_source(cli: Callable[..., Ran], tmp_path: Path) -> None:
+    """Given by name or from a file, checked when they are given, and shown."""
+    cli("services", "add", "checkout")
+    to = ("--service", "checkout", "--source", "crowdstrike")
+    (tmp_path / "title").write_text("data.summary|=unknown")
+    options = ("--option", "order=ts_body", "--option", f"title=@{tmp_path / 'title'}")
+    assert cli("hooks", "add", "falcon", *to, *options)[0] == 0
+    assert json.loads(cli("hooks", "ls", "--json")[1])[0]["options"] == {
+        "order": "ts_body",
+        "title": "data.summary|=unknown",
+    }
+    for wrong in ("order=no", "nope=1", "order", "=x", "title=@/none/there", "title="):
+        code, _, err = cli("hooks", "add", "other", *to, "--option", wrong)
+        assert code == 2, wrong
+        assert "--option" in err
+    assert cli("hooks", "add", "other", *to, "--option", "order=ts_body", "--option", "order=body_ts")[0] == 2
+    assert len(json.loads(cli("hooks", "ls", "--json")[1])) == 1
+
+
 def test_the_secret_of_a_source_comes_by_standard_input(
     cli: Callable[..., Ran], secrets: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -125,6 +125,31 @@ def test_a_webhook_over_the_limits_is_told_when_to_come_back_and_no_more(
     assert not any(word in told for word in ("ratelimit", "payments", "trial", "a second"))
 
 
+def test_a_sender_that_takes_429_for_final_is_told_503(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sentry and Datadog drop a message after any 4xx: over the limits they are told to come again."""
+    monkeypatch.setattr(app, "settings", replace(app.settings, limits=True))
+    app.registry.put(Record("service", "payments", encode(Service("payments", "trial")), 1))
+    app.registry.put(
+        Record("hook", "monitors", encode(Hook("monitors", "payments", "datadog", "hooks.billing")))
+    )
+    handler, answers = load("receive"), []
+    for number in range(20):
+        sent = event(
+            "POST",
+            "/hooks/{source}/{hook}",
+            orjson.dumps({"title": f"disk {number} is full"}),
+            headers={"X-Sentinel-Key": SECRET},
+            params={"source": "datadog", "hook": "monitors"},
+        )
+        del sent["requestContext"]["authorizer"]
+        answers.append(handler(sent, None))
+    assert answers[0]["statusCode"] == 200
+    assert answers[-1]["statusCode"] == 503
+    assert int(answers[-1]["headers"]["Retry-After"]) >= 1
+    told = " ".join([answers[-1]["body"], *answers[-1]["headers"]]).lower()
+    assert not any(word in told for word in ("ratelimit", "payments", "trial"))
+
+
 def test_a_request_passes_to_its_upstream(proxy: Send, upstream: Wire) -> None:
     """Path and query as they came; the packed JSON comes back as bytes, with our own nosniff."""
     answer = proxy(

@@ -369,6 +369,30 @@ def test_a_secret_that_cannot_be_used_is_the_deployments_fault(
     assert "hunter2" not in caplog.text + str(failed.value)
 
 
+def test_options_that_cannot_be_used_are_the_deployments_fault(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A record with options that this version does not know: 503 and a line in the log, nothing is lost."""
+    bench.put(Hook("billing", "payments", "standard-webhooks", "hooks.billing", options={"later": "1"}))
+    with caplog.at_level(logging.ERROR), pytest.raises(Unavailable):
+        bench.take()
+    assert "billing" in caplog.text
+    bench.put(Hook("billing", "payments", "standard-webhooks", "hooks.billing", options={"title": "test"}))
+    bench.now += 400
+    bench.take()
+    alert = orjson.loads(bench.stored()[1])["alert"]
+    assert (alert["title"], alert["severity"]) == ("2432232314", "unknown")
+
+
+def test_a_message_whose_alerts_are_not_found_is_parked(bench: Bench) -> None:
+    """It is kept with the reason, and its sender is answered as ever."""
+    bench.put(Hook("billing", "payments", "standard-webhooks", "hooks.billing", options={"title": "none"}))
+    assert bench.take()["batch_id"]
+    (entry,) = map(orjson.loads, bench.stored())
+    assert "title" in entry["webhook"]["parked"]
+    assert entry["body"] == BODY.decode()
+
+
 def test_a_ring_without_keys_opens_nothing(bench: Bench) -> None:
     """No secret is no signature that fits, whatever is sent."""
     bench.secrets.value = lambda *_: '{"keys":[]}'  # type: ignore[method-assign]

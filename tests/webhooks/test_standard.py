@@ -27,7 +27,7 @@ NOW = 1614265330
 BODY = b'{"test": 2432232314}'
 SIGNATURE = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
-SOURCE = SOURCES["standard-webhooks"]
+SOURCE = SOURCES["standard-webhooks"].make({})
 
 
 def sign(body: bytes, secret: str = SECRET, name: str = ID, at: int | str = NOW) -> dict[str, str]:

@@ -11,6 +11,7 @@ import click
 
 from sentinel.cli.options import application, home_option, json_option
 from sentinel.cli.output import echo, emit, plain, table
+from sentinel.errors import Malformed
 
 if TYPE_CHECKING:
     from sentinel.core.access import Hook
@@ -26,20 +27,40 @@ def hooks() -> None:
 @click.option("--service", required=True, help="Whose chains its entries go to.")
 @click.option("--source", required=True, help="What kind of sender it is, such as standard-webhooks.")
 @click.option("--secret-stdin", is_flag=True, help="Take the source's own secret from standard input.")
+@click.option(
+    "--option",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of the source (docs/connectors.md); NAME=@FILE reads the value from a file. Repeatable.",
+)
 @home_option
 @json_option
-def add(hook: str, service: str, source: str, secret_stdin: bool, home: Path, as_json: bool) -> int:
+def add(
+    hook: str,
+    service: str,
+    source: str,
+    secret_stdin: bool,
+    settings: tuple[str, ...],
+    home: Path,
+    as_json: bool,
+) -> int:
     """Add the webhook HOOK at /hooks/SOURCE/HOOK and print its secret, this once."""
     from sentinel.webhooks import SOURCES
 
     if source not in SOURCES:
         raise click.UsageError(f"--source is one of {', '.join(SOURCES)}")
+    options = _options(settings)
+    try:
+        made = SOURCES[source].make(options)
+    except Malformed as error:
+        raise click.UsageError(f"--option: {error}") from None
     secret = sys.stdin.read().strip() if secret_stdin else ""
     if secret_stdin and not secret:
         raise click.UsageError("--secret-stdin: there is nothing on standard input")
-    if secret and not SOURCES[source].usable(secret):
+    if secret and not made.usable(secret):
         raise click.UsageError(f"--secret-stdin: that is no secret of {source}, or it is too short")
-    added = application(home, fresh=True).services.add_hook(hook, service, source, secret)
+    added = application(home, fresh=True).services.add_hook(hook, service, source, secret, options)
     _tell_secret(added.hook, "" if secret else added.secret, as_json)
     return 0
 
@@ -101,6 +122,22 @@ def rotate_secret(hook: str, at_once: bool, home: Path, as_json: bool) -> None:
     _tell_secret(found, app.services.hook_secret(hook), as_json)
 
 
+def _options(settings: tuple[str, ...]) -> dict[str, str]:
+    """Return the options that `--option` gave. Raises `UsageError`."""
+    options: dict[str, str] = {}
+    for each in settings:
+        name, equals, value = each.partition("=")
+        if not equals or not name or name in options:
+            raise click.UsageError("--option is NAME=VALUE, each name once")
+        if value.startswith("@"):
+            try:
+                value = Path(value[1:]).read_text("utf-8")
+            except (OSError, UnicodeDecodeError):
+                raise click.UsageError(f"--option {name}: that file cannot be read") from None
+        options[name] = value
+    return options
+
+
 def _tell_secret(hook: Hook, secret: str, as_json: bool) -> None:
     """Print a webhook's secret on standard output where we made it, and what it is on standard error."""
     if as_json:
@@ -124,4 +161,6 @@ def _tell(hook: Hook, as_json: bool) -> None:
 def _shown(hook: Hook) -> dict[str, object]:
     shown = asdict(hook)
     del shown["secret"]  # the name of one, and where there is a secret beside it, the wrong one
+    if not hook.options:
+        del shown["options"]
     return shown

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
@@ -21,6 +21,7 @@ from sentinel.errors import Malformed
 SCOPES = ("ingest", "tasks:read", "tasks:control", "tasks:approve", "recipes:write", "proxy", "admin")
 DEFAULT_SCOPES = ("ingest", "tasks:read")
 MAX_LANES = 64
+MAX_OPTIONS = 20_000  # characters of a hook's options, names and values
 MAX_IDENTITY_BYTES = 1024  # it is the id of a record
 _AUTHOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
 _HOOK = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
@@ -181,7 +182,7 @@ class Root:
 class Hook:
     """A webhook: what `source` sends to `/hooks/{source}/{id}` goes to the chains of `service`.
 
-    `secret` is the name of its secret.
+    `secret` is the name of its secret; `options` are the source's settings for this one, never secret.
     """
 
     KIND: ClassVar[str] = "hook"
@@ -191,12 +192,15 @@ class Hook:
     source: str
     secret: str
     disabled: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raise `Malformed` naming what is wrong with this hook."""
         check_service(self.service)
         if not _HOOK.fullmatch(self.id):
             raise Malformed("a hook's id is up to 64 of a-z, 0-9 and -")
+        if sum(len(name) + len(value) for name, value in self.options.items()) > MAX_OPTIONS:
+            raise Malformed(f"a hook's options are at most {MAX_OPTIONS:,} characters")
 
 
 @dataclass(frozen=True, slots=True)

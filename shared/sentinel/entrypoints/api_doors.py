@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sentinel.entrypoints import limits, oauth, observe
 from sentinel.entrypoints.web import Request, Response, json_response, trace_of
-from sentinel.errors import Limited
+from sentinel.errors import Limited, Unavailable
 
 if TYPE_CHECKING:
     from sentinel.bootstrap import App
@@ -33,7 +33,9 @@ def receive(app: App, request: Request) -> Response:
     try:
         limits.Admission(app, replace(request, identity=known))(len(proven.entries), proven.size)
     except Limited as error:
-        raise Limited("too many messages: send the same again later", error.retry_after) from None
+        # Many senders take a 429 for final, and would lose what they told us: they come again after a 503.
+        later = Limited if proven.heeds_429 else Unavailable
+        raise later("too many messages: send the same again later", error.retry_after) from None
     receipt = app.receiver.store(proven, origin)
     observe.count("receive", "messages", 1)
     return json_response(200, receipt)

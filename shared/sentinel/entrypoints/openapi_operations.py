@@ -242,7 +242,8 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         (Answer("the message is sealed, now or before", json_content("Received")),),
         ("webhook-id", "webhook-timestamp", "webhook-signature", "trace"),
         _body(
-            "the message, at most 1,000,000 bytes; kept byte for byte",
+            "the message, at most 1,000,000 bytes; kept byte for byte. The `webhook-` headers are those of "
+            "`standard-webhooks`: other sources prove themselves by their own (docs/connectors.md)",
             {JSON: {"schema": {}}, "text/plain": {"schema": {}}},
         ),
         (409,),

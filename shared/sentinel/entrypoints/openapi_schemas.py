@@ -15,6 +15,7 @@ from sentinel.entrypoints.openapi_forms import object_of as _object
 from sentinel.entrypoints.openapi_forms import ref_to as _ref
 from sentinel.entrypoints.openapi_forms import strict_of as _strict
 from sentinel.entrypoints.openapi_trace import TRACE_SCHEMAS
+from sentinel.webhooks import SOURCES
 
 _PROBLEM = _object({"line": {"type": "integer", "minimum": 1}, "reason": TEXT})
 _SUMMARY = {
@@ -226,7 +227,7 @@ PARAMETERS: Mapping[str, dict[str, Any]] = {
         {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,63}$"},
     ),
     "path": _parameter("path", "path", "the path below the upstream's own, of any number of segments"),
-    "source": _parameter("source", "path", "the kind of sender", {"enum": ["standard-webhooks"]}),
+    "source": _parameter("source", "path", "the kind of sender", {"enum": list(SOURCES)}),
     "hook": _parameter(
         "hook", "path", "the webhook's id", {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,63}$"}
     ),

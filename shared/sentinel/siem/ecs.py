@@ -29,7 +29,7 @@ def document(notice: Notice) -> dict[str, object]:
             "event": _event(notice, found),
             "rule": {"id": notice.rule, "name": notice.title},
             "service": {"name": alert.service or notice.service, "environment": alert.environment},
-            "log": {"level": alert.severity},
+            "log": {"level": alert.severity if alert.severity != "unknown" else ""},
             "trace": {"id": notice.trace},
             "span": {"id": notice.span},
             "observer": {"vendor": "Sentinel", "product": "Sentinel"},

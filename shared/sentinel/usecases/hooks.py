@@ -7,7 +7,7 @@ the new one. A webhook without a record is not there, so its record is the last 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -52,13 +52,22 @@ class Hooks:
         self._clock = clock
         self._entropy = entropy
 
-    def add_hook(self, hook_id: str, service: str, source: str, secret: str = "") -> AddedHook:
+    def add_hook(
+        self,
+        hook_id: str,
+        service: str,
+        source: str,
+        secret: str = "",
+        options: Mapping[str, str] | None = None,
+    ) -> AddedHook:
         """Add a webhook for a service. `secret` is the one that the source chose; "" makes one.
+
+        `options` are settings that the source knows: it is the caller who asks it.
 
         Raises `Missing` where there is no such service, `Conflict` where the webhook is there. A call that
         failed halfway is completed by the next one.
         """
-        hook = Hook(hook_id, service, source, self._hook_prefix + hook_id)
+        hook = Hook(hook_id, service, source, self._hook_prefix + hook_id, options=dict(options or {}))
         hook.check()
         if records.load(self._registry, Service, service)[0] is None:
             raise Missing(f"there is no service {service}; `sentinel services ls` lists them")

@@ -1,5 +1,8 @@
 """Receive: a webhook's message is verified and sealed into the chain of the service that the hook is of.
 
+Each alert that it tells is sealed with it, as an entry of its own in one form. What is genuine and not
+understood is kept and parked, never refused: its sender could do nothing about it, and would stop sending.
+
 Whoever cannot prove itself learns nothing: an unknown hook, a disabled one, another source's and a wrong
 signature are refused with the same words, after the same work. The secret is a `core.ring.Ring`, so that two
 count while it rotates.
@@ -18,11 +21,13 @@ from typing import TYPE_CHECKING, Final, Protocol
 from sentinel.core.ring import Ring
 from sentinel.errors import Malformed, Missing, TooLarge, Unauthenticated, Unavailable
 from sentinel.ports_doors import Delivery, SecretVersions
+from sentinel.usecases.alert_entries import alert_entries, told
 from sentinel.usecases.ingest import Ingest, Origin
 from sentinel.usecases.kept import Kept
 
 if TYPE_CHECKING:
     from sentinel.core.access import Hook, Service
+    from sentinel.core.alerts import Alert
     from sentinel.usecases.directory import Directory
 
 MAX_BODY: Final = 1_000_000
@@ -50,17 +55,33 @@ class Source(Protocol):
         """Raise `Unauthenticated` unless one of `secrets` signed this."""
 
     def message(self, headers: Mapping[str, str], body: bytes) -> str:
-        """Return the sender's id of the message."""
+        """Return the id of the message."""
+
+    def alerts(self, headers: Mapping[str, str], body: bytes) -> list[Alert]:
+        """Return the alerts that it tells. Raises `Unparsed`."""
 
     def entries(self, delivery: Delivery, body: bytes) -> list[bytes]:
-        """Return what is stored."""
+        """Return what is stored of the message itself."""
+
+
+class Kind(Protocol):
+    """What is needed of a kind of sources; see `webhooks.source.Kind`."""
+
+    @property
+    def make(self) -> Callable[[Mapping[str, str]], Source]:
+        """Makes a source with a webhook's options. Raises `Malformed`."""
+
+    @property
+    def heeds_429(self) -> bool:
+        """Whether such a sender sends again after a 429."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proven:
     """A message whose sender has proven itself. `service` is whose chains it goes to.
 
-    `tier` names that service's limits, `lanes` is its number of chains (0: the deployment's).
+    `tier` names that service's limits, `lanes` is its number of chains (0: the deployment's). `heeds_429`
+    says whether the sender sends again after a 429.
     """
 
     service: str
@@ -69,6 +90,7 @@ class Proven:
     delivery: Delivery
     entries: Sequence[bytes]
     size: int
+    heeds_429: bool = True
 
 
 class _Secret:
@@ -97,7 +119,7 @@ class Receiver:
 
     def __init__(
         self,
-        sources: Mapping[str, Source],
+        sources: Mapping[str, Kind],
         directory: Directory,
         secrets: SecretVersions,
         ingest: Ingest,
@@ -111,6 +133,7 @@ class Receiver:
         self._clock = clock
         self._monotonic = monotonic
         self._kept: dict[str, _Secret] = {}
+        self._made: dict[tuple[object, ...], Source] = {}
 
     def admit(
         self,
@@ -126,17 +149,19 @@ class Receiver:
         """
         if len(body) > MAX_BODY:
             raise TooLarge(f"a webhook's message may have {MAX_BODY} bytes")
-        how = self._sources.get(source) or next(iter(self._sources.values()))
         known = self._known(source, hook_id)
+        how = self._source(known[0]) if known else self._decoy(source)
         if known is None or any(name in repeated for name in how.proof):
             with suppress(Unauthenticated):
                 how.verify(headers, body, [_DECOY], int(self._clock()))
             raise Unauthenticated(_REFUSED)
         hook, service = known
         self._verify(how, hook, headers, body)
-        delivery = Delivery(source, hook.id, how.message(headers, body))
-        entries = how.entries(delivery, body)
-        return Proven(service.id, service.tier, service.lanes, delivery, entries, len(body))
+        alerts, parked = told(lambda: how.alerts(headers, body))
+        delivery = Delivery(source, hook.id, how.message(headers, body), parked)
+        entries = [*how.entries(delivery, body), *alert_entries(delivery, alerts)]
+        heeds = self._sources[source].heeds_429
+        return Proven(service.id, service.tier, service.lanes, delivery, entries, len(body), heeds)
 
     def store(self, proven: Proven, origin: Origin) -> dict[str, object]:
         """Seal a message and return the least of its receipt: `{"batch_id", "head", "t"}`.
@@ -162,6 +187,23 @@ class Receiver:
             return None
         service = self._directory.service(hook.service)
         return None if service is None or service.disabled else (hook, service)
+
+    def _source(self, hook: Hook) -> Source:
+        """Return the source with this hook's options."""
+        named = (hook.source, *sorted(hook.options.items()))
+        found = self._made.get(named)
+        if found is None:
+            try:
+                found = self._sources[hook.source].make(hook.options)
+            except Malformed as error:
+                log.error("the options of webhook %s cannot be used: %s", hook.id, error)  # noqa: TRY400
+                raise Unavailable("the webhook cannot be verified now", 60.0) from None
+            self._made[named] = found
+        return found
+
+    def _decoy(self, source: str) -> Source:
+        """Return a source for the work of a hook that is not there."""
+        return (self._sources.get(source) or next(iter(self._sources.values()))).make({})
 
     def _verify(self, how: Source, hook: Hook, headers: Mapping[str, str], body: bytes) -> None:
         secret = self._kept.get(hook.secret) or self._kept.setdefault(

@@ -3,7 +3,8 @@
 Format: standard-webhooks/standard-webhooks, spec/standard-webhooks.md, version 1.0.0, symmetric signatures
 (`v1`): HMAC-SHA256 over `id.timestamp.body` with a secret of at least 24 bytes, written `whsec_` and base64.
 Asymmetric ones (`v1a`) beside them are ignored. The spec lets a message id have no full stop where a sender's
-customer could choose it; here it never may, so that what is signed can be read in one way only.
+customer could choose it; here it never may, so that what is signed can be read in one way only. What a body
+means is between sender and receiver, so alerts are told only where the webhook's options say where they are.
 """
 
 from __future__ import annotations
@@ -14,14 +15,18 @@ import hmac
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from sentinel.core.alerts import Alert
 from sentinel.errors import Unauthenticated
 from sentinel.ports_doors import Delivery
-from sentinel.webhooks.source import stored
+from sentinel.webhooks import mapping
+from sentinel.webhooks.reading import document
+from sentinel.webhooks.source import Unparsed, only, stored
 
 TOLERANCE = 300  # seconds that the time of a message may be off, either way
 MIN_SECRET = 24  # bytes
 MAX_SIGNATURES = 16
 PREFIX = "whsec_"
+OPTIONS: Mapping[str, str] = mapping.OPTIONS
 
 _ID = re.compile(r"[\x21-\x2d\x2f-\x7e]{1,256}")
 _TIME = re.compile(r"[0-9]{1,12}")
@@ -30,6 +35,10 @@ _REFUSED = "the message is not signed with a secret of this webhook, or its time
 
 class StandardWebhooks:
     """The source."""
+
+    def __init__(self, options: Mapping[str, str] | None = None) -> None:
+        only(options or {}, OPTIONS)
+        self._places = mapping.Places(options or {})
 
     proof: Sequence[str] = ("webhook-id", "webhook-timestamp", "webhook-signature")
 
@@ -56,6 +65,16 @@ class StandardWebhooks:
         """Return `webhook-id`."""
         del body
         return headers["webhook-id"]
+
+    def alerts(self, headers: Mapping[str, str], body: bytes) -> list[Alert]:
+        """Return the alert at the places of the options; none where there are no options."""
+        del headers
+        if not self._places:
+            return []
+        alert = self._places.alert(document(body))
+        if alert is None:
+            raise Unparsed("there is no title at the place of the option title")
+        return [alert]
 
     def entries(self, delivery: Delivery, body: bytes) -> list[bytes]:
         """Return the message as it came."""
