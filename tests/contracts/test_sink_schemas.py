@@ -69,7 +69,7 @@ entries = st.one_of(
     st.fixed_dictionaries(
         {
             "webhook": st.fixed_dictionaries({}, optional={"source": anything}),
-            "alert": st.fixed_dictionaries({}, optional=dict.fromkeys(ALERT["alert"], anything)),
+            "alert": st.fixed_dictionaries({}, optional=dict.fromkeys(asdict(ALERT), anything)),
         }
     )
     .map(json.dumps)
