@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,38 @@ def test_lost_replies_leave_each_document_once_at_elastic(
     assert tries > 1
     assert len(elastic.requests) == 3 + tries - 1
     assert len(elastic.documents) == 2500
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_goes_wrong_elastic_has_each_document_once(
+    it: Deployment, elastic: Elastic, seed: int
+) -> None:
+    """Lost replies, busy and odd documents, throttling and workers that died: each event is counted once.
+
+    What is not refused is there once, and the step's end says how many are missing.
+    """
+    rng = random.Random(seed)
+    count = rng.randrange(1, 2_300)
+    odd = frozenset(rng.sample(range(count), rng.randrange(min(4, count))))
+    elastic.trouble.odd = odd
+    elastic.trouble.busy = [rng.randrange(count) for _ in range(rng.randrange(4))]
+    elastic.trouble.lost = frozenset(rng.sample(range(1, 9), rng.randrange(5)))
+    elastic.trouble.answers = [Told(rng.choice([429, 502, 503])) for _ in range(rng.randrange(3))]
+    found: Outcome | None = None
+    for _ in range(30):
+        before = found
+        found = it.send(count, found, **({} if isinstance(found, Again) else {"resumed": True}))
+        if not isinstance(found, Again):
+            break
+        if rng.random() < 0.2:
+            found = before  # the worker died before it could record the try
+    sequences = sorted(each["event"]["sequence"] for each in elastic.documents.values())
+    assert sequences == sorted(set(range(count)) - odd)
+    if odd:
+        assert isinstance(found, Failed)
+        assert found.reason.startswith(f"it refuses {len(odd)} of {count} events for good: ")
+    else:
+        assert found == Done({"delivered": count, "sinks": ["it"]})
 
 
 def test_a_worker_that_died_doubles_nothing_at_elastic(it: Deployment, elastic: Elastic) -> None:
