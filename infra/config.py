@@ -46,6 +46,7 @@ class Deployment:
     action_documents: str = _option("", "Systems Manager documents that steps may run, comma separated")
     action_services: str = _option("", "ECS services that steps may touch, as cluster/service or with =1..6")
     action_topics: str = _option("", "ARNs of SNS topics that steps may tell, comma separated")
+    action_buckets: str = _option("", "S3 buckets that sinks may put objects into, comma separated")
     k8s_clusters: str = _option("", "Kubernetes clusters as name=https://server, comma separated")
     k8s_deployments: str = _option("", "cluster/namespace/deployment that steps may restart, comma separated")
     terraform_url: str = _option("https://app.terraform.io", "server of Terraform workspaces")
@@ -161,6 +162,7 @@ class Deployment:
             "aws_documents": self.action_documents,
             "aws_services": self.action_services,
             "aws_topics": self.action_topics,
+            "aws_buckets": self.action_buckets,
             "k8s_clusters": self.k8s_clusters,
             "k8s_deployments": self.k8s_deployments,
             "terraform_url": self.terraform_url,

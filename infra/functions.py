@@ -111,8 +111,7 @@ class Functions(Construct):
             access.on_table(self._tables.counters, "GetItem", "PutItem"),
             self._authors(),
         )
-        if stream == "action":
-            self._allow_roles(worker)
+        self._allow_roles(worker, stream)
         self._make.allow_secrets(
             worker,
             to.secrets,
@@ -122,16 +121,17 @@ class Functions(Construct):
         )
         return worker
 
-    def _allow_roles(self, worker: Function) -> None:
-        """Let the worker assume the roles that are granted to actions, and say whom they have to trust."""
+    def _allow_roles(self, worker: Function, stream: str) -> None:
+        """Let the worker assume the roles that are granted to its actions; say whom they have to trust."""
         granted = parse_grants(self._make.deployment.action_settings)
-        roles = {role.arn for role in granted.roles.values()}
+        told = stream == "siem"
+        roles = {role.arn for action, role in granted.roles.items() if (action == "siem.send") == told}
         if not roles:
             return
         worker.allow(access.assume(roles))
         CfnOutput(
             Stack.of(self),
-            "ActionWorkerRole",
+            f"{stream.title()}WorkerRole",
             value=worker.role.role_arn,
             description="The role that the roles of actions have to trust",
         )

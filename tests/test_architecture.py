@@ -16,6 +16,7 @@ PACKAGE = ROOT / "shared" / "sentinel"
 # What each ring may import of the package. Siblings are missing from each other's lists on purpose.
 CORE = {"errors", "core"}
 PORTS = CORE | {"ports", "ports_audit", "ports_aws", "ports_doors", "ports_feeds", "ports_queue"}
+PORTS |= {"ports_sinks"}
 ACTIONS = PORTS | {"siem", "actions"}
 WIRING = ACTIONS | {"webhooks", "usecases", "adapters", "settings", "wiring"}
 BOOTSTRAP = WIRING | {"bootstrap", "bootstrap_doors", "bootstrap_approvals", "bootstrap_flow"}
@@ -31,6 +32,7 @@ RINGS = {
     "ports_doors": PORTS,
     "ports_feeds": PORTS,
     "ports_queue": PORTS,
+    "ports_sinks": PORTS,
     "usecases": PORTS | {"usecases"},
     "siem": PORTS | {"siem"},
     "webhooks": PORTS | {"webhooks"},

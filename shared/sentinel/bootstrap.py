@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     )
     from sentinel.ports_audit import AuditedTasks
     from sentinel.ports_aws import AwsCalls
+    from sentinel.ports_sinks import Streams
     from sentinel.usecases.append import Appender
     from sentinel.usecases.detect import Detector
     from sentinel.usecases.execute import Executor
@@ -131,11 +132,16 @@ class App(People, Flows):
     @cached_property
     def http(self) -> Http:
         """Sends requests to the hosts that the deployment allows."""
-        from sentinel.adapters.hosts import Hosts
         from sentinel.adapters.http import HttpClient
 
-        to = self.settings
-        return HttpClient(Hosts(to.http_hosts.split(","), private=to.http_private))
+        return HttpClient(self.hosts)
+
+    @cached_property
+    def streams(self) -> Streams:
+        """Sends to streams over TLS, to the same hosts."""
+        from sentinel.adapters.tls_streams import TlsStreams
+
+        return TlsStreams(self.hosts)
 
     @cached_property
     def files(self) -> Files:
@@ -165,6 +171,7 @@ class App(People, Flows):
             self.files,
             self.secrets,
             self.sinks.current,
+            streams=self.streams,
             aws=lambda: self.aws_calls,
             grants=grants_of(self.settings),
         )

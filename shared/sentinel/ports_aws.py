@@ -36,6 +36,6 @@ class AwsCalls(Protocol):
         Nothing is sent twice. A body that AWS streams is bytes in the answer, cut at 64 KiB. Raises
         `Unavailable` for what may pass by itself; `BadAnswer` and `TimedOut` of its kinds where the call may
         have been carried out. Raises `Forbidden` where the role may not be assumed or may not do this,
-        `Missing` where its target does not exist, `Malformed` for what AWS refuses otherwise. Messages name
-        AWS's code and never quote its text.
+        `Missing` where its target does not exist, `Conflict` where it exists and must not, `Malformed` for
+        what AWS refuses otherwise. Messages name AWS's code and never quote its text.
         """

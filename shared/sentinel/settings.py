@@ -46,6 +46,7 @@ class Settings:
     aws_documents: str = _setting("", "Systems Manager documents that steps may run, comma separated")
     aws_services: str = _setting("", "ECS services that steps may touch, as cluster/service or with =1..6")
     aws_topics: str = _setting("", "ARNs of SNS topics that steps may tell, comma separated")
+    aws_buckets: str = _setting("", "S3 buckets that sinks may put objects into, comma separated")
     k8s_clusters: str = _setting("", "Kubernetes clusters as name=https://server, comma separated")
     k8s_deployments: str = _setting(
         "", "cluster/namespace/deployment that steps may restart, comma separated"

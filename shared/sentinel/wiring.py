@@ -12,6 +12,7 @@ from sentinel.errors import Malformed
 from sentinel.settings import Settings
 
 if TYPE_CHECKING:
+    from sentinel.adapters.hosts import Hosts
     from sentinel.core.grants import Grants
     from sentinel.ports import Secrets
 
@@ -75,6 +76,13 @@ class Base:
         from sentinel.adapters.secrets_aws import AwsSecrets
 
         return AwsSecrets(self._aws("secretsmanager"), self.settings.secret_prefix)
+
+    @cached_property
+    def hosts(self) -> Hosts:
+        """The hosts that steps may reach."""
+        from sentinel.adapters.hosts import Hosts
+
+        return Hosts(self.settings.http_hosts.split(","), private=self.settings.http_private)
 
     @cached_property
     def redis(self) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,16 +15,32 @@ from hypothesis import strategies as st
 
 from sentinel import siem
 from sentinel.ports import FileAppend
-from sentinel.siem.sink import Batch, Item, Notice, Sink, batches
+from sentinel.ports_sinks import ObjectPut, StreamSend
+from sentinel.siem.sink import Batch, Item, Notice, Request, SigningIn, Sink, batches
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDENS = ROOT / "tests" / "goldens" / "siem"
 DOCS = ROOT / "docs" / "connectors.md"
 
+# RFC 5424, 6: head, structured data with what is escaped in it, and the message with its mark.
+SYSLOG = re.compile(
+    r"<\d{1,3}>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z [!-~]{1,255} [!-~]{1,48} - alert "
+    r'\[sentinel@32473(?: [a-z]+="(?:[^"\\\]]|\\["\\\]])*")+\] \ufeff[^\x00-\x1f\x7f]*'
+)
 # One example document a kind; a kind without one fails here.
 DOCUMENTS = {
+    "crowdstrike": b"sinks: {it: {kind: crowdstrike, token: key, "
+    b"url: 'https://abc.ingest.us-1.crowdstrike.com/services/collector'}}",
+    "datadog": b"sinks: {it: {kind: datadog, token: key, site: datadoghq.eu, tags: ['env:prod']}}",
+    "elastic": b"sinks: {it: {kind: elastic, url: 'https://es.example.com:9200/', token: key}}",
     "file": b"sinks: {it: {kind: file, path: alerts/main.ndjson}}",
+    "microsoft_sentinel": b"sinks: {it: {kind: microsoft_sentinel, stream: Custom-SentinelAlerts_CL, "
+    b"endpoint: 'https://alerts-x1.westeurope-1.ingest.monitor.azure.com', "
+    b"rule: dcr-00000000000000000000000000000001, tenant: 00000000-0000-4000-8000-00000000000a, "
+    b"client: 00000000-0000-4000-8000-00000000000b, token: app}}",
+    "s3": b"sinks: {it: {kind: s3, bucket: example-findings}}",
     "splunk": b"sinks: {it: {kind: splunk, url: 'https://hec.example.com:8088', token: hec, index: main}}",
+    "syslog": b"sinks: {it: {kind: syslog, host: syslog.example.com}}",
 }
 NOTICE = Notice(
     t=1_732_435_200_123_456_789,
@@ -54,16 +71,34 @@ def sink(kind: str) -> Sink:
     return siem.make(config, "canary-token")
 
 
+def needs_secret(kind: str) -> bool:
+    """Say whether a kind's configuration names a secret."""
+    return siem.SINKS[kind].config.model_fields["token"].annotation is str
+
+
 def batch(it: Sink, notices: list[Notice]) -> Batch:
     """Return all notices as one batch."""
     return next(batches(it, "step-key", [Item(each.id, it.encode(each)) for each in notices]))
 
 
 def rendered(it: Sink, notices: list[Notice]) -> bytes:
-    """Write a request for people to read: gzip is undone, since its bytes differ between zlibs."""
-    request = it.request(batch(it, notices))
+    """Write what a batch sends for people to read: gzip is undone, since its bytes differ between zlibs."""
+    found = b""
+    if isinstance(it, SigningIn):
+        found = shown(it.login()) + b"\n\n"
+        it = it.signed_in("canary-bearer")
+    return found + shown(it.request(batch(it, notices)))
+
+
+def shown(request: Request) -> bytes:
+    """Write one request for people to read."""
     if isinstance(request, FileAppend):
         return b"APPEND %s\nkey: %s\n\n%s" % (request.path.encode(), request.key.encode(), request.data)
+    if isinstance(request, ObjectPut):
+        head = f"PUT s3://{request.bucket}/{request.key}\n{request.media}, {request.encoding}\n\n"
+        return head.encode() + gzip.decompress(request.data)
+    if isinstance(request, StreamSend):
+        return f"STREAM {request.host}:{request.port}\ntimeout: {request.timeout}\n\n".encode() + request.data
     body = request.body
     head = f"{request.method} {request.url}\n"
     head += "".join(f"{name}: {value}\n" for name, value in request.headers.items())
@@ -89,7 +124,7 @@ def test_a_sink_is_documented(kind: str) -> None:
     section = text.partition(f"\n## {kind}\n")[2].partition("\n## ")[0]
     assert section
     for name in siem.SINKS[kind].config.model_fields:
-        assert f"`{name}`" in section or (kind, name) == ("file", "token"), name
+        assert f"`{name}`" in section or (name == "token" and not needs_secret(kind)), name
 
 
 @pytest.mark.parametrize("kind", siem.SINKS)
@@ -105,12 +140,15 @@ def test_the_same_events_give_the_same_bytes(kind: str) -> None:
     t=st.integers(0, 2**62),
     title=st.text(max_size=20),
 )
-def test_any_entry_becomes_one_line_of_json(kind: str, entry: bytes, t: int, title: str) -> None:
-    """Whatever an entry holds, its event is JSON and has the event's id."""
+def test_any_entry_becomes_one_line(kind: str, entry: bytes, t: int, title: str) -> None:
+    """Whatever an entry holds, its event is one line that has the event's id; JSON, or RFC 5424 in UTF-8."""
     title = title.encode(errors="replace").decode()
     notice = replace(NOTICE, t=t, title=title, entry=entry.replace(b"\n", b" "))
     data = sink(kind).encode(notice)
-    assert isinstance(orjson.loads(data), dict)
+    if kind == "syslog":
+        assert SYSLOG.fullmatch(data.decode())
+    else:
+        assert isinstance(orjson.loads(data), dict)
     assert notice.id.encode() in data
     assert b"\n" not in data
 

@@ -84,6 +84,7 @@ def test_settings_become_grants() -> None:
             aws_documents="Shop-Restart",
             aws_services="shop/cart=1..6",
             aws_topics="arn:aws:sns:eu-central-1:111122223333:alerts",
+            aws_buckets="findings",
             k8s_clusters="prod=https://k8s.example.com:6443/",
             k8s_deployments="prod/shop/*",
             terraform_url="https://tfe.example.com/",
@@ -94,4 +95,4 @@ def test_settings_become_grants() -> None:
     assert found.clusters == {"prod": "https://k8s.example.com:6443"}
     assert found.terraform == "https://tfe.example.com"
     lists = (found.functions, found.documents, found.topics, found.deployments, found.workspaces)
-    assert all(len(each) == 1 for each in lists)
+    assert all(len(each) == 1 for each in (*lists, found.buckets))

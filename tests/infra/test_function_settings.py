@@ -24,7 +24,7 @@ REDIS = {"redis_url", "redis_cluster", "redis_user", "redis_cache"}
 CATALOG = {"catalog_table", "registry_table", "recipes_signed"}
 WORKER = {"ledger_table", "tasks_table", "secret_prefix", "http_hosts", "http_private"} | CATALOG
 WORKER |= {"counters_table"}
-TOUCHED = {"aws_roles", "aws_functions", "aws_documents", "aws_services", "aws_topics"}
+TOUCHED = {"aws_roles", "aws_functions", "aws_documents", "aws_services", "aws_topics", "aws_buckets"}
 TOUCHED |= {"k8s_clusters", "k8s_deployments", "terraform_url", "terraform_workspaces"}
 # The settings each function gets: nothing is handed out that its use case does not read.
 TOKENS = {"registry_table", "issuer", "audience", "trust_domain"}
@@ -62,6 +62,7 @@ def full(synthesize: Callable[..., Templates]) -> Templates:
         action_documents="Shop-Restart",
         action_services="shop/cart=1..6",
         action_topics="arn:aws:sns:eu-central-1:111122223333:alerts",
+        action_buckets="findings",
         k8s_clusters="prod=https://k8s.example.com",
         k8s_deployments="prod/shop/*",
         terraform_url="https://tfe.example.com",

@@ -152,20 +152,25 @@ def test_secrets_are_read_by_workers_below_the_prefix(templates: Templates) -> N
 
 TELL = "arn:aws:iam::111122223333:role/tell"
 RUN = "arn:aws:iam::444455556666:role/sentinel/ssm"
+PUT = "arn:aws:iam::111122223333:role/findings"
 
 
-def test_the_action_worker_assumes_the_granted_roles_and_no_others(
+def test_a_worker_assumes_the_roles_of_its_actions_and_no_others(
     templates: Templates, synthesize: Callable[..., Templates]
 ) -> None:
-    """`action_roles` lets one function assume those very roles; by default no function assumes any."""
-    granted = synthesize(action_roles=f"notify={TELL},aws.ssm_run={RUN}")
-    for made, expected in ((templates, set[str]()), (granted, {TELL, RUN})):
+    """`action_roles` lets one function assume those very roles, and the one of `siem.send` another.
+
+    By default no function assumes any.
+    """
+    granted = synthesize(action_roles=f"notify={TELL},aws.ssm_run={RUN},siem.send={PUT}")
+    for made, action, told in ((templates, set[str](), set[str]()), (granted, {TELL, RUN}, {PUT})):
         for verb, function in made.functions().items():
             role = made.role_of(function)
             others = {f"{TELL}2", "arn:aws:iam::111122223333:role/admin"}
-            may = {each for each in {TELL, RUN} | others if made.allows(role, "sts:AssumeRole", each)}
-            assert may == (expected if verb == "work_action" else set()), verb
+            may = {each for each in {TELL, RUN, PUT} | others if made.allows(role, "sts:AssumeRole", each)}
+            assert may == {"work_action": action, "work_siem": told}.get(verb, set()), verb
             assert not made.allows(role, "sts:AssumeRoleWithWebIdentity", TELL)
+    assert "SiemWorkerRole" in granted.stack("SentinelService")["Outputs"]
     assert "ActionWorkerRole" in granted.stack("SentinelService")["Outputs"]
     assert "ActionWorkerRole" not in templates.stack("SentinelService")["Outputs"]
 

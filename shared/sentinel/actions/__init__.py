@@ -12,6 +12,7 @@ from sentinel.actions.aws_ssm_run import SsmRun
 from sentinel.actions.http_call import HttpCall
 from sentinel.actions.k8s_rollout_restart import RolloutRestart
 from sentinel.actions.notify import Notify
+from sentinel.actions.siem_carry import Carrier, NoStreams
 from sentinel.actions.siem_send import SiemSend
 from sentinel.actions.terraform_plan import TerraformPlan
 from sentinel.actions.wait import Wait
@@ -20,6 +21,7 @@ from sentinel.core.steps import Action
 from sentinel.errors import Forbidden
 from sentinel.ports import Files, Http, Secrets
 from sentinel.ports_aws import AwsCalls
+from sentinel.ports_sinks import Streams
 from sentinel.siem import SinkConfig
 
 Kind = (
@@ -53,7 +55,7 @@ def _no_aws() -> AwsCalls:
     raise Forbidden("this deployment does not call AWS for its steps")
 
 
-def build(
+def build(  # noqa: PLR0913 - one argument for each port
     http: Http,
     files: Files,
     secrets: Secrets,
@@ -61,17 +63,19 @@ def build(
     *,
     aws: Callable[[], AwsCalls] = _no_aws,
     grants: Grants | None = None,
+    streams: Streams | None = None,
     clock: Callable[[], int] = time.time_ns,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, Action]:
     """Return the actions of a deployment by name. `sinks` is asked at each step for what is set up now.
 
     `aws` is asked for when a step calls AWS. `grants` are what the deployment lets steps touch; by default
-    nothing.
+    nothing. Without `streams` no step sends to one.
     """
     may = grants or Grants()
+    carrier = Carrier(http, files, streams or NoStreams(), aws, may, clock)
     actions: list[Action] = [
-        SiemSend(http, files, secrets, sinks, clock=clock, sleep=sleep),
+        SiemSend(carrier, files, secrets, sinks, clock=clock, sleep=sleep),
         HttpCall(http, secrets, clock=clock),
         Notify(http, secrets, aws, may, clock=clock),
         Wait(clock=clock),

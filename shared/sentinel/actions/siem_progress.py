@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from sentinel.core.steps import Again, Done, Failed, Outcome
 from sentinel.core.tasks import SECOND
-from sentinel.siem.sink import Batch, Fate, Item, Refused
+from sentinel.siem.sink import Batch, Fate, Item, Partly, Refused
 from sentinel.siem.sink import Outcome as Fates
 
 LONGEST_WAIT = 900.0  # seconds; a sink may wish for less
@@ -54,16 +55,29 @@ def resumed(name: str, state: object) -> Told:
 
 
 def settle(told: Told, batch: Batch, outcome: Fates, place: Mapping[str, str]) -> list[Item]:
-    """Count what became of a batch; return the items that have to be sent again."""
-    fates = outcome.fates if isinstance(outcome, Refused) else (Fate.DELIVERED,) * len(batch.items)
-    if len(fates) == 1 and fates[0] is Fate.OPEN:
-        fates = (Fate.REFUSED,)  # there is nothing smaller to try
+    """Count what became of a batch; return the items that have to be sent again.
+
+    Where the target wants some of them later, all from the first of these on are left for then: progress is
+    kept as a place, and each event is counted once.
+    """
+    fates, reason = _settled(batch, outcome)
     for item, fate in zip(batch.items, fates, strict=True):
         told.delivered += fate is Fate.DELIVERED
-        if fate is Fate.REFUSED and isinstance(outcome, Refused):
+        if fate is Fate.REFUSED:
             told.refusals += 1
-            told.refused.append(f"{place[item.id]}: {outcome.reason}")
+            told.refused.append(f"{place[item.id]}: {reason}")
     return [item for item, fate in zip(batch.items, fates, strict=True) if fate is Fate.OPEN]
+
+
+def _settled(batch: Batch, outcome: Fates) -> tuple[tuple[Fate, ...], str]:
+    count = len(batch.items)
+    if isinstance(outcome, Partly):
+        front = (*takewhile(lambda fate: fate is not Fate.OPEN, outcome.fates),)
+        return front + (Fate.OPEN,) * (count - len(front)), outcome.refused
+    if isinstance(outcome, Refused):
+        nothing_smaller = outcome.fates == (Fate.OPEN,)
+        return (Fate.REFUSED,) if nothing_smaller else outcome.fates, outcome.reason
+    return (Fate.DELIVERED,) * count, ""
 
 
 def result(told: Sequence[Told], total: int) -> Outcome:

@@ -2,9 +2,9 @@
 
 Each sink of `to` is tried, whatever becomes of the others, and what one has taken is remembered from try to
 try (`StepRun.done`), so that a sink which works is not told again because another does not. Where a reply
-was lost, a file is asked whether it holds the lines already; a collector that cannot be asked gets the
-events again under the same ids: at least once, and recognisable. An at-most-once step leaves that to a
-person.
+was lost, a file is asked whether it holds the lines already, and a sink that is exact is simply told again,
+which changes nothing there. A collector that cannot be asked gets the events again under the same ids: at
+least once, and recognisable. An at-most-once step leaves that to a person.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sentinel import siem
+from sentinel.actions.siem_carry import Carrier, Target, target
 from sentinel.actions.siem_plan import planned
 from sentinel.actions.siem_progress import Told, result, resumed, settle
 from sentinel.core import task_trace
@@ -23,7 +24,7 @@ from sentinel.core.step_inputs import Form
 from sentinel.core.steps import Done, Failed, Nothing, Outcome, Probed, StepRun, Unknown
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Malformed, Rejected, Unavailable
-from sentinel.ports import FileAppend, Files, Http, Secrets
+from sentinel.ports import FileAppend, Files, Secrets
 from sentinel.siem.sink import (
     Batch,
     Delivered,
@@ -31,9 +32,9 @@ from sentinel.siem.sink import (
     Item,
     Notice,
     Parked,
+    Partly,
     Refused,
     RetryAfter,
-    Sink,
     SinkConfig,
     batches,
 )
@@ -63,7 +64,7 @@ class SiemSend:
 
     def __init__(
         self,
-        http: Http,
+        carrier: Carrier,
         files: Files,
         secrets: Secrets,
         sinks: Callable[[], Mapping[str, SinkConfig]],
@@ -71,7 +72,7 @@ class SiemSend:
         clock: Callable[[], int],
         sleep: Callable[[float], None],
     ) -> None:
-        self._http = http
+        self._carrier = carrier
         self._files = files
         self._secrets = secrets
         self._sinks = sinks
@@ -106,7 +107,7 @@ class SiemSend:
     def probe(self, run: StepRun) -> Probed:
         """Ask the files among the sinks whether they hold the events; other sinks cannot be asked.
 
-        A file that holds some of them is told again, and takes what it has not.
+        A file that holds some of them is told again, and takes what it has not. So is a sink that is exact.
         """
         try:
             inputs = _inputs(run.step.with_)
@@ -125,9 +126,11 @@ class SiemSend:
         config = self._sinks().get(name)
         if config is None:
             raise Malformed("there is no sink of this name; push a sink document that has it")
+        sink = siem.make(config, "")
+        if sink.exact:
+            return False  # nothing comes of telling it again
         if config.token:
             return None
-        sink = siem.make(config, "")
         items = [Item(notice.id, sink.encode(notice)) for notice in notices]
         requests = [sink.request(batch) for batch in batches(sink, run.key, items)]
         files = [request for request in requests if isinstance(request, FileAppend)]
@@ -142,8 +145,8 @@ class SiemSend:
         try:
             if config is None:
                 raise Malformed("there is no sink of this name; push a sink document that has it")
-            sink = siem.make(config, self._secrets.get(config.token) if config.token else "")
-            self._send(run, sink, told, notices, until)
+            to = target(config, self._secrets.get(config.token) if config.token else "")
+            self._send(run, to, told, notices, until)
         except Unavailable as error:
             told.problem, told.after = str(error), None  # nobody's wish: the recipe's backoff decides
             told.unsure = told.unsure and not error.unsent
@@ -151,7 +154,8 @@ class SiemSend:
             told.problem, told.after = str(error), PARKED
         return told
 
-    def _send(self, run: StepRun, sink: Sink, told: Told, notices: Sequence[Notice], until: int) -> None:
+    def _send(self, run: StepRun, to: Target, told: Told, notices: Sequence[Notice], until: int) -> None:
+        sink = to.sink
         items = [Item(notice.id, sink.encode(notice)) for notice in notices]
         place = {notice.id: f"{notice.chain} entry {notice.seq}" for notice in notices}
         left = _after(items, told.last)
@@ -161,29 +165,21 @@ class SiemSend:
                 told.problem, told.after = "there is more to send", 0.0
                 return
             batch = next(batches(sink, run.key, left, most))
-            told.unsure = True  # should there be no answer
-            outcome = self._deliver(run, sink, batch)
-            told.unsure = isinstance(outcome, RetryAfter) and outcome.unsure
-            if isinstance(outcome, RetryAfter | Parked):
-                told.problem = outcome.reason
-                told.after = outcome.after if isinstance(outcome, RetryAfter) else PARKED
+            told.unsure = not sink.exact  # should there be no answer
+            outcome = self._carrier.carry(run, to, batch)
+            wait = outcome.wait if isinstance(outcome, Partly) else outcome
+            told.unsure = isinstance(wait, RetryAfter) and wait.unsure and not sink.exact
+            if not isinstance(outcome, RetryAfter | Parked):
+                most = _most(most, batch, outcome)
+                left = settle(told, batch, outcome, place) + left[len(batch.items) :]
+                told.last = _before(items, left) or told.last
+            if isinstance(wait, RetryAfter | Parked):
+                told.problem = wait.reason
+                told.after = wait.after if isinstance(wait, RetryAfter) else PARKED
                 return
-            most = _most(most, batch, outcome)
-            still = settle(told, batch, outcome, place)
-            left = still + left[len(batch.items) :]
-            told.last = _before(items, left) or told.last
             if left and outcome == Delivered(slow_down=True):
                 self._sleep(PAUSE)
         told.complete = True
-
-    def _deliver(self, run: StepRun, sink: Sink, batch: Batch) -> Fates:
-        request = sink.request(batch)
-        if not isinstance(request, FileAppend):
-            return sink.outcome(self._http.send(request), batch)
-        maybe_there = run.resumed or run.task.tries > 0
-        if not (maybe_there and self._files.holds(request)):
-            self._files.append(request)
-        return Delivered()
 
 
 def _inputs(inputs: Mapping[str, Any]) -> Inputs:

@@ -14,7 +14,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from sentinel.core.tasks import SECOND
-from sentinel.errors import BadAnswer, Forbidden, Malformed, Missing, SentinelError, TimedOut, Unavailable
+from sentinel.errors import (
+    BadAnswer,
+    Conflict,
+    Forbidden,
+    Malformed,
+    Missing,
+    SentinelError,
+    TimedOut,
+    Unavailable,
+)
 from sentinel.ports_aws import AssumedRole
 
 SESSION_SECONDS = 900  # the shortest that STS gives
@@ -46,14 +55,17 @@ _GONE = frozenset(
         "InvalidDocument",
         "InvalidInstanceId",
         "NotFound",
+        "NoSuchBucket",
         "NotFoundException",
         "ResourceNotFoundException",
         "ServiceNotFoundException",
     }
 )
+_TAKEN = frozenset({"PreconditionFailed"})
 # Of services beside DynamoDB, whose codes `aws_errors` has: these pass by themselves too.
 _PASSING = frozenset(
     {
+        "ConditionalRequestConflict",
         "EC2ThrottledException",
         "InternalError",
         "InternalErrorException",
@@ -159,7 +171,7 @@ class SteppedCalls:
 
 def _check_whole(http_response: Any, model: Any, **_: object) -> None:
     """Raise `BadAnswer` for an answer that was cut, which botocore takes for one that says nothing."""
-    if http_response.status_code >= 300 or model.has_streaming_output:
+    if http_response.status_code >= 300 or model.has_streaming_output or _bodiless(model):
         return
     content, length = http_response.content, http_response.headers.get("content-length")
     ends = (b"{", b"}") if model.metadata.get("protocol") == "json" else (b"<", b">")
@@ -169,6 +181,12 @@ def _check_whole(http_response: Any, model: Any, **_: object) -> None:
         or (length is not None and int(length) != len(content))
     ):
         raise BadAnswer(f"{model.service_model.service_name}:{model.name}: AWS's answer is not whole")
+
+
+def _bodiless(model: Any) -> bool:
+    """Whether an operation answers in headers alone, as S3's do that put an object."""
+    members = model.output_shape.members if model.output_shape else {}
+    return bool(members) and all(member.serialization.get("location") for member in members.values())
 
 
 def _bounded(value: object) -> object:
@@ -219,8 +237,9 @@ def _refused(what: str, error: Any) -> SentinelError:
         return Unavailable(f"{what}: {code}", 2.0)
     if code in _DENIED:
         return Forbidden(f"{what} is not allowed ({code}): the role and its trust policy have to allow it")
-    if code in _GONE:
-        return Missing(f"{what}: its target does not exist ({code})")
+    if code in _GONE or code in _TAKEN:
+        kind, why = (Missing, "does not exist") if code in _GONE else (Conflict, "is there already")
+        return kind(f"{what}: its target {why} ({code})")
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if status >= 500:
         return BadAnswer(f"{what}: {code or status}", 1.0)

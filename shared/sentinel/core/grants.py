@@ -20,6 +20,7 @@ SETTINGS = (
     "aws_documents",
     "aws_services",
     "aws_topics",
+    "aws_buckets",
     "k8s_clusters",
     "k8s_deployments",
     "terraform_url",
@@ -53,6 +54,7 @@ class Grants:
     documents: tuple[str, ...] = ()
     services: Mapping[str, tuple[int, int] | None] = field(default_factory=dict)
     topics: tuple[str, ...] = ()
+    buckets: tuple[str, ...] = ()
     clusters: Mapping[str, str] = field(default_factory=dict)
     deployments: tuple[str, ...] = ()
     workspaces: tuple[str, ...] = ()
@@ -171,6 +173,7 @@ def parse(texts: Mapping[str, str]) -> Grants:
         documents=names("aws_documents"),
         services=parse_services(texts["aws_services"], variable["aws_services"]),
         topics=names("aws_topics"),
+        buckets=names("aws_buckets"),
         clusters=parse_clusters(texts["k8s_clusters"], variable["k8s_clusters"]),
         deployments=names("k8s_deployments"),
         workspaces=names("terraform_workspaces"),

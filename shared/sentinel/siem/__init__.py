@@ -14,9 +14,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from sentinel.core.recipes import Name, explain, load_yaml
 from sentinel.errors import Malformed
+from sentinel.siem.crowdstrike import CrowdstrikeConfig, CrowdstrikeSink
+from sentinel.siem.datadog import DatadogConfig, DatadogSink
+from sentinel.siem.elastic import ElasticConfig, ElasticSink
 from sentinel.siem.file import FileConfig, FileSink
+from sentinel.siem.microsoft_sentinel import MicrosoftSentinelConfig, MicrosoftSentinelSink
+from sentinel.siem.s3 import S3Config, S3Sink
 from sentinel.siem.sink import Sink, SinkConfig
 from sentinel.siem.splunk import SplunkConfig, SplunkSink
+from sentinel.siem.syslog import SyslogConfig, SyslogSink
 
 __all__ = ["SINKS", "Kind", "Sink", "SinkConfig", "load", "make"]
 
@@ -30,8 +36,14 @@ class Kind:
 
 
 SINKS: Mapping[str, Kind] = {
+    "crowdstrike": Kind(CrowdstrikeConfig, CrowdstrikeSink),
+    "datadog": Kind(DatadogConfig, DatadogSink),
+    "elastic": Kind(ElasticConfig, ElasticSink),
     "file": Kind(FileConfig, FileSink),
+    "microsoft_sentinel": Kind(MicrosoftSentinelConfig, MicrosoftSentinelSink),
+    "s3": Kind(S3Config, S3Sink),
     "splunk": Kind(SplunkConfig, SplunkSink),
+    "syslog": Kind(SyslogConfig, SyslogSink),
 }
 
 _NAMES: TypeAdapter[str] = TypeAdapter(Name)

@@ -8,16 +8,14 @@ none where only its place is told).
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Literal
 
 import orjson
 from pydantic import field_validator
 
 from sentinel.ports import FileAppend, HttpResponse
+from sentinel.siem.said import instant
 from sentinel.siem.sink import Batch, Delivered, Notice, Outcome, SinkConfig, embedded
-
-_SECOND = 1_000_000_000
 
 
 class FileConfig(SinkConfig):
@@ -45,6 +43,7 @@ class FileSink:
 
     max_events = 1_000_000
     max_bytes = 1 << 30
+    exact = False  # a torn write is repeated; siem.send asks the file itself
 
     def __init__(self, config: FileConfig, _token: str) -> None:
         self._path = config.path
@@ -53,7 +52,7 @@ class FileSink:
         """Encode one event as a JSON object without its key, which is the batch's and comes first."""
         told: dict[str, object] = {
             "id": notice.id,
-            "time": _rfc3339(notice.t),
+            "time": instant(notice.t),
             "service": notice.service,
             "chain": notice.chain,
             "seq": notice.seq,
@@ -77,8 +76,3 @@ class FileSink:
     def outcome(self, _response: HttpResponse, _batch: Batch) -> Outcome:
         """Never asked: an append that returns has delivered."""
         return Delivered()
-
-
-def _rfc3339(t: int) -> str:
-    seconds, nanos = divmod(t, _SECOND)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanos:09d}Z"

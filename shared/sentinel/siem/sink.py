@@ -12,13 +12,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
-from typing import Annotated, Protocol
+from typing import Annotated, Protocol, runtime_checkable
 
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from sentinel.core.recipes import Name
 from sentinel.ports import FileAppend, HttpRequest, HttpResponse
+from sentinel.ports_sinks import ObjectPut, StreamSend
 
 _GUID = re.compile(r"(?i)[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}")
 
@@ -114,26 +115,69 @@ class Parked:
     reason: str
 
 
-Outcome = Delivered | RetryAfter | Refused | Parked
+@dataclass(frozen=True, slots=True)
+class Partly:
+    """The target judged each item by itself and wants those that are `OPEN` again, after `wait`.
+
+    `fates` has one item for each of the batch's; `refused` says why those were refused that were.
+    """
+
+    fates: tuple[Fate, ...]
+    refused: str
+    wait: RetryAfter
+
+
+Outcome = Delivered | RetryAfter | Refused | Partly | Parked
+Request = HttpRequest | FileAppend | ObjectPut | StreamSend
 
 
 class Sink(Protocol):
     """One product's protocol: pure, so that a test can compare bytes.
 
     `max_events` and `max_bytes` bound a batch (bytes of the encoded items, each with one byte between).
+    `exact` says that a batch which is sent again changes nothing at the target: there, once is once.
     """
 
     max_events: int
     max_bytes: int
+    exact: bool
 
     def encode(self, notice: Notice) -> bytes:
         """Encode one event."""
 
-    def request(self, batch: Batch) -> HttpRequest | FileAppend:
+    def request(self, batch: Batch) -> Request:
         """Return what carries the batch to its target."""
 
     def outcome(self, response: HttpResponse, batch: Batch) -> Outcome:
-        """Say what an answer means for the batch. Reasons never quote the answer's body."""
+        """Say what an answer means for the batch. Reasons never quote the answer's body.
+
+        Asked for HTTP only: a file, an object or a stream has taken the batch when its port returns.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What a sign-in gave, and for how long, in seconds."""
+
+    text: str = field(repr=False)
+    seconds: float
+
+
+@runtime_checkable
+class SigningIn(Protocol):
+    """What a sink has besides whose secret buys tokens that last for a while, and only those are sent along.
+
+    The sink only says how: `actions.siem_carry` sends `login` and keeps the token for as long as it lasts.
+    """
+
+    def login(self) -> HttpRequest:
+        """Return the request that asks for a token."""
+
+    def token(self, response: HttpResponse) -> Token | RetryAfter | Parked:
+        """Read the answer to it."""
+
+    def signed_in(self, token: str) -> Sink:
+        """Return the same sink with a token: only then are its requests whole."""
 
 
 def batches(

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Protocol
 
 import orjson
 from pydantic import Field, field_validator
 
 from sentinel.core import urls
 from sentinel.ports import HttpRequest, HttpResponse
+from sentinel.siem.answers import json_object, passing, retry_after, target, too_large, unnamed
 from sentinel.siem.sink import (
     Batch,
     Delivered,
@@ -92,12 +93,35 @@ class SplunkConfig(SinkConfig):
     @field_validator("url")
     @classmethod
     def _collector(cls, url: str) -> str:
-        parts = urls.parse(url)
-        if parts.query or parts.fragment:
-            raise ValueError("the URL has no query and no fragment")
-        if not urls.safe_for_secrets(parts):
-            raise ValueError("the URL begins with https://, since the token travels with each request")
-        return url if parts.path not in {"", "/"} else f"{parts.scheme}://{parts.netloc}{PATH}"
+        return target(url) + ("" if urls.parse(url).path.strip("/") else PATH)
+
+
+class HecConfig(Protocol):
+    """What a sink of HEC's protocol is told."""
+
+    @property
+    def url(self) -> str:
+        """Where events are sent."""
+
+    @property
+    def index(self) -> str:
+        """The index; empty: the token's own."""
+
+    @property
+    def source(self) -> str:
+        """What events come from."""
+
+    @property
+    def sourcetype(self) -> str:
+        """Of which type they are."""
+
+    @property
+    def host(self) -> str:
+        """The host; empty: the entry's service."""
+
+    @property
+    def timeout(self) -> float:
+        """How long a request may take, in seconds."""
 
 
 class SplunkSink:
@@ -105,8 +129,10 @@ class SplunkSink:
 
     max_events = 500
     max_bytes = 900_000
+    exact = False
+    scheme = "Splunk"  # of the Authorization header
 
-    def __init__(self, config: SplunkConfig, token: str) -> None:
+    def __init__(self, config: HecConfig, token: str) -> None:
         self._config = config
         self._token = token
 
@@ -132,7 +158,7 @@ class SplunkSink:
     def request(self, batch: Batch) -> HttpRequest:
         """Return the POST that carries a batch."""
         headers = {
-            "Authorization": f"Splunk {self._token}",
+            "Authorization": f"{self.scheme} {self._token}",
             "Content-Type": "application/json",
             "Content-Encoding": "gzip",
         }
@@ -141,7 +167,7 @@ class SplunkSink:
 
     def outcome(self, response: HttpResponse, batch: Batch) -> Outcome:
         """Say what an answer means: by its code, else by its status."""
-        told = _answer(response)
+        told = json_object(response)
         code = told.get("code")
         if not isinstance(code, int) or code not in CODES:
             return _by_status(response, batch)
@@ -149,7 +175,7 @@ class SplunkSink:
         if code in _ACCEPTED and response.status < 300:
             return Delivered(slow_down=code in _SLOW_DOWN)
         if code in _ITEM:
-            return Refused(reason, _fates(told.get("invalid-event-number"), len(batch.items)))
+            return _minded(reason, told.get("invalid-event-number"), batch)
         if code in _SETUP:
             return Parked(reason)
         if code in _BUSY:
@@ -181,33 +207,20 @@ def _facts(notice: Notice) -> dict[str, str]:
     return {name: value for name, value in facts.items() if value}
 
 
-def _answer(response: HttpResponse) -> dict[str, object]:
-    try:
-        told = orjson.loads(response.body)
-    except orjson.JSONDecodeError:
-        return {}
-    return told if isinstance(told, dict) else {}
-
-
-def _fates(number: object, count: int) -> tuple[Fate, ...]:
+def _minded(reason: str, number: object, batch: Batch) -> Refused:
     """Read `invalid-event-number` (from 0): HEC took the events before it and looked at none after it."""
-    if isinstance(number, int) and 0 <= number < count:
-        rest = count - number - 1
-        return (Fate.DELIVERED,) * number + (Fate.REFUSED,) + (Fate.OPEN,) * rest
-    return (Fate.REFUSED,) if count == 1 else (Fate.OPEN,) * count
+    count = len(batch.items)
+    if not isinstance(number, int) or not 0 <= number < count:
+        return unnamed(reason, batch)
+    rest = count - number - 1
+    return Refused(reason, (Fate.DELIVERED,) * number + (Fate.REFUSED,) + (Fate.OPEN,) * rest)
 
 
 def _by_status(response: HttpResponse, batch: Batch) -> Outcome:
     """Judge an answer that is not HEC's own: a load balancer's, a proxy's, a web page's."""
     status = response.status
-    if status in {408, 425, 429} or status >= 500:
-        return RetryAfter(f"status {status}", retry_after(response), unsure=status not in {425, 429, 503})
+    if wait := passing(response):
+        return wait
     if status == 413:
-        return Refused("the request is too large (413)", _fates(None, len(batch.items)))
+        return too_large(batch)
     return Parked(f"status {status} with no answer of an event collector; is the URL right?")
-
-
-def retry_after(response: HttpResponse) -> float | None:
-    """Return `Retry-After` in seconds where it is a number; HEC and load balancers send no dates."""
-    text = response.headers.get("retry-after", "").strip()
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 7 else None
