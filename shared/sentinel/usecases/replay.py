@@ -35,7 +35,7 @@ from sentinel.usecases.recompute import (
 from sentinel.usecases.recorded import Inputs, as_written, wrong_effects, wrong_lineage
 from sentinel.usecases.reenact import Reenact, tells_enough
 from sentinel.usecases.replayed import Difference, Replayed, of_task
-from sentinel.usecases.timetabled import Due, is_scheduled, missed, time_of, timetable
+from sentinel.usecases.timetabled import Due, is_fork, is_scheduled, missed, time_of, timetable
 
 FEED_SLACK = 60 * SECOND  # how late detection may come to a segment, beside the time of its catalog's cache
 SLACK = 30 * SECOND + FEED_SLACK
@@ -143,9 +143,11 @@ class Replay:
         return run.run(self.ledger, begin), plays
 
     def _recorded(self, everything: Sequence[Task], start: int, end: int) -> Iterator[Task]:
-        """Yield the stored tasks whose newest entry was sealed in a time."""
+        """Yield the stored tasks whose newest entry was sealed in a time, and then made forks of schedules'."""
         for task in everything:
             places = places_of(task.cause)
+            if not places and is_fork(task) and start <= task.created < end:
+                yield task
             if places and task.created >= start - self.slack:
                 segment = self.ledger.at(*places[-1])
                 if segment is not None and start <= segment.t < end:
@@ -203,8 +205,8 @@ class Replay:
             found.differ(task, [f"another {n}" for n in names if task.cause.get(n) != due.cause.get(n)])
 
     def _there(self, found: Replayed, task: Task, runs: Sequence[Recomputed]) -> None:
-        """Look at whether a task that there is is asked for."""
-        if not any(task.id in run.requests for run in runs):
+        """Look at whether a task that there is is asked for; for a fork a person did."""
+        if not is_fork(task) and not any(task.id in run.requests for run in runs):
             if any(task.cause.get("rule") in run.doubts for run in runs):
                 found.doubtful += 1
             else:
