@@ -143,7 +143,7 @@ class Replay:
         return run.run(self.ledger, begin), plays
 
     def _recorded(self, everything: Sequence[Task], start: int, end: int) -> Iterator[Task]:
-        """Yield the stored tasks whose newest entry was sealed in a time, and then made forks of schedules'."""
+        """Yield the stored tasks whose newest entry was sealed in a time; schedules' forks by their birth."""
         for task in everything:
             places = places_of(task.cause)
             if not places and is_fork(task) and start <= task.created < end:
