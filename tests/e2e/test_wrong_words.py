@@ -78,3 +78,23 @@ def test_a_pause_of_nothing_warns(home: Path, capsys: pytest.CaptureFixture[str]
     assert err == "warning: no recipe tel is in force\n"
     assert run(["queues"]) == 0
     assert "paused: recipe:tel since" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("HTTP_HOSTS", "127.0.0.1:9000"),
+        ("AWS_ROLES", "nonsense"),
+        ("K8S_CLUSTERS", "nonsense"),
+        ("TERRAFORM_URL", "nonsense"),
+        ("AWS_SERVICES", "cart=1..9"),
+    ],
+)
+def test_up_refuses_a_setting_that_workers_cannot_use(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, setting: str, value: str
+) -> None:
+    """A slip in a setting ends `up` at once: nothing says that it is up while no worker can start."""
+    del home
+    monkeypatch.setenv(f"SENTINEL_{setting}", value)
+    code, text = told(capsys, "up", "--port", "0", "--insecure")
+    assert (code, f"SENTINEL_{setting}" in text) == (1, True), text
