@@ -26,6 +26,7 @@ from sentinel.core.ring import Ring
 from sentinel.core.states import State
 from sentinel.core.tasks import SECOND, Task
 from sentinel.entrypoints.approval_page import PAGE, SCRIPT, STYLE
+from sentinel.entrypoints.approval_told import as_text
 from sentinel.errors import Unauthenticated
 from tests.approvals import ALICE, BOB, approving_recipe, awaiting
 from tests.core.test_dsse import KEYS, SEEDS
@@ -330,6 +331,43 @@ def test_a_link_read_back_is_the_link(app: App) -> None:
         read(token, keys, "https://t.example.com", now)
     with pytest.raises(Unauthenticated, match="key is not known"):
         read(token, {}, "https://s.example.com", now)
+
+
+def test_the_page_shows_every_character() -> None:
+    """Numbers that a browser would round, and characters that turn writing round, are told as they are."""
+    shown = {
+        "cause": {"title": "a\u202eb"},
+        "results": {},
+        "makers": [],
+        "lineage": "00",
+        "steps": [
+            {"id": "pay", "uses": "http.call", "effect": "at-most-once", "timeout": "30s"}
+            | {"inputs": {"account": 9007199254740993}, "plan": {"body": "f\u00fcr\u200b \U0001f6d2\x7f"}},
+            {
+                "id": "tell",
+                "uses": "notify",
+                "effect": "at-least-once",
+                "timeout": None,
+                "problem": "no\u2066",
+            },
+        ],
+    }
+    told: Any = as_text(shown)
+    assert "\u202e" not in told["before"]
+    assert "a\\u202eb" in told["before"]
+    first, second = told["steps"]
+    assert (first["title"], first["how"]) == ("1. pay: http.call", "at-most-once, 30s for a try")
+    plan, inputs = first["parts"]
+    assert plan == ["What it would do", '{\n  "body": "f\u00fcr\\u200b \U0001f6d2\\u007f"\n}']
+    assert "9007199254740993" in inputs[1]
+    assert (second["how"], second["parts"]) == ("at-least-once", [["It would fail", "no\\u2066"]])
+
+
+def test_half_a_link_says_so(app: App) -> None:
+    """Who opens a link that a mail has cut learns what to do."""
+    for text in ("", "e30", "a.b", "a.b.c!"):
+        with pytest.raises(Unauthenticated, match="the link is not whole: open all of it"):
+            read(text, app.directory.signing_keys(), "https://x.example", 0)
 
 
 def test_the_page_can_do_nothing_but_its_one_thing() -> None:

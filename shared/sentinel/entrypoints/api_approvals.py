@@ -83,6 +83,7 @@ def page(app: App, request: Request) -> Response:
 def by_link(app: App, request: Request) -> Response:
     """`POST /approve`: what a link's bearer is asked (`look`), or what they say."""
     from sentinel.core.approval_statements import reason, verdict_of
+    from sentinel.entrypoints.approval_told import as_text
     from sentinel.usecases.approval_links import decision
 
     told = json_object(request.body)
@@ -90,7 +91,12 @@ def by_link(app: App, request: Request) -> Response:
     if set(told) == {"token", "look"}:
         shown = app.approving.look(found.task)
         app.link_reader.check(found, shown)
-        answer = {**shown, "for": approver.id, "link_until": found.until}
+        answer = {
+            **shown,
+            "told": as_text(shown["shown"]),
+            "for": approver.id,
+            "link_until": found.until,
+        }
         return Response(200, orjson.dumps(answer), headers=NOT_KEPT)
     if not set(told) <= {"token", "verdict", "why"}:
         raise Malformed("the body has token, and look, or verdict and why")
