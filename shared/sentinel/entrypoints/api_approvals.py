@@ -89,7 +89,7 @@ def by_link(app: App, request: Request) -> Response:
     told = json_object(request.body)
     found, approver = app.link_reader.open(text(told, "token"))
     if set(told) == {"token", "look"}:
-        shown = app.approving.look(found.task)
+        shown: dict[str, Any] = app.approving.look(found.task)
         app.link_reader.check(found, shown)
         answer = {
             **shown,
