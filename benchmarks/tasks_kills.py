@@ -16,6 +16,7 @@ import json
 import os
 import random
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -106,6 +107,8 @@ def kills(home: Path, count: int, seed: int) -> dict[str, float]:
                 run.post(rng.randint(1, LOAD))
             time.sleep(rng.uniform(0, 0.12))
             killer.kill()
+            if killer.killed.total() % 100 == 0:
+                print(f"{killer.killed.total()} killed: {run.states()}", file=sys.stderr, flush=True)
         faults = time.monotonic()
         settled_after = settle(run)
         tasks = run.app.tasks.listing(limit=10 * len(run.places))

@@ -60,7 +60,7 @@ class AskingWorld(World):
     ) -> None:
         super().__init__(queue, targets, wrap)
         self.registry = SqliteRegistry(":memory:")
-        self.authors = Authors(self.registry)
+        self.authors = Authors(self.registry, self.clock)
         self.authors.add(Author(ALICE, ""), KEYS["A"])
         self.authors.add(Author(BOB, "", groups=("team",)), KEYS["B"])
         self.actions = {**self.targets, "approval": Approval()}

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "shared" / "sentinel"
 
 # What each ring may import of the package. Siblings are missing from each other's lists on purpose.
 CORE = {"errors", "core"}
-PORTS = CORE | {"ports", "ports_audit", "ports_aws", "ports_doors", "ports_feeds"}
+PORTS = CORE | {"ports", "ports_audit", "ports_aws", "ports_doors", "ports_feeds", "ports_queue"}
 ACTIONS = PORTS | {"siem", "actions"}
 WIRING = ACTIONS | {"webhooks", "usecases", "adapters", "settings", "wiring"}
 BOOTSTRAP = WIRING | {"bootstrap", "bootstrap_doors", "bootstrap_approvals", "bootstrap_flow"}
@@ -30,6 +30,7 @@ RINGS = {
     "ports_aws": PORTS,
     "ports_doors": PORTS,
     "ports_feeds": PORTS,
+    "ports_queue": PORTS,
     "usecases": PORTS | {"usecases"},
     "siem": PORTS | {"siem"},
     "webhooks": PORTS | {"webhooks"},

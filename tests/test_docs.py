@@ -10,18 +10,22 @@ from typing import Any
 import jsonschema_rs
 import orjson
 import pytest
+from pydantic import BaseModel
 
 from sentinel.actions import ACTIONS, build
 from sentinel.actions.schema import recipe_schema
-from sentinel.core import recipes, sigma_correlation
+from sentinel.core import places, recipes, sigma_correlation
 from sentinel.core.chain import MAX_SERVICE_BYTES
 from sentinel.core.correlation_order import HALF
 from sentinel.core.correlation_state import MOST
 from sentinel.core.entry import MAX_BATCH_BYTES, MAX_ENTRIES, MAX_ENTRY_BYTES
 from sentinel.core.expressions import MAX_VALUE
+from sentinel.core.recipe_flow import Debounce, Limit, Rate, Window
 from sentinel.core.segment import STORED_LIMIT
 from sentinel.core.states import BIRTHS, TRANSITIONS, State
 from sentinel.core.step_inputs import MAX_INPUTS
+from sentinel.core.tasks import SECOND
+from sentinel.entrypoints import workers
 from sentinel.entrypoints.api import ENDPOINTS
 from sentinel.routes import HOOK_ROUTES, ROUTES
 from sentinel.settings import PREFIX, Settings
@@ -29,7 +33,7 @@ from sentinel.siem import SINKS
 from sentinel.usecases import agenda
 from sentinel.usecases.check_recipe import problems
 from sentinel.usecases.receive import MAX_BODY
-from sentinel.usecases.replay import DIFFERENCES, Replayed
+from sentinel.usecases.replayed import DIFFERENCES, Replayed
 from sentinel.webhooks import SOURCES
 from sentinel.webhooks.source import PIECE, WHOLE
 from tests.generated import PARTS, placed
@@ -99,6 +103,12 @@ def test_the_recipe_of_the_documentation_is_one() -> None:
         "steps[].timeout",
         "steps[].effect",
         "timeout",
+        "priority",
+        "concurrency",
+        "rate",
+        "debounce",
+        "maintenance",
+        "propose_for",
         "retry.attempts",
         "retry.backoff",
         "description",
@@ -124,6 +134,21 @@ def test_the_keys_of_a_schedule_are_documented() -> None:
         assert f"| `{key}` |" in DOCS["recipes.md"], key
     for limit in (MAX_VALUE, MAX_INPUTS):
         assert f"{limit:,}" in DOCS["recipes.md"]
+
+
+def test_the_keys_of_flow_are_documented() -> None:
+    """Every key of limits, rates, debounce and windows is in docs/recipes.md, and every default of ours."""
+    parts: dict[str, type[BaseModel]] = {
+        "concurrency[]": Limit,
+        "rate": Rate,
+        "debounce": Debounce,
+        "maintenance[]": Window,
+    }
+    for part, model in parts.items():
+        for name, field in model.model_fields.items():
+            assert f"| `{part}.{field.alias or name}` |" in DOCS["recipes.md"], (part, name)
+    for number in (places.LINE, places.SOON // SECOND, workers.STAYS):
+        assert f"{number:,.0f}" in DOCS["tasks.md"]
 
 
 def test_the_schema_of_recipes_is_current() -> None:

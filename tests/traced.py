@@ -11,7 +11,8 @@ from typing import Any
 import redis
 
 from sentinel.adapters.dynamodb_ledger import DynamoLedger
-from sentinel.adapters.dynamodb_tasks import DynamoTasks, _event_item, state_item
+from sentinel.adapters.dynamodb_task_items import event_item, state_item
+from sentinel.adapters.dynamodb_tasks import DynamoTasks
 from sentinel.adapters.redis_streams import RedisQueue
 from sentinel.core.segment import Batch, Head, Segment
 from sentinel.core.states import State
@@ -140,7 +141,7 @@ def in_dynamodb(world: World) -> Iterator[tuple[DynamoLedger, DynamoTasks, Any]]
             events = world.tasks.lineage(task.id)
             client.put_item(TableName="tasks", Item=state_item(task, events[-1]))
             for event in events:
-                client.put_item(TableName="tasks", Item=_event_item(event))
+                client.put_item(TableName="tasks", Item=event_item(event))
             for effect in world.tasks.effects(task.id).values():
                 tasks.record(effect)
         yield ledger, tasks, client

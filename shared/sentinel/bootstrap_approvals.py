@@ -1,4 +1,4 @@
-"""The wiring of approvals: who approves, and what they approve."""
+"""The wiring of what people do: approvals, many tasks at once, forks."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from sentinel.usecases.approval_links import LinkMaker, LinkReader
     from sentinel.usecases.approve import Approving
     from sentinel.usecases.approvers import Approvers
+    from sentinel.usecases.bulk import Bulk
+    from sentinel.usecases.fork import Fork
 
 
 class People(Doors):
-    """The use cases of approvals, each made on first use; the stores that they need are `App`'s."""
+    """What people do to tasks, each made on first use; the stores that it needs are `App`'s."""
 
     @cached_property
     def approvers(self) -> Approvers:
@@ -59,6 +61,22 @@ class People(Doors):
 
         app = _whole(self)
         return LinkReader(app.tasks, self.approvers, self.directory, self.settings.issuer, time.time_ns)
+
+    @cached_property
+    def bulk(self) -> Bulk:
+        """One act of a person on many tasks."""
+        from sentinel.usecases.bulk import Bulk
+
+        app = _whole(self)
+        return Bulk(app.tasks, app.control, time.time_ns)
+
+    @cached_property
+    def fork(self) -> Fork:
+        """New tasks of old ones, with other inputs."""
+        from sentinel.usecases.fork import Fork
+
+        app = _whole(self)
+        return Fork(app.tasks, app.playbook, app.actions, time.time_ns, lambda: secrets.token_bytes(32))
 
 
 def _whole(part: People) -> Any:

@@ -107,7 +107,7 @@ class Doors(Base):
         """Whose signatures count."""
         from sentinel.usecases.authors import Authors
 
-        return Authors(self.registry)
+        return Authors(self.registry, time.time_ns)
 
     @cached_property
     def opener(self) -> Opener:

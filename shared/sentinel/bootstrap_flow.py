@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any
 from sentinel.bootstrap_doors import Doors
 
 if TYPE_CHECKING:
+    from sentinel.ports_feeds import FailureQueue
+    from sentinel.usecases.bulk import Bulk
     from sentinel.usecases.control import Control
+    from sentinel.usecases.detect_again import DetectAgain
     from sentinel.usecases.flow import Flow
+    from sentinel.usecases.fork import Fork
     from sentinel.usecases.pauses import Pauses
     from sentinel.usecases.queues import Queues
 
@@ -48,6 +52,33 @@ class Flows(Doors):
         from sentinel.usecases.queues import Queues
 
         return Queues(self._stores.tasks, self.pauses, self.control, time.time_ns, _nonce)
+
+    @cached_property
+    def detect_again(self) -> DetectAgain:
+        """Makes the tasks that detection did not."""
+        from sentinel.usecases.detect_again import DetectAgain
+
+        return DetectAgain(self._stores.replay, self._stores.detector, self.settings.ledger_table)
+
+    def failure_queue(self, url: str) -> FailureQueue:
+        """Return the queue of what a feed gave up."""
+        from sentinel.adapters.sqs_failures import SqsFailures
+
+        return SqsFailures(self._aws("sqs"), url)
+
+    @cached_property
+    def bulk(self) -> Bulk:
+        """One act of a person on many tasks."""
+        from sentinel.usecases.bulk import Bulk
+
+        return Bulk(self._stores.tasks, self.control, time.time_ns)
+
+    @cached_property
+    def fork(self) -> Fork:
+        """New tasks of old ones, with other inputs."""
+        from sentinel.usecases.fork import Fork
+
+        return Fork(self._stores.tasks, self._stores.playbook, self._stores.actions, time.time_ns, _nonce)
 
     @property
     def _stores(self) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,11 @@ from sentinel.settings import Settings
 if TYPE_CHECKING:
     from sentinel.core.grants import Grants
     from sentinel.ports import Secrets
+
+
+def worker_name(pid: int) -> str:
+    """Return the name under which a worker process of this machine takes tasks."""
+    return f"{platform.node()}:{pid}"
 
 
 def grants_of(to: Settings) -> Grants:

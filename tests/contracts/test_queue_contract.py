@@ -134,6 +134,15 @@ def test_buried_tasks_are_readable(queue: RedisQueue, client: redis.Redis) -> No
     queue.bury("task1", "the target said no")
     rows: Any = client.xrange("sentinel:{dead}")
     assert [fields for _, fields in rows] == [{b"task": b"task1", b"reason": b"the target said no"}]
+    queue.bury("task2", "nobody there")
+    client.xadd("sentinel:{dead}", {"other": "x"})
+    found = queue.buried(10)
+    assert [(each.task_id, each.reason) for each in found] == [
+        ("task2", "nobody there"),
+        ("task1", "the target said no"),
+    ]
+    assert abs(found[0].t - time.time_ns()) < 10**10
+    assert [each.task_id for each in queue.buried(2)] == ["task2"]  # the newest one is not ours
 
 
 Call = Callable[[RedisQueue, list[Hint]], object]
@@ -143,6 +152,7 @@ CALLS: dict[str, Call] = {
     "claim": lambda queue, _: queue.claim("siem", "w", 0, 1),
     "done": lambda queue, hints: queue.done("siem", hints),
     "bury": lambda queue, _: queue.bury("x", "why"),
+    "buried": lambda queue, _: queue.buried(5),
 }
 
 

@@ -74,6 +74,11 @@ def _act(tree: Tree, *words: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout or done.stderr)
 
 
+def _dead(tree: Tree) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(sentinel("tasks", "dead", "--json", home=tree.home).stdout)
+    return found
+
+
 def _last(tree: Tree, task: str) -> dict[str, Any]:
     shown = json.loads(sentinel("tasks", "show", task, "--json", home=tree.home).stdout)
     event: dict[str, Any] = [each for each in shown["lineage"] if each.get("who")][-1]
@@ -104,10 +109,15 @@ def test_a_waiting_task_is_retried_and_a_failed_one_redriven(tree: Tree, desk: D
     desk.status = 404
     assert _act(tree, "retry", task)[0] == 0
     assert _task(tree, "failed")["id"] == task
+    (letter,) = _dead(tree)
+    assert (letter["task"], letter["state"]) == (task, "failed")
+    assert "404" in letter["reason"]
+    assert "redrive" in sentinel("tasks", "dead", home=tree.home).stdout.decode()
     desk.status = 200
     assert _act(tree, "redrive", task)[0] == 0
     assert _task(tree, "succeeded")["id"] == task
     assert desk.asked == 3
+    assert [each["state"] for each in _dead(tree)] == ["succeeded"]
 
 
 def test_a_task_is_cancelled(tree: Tree, desk: Desk) -> None:

@@ -39,6 +39,7 @@ from sentinel.usecases.run import drain
 from sentinel.usecases.sweep import sweep
 from tests.chains import grow
 from tests.faults.line_worker import Point, executors
+from tests.replays import reenact_all
 from tests.scenario import rule
 from tests.valkey import running
 
@@ -152,6 +153,11 @@ class Made:
                 drain(executor, self._clock() + 1000 * SECOND)
             self._later += 3600 * SECOND
 
+    def replay(self, count: int) -> None:
+        """Re-enact all tasks: each death left records of which the same code makes the same."""
+        actions = self._finishers["siem"].actions
+        assert reenact_all(self.tasks, self._ledger, actions, self._playbook.recipe) == count
+
     def close(self) -> None:
         """Close connections."""
         for executor in self._finishers.values():
@@ -191,6 +197,7 @@ def test_a_worker_may_die_between_any_two_lines(tmp_path: Path) -> None:
         lost = _check(made, target, home, killed_at)
         assert lost > len(points) // 2
         _resolve(made, target)
+        made.replay(len(points) + 1)
         made.close()
         client.close()
     target.shutdown()

@@ -201,7 +201,8 @@ def test_killed_workers_never_exceed_a_limit(tmp_path: Path) -> None:
     highest, by_service = _most_at_once(middle.tasks)
     assert all(highest[those] <= most for those, most in MOST.items()), highest
     assert by_service <= 2
-    assert highest[("one",)] + highest["three", "grouped"] == 5  # they were reached, too
+    assert highest[("one",)] == 1
+    assert highest["three", "grouped"] >= 3  # several were on their way at once
     lost = 0
     for task in middle.tasks.listing(limit=100_000):
         events = middle.tasks.lineage(task.id)

@@ -23,6 +23,7 @@ import pytest
 from click.testing import CliRunner
 from moto import mock_aws
 
+from examples import check_trace
 from examples.loopback_hec import Collector, Server
 from sentinel.adapters.dynamodb_catalog import DynamoCatalog
 from sentinel.adapters.dynamodb_ledger import DynamoLedger
@@ -358,6 +359,10 @@ def test_from_a_request_to_its_effect(
         "running",
         "succeeded",
     ]
+    path = f"/v1/tasks/{task}/trace"
+    trace = get(aws, "/v1/tasks/{task}/trace", path=path, pathParameters={"task": task})
+    assert len(check_trace.check(trace)) == 3 + 1 + 2, "entries, the lineage, effects"
+    assert (trace["runs"][0]["head"], trace["runs"][0]["linked"]) == (receipt["head"], "newest")
     verifier = Verifier("checkout/0")
     verifier.check_all(DynamoLedger(aws.dynamodb, "ledger").read("checkout/0"))
     assert verifier.hash.hex() == receipt["head"]
@@ -410,14 +415,15 @@ def test_people_act_on_tasks(cloud: tuple[Cloud, RedisQueue], hec: Server) -> No
     for n in range(5):
         send(aws, denied(f"user-{n}", 3))
     aws.feed("detect", aws.stream("ledger"))
-    pages, query = [], {"limit": "2", "state": "queued"}
+    pages: list[Record] = []
+    query = {"limit": "2", "state": "queued"}
     while not pages or "next" in pages[-1]:
         query |= {"next": pages[-1]["next"]} if pages else {}
         pages.append(get(aws, "/v1/tasks", queryStringParameters=query))
     waiting = [each["id"] for page in pages for each in page["tasks"]]
     assert len(waiting) == len(set(waiting)) == 5
     order: Record = {"act": "cancel", "filter": {"recipe": "tell"}, "why": "a drill", "limit": 3}
-    done = []
+    done: list[Record] = []
     while not done or done[-1]["more"]:
         sent = json.dumps(order | ({"next": done[-1]["next"]} if done else {})).encode()
         answer = aws.call("control", proxy("POST", "/v1/tasks/bulk", sent))

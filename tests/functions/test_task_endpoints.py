@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -10,7 +11,7 @@ import pytest
 
 from sentinel.bootstrap import App, bootstrap
 from sentinel.core.states import NEVER, State
-from sentinel.core.tasks import SECOND, Task, born, event_after
+from sentinel.core.tasks import SECOND, Task, born, moved
 from sentinel.entrypoints.api_tasks import MAX_BODY, who_of
 from sentinel.entrypoints.web import Identity, Request
 from sentinel.errors import Unavailable
@@ -63,21 +64,18 @@ def put(app: App, name: str, state: State, service: str = "checkout", **changes:
     places = [{"chain": f"{service}/0", "seq": 0}]
     cause = {"rule": "errors", "title": "Errors", "fingerprint": "f", "entries": places}
     told = {"recipe": "desk", "version": 1, "digest": recipe.digest, "rule": "errors", "entries": places}
-    built: dict[str, Any] = {
-        "id": name * 26, "recipe": "desk", "recipe_version": 1, "recipe_digest": recipe.digest,
-        "state": State.QUEUED, "version": 0, "attempt": 1, "step": 0, "tries": 0, "stream": "action",
-        "created": 5 * SECOND, "due": NEVER, "cause": cause, **changes,
-    }  # fmt: skip
-    task, first = born(Task(**built), bytes(32), told)
-    task = Task(**{**built, "version": 1, "head": first.head.hex(), "due": task.due})
+    begins = State.PROPOSED if state is State.PROPOSED else State.QUEUED
+    about = ("desk", 1, recipe.digest, begins, 0, 0, 0, 0, "action", 5 * SECOND, NEVER, cause)
+    blank = Task(name * 26, *about)
+    task, first = born(replace(blank, **changes), bytes(32), told)
     assert app.tasks.create(task, first)
-    if state is State.QUEUED:
-        return task
-    told = {"from": "queued", "step": "open", "last": False}
-    second = event_after(task, state.value, 6 * SECOND, bytes(32), told)
-    after = Task(**{**built, "state": state, "version": 2, "head": second.head.hex()})
-    app.tasks.move(task, after, second)
-    return after
+    way = (State.RUNNING,) if state is State.RUNNING else (State.RUNNING, state)
+    for to in () if state is task.state else way:
+        facts = {"step": "open", "last": False}
+        after, event = moved(task, to, 6 * SECOND, bytes(32), facts, due=NEVER)
+        app.tasks.move(task, after, event)
+        task = after
+    return task
 
 
 @pytest.mark.parametrize(
@@ -120,6 +118,20 @@ def test_anothers_task_is_not_there(app: App, ask: Ask, act: str) -> None:
     status, _ = ask("POST", f"/v1/tasks/{task.id}/{act}", body, scopes=ADMIN)
     assert status == (200 if act in {"cancel", "fork"} else 409)
     assert ask("GET", f"/v1/tasks/{task.id}", scopes=ADMIN)[0] == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_task_that_asks_nobody_tells_others_nothing(app: App, ask: Ask, method: str) -> None:
+    """Whoever asks about the approval of another's task does not learn that there is one, nor its state."""
+    task = put(app, "a", State.FAILED, service="victim")
+    body = {"verdict": "approve", "digest": "0" * 64, "why": "x"}
+    answers = [
+        ask(method, f"/v1/tasks/{each}/approval", body, scopes="tasks:approve")
+        for each in (task.id, "b" * 26)
+    ]
+    assert answers[0] == answers[1] == (404, {"error": "Missing", "message": "there is no such task"})
+    mine = put(app, "c", State.FAILED)
+    assert ask(method, f"/v1/tasks/{mine.id}/approval", body, scopes="tasks:approve")[0] == 409
 
 
 BODIES: list[Any] = [b"", b"{", b"[]", b'"x"', {}, {"why": ""}, {"why": 5}, {"why": " "}, {"why": "a\nb"}]

@@ -229,6 +229,7 @@ def test_a_command_that_did_not_succeed_fails(status: str, details: str, words: 
     found, _ = drive(_ssm(calls, clock), SSM, clock)
     assert isinstance(found, Failed)
     assert words in found.reason
+    assert found.over
 
 
 def test_a_command_that_does_not_end_is_given_up(clock: Clock) -> None:
@@ -317,6 +318,7 @@ def test_a_deployment_that_does_not_end_well_fails(then: Mapping[str, Any], word
     found, _ = drive(_ecs(calls, clock), ECS, clock)
     assert isinstance(found, Failed)
     assert words in found.reason
+    assert found.over is ("deployment ecs-svc/2" in found.reason)
 
 
 @pytest.mark.parametrize(

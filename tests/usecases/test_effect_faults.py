@@ -25,6 +25,7 @@ from sentinel.errors import Conflict, Unavailable
 from sentinel.usecases.dispatch import Change, dispatch
 from tests.contracts.tables import definition, dynamodb
 from tests.faults_calls import Faults, Killed
+from tests.replays import reenact_all
 from tests.scenario import ProbedTarget, Target, World, recipe, rule
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ def _check(world: World, task: Task) -> None:
     assert task.state is State.SUCCEEDED, task.reason
     counts = [count for target in world.targets.values() for count in target.effects.values()]
     assert counts == [1] * len(task.results)
+    assert reenact_all(world.tasks, world.ledger, world.actions, world.playbook.recipe) == 1
     ends = [body["event"] for body in world.bodies(task) if State(str(body["event"])).ended]
     assert ends == ["succeeded"]
 
@@ -222,5 +224,6 @@ def test_an_act_is_done_once_or_not_at_all(stage: Stage, name: str) -> None:
             assert task.state is after
             told = [body for body in world.bodies(task) if "who" in body]
             assert [(body["who"], body["why"]) for body in told] == [WHO]
+            reenact_all(world.tasks, world.ledger, world.actions, world.playbook.recipe)
 
     assert _every_fault(stage, play) > 1

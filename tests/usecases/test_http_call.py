@@ -39,6 +39,7 @@ class Target(ThreadingHTTPServer):
         self.status = 200
         self.headers: dict[str, str] = {}
         self.padding = 0
+        self.told = CANARY.encode()
         self.calls: list[tuple[str, str, dict[str, str], bytes]] = []
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
@@ -58,7 +59,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.status == 0:
             self.close_connection = True
             return
-        told = CANARY.encode() + b" " * self.server.padding if self.server.status != 204 else b""
+        told = self.server.told + b" " * self.server.padding if self.server.status != 204 else b""
         self.send_response(self.server.status)
         for name, value in self.server.headers.items():
             self.send_header(name, value)
@@ -473,3 +474,45 @@ def test_a_request_that_was_not_sent_did_nothing(action: Action) -> None:
     assert isinstance(lost, Again)
     assert isinstance(gone, Again)
     assert (lost.unsure, gone.unsure) == (True, False)
+
+
+def test_named_values_of_an_answer_are_kept(action: Action, target: Target) -> None:
+    """Later steps and a replay have what the recipe names: single values, bounded, and nothing else."""
+    said = {"issue": {"id": 4711, "open": True, "labels": ["a", {"name": "b"}]}, "long": "x" * 5000}
+    target.told = orjson.dumps({**said, "secret": CANARY})
+    target.headers = {"ETag": "v7"}
+    names = (
+        "issue.id",
+        "issue.open",
+        "issue.labels.1.name",
+        "long",
+        "issue",
+        "issue.labels.9",
+        "none.at.all",
+    )
+    keep: dict[str, Any] = {f"k{n}": {"json": name} for n, name in enumerate(names)}
+    keep |= {"version": {"header": "etag"}, "absent": {"header": "x-none"}}
+    outcome = _call(action, {"url": target.url, "keep": keep})
+    kept = {"k0": 4711, "k1": True, "k2": "b", "k3": "x" * 1000, "version": "v7"}
+    assert outcome == Done({"status": 200, "kept": kept})
+    for told in (b"no json", b"[1, 2]", b"", b"\xff"):
+        target.told = told
+        assert _call(action, {"url": target.url, "keep": {"id": {"json": "issue.id"}}}) == Done(
+            {"status": 200}
+        )
+
+
+@pytest.mark.parametrize(
+    ("keep", "words"),
+    [
+        ({"a": {}}, "either a header or a json path"),
+        ({"a": {"json": "a", "header": "b"}}, "either a header or a json path"),
+        ({"a": {"header": "Set-Cookie"}}, "may hold a secret"),
+        ({"a b": {"json": "a"}}, "name"),
+        ({f"k{n}": {"json": "a"} for n in range(21)}, "20"),
+    ],
+)
+def test_what_may_not_be_kept_is_refused(action: Action, keep: dict[str, Any], words: str) -> None:
+    """A recipe that names no value, a secret or too many is refused before anything is sent."""
+    with pytest.raises(Malformed, match=words):
+        action.check({"url": "https://a.example/x", "keep": keep})

@@ -317,6 +317,7 @@ def test_a_run_that_ends_badly_fails(
     found, _ = drive(plan, TFE, clock)
     assert isinstance(found, Failed)
     assert found.reason == f"run run-1 ended as {status}: its page says why"
+    assert found.over
 
 
 def test_a_run_that_does_not_end_is_given_up(plan: TerraformPlan, terraform: Terraform, clock: Clock) -> None:
@@ -326,6 +327,7 @@ def test_a_run_that_does_not_end_is_given_up(plan: TerraformPlan, terraform: Ter
     found, _ = drive(plan, {**TFE, "within": "5m"}, clock)
     assert isinstance(found, Failed)
     assert found.reason == "gave up after 300 s: the run is planning"
+    assert (found.over, found.done) == (False, {"id": "run-1"})
     assert clock.now - began == 300 * SECOND
 
 

@@ -39,7 +39,7 @@ class Desk:
     registry: SqliteRegistry = field(default_factory=lambda: SqliteRegistry(":memory:"))
 
     def __post_init__(self) -> None:
-        self.authors = Authors(self.registry)
+        self.authors = Authors(self.registry, self.clock)
         self.opener = Signed(self.authors, self.clock)
         self.playbook = Playbook(self.catalog, self.clock, opener=self.opener)
         self.sinks = SinkBook(self.catalog, self.clock, opener=self.opener)

@@ -11,12 +11,16 @@ import pytest
 import redis
 
 from examples import check_trace
+from sentinel.adapters.redis_streams import RedisQueue
 from sentinel.core.states import State
+from sentinel.core.step_inputs import Form
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Missing
+from sentinel.usecases.fork import Wish as Another
 from sentinel.usecases.proofs import LEFT_OUT, Wish
 from sentinel.usecases.trace import OTHERS, Trace
-from tests.scenario import World, correlation, recipe
+from tests.approvals import ALICE, AskingWorld, approving_recipe
+from tests.scenario import Target, World, correlation, recipe, rule
 from tests.traced import (
     SPAN,
     TRACE,
@@ -333,3 +337,41 @@ def test_a_task_that_moves_meanwhile_is_read_again(world: World, monkeypatch: py
     monkeypatch.setattr(world.tasks, "lineage", moving)
     trace = tracing(world).of_task(task.id, Wish())
     assert (trace["whole"], trace["tasks"][0]["state"]) == (True, "cancelled")
+
+
+def test_who_approved_an_effect_is_told(client: redis.Redis) -> None:
+    """What was asked names who answered, and what was done afterwards whose approvals it had."""
+    targets = [Target("tell", "siem", forms={"body": Form.JSON}), Target("act", "action")]
+    world = AskingWorld(RedisQueue(client), targets)
+    world.push("rule", "errors", rule("errors", "boom"))
+    task = world.begin(approving_recipe("uses: act", by=[ALICE, "service:ops"], more=", needs: 2"))
+    asked = tracing(world).of_task(task.id, Wish())["tasks"][0]["effects"]
+    assert [each["decided"]["how"] for each in asked] == ["awaiting-approval"]
+    for name in (ALICE, "service:ops"):
+        world.approve(task, name)
+    world.run()
+    trace = sent(tracing(world).of_task(task.id, Wish()))
+    assert trace["whole"]
+    decided = trace["tasks"][0]["effects"][0]["decided"]
+    assert (decided["how"], decided["who"]) == ("approve", "service:ops")
+    (act,) = [each for each in trace["tasks"][0]["effects"] if each["uses"] == "act"]
+    assert (act["decided"]["how"], act["approved_by"]) == ("done", [ALICE, "service:ops"])
+    people = trace["tasks"][0]["people"]
+    assert [(it["who"], it["how"], it["verdict"]) for it in people] == [
+        (ALICE, "link", "approve"),
+        ("service:ops", "service", "approve"),
+    ]
+    check_trace.check(trace)
+    world.close()
+
+
+def test_a_fork_that_was_really_made_is_traced(world: World) -> None:
+    """What the use case makes is what the trace finds: by number, with its parent's trace in its lineage."""
+    parent = eventful(world)
+    made = world.forking().fork(parent.id, Another("ann", "once more", step="s2"))
+    trace = sent(tracing(world).of_task(made.id, Wish()))
+    assert [it["id"] for it in trace["tasks"]] == [made.id, parent.id]
+    assert trace["tasks"][1]["forks"] == [made.id]
+    assert trace["tasks"][0]["trace"] == TRACE
+    assert orjson.loads(trace["tasks"][0]["lineage"]["events"][0]["entry"])["trace"] == TRACE
+    check_trace.check(trace)

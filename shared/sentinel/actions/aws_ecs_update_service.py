@@ -142,11 +142,11 @@ class UpdateService:
         primary = _primary(service)
         ours: Service = next((each for each in service.get("deployments", ()) if each.get("id") == mine), {})
         if ours.get("rolloutState") == "FAILED":
-            return Failed(f"deployment {mine} failed: ECS took it back; its events say why", unsure=True)
+            why = f"deployment {mine} failed: ECS took it back; its events say why"
+            return Failed(why, unsure=True, over=True)
         if mine and primary.get("id") != mine:
-            return Failed(
-                f"deployment {mine} was replaced by another before the service was steady", unsure=True
-            )
+            why = f"deployment {mine} was replaced by another before the service was steady"
+            return Failed(why, unsure=True, over=True)
         if _steady(service, primary):
             return Done(_facts(service))
         why = f"{_int(service, 'runningCount')} of {_int(service, 'desiredCount')} tasks run"

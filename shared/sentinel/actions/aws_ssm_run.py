@@ -205,9 +205,8 @@ class SsmRun:
             return Done(facts)
         where = f"{facts['errors']} of {facts['targets']} instances"
         hint = ": is the agent running there?" if facts["details"] in _TIMED_OUT else ""
-        return Failed(
-            f"command {facts['command']} ended as {facts['details']}, errors on {where}{hint}", unsure=True
-        )
+        why = f"command {facts['command']} ended as {facts['details']}, errors on {where}{hint}"
+        return Failed(why, unsure=True, over=True)
 
 
 def _facts(command: Mapping[str, Any]) -> dict[str, object]:

@@ -27,9 +27,14 @@ def follow(run: StepRun, now: int, within: int, reason: str, **facts: object) ->
     looks = number(run.done, "looks")
     until = number(run.done, "until") or now + within
     if now >= until:
-        return Failed(f"gave up after {within // SECOND} s: {reason}", unsure=True)
+        return Failed(f"gave up after {within // SECOND} s: {reason}", unsure=True, done=afresh(run, **facts))
     pause = min(FIRST_LOOK * (looks + 1), LAST_LOOK, until - now)
     return Again(reason, pause, {**run.done, **facts, "until": until, "looks": looks + 1})
+
+
+def afresh(run: StepRun, **facts: object) -> dict[str, object]:
+    """Return what is known but for the time to give up at: a redrive follows the same, as long again."""
+    return {name: value for name, value in {**run.done, **facts}.items() if name not in {"until", "looks"}}
 
 
 def again(error: Unavailable) -> Again:

@@ -23,9 +23,10 @@ from pydantic import (
     field_validator,
 )
 
+from sentinel.actions.http_keep import MOST_KEPT, Keep, kept
 from sentinel.actions.http_probe import Probe, Secret, check_headers
 from sentinel.core import urls
-from sentinel.core.recipes import Duration, explain
+from sentinel.core.recipes import Duration, Name, explain
 from sentinel.core.step_inputs import Form
 from sentinel.core.steps import Again, Done, Failed, Nothing, Outcome, Probed, StepRun, Unknown, traced
 from sentinel.core.tasks import SECOND
@@ -54,6 +55,7 @@ class Inputs(BaseModel):
     timeout: Duration = Field(default=10 * SECOND, ge=SECOND, le=30 * SECOND)
     expect: tuple[str | int, ...] = Field(default=("2xx",), min_length=1)
     probe: Probe | None = None
+    keep: Mapping[Name, Keep] = Field(default_factory=dict, max_length=MOST_KEPT)
 
     @field_validator("url")
     @classmethod
@@ -143,7 +145,8 @@ class HttpCall:
     def _judged(self, run: StepRun, inputs: Inputs, response: HttpResponse) -> Outcome:
         status = response.status
         if inputs.expects(status):
-            return Done({"status": status})
+            found = kept(inputs.keep, response)
+            return Done({"status": status, **({"kept": found} if found else {})})
         again = status in _LATER or status >= 500
         if status == 409 and (run.resumed or run.task.tries):
             again = True  # the draft's answer while the first request with this key is still being served

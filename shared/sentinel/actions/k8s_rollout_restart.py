@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from sentinel.actions.following import again, follow, refused
+from sentinel.actions.following import afresh, again, follow, refused
 from sentinel.actions.http_call import wait
 from sentinel.core.grants import Grants, allowed
 from sentinel.core.recipes import Duration, Name
@@ -141,10 +141,12 @@ class RolloutRestart:
         if not found:
             return Again("the cluster's answer is none", None, unsure=True)
         if _effect(found) != run.key:
-            return Failed("the pods were started anew by somebody else before these were ready", unsure=True)
+            why = "the pods were started anew by somebody else before these were ready"
+            return Failed(why, unsure=True, over=True)
         waits = _waits(found)
         if waits == STUCK:
-            return Failed(f"the rollout is stuck: {waits}", unsure=True)
+            # It may still get on, once what it waits for is mended: a redrive looks at the same one again.
+            return Failed(f"the rollout is stuck: {waits}", unsure=True, done=afresh(run, begun=True))
         if waits:
             return follow(run, self._clock(), inputs.within, waits, begun=True)
         return Done(_facts(found))

@@ -136,7 +136,7 @@ class TerraformPlan:
         facts = _facts(found)
         name, status = facts["run"], facts["status"]
         if status in _FAILED:
-            return Failed(f"run {name} ended as {status}: its page says why", unsure=True)
+            return Failed(f"run {name} ended as {status}: its page says why", unsure=True, over=True)
         if status in _OVER:
             return Done(facts)
         return follow(run, self._clock(), inputs.within, f"the run is {status}", id=name)

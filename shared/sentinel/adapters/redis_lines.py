@@ -1,4 +1,4 @@
-"""Taking from the lines of a stream: two scripts, so that looking at all of them is one round trip.
+"""The lines of a stream in Redis: their keys, and two scripts to look at all of them in one round trip.
 
 XREADGROUP counts hints for each stream that it is given, and fails where one has no group. From outside, an
 equal part of many lines would be several round trips, or more hints than were asked for. The scripts ask only
@@ -10,8 +10,11 @@ then they are sent along with the call.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from hashlib import sha1
 from typing import TYPE_CHECKING, Any
+
+from sentinel.core.lines import lines_of
 
 if TYPE_CHECKING:
     import redis
@@ -110,6 +113,28 @@ return {at, cursor, found}
 )
 
 _NAMES = {script: sha1(script).hexdigest() for script in (TAKE, CLAIM)}  # noqa: S324 - as Redis names scripts
+
+
+def key_of(line: str) -> bytes:
+    """Name the key of a line; the hash tag keeps all lines of a stream together.
+
+    >>> key_of("action:high.3")
+    b'sentinel:{action}:high.3'
+    """
+    stream, _, place = line.partition(":")
+    return f"sentinel:{{{stream}}}:{place}".encode()
+
+
+def line_at(key: bytes) -> str:
+    """Return the line of a key."""
+    stream, _, place = key.decode().removeprefix("sentinel:{").partition("}:")
+    return f"{stream}:{place}"
+
+
+@cache
+def keys_of(stream: str, priority: str) -> list[bytes]:
+    """Name the keys of all lines that have one priority, by share."""
+    return [key_of(line) for line in lines_of(stream, priority)]
 
 
 def called(

@@ -12,13 +12,12 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sentinel.adapters.redis_lines import CLAIM, TAKE, called
+from sentinel.adapters.redis_lines import CLAIM, TAKE, called, key_of, keys_of, line_at
 from sentinel.core import lines
 from sentinel.errors import Unavailable
-from sentinel.ports import Hint
+from sentinel.ports import Buried, Hint
 
 if TYPE_CHECKING:
     import redis
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
 GROUP = b"workers"
 FIELD = b"task"
+REASON = b"reason"
 DEAD = "dead"
 
 # A line keeps so many: one takes 37 bytes in memory, so a line that no worker reads stays below 2 MB, and all
@@ -113,7 +113,7 @@ class RedisQueue:
             return
 
         def send() -> None:
-            key = _key(lines.line_named(line))
+            key = key_of(lines.line_named(line))
             pipe = self._client.pipeline(transaction=False)
             for task_id in ids:
                 pipe.xadd(key, {FIELD: task_id}, maxlen=self._max_hints, approximate=True)
@@ -131,7 +131,7 @@ class RedisQueue:
         order = _TURNS[turn % len(_TURNS)]
         keys: list[bytes] = []
         for priority in order:
-            row = _keys(stream, priority)
+            row = keys_of(stream, priority)
             at = self._shares.get((stream, priority), self._first % lines.SHARES)
             keys += row[at:] + row[:at]
         args = (GROUP, consumer, count, lines.SHARES)
@@ -147,7 +147,7 @@ class RedisQueue:
         """Wait for hints on all lines at once."""
         # The socket's time-out would cut a longer wait off; Redis takes 0 for "for ever".
         block = min(block_ms, int(SOCKET_SECONDS * 500))
-        keys: Any = {key: ">" for priority in lines.PRIORITIES for key in _keys(stream, priority)}
+        keys: Any = {key: ">" for priority in lines.PRIORITIES for key in keys_of(stream, priority)}
 
         def read() -> Any:
             return self._client.xreadgroup(GROUP, consumer, keys, 1, block)  # type: ignore[arg-type]
@@ -168,7 +168,7 @@ class RedisQueue:
         Walks on from where the last call stopped until it has found some or is at the end of the last line's
         pending list; an empty answer means the end. The next call then begins at the front.
         """
-        keys = [_name(stream), *(key for priority in lines.PRIORITIES for key in _keys(stream, priority))]
+        keys = [_name(stream), *(key for priority in lines.PRIORITIES for key in keys_of(stream, priority))]
         while True:
             at, cursor = self._places.get(stream, _FRONT)
             args = (GROUP, consumer, idle_ms, count, at, cursor)
@@ -189,18 +189,31 @@ class RedisQueue:
         def send() -> None:
             pipe = self._client.pipeline(transaction=False)
             for line, ids in by_line.items():
-                pipe.xack(_key(line), GROUP, *ids)
-                pipe.xdel(_key(line), *ids)
+                pipe.xack(key_of(line), GROUP, *ids)
+                pipe.xdel(key_of(line), *ids)
             pipe.execute()
 
         _translated(send)
 
     def bury(self, task_id: str, reason: str) -> None:
         """Add a task to the dead-letter stream, which keeps about the newest ten thousand."""
-        fields: Any = {FIELD: task_id, b"reason": reason[:1000]}
+        fields: Any = {FIELD: task_id, REASON: reason[:1000]}
         _translated(
             lambda: self._client.xadd(_name(DEAD), fields, maxlen=MAX_BURIED, approximate=True),
         )
+
+    def buried(self, limit: int) -> list[Buried]:
+        """Return the newest dead letters, newest first; what is not ours is left out."""
+        rows: Any = _translated(lambda: self._client.xrevrange(_name(DEAD), count=limit))
+        return [
+            Buried(
+                fields[FIELD].decode(errors="replace"),
+                fields.get(REASON, b"").decode(errors="replace"),
+                int(entry.partition(b"-")[0]) * 1_000_000,
+            )
+            for entry, fields in rows
+            if FIELD in fields
+        ]
 
     def _called(self, script: bytes, keys: Sequence[bytes], args: Sequence[bytes | str | int]) -> Any:
         return _translated(lambda: called(self._client, script, keys, args))
@@ -228,7 +241,7 @@ class RedisQueue:
 
         pipe = self._client.pipeline(transaction=False)
         for priority in lines.PRIORITIES:
-            for key in _keys(stream, priority):
+            for key in keys_of(stream, priority):
                 # From 0: hints that were added before the group was made are hints, too.
                 pipe.xgroup_create(key, GROUP, id="0", mkstream=True)
         for answer in pipe.execute(raise_on_error=False):
@@ -244,28 +257,12 @@ def _name(stream: str) -> bytes:
     return f"sentinel:{{{stream}}}".encode()
 
 
-def _key(line: str) -> bytes:
-    stream, _, place = line.partition(":")
-    return f"sentinel:{{{stream}}}:{place}".encode()
-
-
-def _line(key: bytes) -> str:
-    stream, _, place = key.decode().removeprefix("sentinel:{").partition("}:")
-    return f"{stream}:{place}"
-
-
-@cache
-def _keys(stream: str, priority: str) -> list[bytes]:
-    """Name the lines of one priority, by share."""
-    return [_key(line) for line in lines.lines_of(stream, priority)]
-
-
 def _hints(told: Iterable[list[bytes]], deliveries: int = 1) -> list[Hint]:
     """Read what a script answers: lines with ids and tasks in turn."""
     return [
         Hint(entry.decode(), task.decode(errors="replace"), deliveries, line)
         for key, *rest in told
-        for line in (_line(key),)
+        for line in (line_at(key),)
         for entry, task in zip(rest[::2], rest[1::2], strict=True)
     ]
 

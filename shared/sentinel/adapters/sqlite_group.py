@@ -62,11 +62,13 @@ class Group:
                 together, self._waiting = self._waiting[:LARGEST], self._waiting[LARGEST:]
             try:
                 _commit(connection, together)
-            except Exception as error:  # noqa: BLE001 - it goes to those who wait, each in a thread of its own
-                _fail(together, error)
-            except BaseException:
-                _fail(together, Unavailable("the thread that was writing was stopped"))
-                raise
+            except BaseException as error:
+                # It goes to those who wait, each in a thread of its own; what stops this one goes on here.
+                if isinstance(error, Exception):
+                    _fail(together, error)
+                else:
+                    _fail(together, Unavailable("the thread that was writing was stopped"))
+                    raise
             finally:
                 for waiting in together:
                     waiting.done = True
@@ -98,8 +100,8 @@ def _make(connection: sqlite3.Connection, waiting: Waiting[Any], *, alone: bool)
     connection.execute("SAVEPOINT change")
     try:
         waiting.result = waiting.change(connection)
-    except Exception as error:
-        if not connection.in_transaction:
+    except BaseException as error:
+        if not connection.in_transaction or not isinstance(error, Exception):
             raise
         waiting.error = error
         connection.execute("ROLLBACK TO change")

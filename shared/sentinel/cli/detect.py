@@ -11,13 +11,11 @@ import click
 
 from sentinel.cli.options import application, home_option, json_option
 from sentinel.cli.output import echo, emit, plain, style
-from sentinel.cli.times import Time
+from sentinel.cli.times import SECOND, Time
 
 if TYPE_CHECKING:
     from sentinel.ports_feeds import GivenUp
     from sentinel.usecases.detect_again import Redetected
-
-SECOND = 1_000_000_000
 
 
 @click.command()

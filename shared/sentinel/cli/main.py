@@ -20,6 +20,7 @@ from sentinel.cli import (
     ca,
     certs,
     chains,
+    dead,
     detect,
     fork,
     hooks,
@@ -68,6 +69,7 @@ cli.add_command(chains.export)
 cli.add_command(tasks.tasks)
 cli.add_command(queues.queues)
 tasks.tasks.add_command(bulk.bulk)
+tasks.tasks.add_command(dead.dead)
 tasks.tasks.add_command(fork.fork)
 cli.add_command(trace.trace)
 cli.add_command(recipes.recipes)

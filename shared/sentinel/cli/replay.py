@@ -13,7 +13,8 @@ from sentinel.cli.output import Failure, echo, emit, plain, style, table
 from sentinel.cli.times import SECOND, Time
 
 if TYPE_CHECKING:
-    from sentinel.usecases.replay import Given, Replayed
+    from sentinel.usecases.replay import Given
+    from sentinel.usecases.replayed import Replayed
 
 SHOWN = 100  # differences that people are shown
 

@@ -29,6 +29,9 @@ _HOW = {
     "ambiguous": "begun, and its outcome is not known",
     "waiting": "not done, to be tried again",
     "again": "to be done again",
+    "awaiting-approval": "asked, and not yet answered",
+    "approve": "approved",
+    "refuse": "refused",
 }
 _LINKED = {
     "newest": "linked to the chain's newest head",
@@ -176,7 +179,7 @@ def _effect(canvas: Canvas, task: Json, effect: Json, *, last: bool, asked: str)
         how += f", says {decided['who']}"
     if effect["approved_by"]:
         how += f"; approved by {', '.join(effect['approved_by'])}"
-    settled = effect["state"] == "done" or decided["how"] == "happened"
+    settled = effect["state"] == "done" or decided["how"] in {"happened", "approve"}
     colour = "green" if settled else "yellow"
     branch = "└─▶ " if last else "├─▶ "
     here = " (asked for)" if asked == effect["key"] else ""

@@ -215,20 +215,39 @@ class Author:
 
     `until` is epoch seconds after which it counts no longer, for what it has signed before too; 0: no end.
     `groups` are names by which a recipe may ask for the approval of several; they grant nothing else.
+    `trust` is its history, only ever added to: from when on (epoch nanoseconds) it counted until when (as
+    `until`; `REMOVED`: not at all). A record of an earlier version has none, and counts as so from the start.
     """
 
     KIND: ClassVar[str] = "author"
+    REMOVED: ClassVar[int] = -1
 
     id: str
     key: str
     name: str = ""
     until: int = 0
     groups: tuple[str, ...] = ()
+    trust: tuple[tuple[int, int], ...] = ()
 
     @property
     def public(self) -> bytes:
         """The key's 32 bytes."""
         return b64decode(self.key)
+
+    @property
+    def removed(self) -> bool:
+        """Whether it is kept for its history alone."""
+        return bool(self.trust) and self.trust[-1][1] == self.REMOVED
+
+    @property
+    def history(self) -> tuple[tuple[int, int], ...]:
+        """Its history, also where the record has none."""
+        return self.trust or ((0, self.until),)
+
+    def trusted(self, t: int) -> bool:
+        """Whether its signatures counted at a time, in epoch nanoseconds."""
+        until = next((until for since, until in reversed(self.history) if since <= t), self.REMOVED)
+        return until == 0 or t < until * 1_000_000_000
 
     def check(self) -> None:
         """Raise `Malformed` naming what is wrong with this author."""
@@ -262,11 +281,11 @@ def decode(kind: type[Entity], record_id: str, body: bytes) -> Entity:
 
     told: dict[str, Any] = orjson.loads(body)
     known = {each.name for each in fields(kind)}
-    values = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in told.items()
-        if name in known
-    }
+    values = {name: _tuples(value) for name, value in told.items() if name in known}
     made: Any = kind
     entity: Entity = made(id=record_id, **values)
     return entity
+
+
+def _tuples(value: object) -> object:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

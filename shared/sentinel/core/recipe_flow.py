@@ -14,8 +14,8 @@ from sentinel.core.tasks import SECOND
 class Limit(Strict):
     """At most `most` tasks are on their way at once: of the recipe, of each service, or of each dedup key.
 
-    A task counts from its first step until it has ended, waits and approvals included. Recipes with the same
-    `group` count together; each keeps to its own `most`.
+    A task counts from its first step until it has ended, waits included, but not while people are asked to
+    approve. Recipes with the same `group` count together; each keeps to its own `most`.
     """
 
     most: int = Field(ge=1, le=100)

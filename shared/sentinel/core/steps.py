@@ -31,17 +31,30 @@ def _never() -> bool:
     return False
 
 
+Recorded = Callable[[str, Callable[[], str]], str]
+
+
+def _asked(question: str, ask: Callable[[], str]) -> str:
+    del question
+    return ask()
+
+
 @dataclass(frozen=True, slots=True)
 class StepRun:
     """One step to carry out.
 
     `step` has its inputs as they are for this task, with the values of expressions put in. `key` is the
-    effect key (`core.tasks.effect_key`): the same in every attempt. `entries` are the entries
-    that set the task off, as far as the ledger still has them. `resumed` is true where an earlier attempt
+    effect key (`core.tasks.effect_key`): the same in every attempt until the effect is `Failed.over`.
+    `entries` are the entries that set the task off, as far as the ledger still has them. `resumed` is true
+    where an earlier attempt
     began the step and its outcome is not recorded: the effect may have happened. `done` is what the newest
     recorded `Again` of this step said was finished, so that a step with several targets does not tell the
     first again when the second fails. `stopped` turns true when the step's time is over or the task was taken
     from its worker (cancelled, expired): an action that takes long looks at it and ends early, as `Again`.
+    `recorded(question, ask)` returns `ask()` and keeps it: for whatever answers in another way each time, as
+    a model does. The same question of a later try, and of a replay, gets the answer that was kept, without
+    being asked. Both are text, neither holds a secret. An action that uses it says so: `asks = True`; its
+    outcome follows from its `StepRun` and these answers alone.
     `traceparent` is the W3C trace context that the step hands to its target; "" where there is none.
     """
 
@@ -54,6 +67,7 @@ class StepRun:
     done: Mapping[str, object] = field(default_factory=dict)
     stopped: Callable[[], bool] = _never
     traceparent: str = ""
+    recorded: Recorded = _asked
 
 
 def traced(run: StepRun, headers: Mapping[str, str]) -> dict[str, str]:
@@ -86,10 +100,17 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """It will not work however often it is tried; `reason` says what to change. `unsure`: see `Again`."""
+    """It will not work however often it is tried; `reason` says what to change. `unsure`: see `Again`.
+
+    `over` says that what was begun outside has come to its end, a bad one, and will not change any more: a
+    person who has the step done once more has it begun anew, under another key. `done` replaces what the next
+    try is handed as `StepRun.done`, where it is not None.
+    """
 
     reason: str
     unsure: bool = False
+    over: bool = False
+    done: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +175,15 @@ class Action(Protocol):
         It may be called again for the same `run.key`, also at the same time by a worker whose lease ran
         out, and has to see to it that its target takes the effect once where the target makes that possible.
         """
+
+
+@runtime_checkable
+class Asking(Protocol):
+    """What an action has besides whose outcome follows from its `StepRun` and what `recorded` gives it."""
+
+    @property
+    def asks(self) -> bool:
+        """True."""
 
 
 @runtime_checkable

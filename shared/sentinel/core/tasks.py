@@ -45,7 +45,8 @@ class Task:
     `priority` and `share` say in which line of its stream it waits (`core.lines`). `held` names what keeps
     it from starting while it waits (`usecases.flow`), `ticket` is when its rate lets it start (0: not asked),
     `asked` is the approval that it waits for or has (`core.approvals`), `inputs` are inputs of steps, by
-    step, that a fork has in the place of the recipe's.
+    step, that a fork has in the place of the recipe's. `anew` counts, by step, the effects that came to a bad
+    end outside: a redrive begins the step anew, under the key after theirs.
     """
 
     id: str
@@ -73,6 +74,7 @@ class Task:
     ticket: int = 0
     asked: Mapping[str, object] = field(default_factory=dict)
     inputs: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    anew: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def line(self) -> str:
@@ -131,13 +133,19 @@ def task_id(recipe: str, version: int, dedup_key: str, window: int) -> str:
     return base64.b32encode(sha256(parts).digest())[:26].decode().lower()
 
 
-def effect_key(task: str, recipe_digest: str, step: str, inputs: Mapping[str, object]) -> str:
+def effect_key(task: str, recipe_digest: str, step: str, inputs: Mapping[str, object], anew: int = 0) -> str:
     """Name an effect: SHA256(task ‖ recipe digest ‖ step ‖ inputs), hex, with no attempt number.
 
-    A resumed task finds its effects under the same key, and hands its target the same key.
+    A resumed task finds its effects under the same key, and hands its target the same key. After `anew`
+    effects that came to a bad end, their number is hashed, too: no target takes the new one for one of them.
     """
-    parts = orjson.dumps([task, recipe_digest, step, inputs], option=orjson.OPT_SORT_KEYS)
-    return sha256(parts).hexdigest()
+    parts = [task, recipe_digest, step, inputs, *([anew] if anew else [])]
+    return sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def step_key(task: Task, step: str, inputs: Mapping[str, object]) -> str:
+    """Name the effect that a step of a task has now."""
+    return effect_key(task.id, task.recipe_digest, step, inputs, task.anew.get(step, 0))
 
 
 def digest_of(result: Mapping[str, object]) -> str:
@@ -173,7 +181,8 @@ def moved(
     """Return the task in its next state and the event that tells of it.
 
     Raises `Conflict` for a transition that the table of `core.states` does not have, or not for `by`. A task
-    that has not ended is due by its deadline at the latest, so that the sweep can end it then.
+    that has not ended is due by its deadline at the latest, so that the sweep can end it then. The event
+    tells when it is due, which may be a matter of chance: with that, a replay gets the very same event.
     """
     allowed = CAUSES.get((task.state, to))
     if allowed is None:
@@ -182,10 +191,13 @@ def moved(
         raise Conflict(
             f"task {task.id} is {task.state}; it becomes {to} by {' or '.join(sorted(allowed))} only"
         )
+    after = replace(task, state=to, version=task.version + 1, **changes)
     told = {"from": task.state, "attempt": task.attempt, **facts}
+    if not to.ended:
+        after = replace(after, due=by_deadline(after, after.due))
+        told["due"] = after.due
     event = event_after(task, to, now, nonce, told)
-    after = replace(task, state=to, version=task.version + 1, head=event.head.hex(), **changes)
-    return (after if to.ended else replace(after, due=by_deadline(after, after.due))), event
+    return replace(after, head=event.head.hex()), event
 
 
 def by_deadline(task: Task, due: int) -> int:
@@ -200,8 +212,9 @@ def born(task: Task, nonce: bytes, facts: Mapping[str, object]) -> tuple[Task, E
     """
     if task.state not in BIRTHS:
         raise Conflict(f"no task begins {task.state}")
-    event = event_after(task, task.state, task.created, nonce, facts)
-    return replace(task, version=1, head=event.head.hex(), due=by_deadline(task, task.due)), event
+    due = by_deadline(task, task.due)
+    event = event_after(task, task.state, task.created, nonce, {**facts, "due": due})
+    return replace(task, version=1, head=event.head.hex(), due=due), event
 
 
 def abandoned(task: Task, now: int, nonce: bytes) -> tuple[Task, Event]:

@@ -9,29 +9,12 @@ from sentinel.core.access import SCOPES, TIERS
 from sentinel.core.approvals import How, Verdict
 from sentinel.core.selection import TEXTS, TIMES
 from sentinel.core.tasks import MAX_REASON, State
-
-HEX32 = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
-HASH = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
-COUNT = {"type": "integer", "minimum": 0}
-NANOSECONDS = {"type": "integer", "minimum": 0, "description": "epoch nanoseconds"}
-TEXT = {"type": "string"}
-
-
-def _object(required: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    return {"type": "object", "required": list(required), "properties": {**required, **(optional or {})}}
-
-
-def _strict(required: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    return {**_object(required, optional), "additionalProperties": False}
-
-
-def _list(schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": schema}
-
-
-def _ref(name: str) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{name}"}
-
+from sentinel.entrypoints.openapi_forms import COUNT, HASH, HEX32, NANOSECONDS, TEXT
+from sentinel.entrypoints.openapi_forms import list_of as _list
+from sentinel.entrypoints.openapi_forms import object_of as _object
+from sentinel.entrypoints.openapi_forms import ref_to as _ref
+from sentinel.entrypoints.openapi_forms import strict_of as _strict
+from sentinel.entrypoints.openapi_trace import TRACE_SCHEMAS
 
 _PROBLEM = _object({"line": {"type": "integer", "minimum": 1}, "reason": TEXT})
 _SUMMARY = {
@@ -188,40 +171,7 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
             "why": {"type": "string", "maxLength": MAX_REASON},
         },
     ),
-    "Trace": _object(
-        {
-            "format": {"const": 1},
-            "asked": {"type": "object"},
-            "whole": {"type": "boolean"},
-            "damage": _list(_object({"chain": TEXT, "seq": COUNT, "kind": TEXT, "detail": TEXT})),
-            "notes": _list(TEXT),
-            "entries": _list(
-                _object(
-                    {"chain": TEXT, "seq": COUNT, "proven": {"type": "boolean"}},
-                    {"t": NANOSECONDS, "leaf": HASH, "why": TEXT, "trace": HEX32, "span": TEXT},
-                )
-            ),
-            "runs": _list(_ref("TraceRun")),
-            "tasks": _list({"type": "object"}),
-        }
-    ),
-    "TraceRun": _object(
-        {
-            "chain": TEXT,
-            "service": TEXT,
-            "first": COUNT,
-            "prev": HASH,
-            "segments": _list(
-                _object(
-                    {"first": COUNT, "count": COUNT, "t": NANOSECONDS, "leaves": _list(HASH), "head": HASH}
-                )
-            ),
-            "entries": COUNT,
-            "head": HASH,
-            "linked": {"enum": ["newest", "written", "segment"]},
-        },
-        {"short_of": COUNT},
-    ),
+    **TRACE_SCHEMAS,
     "Service": _object(
         {
             "id": TEXT,

@@ -233,8 +233,8 @@ class Supervisor:
         """Let others have the tasks of a worker that has died now, and not when its leases run out."""
         if not dead.name.startswith("work_") or dead.process is None:
             return
-        from sentinel.bootstrap import worker_name
         from sentinel.local import recovery
+        from sentinel.wiring import worker_name
 
         try:
             recovery.take_up(self.settings, worker_name(dead.process.pid))

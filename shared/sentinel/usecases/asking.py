@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sentinel.core.approvals import ACTION, Asked, asked_for, digest
 from sentinel.core.recipes import Recipe
@@ -81,7 +81,8 @@ class Asking:
     def _move(self, task: Task, step: int, following: int, ask: Ask, facts: dict[str, object]) -> Task:
         makers = self._gathering.makers(task, self.recipe)
         shown = self._gathering.shown(task, self.recipe, Question(step, following, ask, makers, task.head))
-        until = self.executor.clock() + ask.within
+        now = self.executor.clock()
+        until = now + ask.within
         asked = asked_for(shown, self.recipe.steps[step].id, following, until, makers)
         reason = f"waits for the approval of {asked.missing}"
         if "changed" in facts:
@@ -97,11 +98,18 @@ class Asking:
             "worker": self.executor.worker,
         }
         results = {name: each for name, each in task.results.items() if name != asked.step}
-        changes = {"step": step, "tries": 0, "results": results, "settled": task.settled, "worker": ""}
+        changes: dict[str, Any] = {
+            "step": step,
+            "tries": 0,
+            "results": results,
+            "settled": task.settled,
+            "worker": "",
+        }
         after = self.executor.move(
             task,
             State.AWAITING_APPROVAL,
             told,
+            now=now,
             due=until,
             reason=reason[:MAX_REASON],
             asked=asked.json(),

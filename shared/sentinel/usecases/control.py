@@ -89,7 +89,7 @@ class Control:
                 reason += f"; a worker was at step {task.step}, whose effect may have happened"
             elif task.state is State.AMBIGUOUS:
                 reason += f"; it was ambiguous: {task.reason}"
-            return self._moved(task, State.CANCELLED, act, due=self.clock(), worker="", reason=reason)
+            return self._moved(task, State.CANCELLED, act, wait=0, worker="", reason=reason)
 
         return self._do(task_id, plan)
 
@@ -104,7 +104,7 @@ class Control:
             if overdue(task, now):
                 raise Conflict(f"task {task.id} was to be accepted earlier; it expires")
             fresh = replace(task, deadline=task.deadline and now + task.deadline - task.due)
-            return self._moved(fresh, State.QUEUED, act, due=now + self.grace, reason="")
+            return self._moved(fresh, State.QUEUED, act, now=now, reason="")
 
         return self._do(task_id, plan)
 
@@ -115,8 +115,7 @@ class Control:
         def plan(task: Task) -> tuple[Task, Event]:
             if task.state is not State.WAITING:
                 raise Conflict(f"task {task.id} is {task.state}; only a waiting task is tried again sooner")
-            due, reason = self.clock() + self.grace, reason_before(task)
-            return self._moved(task, State.QUEUED, act, due=due, held="", reason=reason)
+            return self._moved(task, State.QUEUED, act, held="", reason=reason_before(task))
 
         return self._do(task_id, plan)
 
@@ -129,7 +128,7 @@ class Control:
                 raise Conflict(f"task {task.id} is {task.state}; only a failed task is redriven")
             now = self.clock()
             fresh = replace(task, deadline=task.deadline and now + task.deadline - task.created)
-            return self._moved(fresh, State.QUEUED, act, due=now + self.grace, tries=0, reason="")
+            return self._moved(fresh, State.QUEUED, act, now=now, tries=0, reason="")
 
         return self._do(task_id, plan)
 
@@ -149,26 +148,36 @@ class Control:
     def _resolved(self, task: Task, said: Verdict, act: Act) -> tuple[Task, Event]:
         if task.state is not State.AMBIGUOUS:
             raise Conflict(f"task {task.id} is {task.state}; only an ambiguous task is resolved")
-        now = self.clock()
         if said is Verdict.FAILED:
             reason = f"given up by {act.who}: {act.why}"
-            return self._moved(task, State.FAILED, act, said=said, due=now, reason=reason)
+            return self._moved(task, State.FAILED, act, said=said, wait=0, reason=reason)
         if said is Verdict.AGAIN:
-            changes = {"settled": task.attempt, "tries": 0, "reason": ""}
-            return self._moved(task, State.QUEUED, act, said=said, due=now + self.grace, **changes)
+            fresh: dict[str, Any] = {"settled": task.attempt, "tries": 0, "reason": ""}
+            return self._moved(task, State.QUEUED, act, said=said, **fresh)
         # The event by which it became ambiguous names the step, and says whether it is the last one.
         told = self.tasks.lineage(task.id)[task.version - 1].body
         results = {**task.results, str(told["step"]): {"resolved": said.value, "who": act.who}}
         if told["last"]:
-            return self._moved(task, State.SUCCEEDED, act, said=said, due=now, results=results, reason="")
-        changes = {"step": task.step + 1, "tries": 0, "settled": 0, "results": results, "reason": ""}
-        return self._moved(task, State.QUEUED, act, said=said, due=now + self.grace, **changes)
+            return self._moved(task, State.SUCCEEDED, act, said=said, wait=0, results=results, reason="")
+        changes: dict[str, Any] = {"step": task.step + 1, "tries": 0, "settled": 0}
+        changes |= {"results": results, "reason": ""}
+        return self._moved(task, State.QUEUED, act, said=said, **changes)
 
     def _moved(
-        self, task: Task, to: State, act: Act, said: Verdict | None = None, **changes: Any
+        self,
+        task: Task,
+        to: State,
+        act: Act,
+        said: Verdict | None = None,
+        now: int = 0,
+        wait: int | None = None,
+        **changes: Any,
     ) -> tuple[Task, Event]:
+        """Return the transition, at `now` (0: the clock is read, once), due after `wait` (none: `grace`)."""
         facts: Mapping[str, object] = {**act.facts(task), **({"verdict": said.value} if said else {})}
-        return moved(task, to, self.clock(), self.nonce(), facts, by=By.PERSON, **changes)
+        now = now or self.clock()
+        changes = {"due": now + (self.grace if wait is None else wait), **changes}
+        return moved(task, to, now, self.nonce(), facts, by=By.PERSON, **changes)
 
     def _do(self, task_id: str, plan: Callable[[Task], tuple[Task, Event]]) -> Task:
         for left in range(_RACES, 0, -1):

@@ -203,7 +203,7 @@ class Detector:
 
     def _new(self, new_id: str, want: Wanted) -> tuple[Task, bytes, dict[str, object]]:
         now = self._clock()
-        recipe, rule = want.recipe, want.rule
+        recipe = want.recipe
         action = self._actions.get(recipe.steps[0].uses)
         places = want.entries
         trace = carried_by(new_id, want, self._ledger).facts
@@ -228,8 +228,8 @@ class Detector:
             "recipe": recipe.id,
             "version": recipe.version,
             "digest": recipe.digest,
-            "rule": rule.id,
-            "fingerprint": want.fingerprint,
+            "rule": want.cause["rule"],
+            "fingerprint": want.cause["fingerprint"],
             "window": want.window,
             "entries": places,
             "stream": task.stream,

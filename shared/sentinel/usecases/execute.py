@@ -38,6 +38,7 @@ from sentinel.usecases.flow import Gates, Hold, Open
 from sentinel.usecases.lease import Lease
 from sentinel.usecases.playbook import Playbook
 from sentinel.usecases.transition import write
+from sentinel.usecases.tries import UNREADABLE
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ class Executor:
         try:
             recipe = self._recipe(task)
         except Rejected as error:
-            return self.fail(self._take(task, now), {}, str(error))
+            return self.fail(self._take(task, now), {"answer": UNREADABLE}, str(error))
         hold = self.gates.enter(task, recipe, now) if task.state is not State.RUNNING else None
         if hold is not None:
             return self._hold(task, hold)
@@ -96,19 +97,17 @@ class Executor:
         if task.state is State.RUNNING:
             task = write(self.tasks, task, *abandoned(task, now, self.nonce()))
         facts = {"worker": self.worker, "recipe": task.recipe, "version": task.recipe_version}
-        changes: dict[str, object] = {
-            "attempt": task.attempt + 1,
-            "due": now + self.lease,
-            "worker": self.worker,
-        }
+        changes: dict[str, Any] = {"attempt": task.attempt + 1, "worker": self.worker}
         if task.held:
             changes |= {"held": "", "reason": reason_before(task)}
-        return self.move(task, State.RUNNING, facts, **changes)
+        return self.move(task, State.RUNNING, facts, now=now, wait=self.lease, **changes)
 
     def _hold(self, task: Task, hold: Hold) -> Task:
-        facts = {"step": task.step, "held": hold.by, "reason": hold.reason}
-        reason = held_because(task, hold.reason)
-        changes = {"held": hold.by, "reason": reason, "ticket": hold.ticket or task.ticket}
+        facts: dict[str, object] = {"step": task.step, "held": hold.by, "reason": hold.reason}
+        if hold.ticket:
+            facts["ticket"] = hold.ticket
+        changes: dict[str, Any] = {"held": hold.by, "reason": held_because(task, hold.reason)}
+        changes["ticket"] = hold.ticket or task.ticket
         after = self.move(task, State.WAITING, facts, due=hold.until, **changes)
         self.gates.held(after)
         return after
@@ -124,9 +123,25 @@ class Executor:
             raise Malformed("it has inputs that the recipe's author did not sign")
         return recipe
 
-    def move(self, task: Task, to: State, facts: Mapping[str, object], **changes: Any) -> Task:
-        """Write a transition and return the task after it; errors as at `execute`."""
-        after, event = moved(task, to, self.clock(), self.nonce(), facts, **changes)
+    def move(
+        self,
+        task: Task,
+        to: State,
+        facts: Mapping[str, object],
+        *,
+        now: int = 0,
+        wait: int | None = None,
+        **changes: Any,
+    ) -> Task:
+        """Write a transition and return the task after it; errors as at `execute`.
+
+        It happens `now` (0: the clock is read) and the task is due `wait` nanoseconds after that: the time is
+        read once, so that a replay with the time that the lineage tells gets the very same task.
+        """
+        now = now or self.clock()
+        if wait is not None:
+            changes["due"] = now + wait
+        after, event = moved(task, to, now, self.nonce(), facts, **changes)
         return self._written(task, after, event)
 
     def _written(self, before: Task, after: Task, event: Event) -> Task:
@@ -143,7 +158,7 @@ class Executor:
         """Fail a task for good: in its state, its lineage and, where that works, the dead-letter stream."""
         reason = reason[:MAX_REASON]
         told = {**facts, "worker": self.worker, "reason": reason}
-        after = self.move(task, State.FAILED, told, due=self.clock(), reason=reason, worker="", **changes)
+        after = self.move(task, State.FAILED, told, wait=0, reason=reason, worker="", **changes)
         try:
             self.queue.bury(task.id, reason)
         except Unavailable as error:

@@ -129,6 +129,7 @@ class Fork:
             held="",
             ticket=0,
             asked={},
+            anew={},
             inputs=inputs,
         )
 
@@ -172,7 +173,8 @@ class Fork:
             **begins,
             cause={**kept, "fork_of": parent.id, "fork": number, **named},
         )
-        told = {name: task.cause[name] for name in ("rule", "fingerprint", "entries") if name in task.cause}
+        names = ("rule", "fingerprint", "entries", "trace", "span")
+        told = {name: task.cause[name] for name in names if name in task.cause}
         facts: dict[str, object] = {
             "recipe": task.recipe,
             "version": task.recipe_version,

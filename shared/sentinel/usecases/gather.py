@@ -16,7 +16,7 @@ from sentinel.core import step_inputs
 from sentinel.core.approvals import ACTION, SERVICE, VERSION, Asked, Shown, bounded
 from sentinel.core.recipes import Recipe, spelled
 from sentinel.core.steps import Action, Ask, Matched, StepRun
-from sentinel.core.tasks import Event, Task, effect_key
+from sentinel.core.tasks import Event, Task, step_key
 from sentinel.errors import Rejected
 from sentinel.usecases.resolve import given, resolved
 
@@ -116,7 +116,7 @@ class Gathering:
                 return {**told, "as_written": bounded(_plain(step.with_))}
             step = resolved(before, step, action, self.read)
             action.check(step.with_)
-            key = effect_key(task.id, task.recipe_digest, step.id, step.with_)
+            key = step_key(task, step.id, step.with_)
             plan = action.plan(StepRun(before, recipe, step, key, self.read(task), resumed=False))
         except Rejected as error:
             return {**told, "inputs": bounded(_plain(step.with_)), "problem": str(error)}

@@ -9,10 +9,12 @@ within `slack`, as those of one push, are taken together. `begins` says from whe
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from sentinel.core.signing import Opened, Opener, Unsigned
 from sentinel.ports import Activation, Catalog, Document
+from sentinel.usecases.authors import Past
 from sentinel.usecases.playbook import RECIPE, RULE, Plays, plays_of
 
 Key = tuple[str, str]
@@ -21,26 +23,36 @@ _Versions = dict[Key, int]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """From `begins` on these versions may have been in force, from `ends` on they were. Nanoseconds."""
+    """From `begins` on these versions may have been in force, from `ends` on they were. Nanoseconds.
+
+    `authors` is the time whose authors count.
+    """
 
     begins: int
     ends: int
     versions: _Versions
+    authors: int = 0
 
 
 @dataclass(slots=True)
 class InForce:
-    """The plays of every time. `instead` documents take the place of those of their ids, at all times."""
+    """The plays of every time. `instead` documents take the place of those of their ids, at all times.
+
+    Where `past` is given, documents count that an author had signed who counted then; `instead` always do.
+    """
 
     catalog: Catalog
     changes: Sequence[Change]
     instead: Sequence[Document] = ()
+    past: Past | None = None
     _loaded: dict[int, Plays] = field(default_factory=dict)
 
     @staticmethod
-    def of(catalog: Catalog, slack: int, instead: Sequence[Document] = ()) -> InForce:
+    def of(
+        catalog: Catalog, slack: int, instead: Sequence[Document] = (), past: Past | None = None
+    ) -> InForce:
         """Read the catalog. `slack` is in nanoseconds. Raises `Unavailable`."""
-        return InForce(catalog, _changes(catalog, slack), instead)
+        return InForce(catalog, _changes(catalog, slack, past), instead, past)
 
     def at(self, t: int, *, late: bool) -> Plays:
         """Return what was in force at a time; between two sets the old one when `late`, else the new one."""
@@ -53,6 +65,14 @@ class InForce:
         last = bisect_right([change.begins for change in self.changes], end - 1)
         return [self._plays(number) for number in range(first, max(last, first + 1))]
 
+    def spans(self, start: int, end: int, *, late: bool) -> Iterator[tuple[int, int, Plays]]:
+        """Yield what was in force from `start` to before `end`: since when, until when, and what."""
+        times = [change.ends if late else change.begins for change in self.changes]
+        for number, begin in enumerate(times):
+            over = times[number + 1] if number + 1 < len(times) else end
+            if begin < end and start < over:
+                yield begin, min(over, end), self._plays(number)
+
     def in_doubt(self, start: int, end: int) -> bool:
         """Say whether at a time from `start` to before `end` two sets may have been in force."""
         return any(change.begins < end and start < change.ends for change in self.changes[1:])
@@ -61,35 +81,57 @@ class InForce:
         if number not in self._loaded:
             while len(self._loaded) > 2:  # time goes on: sets of thousands of rules are not all kept
                 self._loaded.pop(next(iter(self._loaded)))
-            self._loaded[number] = self._load(self.changes[number].versions)
+            self._loaded[number] = self._load(self.changes[number])
         return self._loaded[number]
 
-    def _load(self, versions: _Versions) -> Plays:
+    def _load(self, change: Change) -> Plays:
         replaced = {(document.kind, document.id): document for document in self.instead}
         found: dict[str, list[Document]] = {RULE: [], RECIPE: []}
-        for key, version in versions.items():
+        for key, version in change.versions.items():
             document = replaced.pop(key, None) or self.catalog.version(*key, version)
             if document is not None:
                 found[document.kind].append(document)
         for document in replaced.values():
             found[document.kind].append(document)
         by_id = {kind: sorted(those, key=lambda each: each.id) for kind, those in found.items()}
-        return plays_of(by_id[RULE], by_id[RECIPE])
+        return plays_of(by_id[RULE], by_id[RECIPE], self._opener(change))
+
+    def _opener(self, change: Change) -> Opener:
+        if self.past is None:
+            return Unsigned()
+        return _Instead(self.past.at(change.authors), frozenset(each.body for each in self.instead))
 
 
-def _changes(catalog: Catalog, slack: int) -> list[Change]:
+@dataclass(frozen=True, slots=True)
+class _Instead:
+    """Opens documents that are given without a look at their signatures, and others as `rest` does."""
+
+    rest: Opener
+    given: frozenset[bytes]
+
+    def revision(self) -> str:
+        return self.rest.revision()
+
+    def open(self, kind: str, name: str, body: bytes) -> Opened:
+        return (Unsigned() if body in self.given else self.rest).open(kind, name, body)
+
+
+def _changes(catalog: Catalog, slack: int, past: Past | None) -> list[Change]:
     told = [each for kind in (RULE, RECIPE) for each in catalog.activations(kind)]
     told.sort(key=lambda each: each.t)
     active = [document for kind in (RULE, RECIPE) for document in catalog.active(kind)]
     versions = _before(told, active)
     changes = [Change(0, 0, versions)]
+    news: list[tuple[int, Activation | None]] = [(each.t, each) for each in told]
+    news += [(t, None) for t in (past.times() if past else [])]
+    news.sort(key=lambda each: each[0])
     begins: int | None = None
-    for number, each in enumerate(told):
-        begins = each.t if begins is None else begins
-        versions = _with(versions, each)
-        following = told[number + 1].t if number + 1 < len(told) else None
-        if following is None or following > each.t + slack:
-            changes.append(Change(begins, each.t + slack, versions))
+    for number, (t, each) in enumerate(news):
+        begins = t if begins is None else begins
+        versions = versions if each is None else _with(versions, each)
+        following = news[number + 1][0] if number + 1 < len(news) else None
+        if following is None or following > t + slack:
+            changes.append(Change(begins, t + slack, versions, t))
             begins = None
     return changes
 

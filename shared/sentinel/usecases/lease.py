@@ -16,20 +16,20 @@ from sentinel.core.recipes import Recipe
 from sentinel.core.states import NEVER, State
 from sentinel.core.steps import Again, Ask, Done, Failed, Matched, Nothing, Outcome, Probing, StepRun
 from sentinel.core.task_trace import step_parent
-from sentinel.core.tasks import MAX_REASON, SECOND, Effect, EffectState, Task, digest_of, effect_key, overdue
+from sentinel.core.tasks import MAX_REASON, SECOND, Effect, EffectState, Task, digest_of, overdue, step_key
 from sentinel.errors import Conflict, Malformed, Rejected, Tampered, Unavailable
 from sentinel.usecases.asking import Asking
-from sentinel.usecases.attempt import Try as _Try
 from sentinel.usecases.evidence import matched
 from sentinel.usecases.heartbeat import Heartbeat
+from sentinel.usecases.recall import Recall
 from sentinel.usecases.resolve import resolved
+from sentinel.usecases.tries import ABSENT, AWAY, GIVEN_UP, LOST, NOT_ASKED, REFUSED, TAMPERED, TIME_UP, Try
 
 if TYPE_CHECKING:
     from sentinel.usecases.execute import Executor
 
 LONGEST_WISH = 86_400 * SECOND  # a target may ask for a pause of at most a day
 LONGEST_STEP = 600 * SECOND  # a try of a step that names no timeout: an action may hang
-LOST = "the outcome of an earlier try is not known, and {} cannot ask its target"
 
 
 @dataclass(slots=True)
@@ -40,6 +40,7 @@ class Lease:
     recipe: Recipe
     effects: Mapping[str, Effect]
     _entries: list[Matched] | None = field(default=None)
+    _recall: Recall | None = field(default=None)
 
     def steps(self, task: Task, until: int) -> Task:
         """Do steps until the task is no longer ours to run, or `until` has passed."""
@@ -49,7 +50,7 @@ class Lease:
             if overdue(task, now):
                 return self.executor.expire(task, now)
             if begun and now >= until:
-                return self._pass_on(task, self.executor.stream, "the worker's time is up")
+                return self._pass_on(task, self.executor.stream, TIME_UP)
             task = self._step(task)
             begun = True
         return task
@@ -59,20 +60,20 @@ class Lease:
         action = self.executor.actions.get(step.uses)
         if action is None:
             why = f"no action is called {step.uses}: correct the recipe, or deploy a version that has it"
-            return self.executor.fail(task, {"step": step.id}, f"step {step.id}: {why}")
+            return self.executor.fail(task, {"step": step.id, "answer": ABSENT}, f"step {step.id}: {why}")
         if action.stream != self.executor.stream:
             return self._pass_on(task, action.stream, f"step {step.id} is of another worker")
         try:
             step = resolved(task, step, action, self._read)
         except Unavailable as error:
-            self._put_off(_Try(task, step, action, "", None), error)
+            self._put_off(Try(task, step, action, "", None), error)
             raise
         except Malformed as error:
             return self.executor.fail(task, {"step": step.id}, f"step {step.id}: {error}")
-        key = effect_key(task.id, task.recipe_digest, step.id, step.with_)
-        return self._carry_out(_Try(task, step, action, key, self.effects.get(key)))
+        key = step_key(task, step.id, step.with_)
+        return self._carry_out(Try(task, step, action, key, self.effects.get(key)))
 
-    def _carry_out(self, a_try: _Try) -> Task:
+    def _carry_out(self, a_try: Try) -> Task:
         known = a_try.known
         if known is not None and known.state is EffectState.DONE:
             return self._done(a_try, known.result, "was done before")
@@ -80,10 +81,10 @@ class Lease:
             return self._ask(a_try)
         return self._do(a_try)
 
-    def _do(self, a_try: _Try) -> Task:
+    def _do(self, a_try: Try) -> Task:
         task, step = a_try.task, a_try.step
         if task.tries >= self.recipe.retry.attempts:
-            why = f"step {step.id}: given up after {task.tries} tries: {task.reason}"
+            why = GIVEN_UP.format(step.id, task.tries, task.reason)
             return self.executor.fail(task, a_try.told, why)
         try:
             doubt = self._asking.doubt(task)
@@ -91,24 +92,29 @@ class Lease:
                 return self._asking.again(task, doubt)
             self._begin(a_try)
         except Malformed as error:
-            return self.executor.fail(task, a_try.told, f"step {step.id}: {error}")
+            return self.executor.fail(task, a_try.having(answer=REFUSED).told, f"step {step.id}: {error}")
         except Unavailable as error:
             self._put_off(a_try, error, **a_try.settled())
             raise
         return self._act(a_try)
 
-    def _act(self, a_try: _Try) -> Task:
+    def _act(self, a_try: Try) -> Task:
         task, step = a_try.task, a_try.step
-        match self._perform(a_try):
+        outcome = self._perform(a_try)
+        a_try = self._having_asked(a_try)
+        match outcome:
             case Done(result):
                 # Also when the lease ran out meanwhile: it is true, and spares the next worker the step.
                 self._record(a_try, EffectState.DONE, result)
                 return self._done(a_try, result, "done")
             case Failed() as outcome:
                 why = f"step {step.id}: {outcome.reason}"
-                return self.executor.fail(task, a_try.told, why, **a_try.settled(outcome))
+                if outcome.done is not None:
+                    self._record(a_try, EffectState.INTENT, outcome.done)
+                told = a_try.answered(outcome).told
+                return self.executor.fail(task, told, why, **a_try.settled(outcome))
             case Again() as outcome:
-                return self._again(a_try, outcome)
+                return self._again(a_try.answered(outcome), outcome)
             case Ask() as outcome:
                 return self._ask_people(a_try, outcome)
 
@@ -116,14 +122,14 @@ class Lease:
     def _asking(self) -> Asking:
         return Asking(self.executor, self.recipe, self._read)
 
-    def _ask_people(self, a_try: _Try, outcome: Ask) -> Task:
+    def _ask_people(self, a_try: Try, outcome: Ask) -> Task:
         try:
             return self._asking.ask(a_try.task, outcome)
         except Unavailable as error:
             self._put_off(a_try, error)
             raise
 
-    def _ask(self, a_try: _Try) -> Task:
+    def _ask(self, a_try: Try) -> Task:
         """Find out what became of an effect that was begun, and go on from there."""
         task, action = a_try.task, a_try.action
         if not isinstance(action, Probing):
@@ -137,10 +143,11 @@ class Lease:
             with self._heartbeat(a_try) as heart:
                 found = action.probe(self._run(a_try, heart))
         except Unavailable as error:
+            a_try, why = a_try.having(probed=AWAY), NOT_ASKED.format(error)
             if task.tries + 1 >= self.recipe.retry.attempts:
-                return self._ambiguous(a_try, f"its target could not be asked: {error}")
+                return self._ambiguous(a_try, why)
             wait = max(self._backoff(task), int(error.retry_after * SECOND))
-            return self._wait(a_try, task.tries + 1, f"its target could not be asked: {error}", wait)
+            return self._wait(a_try, task.tries + 1, why, wait)
         if heart.lost:
             raise Conflict(f"task {task.id} was moved while its target was asked")
         match found:
@@ -148,11 +155,12 @@ class Lease:
                 self._record(a_try, EffectState.DONE, result)
                 return self._done(a_try, result, "was found done")
             case Nothing():
-                return self._do(replace(a_try, task=replace(task, settled=task.attempt - 1)))
+                sure = replace(task, settled=task.attempt - 1)
+                return self._do(replace(a_try.having(probed="nothing"), task=sure))
             case unknown:
-                return self._ambiguous(a_try, unknown.reason)
+                return self._ambiguous(a_try.having(probed="unknown"), unknown.reason)
 
-    def _begin(self, a_try: _Try) -> None:
+    def _begin(self, a_try: Try) -> None:
         """Record that the effect is about to happen; nothing of it has when this raises."""
         a_try.action.check(a_try.step.with_)
         self._read(a_try.task)
@@ -162,7 +170,7 @@ class Lease:
             self._record(a_try, EffectState.INTENT, a_try.before)
             self._hold(a_try)
 
-    def _perform(self, a_try: _Try) -> Outcome:
+    def _perform(self, a_try: Try) -> Outcome:
         outcome: Outcome
         with self._heartbeat(a_try) as heart:
             try:
@@ -181,13 +189,21 @@ class Lease:
             return replace(outcome, reason=f"it took longer than its timeout: {outcome.reason}", done={})
         return outcome
 
-    def _heartbeat(self, a_try: _Try) -> Heartbeat:
+    def _heartbeat(self, a_try: Try) -> Heartbeat:
         to = self.executor
         return Heartbeat(
             to.tasks, a_try.task, to.clock, to.lease, to.clock(), a_try.step.timeout or LONGEST_STEP
         )
 
-    def _run(self, a_try: _Try, heart: Heartbeat) -> StepRun:
+    def _having_asked(self, a_try: Try) -> Try:
+        recall = self._recall
+        return a_try.having(asked=recall.digest) if recall and recall.digest else a_try
+
+    def _run(self, a_try: Try, heart: Heartbeat) -> StepRun:
+        to, task = self.executor, a_try.task
+        self._recall = Recall(
+            *(task.id, a_try.key, a_try.step.id, task.attempt, self.effects, to.tasks.record, to.clock)
+        )
         return StepRun(
             a_try.task,
             self.recipe,
@@ -198,18 +214,19 @@ class Lease:
             a_try.before,
             heart.stopped,
             step_parent(a_try.task.id, a_try.task.cause, a_try.step.id, a_try.task.attempt),
+            self._recall,
         )
 
-    def _put_off(self, a_try: _Try, error: Unavailable, **changes: Any) -> None:
+    def _put_off(self, a_try: Try, error: Unavailable, **changes: Any) -> None:
         """Let a task wait whose step could not be begun for want of a store: that is no try of the step."""
         wait = max(self._backoff(a_try.task), int(error.retry_after * SECOND))
         with contextlib.suppress(Unavailable, Conflict):  # then the lease runs out
-            self._wait(a_try, a_try.task.tries, str(error), wait, **changes)
+            self._wait(a_try.having(answer=AWAY), a_try.task.tries, str(error), wait, **changes)
 
     def _backoff(self, task: Task) -> int:
         return int(self.executor.rng() * self.recipe.retry.ceiling(task.tries + 1))
 
-    def _hold(self, a_try: _Try) -> None:
+    def _hold(self, a_try: Try) -> None:
         if self.executor.clock() >= a_try.task.due:
             raise Conflict(f"the lease of task {a_try.task.id} ran out before step {a_try.step.id}")
 
@@ -220,35 +237,33 @@ class Lease:
                 self._entries = matched(self.executor.ledger, task)
             except Tampered as error:
                 why = f"entry {error.seq} of {error.chain} cannot be read: {error.kind}"
-                self.executor.fail(task, {}, f"{why}; verify the chain")
+                self.executor.fail(task, {"answer": TAMPERED}, f"{why}; verify the chain")
                 raise
         return self._entries
 
-    def _record(self, a_try: _Try, state: EffectState, result: Mapping[str, object]) -> None:
+    def _record(self, a_try: Try, state: EffectState, result: Mapping[str, object]) -> None:
         task, now = a_try.task, self.executor.clock()
         effect = Effect(task.id, a_try.key, state, a_try.step.id, now, result, task.attempt)
         self.executor.tasks.record(effect)
 
-    def _done(self, a_try: _Try, result: Mapping[str, object], how: str) -> Task:
+    def _done(self, a_try: Try, result: Mapping[str, object], how: str) -> Task:
         task = a_try.task
         results = {**task.results, a_try.step.id: result}
-        told = {**a_try.told, "outcome": how, "result": digest_of(result), "worker": self.executor.worker}
-        now = self.executor.clock()
+        about = {"outcome": how, "result": digest_of(result), "worker": self.executor.worker}
+        told = {**a_try.told, **about}
         if task.step + 1 == len(self.recipe.steps):
             return self.executor.move(
-                task, State.SUCCEEDED, told, due=now, results=results, reason="", worker=""
+                task, State.SUCCEEDED, told, wait=0, results=results, reason="", worker=""
             )
-        changes = {"step": task.step + 1, "tries": 0, "settled": 0, "results": results, "reason": ""}
+        changes: dict[str, Any] = {"step": task.step + 1, "tries": 0, "settled": 0}
+        changes |= {"results": results, "reason": ""}
         following = self.executor.actions.get(self.recipe.steps[task.step + 1].uses)
         if following is None or following.stream == self.executor.stream:
-            due = now + self.executor.lease
-            return self.executor.move(task, State.RUNNING, told, due=due, **changes)
-        due = now + self.executor.grace
-        return self.executor.move(
-            task, State.QUEUED, told, due=due, stream=following.stream, worker="", **changes
-        )
+            return self.executor.move(task, State.RUNNING, told, wait=self.executor.lease, **changes)
+        there: dict[str, Any] = {"stream": following.stream, "worker": "", **changes}
+        return self.executor.move(task, State.QUEUED, told, wait=self.executor.grace, **there)
 
-    def _again(self, a_try: _Try, outcome: Again) -> Task:
+    def _again(self, a_try: Try, outcome: Again) -> Task:
         # A try that got something done has not failed: a long delivery in parts may take many.
         progressed = bool(outcome.done) and outcome.done != a_try.before
         tries = a_try.task.tries + (not progressed)
@@ -256,7 +271,7 @@ class Lease:
         if unsure and not isinstance(a_try.action, Probing):
             return self._ambiguous(a_try, f"{outcome.reason}; {LOST.format(a_try.step.uses)}")
         if tries >= self.recipe.retry.attempts and not unsure:
-            why = f"step {a_try.step.id}: given up after {tries} tries: {outcome.reason}"
+            why = GIVEN_UP.format(a_try.step.id, tries, outcome.reason)
             return self.executor.fail(
                 a_try.task, {**a_try.told, "tries": tries}, why, **a_try.settled(outcome)
             )
@@ -265,19 +280,19 @@ class Lease:
         wait = self._backoff(a_try.task) if outcome.after is None else outcome.after
         return self._wait(a_try, tries, outcome.reason, wait, **a_try.settled(outcome))
 
-    def _wait(self, a_try: _Try, tries: int, reason: str, wait: int, **changes: Any) -> Task:
+    def _wait(self, a_try: Try, tries: int, reason: str, wait: int, **changes: Any) -> Task:
         reason = reason[:MAX_REASON]
         told = {**a_try.told, "tries": tries, "worker": self.executor.worker, "reason": reason}
-        due = self.executor.clock() + min(max(wait, 0), LONGEST_WISH)
+        wait = min(max(wait, 0), LONGEST_WISH)
         changes = {**changes, "tries": tries, "reason": reason, "worker": ""}
-        return self.executor.move(a_try.task, State.WAITING, told, due=due, **changes)
+        return self.executor.move(a_try.task, State.WAITING, told, wait=wait, **changes)
 
-    def _ambiguous(self, a_try: _Try, reason: str) -> Task:
+    def _ambiguous(self, a_try: Try, reason: str) -> Task:
         last = a_try.task.step + 1 == len(self.recipe.steps)
         told = {**a_try.told, "last": last, "worker": self.executor.worker, "reason": reason}
         return self.executor.move(a_try.task, State.AMBIGUOUS, told, due=NEVER, reason=reason, worker="")
 
     def _pass_on(self, task: Task, stream: str, reason: str) -> Task:
         told = {"step": task.step, "stream": stream, "reason": reason, "worker": self.executor.worker}
-        due = self.executor.clock() + self.executor.grace
-        return self.executor.move(task, State.QUEUED, told, due=due, stream=stream, worker="")
+        wait = self.executor.grace
+        return self.executor.move(task, State.QUEUED, told, wait=wait, stream=stream, worker="")

@@ -111,7 +111,7 @@ class Places:
     def arrived(self, key: str, task: Task) -> None:
         """See that a task which was just held at a gate is told where it was given its place meanwhile."""
         if task.id in self._load(key)[0].holders:
-            self._tell(task)
+            self.tell(task)
 
     def look(self, key: str, waiting: Sequence[Task], mosts: Sequence[int], now: int) -> dict[str, int]:
         """Look for tasks that are held at a gate; return those that stay held, with when to look again."""
@@ -170,7 +170,7 @@ class Places:
             seconds = self.clock() // SECOND + (_IDLE if look.gate.empty else _KEPT)
             if look.gate == before or self.counters.store(key, packed(look.gate), version, seconds):
                 for task in look.told.values():
-                    self._tell(task)
+                    self.tell(task)
                 return found, look.gate
         raise Unavailable(f"the limit {key} is asked by too many at once")
 
@@ -190,7 +190,7 @@ class Places:
             log.error("the gate %s cannot be read; it starts anew", key)  # noqa: TRY400 - as in correlate
             return Gate(), version
 
-    def _tell(self, task: Task) -> None:
+    def tell(self, task: Task) -> None:
         """Have a waiting task tried now. Where that is lost, it looks by itself."""
         if task.state is not State.WAITING:
             return

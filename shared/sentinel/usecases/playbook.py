@@ -36,12 +36,14 @@ log = logging.getLogger(__name__)
 class Plays:
     """The rules in force, and the recipes that each of them sets off, by rule id.
 
-    `problems` are (document, what is wrong with it); they set nothing off.
+    `scheduled` are the recipes that the clock sets off. `problems` are (document, what is wrong with it);
+    they set nothing off.
     """
 
     rules: RuleSet
     recipes: Mapping[str, tuple[Recipe, ...]]
     problems: tuple[tuple[str, str], ...] = ()
+    scheduled: tuple[Recipe, ...] = ()
 
 
 class Playbook:
@@ -128,8 +130,10 @@ def plays_of(rules: Iterable[Document], recipes: Iterable[Document], opener: Ope
     problems: list[tuple[str, str]] = []
     loaded, refused = rule_documents.load_all(_rules(opener, rules, problems))
     problems += [(f"rule {refusal.name}", refusal.reason) for refusal in refused]
-    by_rule = _by_rule(loaded, list(read_recipes(opener, recipes, problems)), problems)
-    return Plays(loaded, by_rule, tuple(problems))
+    read = list(read_recipes(opener, recipes, problems))
+    by_rule = _by_rule(loaded, read, problems)
+    by_clock = tuple(recipe for recipe in read if recipe.on.schedule is not None)
+    return Plays(loaded, by_rule, tuple(problems), by_clock)
 
 
 def _rules(

@@ -92,7 +92,7 @@ class Queues:
         woken = 0
         for task in self._walk(State.WAITING):
             if task.held == PAUSE + target:
-                woken += self._wake(task, act)
+                woken += self.wake(task, act)
         if not ended and not woken:
             raise Missing(f"{target} is not paused; `sentinel queues` shows what is")
         return {"target": target, "who": who, "why": why, "woken": woken}
@@ -145,7 +145,8 @@ class Queues:
                 seen.add(task.id)
                 yield task
 
-    def _wake(self, task: Task, act: Act) -> bool:
+    def wake(self, task: Task, act: Act) -> bool:
+        """Have a waiting task go on; False where somebody else has moved it. Raises `Unavailable`."""
         now = self.clock()
         facts = {**act.facts(task), "reason": f"resumed by {act.who}: {act.why}"}
         changes = {"due": now + self.grace, "held": "", "reason": reason_before(task)}

@@ -12,9 +12,9 @@ from itertools import pairwise
 
 from sentinel.core.recipes import Recipe, Step
 from sentinel.core.states import TRANSITIONS, State
-from sentinel.core.tasks import EffectState, Task, effect_key, verify_lineage
+from sentinel.core.tasks import Effect, EffectState, Event, Task, effect_key, verify_lineage
 from sentinel.errors import Rejected, Tampered
-from sentinel.ports import Tasks
+from sentinel.usecases.recall import of_step
 
 Inputs = Callable[[Task, Step], Mapping[str, object]]
 
@@ -24,9 +24,8 @@ def as_written(_: Task, step: Step) -> Mapping[str, object]:
     return step.with_
 
 
-def wrong_lineage(tasks: Tasks, task: Task) -> Iterator[str]:
-    """Yield what is wrong with a task's lineage. Raises `Unavailable`."""
-    events = tasks.lineage(task.id)
+def wrong_lineage(events: Sequence[Event], task: Task) -> Iterator[str]:
+    """Yield what is wrong with a task's lineage."""
     try:
         verify_lineage(task.id, events, task.head)
     except Tampered as error:
@@ -53,16 +52,21 @@ def _wrong_steps(task: Task, bodies: Sequence[Mapping[str, object]]) -> Iterator
 
 
 def _keys(task: Task, step: Step, inputs: Inputs) -> Iterator[str]:
-    """Yield the key of a step's effect; nothing where its inputs have no values (yet)."""
+    """Yield the keys that a step's effects may have; none where its inputs have no values (yet)."""
     with contextlib.suppress(Rejected):
-        yield effect_key(task.id, task.recipe_digest, step.id, inputs(task, step))
+        given = inputs(task, step)
+        for anew in range(task.anew.get(step.id, 0) + 1):
+            yield effect_key(task.id, task.recipe_digest, step.id, given, anew)
 
 
 def wrong_effects(
-    tasks: Tasks, task: Task, recipe: Callable[[str, int], Recipe], inputs: Inputs = as_written
+    effects: Mapping[str, Effect],
+    task: Task,
+    recipe: Callable[[str, int], Recipe],
+    inputs: Inputs = as_written,
 ) -> Iterator[str]:
     """Yield the effects that its recipe does not have. Raises `Unavailable`."""
-    done = [each for each in tasks.effects(task.id).values() if each.state is EffectState.DONE]
+    done = [each for each in effects.values() if each.state is EffectState.DONE]
     if not done:
         return
     try:
@@ -74,5 +78,5 @@ def wrong_effects(
     if known.digest != task.recipe_digest:
         yield f"version {task.recipe_version} of its recipe is not the one that it was made for"
     for effect in done:
-        if keys.get(effect.key) != effect.step:
+        if keys.get(of_step(effect.key)) != effect.step:
             yield f"the effect of step {effect.step} is not one of its recipe: {effect.key}"

@@ -12,12 +12,15 @@ required. What detection may not have come to yet is not required either.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
-from sentinel.core.tasks import SECOND, Task
+from sentinel.core.access import Author
+from sentinel.core.steps import Action
+from sentinel.core.tasks import SECOND, Event, Task
 from sentinel.ports import Catalog, Document, Ledger, Tasks
-from sentinel.usecases.asked import MAX_ENTRIES, Wanted
+from sentinel.usecases.asked import MAX_ENTRIES
+from sentinel.usecases.authors import Past
 from sentinel.usecases.in_force import InForce
 from sentinel.usecases.playbook import Playbook, Plays
 from sentinel.usecases.recompute import (
@@ -30,62 +33,14 @@ from sentinel.usecases.recompute import (
     unlike,
 )
 from sentinel.usecases.recorded import Inputs, as_written, wrong_effects, wrong_lineage
+from sentinel.usecases.reenact import Reenact, tells_enough
+from sentinel.usecases.replayed import Difference, Replayed, of_task
+from sentinel.usecases.timetabled import Due, is_scheduled, missed, time_of, timetable
 
 FEED_SLACK = 60 * SECOND  # how late detection may come to a segment, beside the time of its catalog's cache
 SLACK = 30 * SECOND + FEED_SLACK
 MOST_TASKS = 1_000_000
 Given = tuple[str, str, bytes]  # kind, id and body of a document
-DIFFERENCES = ("missing", "unexpected", "different", "added", "gone", "changed")
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One task that is not as it is asked for.
-
-    `what` is "missing" (asked for, and not there), "unexpected" (there, and not asked for), "different" (its
-    cause, lineage or effects are not what they should be); with other rules "added", "gone" or "changed".
-    """
-
-    what: str
-    task: str
-    recipe: str
-    version: int
-    rule: str
-    entries: tuple[tuple[str, int], ...]
-    why: tuple[str, ...] = ()
-
-    def json(self) -> dict[str, object]:
-        """Return the difference as it is printed."""
-        entries = [{"chain": chain, "seq": seq} for chain, seq in self.entries]
-        named = {"recipe": self.recipe, "version": self.version, "rule": self.rule, "entries": entries}
-        return {"difference": self.what, "task": self.task, **named, "why": list(self.why)}
-
-
-@dataclass(slots=True)
-class Replayed:
-    """What was looked at and found. `asked` are tasks asked for, `recorded` tasks that were compared.
-
-    `waiting` are asked for and may not have been made yet, `doubtful` could not be decided: two sets of rules
-    may have been in force, or a correlation may have been silent. `notes` are for people. `missing` are the
-    tasks that are asked for and not there, by id.
-    """
-
-    entries: int = 0
-    matches: int = 0
-    firings: int = 0
-    asked: int = 0
-    recorded: int = 0
-    waiting: int = 0
-    doubtful: int = 0
-    differences: list[Difference] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    missing: dict[str, Wanted] = field(default_factory=dict)
-
-    def json(self) -> dict[str, object]:
-        """Return the result as it is printed."""
-        names = ("entries", "matches", "firings", "asked", "recorded", "waiting", "doubtful", "notes")
-        told = {name: getattr(self, name) for name in names}
-        return {**told, "differences": [each.json() for each in self.differences]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +53,8 @@ class Replay:
     clock: Callable[[], int]
     slack: int = SLACK
     inputs: Inputs = as_written
+    actions: Mapping[str, Action] | None = None  # without them nothing is re-enacted
+    everyone: Callable[[], Sequence[Author]] | None = None  # all authors, where documents have to be signed
 
     def with_slack(self, slack: int) -> Replay:
         """Return the same with another slack, in nanoseconds."""
@@ -108,25 +65,33 @@ class Replay:
 
         Raises `Unavailable` where a store does not answer.
         """
-        there = {task.id: task for task in self._recorded(start, end)}
-        force = InForce.of(self.catalog, self.slack)
+        everything = self.tasks.listing(None, MOST_TASKS)
+        there = {task.id: task for task in self._recorded(everything, start, end)}
+        past = self._past()
+        force = InForce.of(self.catalog, self.slack, (), past)
         runs = self._runs(force, {task.id: task.cause for task in there.values()}, start, end)
         found = _counted(*runs)
         found.recorded = len(there)
         asked = {task_id: request for run in runs for task_id, request in run.requests.items()}
         for task_id, _ in sorted(asked.items(), key=_by_time):
             self._asked(found, task_id, runs, there)
-        recipes = Playbook(self.catalog, self.clock)
+        # A recipe is read as it was when its author counted, whoever counts now.
+        recipes = Playbook(self.catalog, self.clock, opener=past.ever() if past else None)
         for task in sorted(there.values(), key=lambda task: (task.created, task.id)):
-            self._there(found, task, runs, recipes)
-        found.asked = len(asked)
+            self._there(found, task, runs)
+            self._lived(found, task, recipes)
+        by_clock = timetable(force, start, min(end, self.clock()), _first_scheduled(everything, end))
+        self._scheduled(found, by_clock, everything, (start, end), recipes)
+        found.asked = len(asked) + sum(due.asked for due in by_clock.values())
         return found
 
     def instead(self, start: int, end: int, given: Sequence[Given]) -> Replayed:
         """Tell which tasks would differ if documents had been in the place of those of their ids."""
         documents = [self._document(*each) for each in given]
-        before, _ = self._run(InForce.of(self.catalog, self.slack), {}, start, end, late=True)
-        force = InForce.of(self.catalog, self.slack, documents)
+        past = self._past()
+        now = InForce.of(self.catalog, self.slack, (), past)
+        before, _ = self._run(now, {}, start, end, late=True)
+        force = InForce.of(self.catalog, self.slack, documents, past)
         after, plays = self._run(force, {}, start, end, late=True)
         found = _counted(after)
         found.asked = len(after.requests)
@@ -138,7 +103,18 @@ class Replay:
                 found.differences.append(_of_request("gone" if old else "added", task_id, request))
             elif wrong := unlike(old.wanted.cause, new.wanted.cause):
                 found.differences.append(_of_request("changed", task_id, request, wrong))
+        span = (start, min(end, self.clock()), _first_scheduled(self.tasks.listing(None, MOST_TASKS), end))
+        was, will = (
+            {key: due for key, due in timetable(f, *span).items() if due.asked} for f in (now, force)
+        )
+        for task_id in sorted(was.keys() ^ will.keys(), key=lambda each: ({**was, **will}[each].at, each)):
+            what = "gone" if task_id in was else "added"
+            found.differences.append(_of_time(what, task_id, {**was, **will}[task_id]))
+        found.asked += len(will)
         return found
+
+    def _past(self) -> Past | None:
+        return Past(self.everyone()) if self.everyone is not None else None
 
     def _document(self, kind: str, doc_id: str, body: bytes) -> Document:
         """Return a document as a push would store it: what is in force already keeps its version."""
@@ -166,9 +142,9 @@ class Replay:
         run = Recomputation(lambda t: force.at(t, late=late), causes, start, end)
         return run.run(self.ledger, begin), plays
 
-    def _recorded(self, start: int, end: int) -> Iterator[Task]:
+    def _recorded(self, everything: Sequence[Task], start: int, end: int) -> Iterator[Task]:
         """Yield the stored tasks whose newest entry was sealed in a time."""
-        for task in self.tasks.listing(None, MOST_TASKS):
+        for task in everything:
             places = places_of(task.cause)
             if places and task.created >= start - self.slack:
                 segment = self.ledger.at(*places[-1])
@@ -182,8 +158,7 @@ class Replay:
         requests = [run.requests[task_id] for run in runs if task_id in run.requests]
         task = there.get(task_id)
         if task is not None:
-            if wrong := _wrong_cause(task, requests, runs):
-                found.differences.append(_of_task("different", task, wrong))
+            found.differ(task, _wrong_cause(task, requests, runs))
         elif self.tasks.get(task_id) is None:  # else it was there before, and is asked for again
             if any(request.seen + self.slack > self.clock() for request in requests):
                 found.waiting += 1
@@ -193,18 +168,73 @@ class Replay:
                 found.differences.append(_of_request("missing", task_id, requests[0]))
                 found.missing[task_id] = requests[0].wanted
 
-    def _there(self, found: Replayed, task: Task, runs: Sequence[Recomputed], recipes: Playbook) -> None:
-        """Look at a task that there is: whether it is asked for, and at all that is recorded of it."""
+    def _scheduled(
+        self,
+        found: Replayed,
+        dues: Mapping[str, Due],
+        everything: Sequence[Task],
+        span: tuple[int, int],
+        recipes: Playbook,
+    ) -> None:
+        """Compare the tasks of schedules' times with those that there are."""
+        all_of_them = {task.id: task for task in everything if is_scheduled(task)}
+        for task_id, due in sorted(dues.items(), key=lambda each: (each[1].at, each[0])):
+            if task_id in all_of_them or not due.asked:
+                continue
+            skipped = missed(due, all_of_them.values())
+            if skipped is None or due.at + self.slack > self.clock():
+                found.waiting += 1
+            elif skipped or not due.sure:
+                found.doubtful += 1
+            else:
+                found.differences.append(_of_time("missing", task_id, due))
+        for task in sorted(all_of_them.values(), key=lambda task: (task.created, task.id)):
+            if span[0] <= time_of(task) < span[1]:
+                self._on_time(found, task, dues.get(task.id))
+                self._lived(found, task, recipes)
+
+    def _on_time(self, found: Replayed, task: Task, due: Due | None) -> None:
+        found.recorded += 1
+        if due is None:
+            why = "no schedule that was in force asks for it"
+            found.differences.append(of_task("unexpected", task, [why]))
+        else:
+            names = sorted({*task.cause, *due.cause})
+            found.differ(task, [f"another {n}" for n in names if task.cause.get(n) != due.cause.get(n)])
+
+    def _there(self, found: Replayed, task: Task, runs: Sequence[Recomputed]) -> None:
+        """Look at whether a task that there is is asked for."""
         if not any(task.id in run.requests for run in runs):
             if any(task.cause.get("rule") in run.doubts for run in runs):
                 found.doubtful += 1
             else:
                 why = "nothing that was in force asks for it"
-                found.differences.append(_of_task("unexpected", task, [why]))
-        wrong = list(wrong_lineage(self.tasks, task))
-        wrong += wrong_effects(self.tasks, task, recipes.recipe, self.inputs)
-        if wrong:
-            found.differences.append(_of_task("different", task, wrong))
+                found.differences.append(of_task("unexpected", task, [why]))
+
+    def _lived(self, found: Replayed, task: Task, recipes: Playbook) -> None:
+        """Look at all that is recorded of a task: its lineage, its state and its effects."""
+        task, events = self._steady(task)
+        wrong = list(wrong_lineage(events, task))
+        effects = self.tasks.effects(task.id)
+        wrong += wrong_effects(effects, task, recipes.recipe, self.inputs)
+        if not wrong and self.actions is not None:
+            if tells_enough(events):
+                reenact = Reenact(self.ledger, self.actions, recipes.recipe, self.tasks.get)
+                left_out: list[str] = []
+                wrong += reenact.differences(task, events, effects, left_out)
+                found.reenacted += not left_out
+                found.notes += [f"task {task.id} is re-enacted up to {each}" for each in left_out]
+            else:
+                found.older += 1
+        found.differ(task, wrong)
+
+    def _steady(self, task: Task) -> tuple[Task, list[Event]]:
+        """Return a task and its lineage as they are together: it may be going on right now."""
+        events = self.tasks.lineage(task.id)
+        if len(events) > task.version:
+            task = self.tasks.get(task.id) or task
+            events = self.tasks.lineage(task.id)[: task.version]
+        return task, events
 
 
 def _by_time(each: tuple[str, Request]) -> tuple[int, str]:
@@ -242,14 +272,17 @@ def _supported(task: Task, runs: Sequence[Recomputed]) -> bool:
     )
 
 
-def _of_task(what: str, task: Task, why: Sequence[str]) -> Difference:
-    rule = str(task.cause.get("rule", ""))
-    places = tuple(places_of(task.cause))
-    return Difference(what, task.id, task.recipe, task.recipe_version, rule, places, tuple(why))
-
-
 def _of_request(what: str, task_id: str, request: Request, why: Sequence[str] = ()) -> Difference:
     wanted = request.wanted
     places = tuple(wanted.places[:MAX_ENTRIES])
     recipe = wanted.recipe
     return Difference(what, task_id, recipe.id, recipe.version, wanted.rule.id, places, tuple(why))
+
+
+def _first_scheduled(tasks: Sequence[Task], end: int) -> int:
+    return min((time_of(task) for task in tasks if is_scheduled(task)), default=end)
+
+
+def _of_time(what: str, task_id: str, due: Due) -> Difference:
+    why = f"scheduled for {due.cause['scheduled']}"
+    return Difference(what, task_id, due.recipe.id, due.recipe.version, "", (), (why,))

@@ -130,7 +130,7 @@ class Scheduler:
         on_time = [each for each in come if now - each <= LATE]
         late = come[: len(come) - len(on_time)]
         kept = late[len(late) - min(schedule.catch_up, len(late)) :]
-        tasks = [made for each in [*kept, *on_time] if (made := self._create(recipe, each))]
+        tasks = [made for each in [*kept, *on_time] if (made := self.create(recipe, each))]
         if come or not raw or _version(raw) != recipe.version:
             state = orjson.dumps({"t": max(now, since), "version": recipe.version})
             self._counters.store(f"schedule/{recipe.id}", state, version, now // SECOND + _KEPT)
@@ -138,8 +138,8 @@ class Scheduler:
         self._next[recipe.id, recipe.version] = following
         return Fired(tuple(tasks), len(late) - len(kept))
 
-    def _create(self, recipe: Recipe, at: int) -> str:
-        """Make the task of one time; return its id, or "" where it was there."""
+    def create(self, recipe: Recipe, at: int) -> str:
+        """Make the task of one time; return its id, or "" where it was there. Raises `Unavailable`."""
         action = self._actions.get(recipe.steps[0].uses)
         task = scheduled(recipe, at, self._clock(), action.stream if action else _DEFAULT_STREAM, self._grace)
         facts = {"recipe": recipe.id, "version": recipe.version, "digest": recipe.digest, **task.cause}

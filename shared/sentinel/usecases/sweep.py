@@ -79,8 +79,7 @@ def sweep(
     ripe, held = _parted(tasks, gates, due, now)
     for task in ripe:
         after, event = _next(task, now, grace, nonce())
-        why = _move(tasks, task, after, event)
-        if why:
+        if why := _move(tasks, task, after, event):
             lost[why] += 1
         elif after.state is State.EXPIRED:
             counts[State.EXPIRED] += 1

@@ -15,12 +15,13 @@ from sentinel.core.task_trace import of_task, task_span
 from sentinel.core.tasks import Effect, EffectState, lineage_chain
 from sentinel.errors import Tampered
 from sentinel.usecases.exported import plain
-from sentinel.usecases.story import Body, Story
+from sentinel.usecases.story import Story
 
 Json = dict[str, Any]
 
 # What a task becomes when a try of an effect ends without it.
-_UNDONE = frozenset({State.AMBIGUOUS.value, State.FAILED.value, State.WAITING.value})
+_ASKED = frozenset({State.AMBIGUOUS.value, State.AWAITING_APPROVAL.value})
+_UNDONE = _ASKED | {State.FAILED.value, State.WAITING.value}
 
 
 def damage_json(damage: Iterable[Tampered]) -> list[Json]:
@@ -118,31 +119,27 @@ def _decided(story: Story, effect: Effect) -> Json:
     found: Json = {"how": "", "seq": None}
     asked = False
     for seq, body in enumerate(story.bodies):
-        if body.get("effect") == effect.key:
-            asked = body.get("event") == State.AMBIGUOUS
+        event = body.get("event")
+        asks = event == State.AWAITING_APPROVAL.value and body.get("step") == effect.step
+        if body.get("effect") == effect.key or (asks and not body.get("verdict")):
+            asked = event in _ASKED
             if body.get("outcome"):
                 found = {"how": body["outcome"], "seq": seq, "span": body.get("span", "")}
-            elif body.get("event") in _UNDONE:
-                found = {"how": body["event"], "seq": seq, "span": body.get("span", "")}
+            elif event in _UNDONE:
+                found = {"how": event, "seq": seq, "span": body.get("span", "")}
         elif asked and body.get("verdict"):
             found = {"how": body["verdict"], "seq": seq, "who": body.get("who"), "why": body.get("why")}
-            asked = False
+            asked = event in _ASKED  # of several who are to approve one has
     if not found["how"] and effect.state is EffectState.DONE:
         found["how"] = "done, and not told"  # the task was taken from its worker between the two
     return found
 
 
 def _approved_by(story: Story, effect: Effect) -> list[str]:
-    """Return who had approved before anything is told of an effect."""
+    """Return whose approvals counted when something was first told of an effect."""
     approved: list[str] = []
     for body in story.bodies:
         if body.get("effect") == effect.key:
             break
-        if _approves(body) and str(body["who"]) not in approved:
-            approved.append(str(body["who"]))
+        approved = list(body.get("approved_by", approved))
     return approved
-
-
-def _approves(body: Body) -> bool:
-    ended = body.get("event") in {State.FAILED.value, State.CANCELLED.value, State.EXPIRED.value}
-    return bool(body.get("who")) and body.get("from") == State.AWAITING_APPROVAL.value and not ended

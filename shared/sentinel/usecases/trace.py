@@ -10,16 +10,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from sentinel.core.chain import service_of
 from sentinel.core.recipes import Recipe
 from sentinel.core.selection import services_of
-from sentinel.core.tasks import Task, lineage_chain, task_id
+from sentinel.core.tasks import Task, lineage_chain
 from sentinel.errors import Missing, Rejected, Tampered
 from sentinel.ports import Ledger
 from sentinel.ports_audit import AuditedTasks
 from sentinel.usecases import story as stories
+from sentinel.usecases.forks import MOST, fork_id
 from sentinel.usecases.proofs import Place, Proven, Prover, Wish
 from sentinel.usecases.recompute import places_of
 from sentinel.usecases.recorded import Inputs, wrong_effects
@@ -160,10 +159,9 @@ class Trace:
             left += new
 
     def _forks(self, task: Task) -> Iterator[str]:
-        for number in range(1, RELATED + 1):
-            key = orjson.dumps(["fork", task.id, number]).decode()
-            fork = task_id(task.recipe, task.recipe_version, key, 0)
-            if not self.tasks.lineage(fork):
+        for number in range(1, MOST + 1):
+            fork = fork_id(task, number)
+            if not self.tasks.lineage(fork):  # its state may be gone, or unreadable
                 return
             yield fork
 
@@ -185,7 +183,7 @@ class Trace:
         """Return the effects that the task's recipe does not have."""
         chain = lineage_chain(task.id)
         try:
-            wrong = list(wrong_effects(self.tasks, task, self.recipe, self.inputs))
+            wrong = list(wrong_effects(self.tasks.effects(task.id), task, self.recipe, self.inputs))
         except Tampered:
             return []  # an entry cannot be read: its proof tells so
         return [Tampered(chain, max(events - 1, 0), "effect", each) for each in wrong]
