@@ -17,8 +17,8 @@ from sentinel.adapters.sqlite_catalog import SqliteCatalog
 from sentinel.adapters.sqlite_counters import SqliteCounters
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.adapters.sqlite_tasks import SqliteTasks
-from sentinel.core.recipes import Recipe
 from sentinel.core.flow import PLACE
+from sentinel.core.recipes import Recipe
 from sentinel.core.segment import Segment
 from sentinel.core.step_inputs import Form
 from sentinel.core.steps import Action, Done, Nothing, Outcome, Probed, StepRun
