@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,21 +12,18 @@ import redis
 from sentinel.adapters.redis_streams import RedisQueue
 from sentinel.core.access import Author
 from sentinel.core.approvals import Asked
-from sentinel.core.ring import Key
 from sentinel.core.states import State
 from sentinel.core.step_inputs import Form
 from sentinel.core.steps import Failed
 from sentinel.core.tasks import Task
-from sentinel.errors import Forbidden, Missing, Unauthenticated
+from sentinel.errors import Forbidden, Missing
 from sentinel.usecases.approval_links import LinkMaker
 from sentinel.usecases.approvers import service
 from sentinel.usecases.fork import Fork, Wish
 from sentinel.usecases.replay import Replay
 from tests.approvals import ALICE, BOB, AskingWorld, approving_recipe
-from tests.core.test_dsse import KEYS
 from tests.scenario import START, Target, rule
 
-NO_KEY: Any = None  # nothing is signed where a link is refused
 
 
 @pytest.fixture
@@ -68,3 +66,87 @@ def test_who_chose_inputs_does_not_approve_a_fork_of_the_fork(world: AskingWorld
     replay = Replay(world.ledger, world.catalog, world.tasks, world.clock, actions=world.actions)
     found = replay.compare(START, world.clock.now)
     assert [each for each in found.differences if each.what == "different"] == []
+
+
+def _links(world: AskingWorld) -> LinkMaker:
+    def never(_: int) -> Any:
+        raise AssertionError("nothing is to be signed")
+
+    approvers, url = world.approvers, "https://hooks.example.com"
+    return LinkMaker(world._tasks, approvers, never, "https://sentinel.example.com", url, world.clock)
+
+
+def test_who_made_what_is_asked_makes_no_link_to_approve_it(world: AskingWorld) -> None:
+    """A link is as good as its bearer, and who makes one has it: the maker would be somebody else by it."""
+    parent = world.begin(approving_recipe("uses: act", by=[ALICE]))
+    task = _fork(world, parent, "service/ops", n=666)
+    with pytest.raises(Forbidden, match="service:ops made what is asked"):
+        _links(world).make(task.id, ALICE, "service:ops")
+    with pytest.raises(AssertionError, match="nothing is to be signed"):
+        _links(world).make(task.id, ALICE, "service:other")
+
+
+def test_whoever_is_not_asked_does_not_see_entries_of_others(world: AskingWorld) -> None:
+    """What would be done tells the entries of all services that set a task off: one of them sees its own."""
+    task = world.begin(approving_recipe("uses: tell, with: {body: '${entry.user.id}'}", by=["service:ops"]))
+    entries = [*task.cause["entries"], {"chain": "other/0", "seq": 0}]  # type: ignore[misc]
+    world.store("other/0", [b'{"message": "boom", "user": {"id": "u-2"}}'])
+    cause = {**task.cause, "entries": entries}
+    _rewritten(world, task, cause)
+    for name in ("s", "other"):
+        with pytest.raises(Forbidden, match="entries of other services"):
+            world.approving().look(task.id, service(name))
+        world.approving().sees(task.id, service(name))  # it may bring what a person signed
+    assert world.approving().look(task.id, service("ops"))["shown"]["cause"]["entries"] == entries  # type: ignore[index]
+    with pytest.raises(Missing):
+        world.approving().look(task.id, service("stranger"))
+
+
+def _rewritten(world: AskingWorld, task: Task, cause: dict[str, Any]) -> None:
+    """Let a task be one that entries of two services set off, as a correlation has it."""
+    real = world._tasks.get
+    world._tasks.get = lambda task_id: replace(real(task_id), cause=cause)  # type: ignore[method-assign]
+
+
+def test_no_word_stands_for_an_author_who_was_removed(world: AskingWorld) -> None:
+    """Whose key is trusted no more is not let in by a mere word instead; nor is a group of theirs."""
+    for name in (ALICE, BOB):
+        world.authors.remove(name)
+    for name in (ALICE, BOB, "team"):
+        with pytest.raises(Forbidden, match="have keys"):
+            world.approvers.operator(name)
+
+
+def test_an_approval_of_an_author_who_was_removed_counts_no_more(world: AskingWorld) -> None:
+    """Who is trusted no more, for what they signed before neither, is not one of those who approved."""
+    world.authors.add(Author("carol", ""), bytes(31) + b"\x01")
+    task = world.begin(approving_recipe("uses: act", by=[ALICE, BOB, "carol"], more=", needs: 2"))
+    task = world.approving().decide(task.id, world.signed(task, "A"))
+    assert Asked.of(task.asked).approvers == (ALICE,)  # type: ignore[union-attr]
+    world.authors.remove(ALICE)
+    look = world.approving().look(task.id)
+    assert (look["approvals"], str(look["missing"])[:6]) == ([], "2 more")
+    after = world.approve(task, BOB)
+    assert after.state is State.AWAITING_APPROVAL
+    told = world.bodies(after)[-1]
+    assert (told["void"], told["approved_by"]) == ([ALICE], [BOB])
+    assert world.approve(task, "carol").state is State.QUEUED
+    world.run()
+    assert world.only().state is State.SUCCEEDED
+
+
+def test_an_approved_step_that_ended_badly_is_not_begun_anew_without_people(world: AskingWorld) -> None:
+    """What was approved is one effect: a redrive that begins another asks, whatever the action's plan says."""
+    world.targets["act"].answers = [Failed("it ended badly", unsure=True, over=True)]
+    task = world.begin(approving_recipe("uses: act"))
+    world.approve(task, ALICE)
+    world.run()
+    assert world.only().state is State.FAILED
+    world.control().redrive(task.id, "service/ops", "again")
+    world.run()
+    again = world.only()
+    assert (again.state, len(world.targets["act"].runs)) == (State.AWAITING_APPROVAL, 1)
+    assert "s0" in world.bodies(again)[-1]["changed"]
+    world.approve(again, ALICE)
+    world.run()
+    assert (world.only().state, len(world.targets["act"].runs)) == (State.SUCCEEDED, 2)

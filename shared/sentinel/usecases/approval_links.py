@@ -42,7 +42,7 @@ class LinkMaker:
         """Return a link for an author to decide on what a task asks now, within so many seconds.
 
         It ends when the approval does. Raises `Missing`, `Conflict` where the task asks nothing, `Forbidden`
-        where the author is not asked, `Malformed`, and `Unavailable`.
+        where the author is not asked or `maker` made what is asked, `Malformed`, and `Unavailable`.
         """
         if not 0 < within <= LONGEST:
             raise Malformed(f"a link counts for 1 to {LONGEST:,} seconds")
@@ -54,6 +54,8 @@ class LinkMaker:
         asked = Asked.of(task.asked)
         if asked is None or task.state is not State.AWAITING_APPROVAL:
             raise Conflict(f"task {task.id} is {task.state}, and asks for no approval")
+        if maker in asked.makers:  # who makes a link has it, and would be somebody else by it
+            raise Forbidden(f"{maker} made what is asked: somebody else makes links to approve it")
         approver = self.person(author)
         if not approver.among(asked.by):
             raise Forbidden(f"{author} is not asked: {', '.join(asked.by)} are")

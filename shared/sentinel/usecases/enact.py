@@ -143,7 +143,10 @@ class Enact:
         ledger: Any = Entries(script, by.ledger)
         playbook: Any = Recipes(script, by.recipe)
         actions = Cast(script, by.actions)
-        approving = Approving(tasks, ledger, playbook, actions, clock, nonce, None, grace)
+        void: Any = body.get("void", ())  # who was removed is told there
+        approving = Approving(
+            *(tasks, ledger, playbook, actions, clock, nonce, None, grace), removed=lambda: frozenset(void)
+        )
         try:
             approving.decide(task.id, decision)
         except Conflict as error:

@@ -107,6 +107,8 @@ class Gathering:
             "uses": step.uses,
             "effect": step.effect,
             "timeout": spelled(step.timeout) if step.timeout else None,
+            # What is approved is one effect: the next one, after it ended badly, is another.
+            **({"anew": task.anew[step.id]} if task.anew.get(step.id) else {}),
         }
         action = self.actions.get(step.uses)
         if action is None:
