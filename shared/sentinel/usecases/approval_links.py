@@ -93,12 +93,18 @@ class LinkReader:
             link = read(token, self.directory.signing_keys(), self.issuer, now)
         return link, self.approvers.linked(link.approver)
 
-    def check(self, link: Link, found: dict[str, object]) -> None:
-        """Raise `Conflict` where a link is not for what is shown, or was used: before anybody decides."""
+    def check(self, link: Link, approver: Approver, found: dict[str, object]) -> None:
+        """Hold a link against what is shown, before anybody decides.
+
+        Raises `Conflict` where it is for something else or was used, `Forbidden` where its author is not
+        asked any more.
+        """
         task = self.tasks.get(link.task)
         asked = Asked.of(task.asked) if task is not None else None
         if asked is None or link.id in asked.used:
             raise Conflict(USED)
+        if not approver.among(asked.by):
+            raise Forbidden(f"{approver.id} is not asked: {', '.join(asked.by)} are")
         if link.digest != found["digest"]:
             raise Conflict(SEEN.replace("look again", "ask for another link"))
 
