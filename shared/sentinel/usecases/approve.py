@@ -229,8 +229,6 @@ class Approving:
         return gathering.shown(task, recipe, Question.of(asked, recipe))
 
     def _tell(self, after: Task) -> None:
-        if after.state.ended:
-            self.gates.left(after)
         if after.state is State.FAILED and self.queue is not None:
             try:
                 self.queue.bury(after.id, after.reason)
