@@ -16,7 +16,7 @@ HIDDEN = "\u202e\u2066\u200b\u00a0\u009b\x7f\x1b\u3164\u2800\ufe0f\ufeff\u2028\U
 @pytest.mark.parametrize("indent", [None, 2])
 def test_what_is_shown_is_the_same_json(indent: int | None) -> None:
     """However strange the characters, reading it back gives the value, with whole numbers whole."""
-    value = {"a" + HIDDEN: [HIDDEN, "für 決済 🙂", 1.5, 9_007_199_254_740_993, None, True, "\n\t\"\\"]}
+    value = {"a" + HIDDEN: [HIDDEN, "für 決済 🙂", 1.5, 9_007_199_254_740_993, None, True, '\n\t"\\']}
     assert json.loads(legible(value, indent)) == value
 
 

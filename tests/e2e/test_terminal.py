@@ -22,6 +22,6 @@ def test_json_controls_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_tables_control_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """A cell is one line of printable characters."""
-    table([(HOSTILE, 1)], (HOSTILE.upper()[:0] + "A", "B"))
+    table([(HOSTILE, 1)], ("A", "B"))
     assert all(line.isprintable() for line in capsys.readouterr().out.split("\n"))
     assert plain(HOSTILE).isprintable()

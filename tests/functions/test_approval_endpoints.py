@@ -183,7 +183,7 @@ def test_a_link_is_used_once(app: App, call: Call, task: Task) -> None:
 
 def test_what_the_page_shows_hides_nothing(app: App, call: Call) -> None:
     """Texts are made by the server: each is the JSON of what is hashed, with nothing in it unseen or rounded."""
-    inputs = "uses: wait, with: {for: 1s, x: 9007199254740993, y: \"a\\u202eb\"}"
+    inputs = 'uses: wait, with: {for: 1s, x: 9007199254740993, y: "a\\u202eb"}'
     found = awaiting(app, approving_recipe(inputs, by=[ALICE]), rule("errors", "boom"))
     status, told = call("POST", "/approve", {"token": _token(call, found), "look": True})
     (heading, step), (_, about) = told["told"]
@@ -201,7 +201,9 @@ def test_what_the_page_shows_hides_nothing(app: App, call: Call) -> None:
 
 def test_a_link_of_who_is_asked_no_more_shows_nothing(app: App, call: Call) -> None:
     """Whoever left the group that is asked neither decides by an older link nor sees what it was for."""
-    found = awaiting(app, approving_recipe("uses: wait, with: {for: 1s}", by=["team"]), rule("errors", "boom"))
+    found = awaiting(
+        app, approving_recipe("uses: wait, with: {for: 1s}", by=["team"]), rule("errors", "boom")
+    )
     token = _token(call, found, BOB)
     assert call("POST", "/approve", {"token": token, "look": True})[0] == 200
     app.authors.add(Author(BOB, ""), KEYS["B"])

@@ -16,14 +16,14 @@ from sentinel.core.states import State
 from sentinel.core.step_inputs import Form
 from sentinel.core.steps import Failed
 from sentinel.core.tasks import Task
-from sentinel.errors import Forbidden, Missing
+from sentinel.errors import Conflict, Forbidden, Missing
 from sentinel.usecases.approval_links import LinkMaker
 from sentinel.usecases.approvers import service
 from sentinel.usecases.fork import Fork, Wish
 from sentinel.usecases.replay import Replay
 from tests.approvals import ALICE, BOB, AskingWorld, approving_recipe
+from tests.core.test_dsse import KEYS
 from tests.scenario import START, Target, rule
-
 
 
 @pytest.fixture
@@ -150,3 +150,39 @@ def test_an_approved_step_that_ended_badly_is_not_begun_anew_without_people(worl
     world.approve(again, ALICE)
     world.run()
     assert (world.only().state, len(world.targets["act"].runs)) == (State.SUCCEEDED, 2)
+
+
+def test_a_name_in_other_letters_is_nobody_else(world: AskingWorld) -> None:
+    """Nobody is added, and no word counts, under a name that differs from another's in its case alone."""
+    for author in (Author("Alice", ""), Author("TEAM", ""), Author("carol", "", groups=("BOB",))):
+        with pytest.raises(Conflict):
+            world.authors.add(author, bytes(31) + b"\x01")
+    for name in ("Alice", "TEAM"):
+        with pytest.raises(Forbidden, match="have keys"):
+            world.approvers.operator(name)
+    world.authors.add(Author(ALICE, "", groups=("team",)), KEYS["A"])  # the same person, and group, still may
+
+
+def test_a_link_counts_once_however_many_use_it_at_once(world: AskingWorld) -> None:
+    """Of those who use one link at the same time one is first; the others find it used."""
+    task = world.begin(approving_recipe("uses: act", by=[ALICE, BOB], more=", needs: 2"))
+    digest, link = world.digest(task), {"link": "l" * 22, "maker": "service:ops"}
+    real, left = world._tasks.move, [3]
+
+    def raced(before: Any, after: Any, event: Any) -> None:
+        if left[0]:
+            left[0] -= 1
+            if left[0] == 0:  # somebody with the same link is written first
+                world.approve(task, ALICE, digest, **link)
+        real(before, after, event)
+
+    world._tasks.move = raced  # type: ignore[method-assign]
+    left[0] = 1
+    with pytest.raises(Conflict, match="used already"):
+        world.approve(task, ALICE, digest, **link)
+    found = world.tasks.get(task.id)
+    assert found is not None
+    asked = Asked.of(found.asked)
+    assert asked is not None
+    assert (asked.approvers, asked.used) == ((ALICE,), ("l" * 22,))
+    assert found.state is State.AWAITING_APPROVAL
