@@ -37,7 +37,7 @@ def on_records(table: aws_dynamodb.ITable, kinds: Iterable[str], *actions: str) 
 
 
 def on_keys(table: aws_dynamodb.ITable, keys: Iterable[str], *actions: str) -> aws_iam.PolicyStatement:
-    """Allow `actions` on the items of a table whose partition keys are like one of `keys` (`x*`: all such)."""
+    """Allow `actions` on the items of a table whose keys are like one of `keys` (`x*`: all such)."""
     condition = {"dynamodb:LeadingKeys": sorted(keys)}
     return allow(
         [f"dynamodb:{action}" for action in actions],

@@ -252,7 +252,7 @@ def _sees(viewer: Approver, task: Task, asked: Asked | None) -> bool:
 
 
 def _may_read(viewer: Approver, task: Task, asked: Asked) -> bool:
-    """Whether somebody who may know of a task may also see what it would do, which may hold all its entries."""
+    """Whether who may know of a task may also see what it would do, which may hold all its entries."""
     if viewer.how is not How.SERVICE or viewer.among(asked.by):
         return True
     return services_of(task) <= {viewer.id.partition(":")[2]}
