@@ -21,7 +21,7 @@ def test_what_is_shown_is_the_same_json(indent: int | None) -> None:
 
 
 def test_every_character_is_seen_or_escaped() -> None:
-    """No control, format or unassigned character and no odd space is in the text; letters stay as they are."""
+    """No control, format or unassigned character and no odd space is in the text; letters stay."""
     every = "".join(map(chr, (*range(0xD800), *range(0xE000, sys.maxunicode + 1))))
     text = legible(every)
     kinds = {unicodedata.category(each) for each in text}

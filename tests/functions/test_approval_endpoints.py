@@ -182,7 +182,7 @@ def test_a_link_is_used_once(app: App, call: Call, task: Task) -> None:
 
 
 def test_what_the_page_shows_hides_nothing(app: App, call: Call) -> None:
-    """Texts are made by the server: each is the JSON of what is hashed, with nothing in it unseen or rounded."""
+    """Texts are made by the server: each is the JSON of what is hashed, with nothing unseen or rounded."""
     inputs = 'uses: wait, with: {for: 1s, x: 9007199254740993, y: "a\\u202eb"}'
     found = awaiting(app, approving_recipe(inputs, by=[ALICE]), rule("errors", "boom"))
     status, told = call("POST", "/approve", {"token": _token(call, found), "look": True})

@@ -105,7 +105,7 @@ def test_whoever_is_not_asked_does_not_see_entries_of_others(world: AskingWorld)
 def _rewritten(world: AskingWorld, task: Task, cause: dict[str, Any]) -> None:
     """Let a task be one that entries of two services set off, as a correlation has it."""
     real = world._tasks.get
-    world._tasks.get = lambda task_id: replace(real(task_id), cause=cause)  # type: ignore[method-assign]
+    world._tasks.get = lambda task_id: replace(real(task_id), cause=cause)
 
 
 def test_no_word_stands_for_an_author_who_was_removed(world: AskingWorld) -> None:
@@ -136,7 +136,7 @@ def test_an_approval_of_an_author_who_was_removed_counts_no_more(world: AskingWo
 
 
 def test_an_approved_step_that_ended_badly_is_not_begun_anew_without_people(world: AskingWorld) -> None:
-    """What was approved is one effect: a redrive that begins another asks, whatever the action's plan says."""
+    """What was approved is one effect: a redrive that begins another asks, whatever its plan says."""
     world.targets["act"].answers = [Failed("it ended badly", unsure=True, over=True)]
     task = world.begin(approving_recipe("uses: act"))
     world.approve(task, ALICE)
@@ -176,7 +176,7 @@ def test_a_link_counts_once_however_many_use_it_at_once(world: AskingWorld) -> N
                 world.approve(task, ALICE, digest, **link)
         real(before, after, event)
 
-    world._tasks.move = raced  # type: ignore[method-assign]
+    world._tasks.move = raced
     left[0] = 1
     with pytest.raises(Conflict, match="used already"):
         world.approve(task, ALICE, digest, **link)

@@ -132,7 +132,7 @@ def test_a_task_must_agree_with_its_lineage(named: str, change: dict[str, Any]) 
 
 
 def test_a_damaged_task_is_told_to_nobody_who_may_not_know_of_it() -> None:
-    """Whose task it was cannot be read any more: a service is answered as if there were none, an admin is told."""
+    """Whose it was cannot be read any more: services are answered as if there were none, an admin is told."""
     tasks = SqliteTasks(":memory:")
     cause = {"entries": [{"chain": CHAIN, "seq": 0}]}
     about = ("r", 1, "d" * 64, State.QUEUED, 0, 0, 0, 0, "siem", 1, 2, cause)
