@@ -90,8 +90,8 @@ def _link(call: Call, task: Task, **body: Any) -> tuple[int, Any]:
     return call("POST", "/v1/tasks/{task}/links", {"for": ALICE, **body}, params={"task": task.id})
 
 
-def _token(call: Call, task: Task) -> str:
-    status, told = _link(call, task)
+def _token(call: Call, task: Task, author: str = ALICE) -> str:
+    status, told = _link(call, task, **{"for": author})
     assert status == 200, told
     return str(told["url"].partition("#")[2])
 
@@ -179,6 +179,37 @@ def test_a_link_is_used_once(app: App, call: Call, task: Task) -> None:
     # Another link for the same author counts for the same person, once.
     status, told = call("POST", "/approve", {"token": _token(call, task), "verdict": "approve", "why": ""})
     assert (status, told["approved_by"]) == (200, [ALICE])
+
+
+def test_what_the_page_shows_hides_nothing(app: App, call: Call) -> None:
+    """Texts are made by the server: each is the JSON of what is hashed, with nothing unseen or rounded."""
+    inputs = 'uses: wait, with: {for: 1s, x: 9007199254740993, y: "a\\u202eb"}'
+    found = awaiting(app, approving_recipe(inputs, by=[ALICE]), rule("errors", "boom"))
+    status, told = call("POST", "/approve", {"token": _token(call, found), "look": True})
+    (heading, step), (_, about) = told["told"]
+    assert (status, heading) == (200, "s0: wait")
+    assert '"x": 9007199254740993' in step
+    assert '"y": "a\\u202eb"' in step
+    (whole,) = told["shown"]["steps"]
+    assert {"id": "s0", "uses": "wait", **orjson.loads(step)} == whole
+    names = ("cause", "results", "makers", "lineage")
+    assert orjson.loads(about) == {name: told["shown"][name] for name in names}
+    assert "JSON.stringify(rest" not in SCRIPT
+    assert "unicode-bidi: bidi-override" in STYLE
+    assert 'addEventListener("hashchange"' in SCRIPT  # a second link in the same tab shows what it is for
+
+
+def test_a_link_of_who_is_asked_no_more_shows_nothing(app: App, call: Call) -> None:
+    """Whoever left the group that is asked neither decides by an older link nor sees what it was for."""
+    found = awaiting(
+        app, approving_recipe("uses: wait, with: {for: 1s}", by=["team"]), rule("errors", "boom")
+    )
+    token = _token(call, found, BOB)
+    assert call("POST", "/approve", {"token": token, "look": True})[0] == 200
+    app.authors.add(Author(BOB, ""), KEYS["B"])
+    for body in ({"look": True}, {"verdict": "approve", "why": ""}):
+        status, told = call("POST", "/approve", {"token": token, **body})
+        assert (status, told["message"]) == (403, "bob is not asked: team are")
 
 
 def test_a_link_refuses(app: App, call: Call, task: Task) -> None:

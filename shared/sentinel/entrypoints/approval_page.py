@@ -1,7 +1,8 @@
 """The page that a one-time link opens.
 
 It is static: the link's token is in the fragment, which no browser sends, and the page's script posts it to
-where the page came from. What is shown is what strangers wrote, so it is only ever put in as text. The policy
+where the page came from. What is shown is what strangers wrote, so it is only ever put in as text, which was
+made by the server (`core.legible`) and is shown in the order of its characters. The policy
 allows this one script and this one style sheet by their hashes, connections to the page's own origin, and
 nothing else.
 """
@@ -20,6 +21,7 @@ dt { font-weight: 600 }
 dd { margin: 0; overflow-wrap: anywhere }
 section { border: 1px solid; border-radius: .5rem; padding: 0 1rem; margin: 1rem 0 }
 pre { overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere }
+dd, pre { direction: ltr; unicode-bidi: bidi-override }
 label, textarea { display: block; width: 100%; box-sizing: border-box }
 button { font: inherit; padding: .5rem 1.5rem; margin: 1rem 1rem 1rem 0 }
 [hidden] { display: none }
@@ -61,16 +63,11 @@ function show(found) {
   row("Approved by", found.approvals.map((each) => each.who).join(", ") || "nobody yet");
   row("Until", new Date(found.until / 1e6).toLocaleString());
   row("Digest", found.digest);
-  for (const step of found.shown.steps) {
+  for (const [heading, text] of found.told) {
     const section = put(by("steps"), "section", "");
-    put(section, "h2", step.id + ": " + step.uses);
-    const {id, uses, ...rest} = step;
-    put(section, "pre", JSON.stringify(rest, null, 2));
+    put(section, "h2", heading);
+    put(section, "pre", text);
   }
-  const more = put(by("steps"), "section", "");
-  put(more, "h2", "Why, and what was done before");
-  const {cause, results, lineage} = found.shown;
-  put(more, "pre", JSON.stringify({cause, results, lineage}, null, 2));
   say("This is what would be done. Your link is for one decision.");
   by("form").hidden = false;
 }
@@ -91,6 +88,8 @@ async function decide(verdict) {
   }
 }
 
+/* Another link that is put into the same tab is another question. */
+addEventListener("hashchange", () => location.reload());
 by("approve").addEventListener("click", () => decide("approve"));
 by("refuse").addEventListener("click", () => decide("refuse"));
 if (token) { post({look: true}).then(show, (error) => say(error.message)); }

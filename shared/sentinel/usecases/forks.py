@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import orjson
 
-from sentinel.core.tasks import Task, task_id
+from sentinel.core.tasks import Event, Task, task_id
 from sentinel.ports import Tasks
 
 MOST = 100  # forks of one task: a fork is forked on
@@ -48,3 +48,12 @@ def forks_of(tasks: Tasks, parent: Task) -> Iterator[Task]:
         if found is None:
             return
         yield found
+
+
+def forkers(lineage: Sequence[Event]) -> list[str]:
+    """Return who forked a task, and before them whatever it is a fork of, as its first event tells."""
+    first: Mapping[str, object] = lineage[0].body if lineage else {}
+    makers = first.get("makers")
+    if isinstance(makers, list):
+        return list(map(str, makers))
+    return [str(first["who"])] if first.get("who") else []

@@ -224,7 +224,9 @@ class Replay:
         wrong += wrong_effects(effects, task, recipes.recipe, self.inputs)
         if not wrong and self.actions is not None:
             if tells_enough(events):
-                reenact = Reenact(self.ledger, self.actions, recipes.recipe, self.tasks.get)
+                reenact = Reenact(
+                    self.ledger, self.actions, recipes.recipe, self.tasks.get, self.tasks.lineage
+                )
                 left_out: list[str] = []
                 wrong += reenact.differences(task, events, effects, left_out)
                 found.reenacted += not left_out
