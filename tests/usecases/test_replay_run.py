@@ -302,6 +302,34 @@ def test_a_fork_that_does_not_fit_its_task_shows(run: Run, change: dict[str, obj
     assert (difference.what, difference.task) == ("different", fork.id)
 
 
+def test_a_fork_is_asked_for_by_nobody(run: Run) -> None:
+    """What a person forked, of a rule's task or a schedule's, is re-enacted, and is not unexpected."""
+    parents = [lived(run, "plain"), next(task for task in everything(run) if is_scheduled(task))]
+    forks = [run.world.forking().fork(each.id, Wish(*ANN)) for each in parents]
+    for _ in range(3):
+        run.work()
+    for each in forks:
+        fork = run.world.tasks.get(each.id)
+        assert fork is not None
+        assert fork.state is State.SUCCEEDED
+        assert replay(run).compare(BEGIN, run.clock.now).differences == []
+        rewrite(run, replace(fork, results={"s0": {"n": 7}}))
+        (difference,) = replay(run).compare(BEGIN, run.clock.now).differences
+        assert (difference.what, difference.task) == ("different", fork.id)
+        rewrite(run, fork)
+
+
+def rewrite(run: Run, task: Task) -> None:
+    """Store a task's state as it is given, past all conditions."""
+    with run.world.tasks._database.transaction() as connection:
+        connection.execute("UPDATE tasks SET body = ? WHERE id = ?", (task_to_json(task), task.id))
+
+
+def everything(run: Run) -> list[Task]:
+    """Return all tasks."""
+    return run.world.tasks.listing(None, 1000)
+
+
 def lived(run: Run, name: str) -> Task:
     """Return a task that has lived long."""
     tasks = [task for task in run.world.tasks.listing(None, 1000) if task.recipe == name]
@@ -329,9 +357,7 @@ CHANGED: dict[str, Any] = {
 def test_a_state_that_does_not_follow_shows(run: Run, name: str) -> None:
     """A stored state is no part of any hash; all of it follows from the lineage, so that a change shows."""
     task = lived(run, "busy")
-    changed = replace(task, **{name: CHANGED[name]})
-    with run.world.tasks._database.transaction() as connection:
-        connection.execute("UPDATE tasks SET body = ? WHERE id = ?", (task_to_json(changed), task.id))
+    rewrite(run, replace(task, **{name: CHANGED[name]}))
     (difference,) = compared(run).differences
     assert (difference.what, difference.task) == ("different", task.id)
     assert any(name in why or (name == "results" and "result" in why) for why in difference.why)

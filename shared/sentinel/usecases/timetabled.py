@@ -72,7 +72,12 @@ def _fired(
 def is_scheduled(task: Task) -> bool:
     """Say whether a schedule made a task."""
     told = task.cause.get("scheduled")
-    return isinstance(told, str) and bool(_TIME.fullmatch(told)) and "fork_of" not in task.cause
+    return isinstance(told, str) and bool(_TIME.fullmatch(told)) and not is_fork(task)
+
+
+def is_fork(task: Task) -> bool:
+    """Say whether a person made a task of another one."""
+    return "fork_of" in task.cause
 
 
 def time_of(task: Task) -> int:
