@@ -36,7 +36,7 @@ from sentinel.usecases.recompute import (
 from sentinel.usecases.recorded import Inputs, as_written, wrong_effects, wrong_lineage
 from sentinel.usecases.reenact import Reenact, tells_enough
 from sentinel.usecases.replayed import Difference, Replayed, of_task
-from sentinel.usecases.timetabled import Due, is_fork, is_scheduled, missed, time_of, timetable
+from sentinel.usecases.timetabled import Due, is_scheduled, missed, time_of, timetable
 
 FEED_SLACK = 60 * SECOND  # how late detection may come to a segment, beside the time of its catalog's cache
 SLACK = 30 * SECOND + FEED_SLACK
