@@ -88,6 +88,7 @@ class AskingWorld(World):
             self.nonce,
             self.queue,
             gates=self.gates,
+            removed=self.approvers.removed,
         )
 
     def begin(self, recipe: bytes) -> Task:

@@ -269,6 +269,39 @@ def test_everything_that_happened_happens_again(recorded: Run) -> None:
     assert any(body.get("progress") for body in told)
 
 
+def test_forks_are_asked_for_by_people(run: Run) -> None:
+    """A fork of an entry's task, of a schedule's and of a fork live once more, and belong to a task."""
+    world = run.world
+    by_clock = next(task for task in world.tasks.listing(None, 1000) if is_scheduled(task))
+    of_entry = world.forking().fork(run.task("hopeless").id, Wish(*ANN, request="again"))
+    forks = [
+        of_entry,
+        world.forking().fork(by_clock.id, Wish(*ANN)),
+        world.forking().fork(of_entry.id, Wish(*ANN)),
+    ]
+    world.settle()
+    found = replay(run).compare(BEGIN, run.clock.now)
+    assert found.differences == []
+    assert {fork.id for fork in forks} <= {task.id for task in world.tasks.listing(State.SUCCEEDED, 1000)}
+    assert found.reenacted == found.recorded
+    with world.tasks._database.transaction() as connection:
+        connection.execute("DELETE FROM tasks WHERE id = ?", (of_entry.id,))
+    (difference,) = replay(run).compare(BEGIN, run.clock.now).differences
+    assert (difference.what, difference.task) == ("different", forks[2].id)
+    assert difference.why[0] == "the task that it is a fork of is not there"
+
+
+@pytest.mark.parametrize("change", [{"fork": 7}, {"fork_of": "a" * 26}, {"title": "another"}])
+def test_a_fork_that_does_not_fit_its_task_shows(run: Run, change: dict[str, object]) -> None:
+    """A task cannot be passed off as a fork, nor a fork as another task's."""
+    fork = run.world.forking().fork(run.task("hopeless").id, Wish(*ANN))
+    stored = replace(fork, cause={**fork.cause, **change})
+    with run.world.tasks._database.transaction() as connection:
+        connection.execute("UPDATE tasks SET body = ? WHERE id = ?", (task_to_json(stored), fork.id))
+    (difference,) = replay(run).compare(BEGIN, run.clock.now).differences
+    assert (difference.what, difference.task) == ("different", fork.id)
+
+
 def test_a_fork_is_asked_for_by_nobody(run: Run) -> None:
     """What a person forked, of a rule's task or a schedule's, is re-enacted, and is not unexpected."""
     parents = [lived(run, "plain"), next(task for task in everything(run) if is_scheduled(task))]

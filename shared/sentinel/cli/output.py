@@ -16,6 +16,7 @@ from typing import IO
 import click
 
 from sentinel import errors
+from sentinel.core.legible import legible
 
 HINTS: dict[type[Exception], tuple[str, int]] = {
     errors.Unavailable: ("wait a little and run the command again", 3),
@@ -114,8 +115,8 @@ def cut(reason: object) -> str:
 
 
 def emit(value: object) -> None:
-    """Print one JSON value."""
-    print(json.dumps(value, ensure_ascii=False))
+    """Print one JSON value; what would be hidden or control a terminal stands as JSON escapes it."""
+    print(legible(value))
 
 
 def table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> None:

@@ -90,13 +90,8 @@ def by_link(app: App, request: Request) -> Response:
     found, approver = app.link_reader.open(text(told, "token"))
     if set(told) == {"token", "look"}:
         shown: dict[str, Any] = app.approving.look(found.task)
-        app.link_reader.check(found, shown)
-        answer = {
-            **shown,
-            "told": as_text(shown["shown"]),
-            "for": approver.id,
-            "link_until": found.until,
-        }
+        app.link_reader.check(found, approver, shown)
+        answer = {**shown, "for": approver.id, "link_until": found.until, "told": as_text(shown["shown"])}
         return Response(200, orjson.dumps(answer), headers=NOT_KEPT)
     if not set(told) <= {"token", "verdict", "why"}:
         raise Malformed("the body has token, and look, or verdict and why")

@@ -1,7 +1,8 @@
 """The page that a one-time link opens.
 
 It is static: the link's token is in the fragment, which no browser sends, and the page's script posts it to
-where the page came from. What is shown is what strangers wrote, so it is only ever put in as text. The policy
+where the page came from. What is shown is what strangers wrote, so it is only ever put in as text, which was
+made by the server (`core.legible`) and is shown in the order of its characters. The policy
 allows this one script and this one style sheet by their hashes, connections to the page's own origin, and
 nothing else.
 """
@@ -20,6 +21,7 @@ dt { font-weight: 600 }
 dd { margin: 0; overflow-wrap: anywhere }
 section { border: 1px solid; border-radius: .5rem; padding: 0 1rem; margin: 1rem 0 }
 pre { overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere }
+dd, pre { direction: ltr; unicode-bidi: bidi-override }
 label, textarea { display: block; width: 100%; box-sizing: border-box }
 h2 { font-size: 1.15rem; overflow-wrap: anywhere }
 h3, summary { font-size: 1rem; font-weight: 600; margin: .75rem 0 .25rem }
@@ -112,6 +114,8 @@ async function decide(verdict) {
   }
 }
 
+/* Another link that is put into the same tab is another question. */
+addEventListener("hashchange", () => location.reload());
 by("approve").addEventListener("click", () => decide("approve"));
 by("refuse").addEventListener("click", () => decide("refuse"));
 if (token) { post({look: true}).then(show, (error) => say(error.message)); }

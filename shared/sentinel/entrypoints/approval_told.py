@@ -1,45 +1,36 @@
-"""What a one-time link's page shows of what is asked: the very values, as text that the page only puts in."""
+"""What a one-time link's page shows of what is asked: the very values, as texts that the page only puts in.
+
+A browser would round numbers that JSON has and JavaScript has not, and obey what turns writing round.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-_PARTS: Final = {
+from sentinel.core.legible import legible
+
+_NAMES: Final = {
     "problem": "It would fail",
     "plan": "What it would do",
     "inputs": "Its inputs",
     "as_written": "Its inputs as written: results of steps before it stand in them",
 }
+_HEAD = {"id", "uses", "effect", "timeout"}
 
 
 def as_text(shown: Mapping[str, Any]) -> dict[str, object]:
-    """Return what is asked as the page shows it: the very values, as text.
-
-    A browser would round numbers that JSON has and JavaScript has not, and obey what turns writing round.
-    """
-    return {
-        "steps": [_step(number, step) for number, step in enumerate(shown["steps"], 1)],
-        "before": readable({name: shown[name] for name in ("cause", "results", "makers", "lineage")}),
-    }
+    """Return what is asked as the page shows it: all of each step, then what was before."""
+    before = {name: shown[name] for name in ("cause", "results", "makers", "lineage")}
+    steps = [_step(number, step) for number, step in enumerate(shown["steps"], 1)]
+    return {"steps": steps, "before": legible(before, 2)}
 
 
 def _step(number: int, step: Mapping[str, Any]) -> dict[str, object]:
-    timeout = f", {step['timeout']} for a try" if step.get("timeout") else ""
+    timeout = f", {step['timeout']} for a try" if step["timeout"] else ""
+    order = [name for name in _NAMES if name in step] + sorted(step.keys() - _NAMES.keys() - _HEAD)
     return {
         "title": f"{number}. {step['id']}: {step['uses']}",
         "how": f"{step['effect']}{timeout}",
-        "parts": [[name, readable(step[key])] for key, name in _PARTS.items() if key in step],
+        "parts": [[_NAMES.get(name, name), legible(step[name], 2)] for name in order],
     }
-
-
-def readable(value: object) -> str:
-    """Return a JSON value as lines that show every character: what is not printable is escaped."""
-    if isinstance(value, str):
-        return _shown(value)
-    return _shown(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def _shown(text: str) -> str:
-    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)

@@ -45,8 +45,9 @@ def tells_enough(events: Sequence[Event]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Reenact:
-    """The use case. `recipe` reads a version of a recipe, `get` another task: the one that a fork is of.
+    """The use case. `recipe` reads a version of a recipe.
 
+    `get` and `lineage` read another task, the one that a fork is of.
     `lease` and `grace` are in nanoseconds.
     """
 
@@ -54,6 +55,7 @@ class Reenact:
     actions: Mapping[str, Action]
     recipe: Read
     get: Callable[[str], Task | None] = lambda _: None
+    lineage: Callable[[str], Sequence[Event]] = lambda _: ()
     lease: int = LEASE
     grace: int = QUEUE_GRACE
 

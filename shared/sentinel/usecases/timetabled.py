@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 
 from sentinel.core.recipes import Recipe
 from sentinel.core.tasks import SECOND, Task
+from sentinel.usecases.forks import is_fork
 from sentinel.usecases.in_force import InForce
 from sentinel.usecases.schedule import LATE, scheduled
 
@@ -73,11 +74,6 @@ def is_scheduled(task: Task) -> bool:
     """Say whether a schedule made a task."""
     told = task.cause.get("scheduled")
     return isinstance(told, str) and bool(_TIME.fullmatch(told)) and not is_fork(task)
-
-
-def is_fork(task: Task) -> bool:
-    """Say whether a person made a task of another one."""
-    return "fork_of" in task.cause
 
 
 def time_of(task: Task) -> int:
