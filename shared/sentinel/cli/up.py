@@ -52,9 +52,13 @@ def up(port: int, insecure: bool, verbose: bool, home: Path, as_json: bool) -> i
     from sentinel.cli.output import echo
     from sentinel.errors import Unavailable
     from sentinel.local.supervisor import Supervisor, settings_for
+    from sentinel.wiring import grants_of
 
     app = bootstrap.application(str(home))
-    app.actions  # noqa: B018 - a setting that cannot be used ends here, and not in the workers over and over
+    _ = (
+        app.http,
+        grants_of(app.settings),
+    )  # what cannot be used ends here, and not in the workers over and over
     settings = settings_for(home, app.settings)
     if settings.log_level == "INFO" and not verbose:
         settings = replace(settings, log_level="WARNING")
