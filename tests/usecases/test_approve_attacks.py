@@ -20,10 +20,12 @@ from sentinel.errors import Conflict, Forbidden, Missing
 from sentinel.usecases.approval_links import LinkMaker
 from sentinel.usecases.approvers import service
 from sentinel.usecases.fork import Fork, Wish
+from sentinel.usecases.proofs import Wish as ProofWish
 from sentinel.usecases.replay import Replay
 from tests.approvals import ALICE, BOB, AskingWorld, approving_recipe
 from tests.core.test_dsse import KEYS
 from tests.scenario import START, Target, rule
+from tests.traced import eventful, forked, new_world, tracing
 
 
 @pytest.fixture
@@ -186,3 +188,24 @@ def test_a_link_counts_once_however_many_use_it_at_once(world: AskingWorld) -> N
     assert asked is not None
     assert (asked.approvers, asked.used) == ((ALICE,), ("l" * 22,))
     assert found.state is State.AWAITING_APPROVAL
+
+
+def test_a_family_of_forks_costs_a_bounded_number_of_reads(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever forks forks makes no trace cost thousands of reads: it tells so many, and that there may be more."""
+    monkeypatch.setattr("sentinel.usecases.trace.FORKS", 20)
+    world = new_world(client)
+    parent = eventful(world)
+    for number in range(1, 11):
+        child = forked(world, parent, number)
+        for below in range(1, 11):
+            forked(world, child, below)
+    reads: list[str] = []
+    real = world.tasks.lineage
+    monkeypatch.setattr(world.tasks, "lineage", lambda task: (reads.append(task), real(task))[1])
+    found = tracing(world).of_task(parent.id, ProofWish())
+    assert len(found["tasks"]) == 1 + 10 + 9  # ten, a look for the eleventh, then what is left of the twenty
+    assert any("only 20 forks were looked for" in note for note in found["notes"])
+    assert len(reads) <= 20 + len(found["tasks"]) + 1  # that of what was asked for is read twice
+    world.close()
