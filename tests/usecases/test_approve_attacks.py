@@ -24,6 +24,7 @@ from sentinel.usecases.proofs import Wish as ProofWish
 from sentinel.usecases.replay import Replay
 from tests.approvals import ALICE, BOB, AskingWorld, approving_recipe
 from tests.core.test_dsse import KEYS
+from tests.replays import reenact_all
 from tests.scenario import START, Target, rule
 from tests.traced import eventful, forked, new_world, tracing
 
@@ -214,3 +215,36 @@ def test_a_family_of_forks_costs_a_bounded_number_of_reads(
     assert any("only 20 forks were looked for" in note for note in found["notes"])
     assert len(reads) <= 20 + len(found["tasks"]) + 1  # that of what was asked for is read twice
     world.close()
+
+
+@pytest.mark.parametrize("key", ["A", "B"])
+def test_what_a_removed_author_approved_is_not_begun(world: AskingWorld, key: str) -> None:
+    """Between the approval and the step somebody's key was found to be another's: people are asked again."""
+    task = world.begin(approving_recipe("uses: act", "uses: tell", more=", needs: 2"))
+    for signer in ("A", "B"):
+        task = world.approving().decide(task.id, world.signed(task, signer))
+    world.authors.remove({"A": ALICE, "B": BOB}[key])
+    world.run()
+    again = world.only()
+    assert (again.state, world.targets["act"].runs) == (State.AWAITING_APPROVAL, [])
+    told = world.bodies(again)[-1]
+    assert (told["changed"], told["void"]) == (["an approver"], [ALICE, BOB])
+    assert reenact_all(world.tasks, world.ledger, world.actions, world.playbook.recipe) == 1
+
+
+def test_what_was_done_before_an_author_was_removed_stays(world: AskingWorld) -> None:
+    """A step that is done is done; only what follows is asked about again."""
+    task = world.begin(approving_recipe("uses: act", "uses: tell"))
+    task = world.approving().decide(task.id, world.signed(task, "A"))
+    world.dispatch()
+    world.drain("action")
+    world.authors.remove(ALICE)
+    world.run()
+    again = world.only()
+    assert (again.state, len(world.targets["act"].runs)) == (State.AWAITING_APPROVAL, 1)
+    assert world.bodies(again)[-1]["covers"] == ["s1"]
+    world.approve(again, BOB)
+    world.run()
+    assert world.only().state is State.SUCCEEDED
+    assert len(world.targets["act"].runs) == 1
+    assert reenact_all(world.tasks, world.ledger, world.actions, world.playbook.recipe) == 1
