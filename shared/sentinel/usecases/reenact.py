@@ -21,8 +21,8 @@ from sentinel.core.steps import Action
 from sentinel.core.tasks import LEASE, LEASE_OVER, QUEUE_GRACE, Effect, EffectState, Event, Task
 from sentinel.errors import Rejected, SentinelError
 from sentinel.ports import Ledger
-from sentinel.usecases.debounce import AGAIN
 from sentinel.usecases.asking import APPROVERS
+from sentinel.usecases.debounce import AGAIN
 from sentinel.usecases.enact import Enact
 from sentinel.usecases.execute import Executor
 from sentinel.usecases.recall import is_question
