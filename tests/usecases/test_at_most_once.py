@@ -205,11 +205,12 @@ def test_a_step_that_could_not_begin_leaves_nothing_behind(world: World) -> None
     _begin(world, "blind")
     record, failures = world.tasks.record, [1]
 
-    def lost(effect: Any) -> None:
-        record(effect)
+    def lost(effect: Any, known: int = 0) -> bool:
+        written = record(effect, known)
         if failures:
             failures.pop()
             raise Unavailable("the answer was lost", 0)
+        return written
 
     world.tasks.record = lost  # type: ignore[method-assign]
     with pytest.raises(Unavailable):

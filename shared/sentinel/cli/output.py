@@ -24,12 +24,17 @@ HINTS: dict[type[Exception], tuple[str, int]] = {
         "keep the data as it is, and compare it with an earlier export or written-down heads",
         1,
     ),
-    errors.Missing: ("`sentinel chains`, `tasks`, `services ls` and `certs ls` list what there is", 1),
-    errors.Conflict: ("see what holds it, then run the command again", 1),
+    errors.Missing: (
+        "`sentinel chains`, `tasks`, `services ls`, `authors ls`, `certs ls` list what there is",
+        1,
+    ),
+    errors.Conflict: ("look at what is there now, then decide anew", 1),
     errors.Rejected: ("mend what it names and run the command again", 1),
     sqlite3.DatabaseError: ("keep the file as it is, and restore a copy or an earlier export beside it", 1),
     OSError: ("see that it is there, may be used and has room, and run the command again", 3),
 }
+
+SHOWN = 90  # characters of a reason that a list shows
 
 
 class Failure(Exception):
@@ -101,6 +106,12 @@ def echo(text: str, file: IO[str] | None = None) -> None:
 def plain(text: object) -> str:
     """Make a value safe for a terminal: control characters are shown as escapes."""
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(text))
+
+
+def cut(reason: object) -> str:
+    """Return as much of a reason as a list shows."""
+    text = plain(reason)
+    return f"{text[:SHOWN]}…" if len(text) > SHOWN else text
 
 
 def emit(value: object) -> None:

@@ -33,6 +33,8 @@ _APART = 50 * SECOND // 1000  # one after the other,
 LONGEST = 600 * SECOND  # at most so much later
 _TURNS = 64
 _UNPACKED = 4_000_000
+# People take hours to approve: others may have the place until then.
+_WITHOUT = frozenset({State.AWAITING_APPROVAL, *(state for state in State if state.ended)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +156,11 @@ def renewed(gate: Gate, task: Task, now: int) -> Gate:
 def fate(place: Place, task: Task | None, held: str, now: int) -> Fate:
     """Say what becomes of a place, given its task as it was read after the gate; `held` names the gate.
 
-    What has ended has no place. What has started keeps its own. What has not may still be about to start from
-    the version that the place names; once it has gone on from there it keeps its place for a while, unless
-    something else holds it.
+    What has ended or waits for approval has no place. What has started keeps its own. What has not may still
+    be about to start from the version that the place names; once it has gone on from there it keeps its place
+    for a while, unless something else holds it.
     """
-    if task is None or task.state.ended:
+    if task is None or task.state in _WITHOUT:
         return Fate.DROPPED
     if task.attempt > place.since:
         return Fate.KEPT
@@ -170,14 +172,14 @@ def fate(place: Place, task: Task | None, held: str, now: int) -> Fate:
 
 
 def released(gate: Gate, task: Task) -> Gate:
-    """Return the gate without the place of a task that has ended, or is held before it has started.
+    """Return the gate without the place of a task that needs none, or is held before it has started.
 
     A place that names this version or a later one is somebody's who is about to start it, and stays.
     """
     place = gate.holders.get(task.id)
     if place is None or place.version >= task.version:
         return gate
-    if not task.state.ended and task.attempt > place.since:
+    if task.state not in _WITHOUT and task.attempt > place.since:
         return gate
     return replace(gate, holders={key: each for key, each in gate.holders.items() if key != task.id})
 

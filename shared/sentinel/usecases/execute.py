@@ -101,7 +101,8 @@ class Executor:
         changes: dict[str, Any] = {"attempt": task.attempt + 1, "worker": self.worker}
         if task.held:
             changes |= {"held": "", "reason": reason_before(task)}
-        return self.move(task, State.RUNNING, facts, now=now, wait=self.lease, **changes)
+        # Not `now`: its gates let it in after that, when another had left.
+        return self.move(task, State.RUNNING, facts, wait=self.lease, **changes)
 
     def _hold(self, task: Task, hold: Hold) -> Task:
         facts: dict[str, object] = {"step": task.step, "held": hold.by, "reason": hold.reason}

@@ -163,11 +163,13 @@ class Stage:
         del task_id
         return list(self.script.events[: self.script.at])
 
-    def record(self, effect: Effect) -> None:
+    def record(self, effect: Effect, known: int = 0) -> bool:
         """Keep an effect, or fail where that is what was recorded."""
+        del known
         if self.script.body.get("answer") == AWAY:
             raise away(self.script)
         self.known[effect.key] = effect
+        return True
 
     def effects(self, task_id: str) -> dict[str, Effect]:
         """Return the effects so far."""

@@ -1,0 +1,125 @@
+"""Fences: two workers believe that they have one task, since their clocks differ or one stood still."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import redis
+
+from sentinel.adapters.redis_streams import RedisQueue
+from sentinel.core.states import State
+from sentinel.core.steps import Done, StepRun
+from sentinel.core.tasks import LEASE, SECOND, EffectState, Task
+from sentinel.errors import Conflict
+from sentinel.usecases.execute import Executor
+from tests.scenario import ProbedTarget, Target, World, recipe, rule
+
+AGAIN: Any = None
+
+
+@pytest.fixture
+def world(client: redis.Redis) -> Iterator[World]:
+    """Wire everything, with a target that can be asked and one that cannot."""
+    found = World(RedisQueue(client), [Target("blind", "siem"), ProbedTarget("seen", "siem")])
+    found.push("rule", "errors", rule("errors", "boom"))
+    yield found
+    found.close()
+
+
+def _begin(world: World, uses: str) -> Task:
+    world.push("recipe", "r", recipe("r", "errors", uses, step="effect: at-most-once"))
+    world.detect(world.store("s/0", [b'{"message": "boom"}']))
+    return world.only()
+
+
+class _Between:
+    """Tasks that let something happen before or after the first call of a method."""
+
+    def __init__(self, inner: Any, method: str, *, before: Callable[[], object] = lambda: None) -> None:
+        self._inner, self._method, self._before = inner, method, before
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._method:
+            act, self._before = self._before, lambda: None
+            act()
+        return getattr(self._inner, name)
+
+
+def _slow(world: World, method: str, meanwhile: Callable[[], object]) -> Executor:
+    """Return a worker that is stopped before its first call of a method of the store, while others go on."""
+    tasks: Any = _Between(world.tasks, method, before=meanwhile)
+    return replace(world.executor("siem", "slow"), tasks=tasks)
+
+
+def _ahead(world: World, act: Callable[[], object]) -> None:
+    """Do something in a process whose clock is an hour ahead; then the first one's clock counts again."""
+    now = world.clock.now
+    world.clock.sleep(3600)
+    act()
+    world.clock.now = now
+
+
+@pytest.mark.parametrize("uses", ["blind", "seen"])
+def test_a_sweep_whose_clock_is_ahead_doubles_no_effect(world: World, uses: str) -> None:
+    """A worker whose task was taken from it before its intent was there does not act: another has acted."""
+    task = _begin(world, uses)
+
+    def others() -> None:
+        world.sweep()
+        stored = world.tasks.get(task.id)
+        assert stored is not None
+        assert stored.state is not State.RUNNING
+        other = world.executor("siem", "fast").execute(stored, world.clock.now + LEASE)
+        assert other is not None
+        assert other.state is State.SUCCEEDED
+
+    slow = _slow(world, "record", lambda: _ahead(world, others))
+    with pytest.raises(Conflict):
+        slow.execute(task, world.clock.now + LEASE)
+    assert len(world.targets[uses].runs) == 1
+    assert world.only().state is State.SUCCEEDED
+
+
+@pytest.mark.parametrize("uses", ["blind", "seen"])
+def test_an_intent_that_came_while_another_began_is_asked_about(world: World, uses: str) -> None:
+    """Two workers read no effect; whoever records its intent second does not act on what it read."""
+    task = _begin(world, uses)
+    target = world.targets[uses]
+
+    def others() -> None:
+        """The slow worker is about to act: its intent stands there, and the task is another's."""
+        world.sweep()
+        stored = world.tasks.get(task.id)
+        assert stored is not None
+        fast = _slow_reader(world)
+        with pytest.raises(Conflict):
+            fast.execute(stored, world.clock.now + LEASE)
+
+    def _slow_reader(world: World) -> Executor:
+        """It has read that there are no effects before the slow one's intent came."""
+        inner: Any = world.tasks
+
+        class Blind:
+            def __getattr__(self, name: str) -> Any:
+                return (lambda _: {}) if name == "effects" else getattr(inner, name)
+
+        return replace(world.executor("siem", "fast"), tasks=Blind())
+
+    def acting(run: StepRun) -> Done:
+        _ahead(world, others)
+        return Done({"by": "slow"})
+
+    target.answers = [acting]
+    slow = world.executor("siem", "slow")
+    with pytest.raises(Conflict):
+        slow.execute(task, world.clock.now + LEASE)
+    assert len(target.runs) == 1
+    (effect,) = world.tasks.effects(task.id).values()
+    assert (effect.state, effect.attempt) == (EffectState.DONE, 1)
+    world.clock.sleep(3600 + 2 * LEASE / SECOND)
+    world.settle()
+    assert world.only().state is State.SUCCEEDED
+    assert len(target.runs) == 1
