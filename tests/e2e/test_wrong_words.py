@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,42 @@ def test_a_pause_of_nothing_warns(home: Path, capsys: pytest.CaptureFixture[str]
     assert err == "warning: no recipe tel is in force\n"
     assert run(["queues"]) == 0
     assert "paused: recipe:tel since" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("HTTP_HOSTS", "127.0.0.1:9000"),
+        ("AWS_ROLES", "nonsense"),
+        ("K8S_CLUSTERS", "nonsense"),
+        ("TERRAFORM_URL", "nonsense"),
+        ("AWS_SERVICES", "cart=1..9"),
+    ],
+)
+def test_up_refuses_a_setting_that_workers_cannot_use(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, setting: str, value: str
+) -> None:
+    """A slip in a setting ends `up` at once: nothing says that it is up while no worker can start."""
+    del home
+    monkeypatch.setenv(f"SENTINEL_{setting}", value)
+    code, text = told(capsys, "up", "--port", "0", "--insecure")
+    assert (code, f"SENTINEL_{setting}" in text) == (1, True), text
+
+
+def test_what_nobody_expected_is_told_without_a_traceback(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record that somebody wrote over ends a command in two lines, which quote nothing of it."""
+    public = str(home.parent / "alice.pub")
+    assert run(["authors", "add", "alice", "--key", public]) == 0
+    capsys.readouterr()
+    with sqlite3.connect(home / "registry.db") as database:
+        assert database.execute("UPDATE records SET body = ?", (b"secret words",)).rowcount == 1
+    database.close()
+    code, text = told(capsys, "authors", "ls")
+    assert (code, len(text.splitlines()), "secret" in text, "Traceback" in text) == (1, 2, False, False)
+    code, text = told(capsys, "authors", "ls", "--json")
+    assert (code, json.loads(text)["error"]) == (1, "Unexpected")
+    monkeypatch.setenv("SENTINEL_LOG_LEVEL", "DEBUG")
+    with pytest.raises(ValueError, match="line 1"):
+        run(["authors", "ls"])

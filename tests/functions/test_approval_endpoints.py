@@ -186,14 +186,18 @@ def test_what_the_page_shows_hides_nothing(app: App, call: Call) -> None:
     inputs = 'uses: wait, with: {for: 1s, x: 9007199254740993, y: "a\\u202eb"}'
     found = awaiting(app, approving_recipe(inputs, by=[ALICE]), rule("errors", "boom"))
     status, told = call("POST", "/approve", {"token": _token(call, found), "look": True})
-    (heading, step), (_, about) = told["told"]
-    assert (status, heading) == (200, "s0: wait")
-    assert '"x": 9007199254740993' in step
-    assert '"y": "a\\u202eb"' in step
+    (step,), about = told["told"]["steps"], told["told"]["before"]
+    texts = dict(step["parts"])
+    assert (status, step["title"], step["how"]) == (200, "1. s0: wait", "at-least-once")
+    assert '"x": 9007199254740993' in texts["Its inputs"]
+    assert '"y": "a\\u202eb"' in texts["Its inputs"]
     (whole,) = told["shown"]["steps"]
-    assert {"id": "s0", "uses": "wait", **orjson.loads(step)} == whole
-    names = ("cause", "results", "makers", "lineage")
-    assert orjson.loads(about) == {name: told["shown"][name] for name in names}
+    names = {"inputs": "Its inputs", "plan": "What it would do", "problem": "It would fail"}
+    left = {name: value for name, value in whole.items() if name not in {"id", "uses", "effect", "timeout"}}
+    assert {name: orjson.loads(texts.pop(names[name])) for name in left} == left
+    assert texts == {}
+    names_before = ("cause", "results", "makers", "lineage")
+    assert orjson.loads(about) == {name: told["shown"][name] for name in names_before}
     assert "JSON.stringify(rest" not in SCRIPT
     assert "unicode-bidi: bidi-override" in STYLE
     assert 'addEventListener("hashchange"' in SCRIPT  # a second link in the same tab shows what it is for
@@ -361,6 +365,13 @@ def test_a_link_read_back_is_the_link(app: App) -> None:
         read(token, keys, "https://t.example.com", now)
     with pytest.raises(Unauthenticated, match="key is not known"):
         read(token, {}, "https://s.example.com", now)
+
+
+def test_half_a_link_says_so(app: App) -> None:
+    """Who opens a link that a mail has cut learns what to do."""
+    for text in ("", "e30", "a.b", "a.b.c!"):
+        with pytest.raises(Unauthenticated, match="the link is not whole: open all of it"):
+            read(text, app.directory.signing_keys(), "https://x.example", 0)
 
 
 def test_the_page_can_do_nothing_but_its_one_thing() -> None:

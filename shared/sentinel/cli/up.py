@@ -53,7 +53,9 @@ def up(port: int, insecure: bool, verbose: bool, home: Path, as_json: bool) -> i
     from sentinel.errors import Unavailable
     from sentinel.local.supervisor import Supervisor, settings_for
 
-    settings = settings_for(home, bootstrap.application(str(home)).settings)
+    app = bootstrap.application(str(home))
+    app.actions  # noqa: B018 - a setting that cannot be used ends here, and not in the workers over and over
+    settings = settings_for(home, app.settings)
     if settings.log_level == "INFO" and not verbose:
         settings = replace(settings, log_level="WARNING")
     tree = Supervisor(settings, port, insecure, tell=lambda line: echo(line, file=sys.stderr))

@@ -83,34 +83,20 @@ def page(app: App, request: Request) -> Response:
 def by_link(app: App, request: Request) -> Response:
     """`POST /approve`: what a link's bearer is asked (`look`), or what they say."""
     from sentinel.core.approval_statements import reason, verdict_of
+    from sentinel.entrypoints.approval_told import as_text
     from sentinel.usecases.approval_links import decision
 
     told = json_object(request.body)
     found, approver = app.link_reader.open(text(told, "token"))
     if set(told) == {"token", "look"}:
-        shown = app.approving.look(found.task)
+        shown: dict[str, Any] = app.approving.look(found.task)
         app.link_reader.check(found, approver, shown)
-        answer = {**shown, "for": approver.id, "link_until": found.until, "told": _told(shown["shown"])}
+        answer = {**shown, "for": approver.id, "link_until": found.until, "told": as_text(shown["shown"])}
         return Response(200, orjson.dumps(answer), headers=NOT_KEPT)
     if not set(told) <= {"token", "verdict", "why"}:
         raise Malformed("the body has token, and look, or verdict and why")
     said = decision(found, approver, verdict_of(text(told, "verdict")), reason(text(told, "why")))
     return Response(200, orjson.dumps(decided(app.approving.decide(found.task, said))), headers=NOT_KEPT)
-
-
-def _told(shown: Any) -> list[tuple[str, str]]:
-    """Return what is shown as headings and texts.
-
-    A browser would round long numbers, and let what strangers wrote hide or turn around what is beside it.
-    """
-    from sentinel.core.legible import legible
-
-    told = []
-    for step in shown["steps"]:
-        rest = {name: value for name, value in step.items() if name not in {"id", "uses"}}
-        told.append((f"{step['id']}: {step['uses']}", legible(rest, 2)))
-    about = {name: shown[name] for name in ("cause", "results", "makers", "lineage")}
-    return [*told, ("Why, by whom it was made, and what was done before", legible(about, 2))]
 
 
 def decided(task: Task) -> dict[str, object]:
