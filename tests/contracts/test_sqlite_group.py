@@ -196,3 +196,28 @@ def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
     for number in range(6):
         mine = [x for x in stored if x // 100_000 == number]
         assert mine == list(range(number * 100_000, number * 100_000 + len(mine)))
+
+
+def test_who_cannot_open_the_file_leaves_no_change_to_others(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change whose caller was told that it failed, for want of a connection, is made by nobody later."""
+    answers: list[Any] = []
+
+    def ask() -> None:
+        try:
+            answers.append(database.commit(insert(1)))
+        except Unavailable as error:
+            answers.append(error)
+
+    def refused() -> sqlite3.Connection:
+        return sqlite3.connect("file:/nowhere/x.db?mode=ro", uri=True)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "_open", refused)
+        thread = Thread(target=ask)
+        thread.start()
+        thread.join(10)
+    assert isinstance(answers[0], Unavailable)
+    assert database.commit(insert(2)) == 2
+    assert rows(database) == [2]

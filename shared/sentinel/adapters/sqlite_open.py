@@ -155,10 +155,11 @@ class Database:
         in any of these threads: it must use nothing but the connection that it is given, and not for long.
         Errors are those of `transaction`.
         """
+        connection = self.connection()  # where there is none, nobody may make the change all the same
         waiting = self._group.add(change)
         with translated(self.path):
             with self._writing:
-                self._group.lead(self.connection(), waiting)
+                self._group.lead(connection, waiting)
             return waiting.answer()
 
     def close(self) -> None:
