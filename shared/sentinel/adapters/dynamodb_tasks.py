@@ -185,7 +185,7 @@ class DynamoTasks:
             yield from ((changed, task) for task in readable(rows))
 
     def walk(self, state: State, until: int) -> Iterator[Task]:
-        """Yield every task of one state that changed by `until`, a partition after the other, oldest first."""
+        """Yield every task of one state that changed by `until`, partition by partition, oldest first."""
         for shard in range(SHARDS):
             found = self._pages(
                 IndexName=BY_CHANGE,
