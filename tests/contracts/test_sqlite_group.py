@@ -221,3 +221,49 @@ def test_who_cannot_open_the_file_leaves_no_change_to_others(
     assert isinstance(answers[0], Unavailable)
     assert database.commit(insert(2)) == 2
     assert rows(database) == [2]
+
+
+HOG = """
+import sys, threading, time
+from sentinel.adapters.sqlite_open import Database
+from sentinel.errors import Unavailable
+database = Database(sys.argv[1], sys.argv[2], 1)
+def slow(connection):
+    connection.execute("INSERT INTO t VALUES (NULL)")
+    time.sleep(0.004)
+def write():
+    while True:
+        try:
+            database.commit(slow)
+        except Unavailable:
+            pass
+for _ in range(8):
+    threading.Thread(target=write, daemon=True).start()
+print("on", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_processes_that_write_all_the_time_leave_others_a_turn(database: Database) -> None:
+    """A process gets its turn well before it would give up, though others with a backlog hold the file."""
+    command = [sys.executable, "-c", HOG, database.path, SCHEMA]
+    path = {**os.environ, "PYTHONPATH": str(ROOT / "shared")}
+    pipe = subprocess.PIPE
+    hogs = [subprocess.Popen(command, env=path, stdin=pipe, stdout=pipe) for _ in range(2)]
+    took = []
+    try:
+        for hog in hogs:
+            assert hog.stdout is not None
+            hog.stdout.readline()
+        time.sleep(1)
+        for number in range(15):
+            began = time.monotonic()
+            database.commit(insert(number))
+            took.append(time.monotonic() - began)
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.communicate()
+    assert len(rows(database)) > 50  # they did write all the time
+    assert max(took) < 4, took
+    assert sum(took) < 10, took
