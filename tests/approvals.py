@@ -7,6 +7,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sentinel.actions.approval import Approval
@@ -76,6 +77,9 @@ class AskingWorld(World):
     def push_signed(self, kind: str, name: str, body: bytes, key: str = "A") -> None:
         """Push a document with somebody's signature."""
         self.push(kind, name, dsse.dump(dsse.sign(SEEDS[key], PAYLOAD_TYPES[kind], body)))
+
+    def executor(self, stream: str, worker: str = "w1") -> Executor:
+        return replace(super().executor(stream, worker), removed=self.approvers.removed)
 
     def approving(self) -> Approving:
         """Return what shows and takes decisions."""

@@ -120,11 +120,12 @@ class Tasks(Protocol):
         is moved meanwhile may be left out, or come twice. One that cannot be read is passed over.
         """
 
-    def walk(self, state: State) -> Iterator[Task]:
-        """Yield every task of one state, in any order, a page at a time.
+    def walk(self, state: State, until: int) -> Iterator[Task]:
+        """Yield every task of one state that changed at `until` (nanoseconds) or before, a page at a time.
 
         Each that is in the state from before the call until its end is yielded at least once; one that is
-        moved meanwhile may be left out, yielded as it was, or both. May lag by a second or two.
+        moved meanwhile may be left out, yielded as it was, or both. May lag by a second or two. It ends,
+        however many tasks come meanwhile, where `until` does not lie far ahead.
         """
 
 

@@ -429,11 +429,11 @@ def test_a_walk_meets_every_task_of_a_state(tasks: Tasks, monkeypatch: pytest.Mo
     moving = tasks.get("task-5")
     assert moving is not None
     tasks.move(moving, *step(moving, State.RUNNING, attempt=1))
-    names = [task.id for task in tasks.walk(State.QUEUED)]
+    names = [task.id for task in tasks.walk(State.QUEUED, NEVER)]
     assert len(names) == 22
     assert set(names) == {f"task-{number}" for number in range(23)} - {"task-5"}
-    assert [task.id for task in tasks.walk(State.RUNNING)] == ["task-5"]
-    assert list(tasks.walk(State.FAILED)) == []
+    assert [task.id for task in tasks.walk(State.RUNNING, NEVER)] == ["task-5"]
+    assert list(tasks.walk(State.FAILED, NEVER)) == []
 
 
 def effect_of(task: str, key: str) -> Effect:

@@ -20,10 +20,13 @@ from sentinel.errors import Conflict, Forbidden, Missing
 from sentinel.usecases.approval_links import LinkMaker
 from sentinel.usecases.approvers import service
 from sentinel.usecases.fork import Fork, Wish
+from sentinel.usecases.proofs import Wish as ProofWish
 from sentinel.usecases.replay import Replay
 from tests.approvals import ALICE, BOB, AskingWorld, approving_recipe
 from tests.core.test_dsse import KEYS
+from tests.replays import reenact_all
 from tests.scenario import START, Target, rule
+from tests.traced import eventful, forked, new_world, tracing
 
 
 @pytest.fixture
@@ -186,3 +189,62 @@ def test_a_link_counts_once_however_many_use_it_at_once(world: AskingWorld) -> N
     assert asked is not None
     assert (asked.approvers, asked.used) == ((ALICE,), ("l" * 22,))
     assert found.state is State.AWAITING_APPROVAL
+
+
+def test_a_family_of_forks_costs_a_bounded_number_of_reads(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever forks forks makes no trace cost thousands of reads: it says that there may be more."""
+    monkeypatch.setattr("sentinel.usecases.trace.FORKS", 20)
+    world = new_world(client)
+    parent = eventful(world)
+    for number in range(1, 11):
+        child = forked(world, parent, number)
+        for below in range(1, 11):
+            forked(world, child, below)
+    reads: list[str] = []
+    real = world.tasks.lineage
+
+    def counted(task_id: str) -> Any:
+        reads.append(task_id)
+        return real(task_id)
+
+    monkeypatch.setattr(world.tasks, "lineage", counted)
+    found = tracing(world).of_task(parent.id, ProofWish())
+    assert len(found["tasks"]) == 1 + 10 + 9  # ten, a look for the eleventh, then what is left of the twenty
+    assert any("only 20 forks were looked for" in note for note in found["notes"])
+    assert len(reads) <= 20 + len(found["tasks"]) + 1  # that of what was asked for is read twice
+    world.close()
+
+
+@pytest.mark.parametrize("key", ["A", "B"])
+def test_what_a_removed_author_approved_is_not_begun(world: AskingWorld, key: str) -> None:
+    """Between the approval and the step somebody's key was found to be another's: people are asked again."""
+    task = world.begin(approving_recipe("uses: act", "uses: tell", more=", needs: 2"))
+    for signer in ("A", "B"):
+        task = world.approving().decide(task.id, world.signed(task, signer))
+    world.authors.remove({"A": ALICE, "B": BOB}[key])
+    world.run()
+    again = world.only()
+    assert (again.state, world.targets["act"].runs) == (State.AWAITING_APPROVAL, [])
+    told = world.bodies(again)[-1]
+    assert (told["changed"], told["void"]) == (["an approver"], [ALICE, BOB])
+    assert reenact_all(world.tasks, world.ledger, world.actions, world.playbook.recipe) == 1
+
+
+def test_what_was_done_before_an_author_was_removed_stays(world: AskingWorld) -> None:
+    """A step that is done is done; only what follows is asked about again."""
+    task = world.begin(approving_recipe("uses: act", "uses: tell"))
+    task = world.approving().decide(task.id, world.signed(task, "A"))
+    world.dispatch()
+    world.drain("action")
+    world.authors.remove(ALICE)
+    world.run()
+    again = world.only()
+    assert (again.state, len(world.targets["act"].runs)) == (State.AWAITING_APPROVAL, 1)
+    assert world.bodies(again)[-1]["covers"] == ["s1"]
+    world.approve(again, BOB)
+    world.run()
+    assert world.only().state is State.SUCCEEDED
+    assert len(world.targets["act"].runs) == 1
+    assert reenact_all(world.tasks, world.ledger, world.actions, world.playbook.recipe) == 1

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import orjson
 import pytest
 import redis
+import zstandard
 
 from sentinel.adapters.redis_streams import RedisQueue
 from sentinel.core.states import State
-from sentinel.core.steps import Outcome, StepRun
-from sentinel.core.tasks import LEASE, SECOND
+from sentinel.core.steps import Again, Outcome, StepRun
+from sentinel.core.tasks import LEASE, SECOND, Task
 from sentinel.entrypoints.workers import Guard
 from sentinel.errors import Forbidden, Tampered
 from sentinel.usecases.run import drain
@@ -139,3 +141,61 @@ def test_a_task_that_waits_for_people_has_no_place(client: redis.Redis) -> None:
     world.settle()
     assert [task.state for task in world.tasks.listing()] == [State.SUCCEEDED] * 3
     world.close()
+
+
+def test_a_purge_ends_while_more_comes_than_it_cancels(world: World) -> None:
+    """Tasks that are made while a purge runs are not its business, so that it ends."""
+    _begin(world, "tell", count=3)
+    walk, more = world.tasks.walk, iter(range(1_000))
+
+    def flooded(state: State, until: int) -> Iterator[Task]:
+        for task in walk(state, until):
+            yield task
+            if (number := next(more, None)) is None:
+                raise AssertionError("the purge does not end")
+            world.clock.sleep(1)
+            world.detect(world.store(f"more/{number}", [BOOM, BOOM], t=world.clock.now))
+
+    world.tasks.walk = flooded  # type: ignore[method-assign]
+    assert world.queues().purge("all", "ann", "a flood")["cancelled"] >= 3  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        {"holders": {"a": ["1", "2", "3", 4]}, "line": [], "turns": [], "tail": 0, "checked": 0},
+        {"holders": {}, "line": [["a", "b", "c", "d", "e"]], "turns": [], "tail": 0, "checked": 0},
+        {"holders": {}, "line": [], "turns": [[1]], "tail": 0, "checked": 0},
+    ],
+)
+def test_a_damaged_gate_starts_anew(world: World, damaged: dict[str, object]) -> None:
+    """A gate of the right form with wrong types in it stops neither worker nor sweep."""
+    raw = zstandard.ZstdCompressor().compress(orjson.dumps(damaged))
+    assert world.counters.store("place/recipe/r", raw, 0, world.clock.now // SECOND + 10_000)
+    _begin(world, "tell", count=3, flow="concurrency: [{most: 1}]")
+    world.settle()
+    assert [task.state for task in world.tasks.listing()] == [State.SUCCEEDED] * 3
+
+
+@pytest.mark.parametrize(
+    "damaged", [b"[9e99,[]]", b"[1e300,[]]", b'[1,[["a",1]]]', b"{}", b'[1,{"ab":1}]', b"[[],[]]"]
+)
+def test_a_damaged_rate_starts_anew(world: World, damaged: bytes) -> None:
+    """A rate's state that nobody can have written stops neither worker nor sweep."""
+    assert world.counters.store("rate/recipe/r", damaged, 0, world.clock.now // SECOND + 10_000)
+    _begin(world, "tell", count=3, flow="rate: {most: 10, every: 1m}")
+    world.settle()
+    assert [task.state for task in world.tasks.listing()] == [State.SUCCEEDED] * 3
+
+
+def test_a_catalog_that_was_tampered_with_keeps_no_held_task_from_being_looked_at(world: World) -> None:
+    """A task whose recipe cannot be read any more fails, with the reason, also one that was held."""
+    _begin(world, "tell", count=2, flow="concurrency: [{most: 1}]")
+    world.targets["tell"].answers = [Again("busy", 60 * SECOND)]
+    world.drain("siem")
+    with world.catalog._database.transaction() as connection:
+        connection.execute("DROP TRIGGER versions_stay")
+        connection.execute("UPDATE versions SET body = x'ff' WHERE kind = 'recipe'")
+    world.playbook._versions.clear()
+    world.settle()
+    assert {task.state for task in world.tasks.listing()} == {State.FAILED}

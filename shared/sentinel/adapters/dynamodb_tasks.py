@@ -184,14 +184,14 @@ class DynamoTasks:
             rows = sorted((item["task"]["S"], item["body"]["S"]) for item in same)
             yield from ((changed, task) for task in readable(rows))
 
-    def walk(self, state: State) -> Iterator[Task]:
-        """Yield every task of one state, a partition of the index after the other, oldest change first."""
+    def walk(self, state: State, until: int) -> Iterator[Task]:
+        """Yield every task of one state that changed by `until`, partition by partition, oldest first."""
         for shard in range(SHARDS):
             found = self._pages(
                 IndexName=BY_CHANGE,
-                KeyConditionExpression="#b = :b",
+                KeyConditionExpression="#b = :b AND changed <= :u",
                 ExpressionAttributeNames={"#b": "bucket"},
-                ExpressionAttributeValues={":b": {"S": bucket_of(state, shard)}},
+                ExpressionAttributeValues={":b": {"S": bucket_of(state, shard)}, ":u": {"N": str(until)}},
             )
             yield from readable((item["task"]["S"], item["body"]["S"]) for item in found)
 

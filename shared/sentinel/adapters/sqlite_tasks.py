@@ -215,16 +215,16 @@ class SqliteTasks:
                 return
             at = rows[-1][:2]
 
-    def walk(self, state: State) -> Iterator[Task]:
-        """Yield every task of one state, oldest change first."""
+    def walk(self, state: State, until: int) -> Iterator[Task]:
+        """Yield every task of one state that changed by `until`, oldest change first."""
         select = (
             "SELECT changed, id, body FROM tasks WHERE state = ? AND (changed, id) > (?, ?)"
-            " ORDER BY changed, id LIMIT ?"
+            " AND changed <= ? ORDER BY changed, id LIMIT ?"
         )
         at = (-1, "")
         while True:
             with self._database.reading() as connection:
-                rows = connection.execute(select, (state.value, *at, _PAGE)).fetchall()
+                rows = connection.execute(select, (state.value, *at, until, _PAGE)).fetchall()
             yield from readable((row[1], row[2]) for row in rows)
             if len(rows) < _PAGE:
                 return

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from hashlib import sha256
+from typing import Any
 
 import orjson
 import zstandard
@@ -215,8 +216,16 @@ def unpacked(raw: bytes) -> Gate:
         return Gate()
     try:
         found = orjson.loads(zstandard.ZstdDecompressor().decompress(raw, max_output_size=_UNPACKED))
-        holders = {str(key): Place(*each) for key, each in found["holders"].items()}
-        line = tuple(Waiter(*each) for each in found["line"])
-        return Gate(holders, line, tuple(found["turns"]), int(found["tail"]), int(found["checked"]))
+        holders = {key: Place(*_of(each, int, int, int, str)) for key, each in found["holders"].items()}
+        line = tuple(Waiter(*_of(each, str, int, str, int, int)) for each in found["line"])
+        turns = tuple(_of(found["turns"], *[str] * len(found["turns"])))
+        return Gate(holders, line, turns, *_of([found["tail"], found["checked"]], int, int))
     except (KeyError, TypeError, AttributeError, zstandard.ZstdError) as error:
         raise ValueError(f"it is no gate: {type(error).__name__}") from None
+
+
+def _of(values: Any, *kinds: type) -> list[Any]:
+    """Return values that are of these kinds; raises `TypeError` for any others."""
+    if not isinstance(values, list) or [type(each) for each in values] != list(kinds):
+        raise TypeError
+    return values

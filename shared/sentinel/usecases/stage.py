@@ -186,8 +186,9 @@ class Stage:
         del state
         return self.due(0, limit)
 
-    def walk(self, state: State) -> Iterator[Task]:
+    def walk(self, state: State, until: int) -> Iterator[Task]:
         """Yield the task."""
+        del until
         return iter(self.listing(state))
 
     def find(self, effects: Mapping[str, tuple[str, Sequence[object]]]) -> None:
