@@ -12,12 +12,10 @@ import redis
 from sentinel.adapters.redis_streams import RedisQueue
 from sentinel.core.states import State
 from sentinel.core.steps import Done, StepRun
-from sentinel.core.tasks import LEASE, SECOND, EffectState, Task
-from sentinel.errors import Conflict
+from sentinel.core.tasks import LEASE, SECOND, EffectState, Event, Task
+from sentinel.errors import Conflict, Unavailable
 from sentinel.usecases.execute import Executor
 from tests.scenario import ProbedTarget, Target, World, recipe, rule
-
-AGAIN: Any = None
 
 
 @pytest.fixture
@@ -123,3 +121,28 @@ def test_an_intent_that_came_while_another_began_is_asked_about(world: World, us
     world.settle()
     assert world.only().state is State.SUCCEEDED
     assert len(target.runs) == 1
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_store_that_is_away_for_a_moment_leaves_no_task_leased(world: World, lost: bool) -> None:
+    """A worker whose last write of a task fails once, or whose answer is lost, ends the task all the same."""
+    task = _begin(world, "blind")
+    failures = [Unavailable("away", 0)]
+
+    class Away:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(world.tasks, name)
+
+        def move(self, before: Task, after: Task, event: Event) -> None:
+            if after.state is State.SUCCEEDED and failures:
+                if lost:
+                    world.tasks.move(before, after, event)
+                raise failures.pop()
+            world.tasks.move(before, after, event)
+
+    executor = replace(world.executor("siem"), tasks=Away())
+    found = executor.execute(task, world.clock.now + LEASE)
+    assert found is not None
+    assert found.state is State.SUCCEEDED
+    assert world.only() == found
+    assert len(world.bodies(found)) == 3
