@@ -15,8 +15,8 @@ from infra.function import Function, Spec
 from sentinel.adapters.dynamodb_tables import BY_CHANGE, CHAINS
 from sentinel.core.access import Alias, ApiKey, Author, Hook, Issued, Revoked, Root, Service
 from sentinel.core.flow import PLACE, RATE
+from sentinel.core.pauses import KEY as PAUSES
 from sentinel.settings import Settings
-from sentinel.usecases.pauses import KEY as PAUSES
 
 # Those that count what services take by the one counter in Redis.
 LIMITED = ("ingest", "control", "token", "receive", "proxy")

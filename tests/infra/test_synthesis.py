@@ -235,8 +235,10 @@ def test_infra_knows_the_package_by_its_tables_settings_and_routes() -> None:
     assert ours == {
         "sentinel.adapters.dynamodb_tables",
         "sentinel.core.access",
+        "sentinel.core.flow",
         "sentinel.core.grants",
         "sentinel.core.issuers",
+        "sentinel.core.pauses",
         "sentinel.core.ring",
         "sentinel.core.upstreams",
         "sentinel.errors",
