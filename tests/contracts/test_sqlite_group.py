@@ -127,6 +127,21 @@ def test_when_the_commit_fails_nobody_was_served(database: Database) -> None:
     assert rows(database) == [1]
 
 
+def test_who_has_an_error_of_their_own_keeps_it(database: Database) -> None:
+    """A change that was refused is told so, also where the disk was full for the others of its commit."""
+
+    def refuse(_: sqlite3.Connection) -> None:
+        raise Conflict("somebody else was faster")
+
+    def full(connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA max_page_count = 3")
+        connection.execute("INSERT INTO t VALUES (zeroblob(100000))")
+
+    answers, _ = together(database, [refuse, full, insert(1)])
+    assert isinstance(answers[0], Conflict)
+    assert all(isinstance(answer, Unavailable) for answer in answers[1:])
+
+
 def test_a_thread_that_is_stopped_takes_nobodys_answer_along(database: Database) -> None:
     """Ctrl-C in the thread that writes for others: they are told that nothing was written."""
 

@@ -146,3 +146,17 @@ def test_a_store_that_is_away_for_a_moment_leaves_no_task_leased(world: World, l
     assert found.state is State.SUCCEEDED
     assert world.only() == found
     assert len(world.bodies(found)) == 3
+
+
+@pytest.mark.parametrize("method", ["record", "at"])
+def test_nothing_is_begun_after_the_lease(world: World, method: str) -> None:
+    """A worker whose lease ran out while it read the entries, or recorded its intent, does not act."""
+    task = _begin(world, "blind")
+    slow: Any = _Between(
+        world.tasks if method == "record" else world.ledger, method, before=lambda: world.clock.sleep(61)
+    )
+    executor = world.executor("siem", "slow")
+    executor = replace(executor, tasks=slow) if method == "record" else replace(executor, ledger=slow)
+    with pytest.raises(Conflict):
+        executor.execute(task, world.clock.now + 10 * LEASE)
+    assert not world.targets["blind"].runs
