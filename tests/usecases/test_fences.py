@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,10 +12,11 @@ import redis
 
 from sentinel.adapters.redis_streams import RedisQueue
 from sentinel.core.states import State
-from sentinel.core.steps import Done, StepRun
+from sentinel.core.steps import Again, Done, StepRun
 from sentinel.core.tasks import LEASE, SECOND, EffectState, Event, Task
 from sentinel.errors import Conflict, Unavailable
 from sentinel.usecases.execute import Executor
+from sentinel.usecases.flow import Open
 from tests.scenario import ProbedTarget, Target, World, recipe, rule
 
 
@@ -160,3 +162,49 @@ def test_nothing_is_begun_after_the_lease(world: World, method: str) -> None:
     with pytest.raises(Conflict):
         executor.execute(task, world.clock.now + 10 * LEASE)
     assert not world.targets["blind"].runs
+
+
+def test_a_heartbeat_puts_no_deadline_off(world: World) -> None:
+    """While an action performs its lease goes on, and the task still expires at its deadline."""
+    world.push("recipe", "r", recipe("r", "errors", "blind", timeout="1m"))
+    world.detect(world.store("s/0", [b'{"message": "boom"}']))
+    task = world.only()
+    beats: list[int] = []
+    extend = world.tasks.extend
+
+    def counted(task: Task, due: int) -> bool:
+        beats.append(due)
+        return extend(task, due)
+
+    def slow(run: StepRun) -> Done:
+        while len(beats) < 3:
+            time.sleep(0.01)
+        return Done({})
+
+    world.tasks.extend = counted  # type: ignore[method-assign]
+    world.targets["blind"].answers = [slow]
+    world.clock.sleep(59.95)
+    replace(world.executor("siem"), lease=SECOND // 10).execute(task, world.clock.now + LEASE)
+    assert set(beats) == {task.deadline}
+
+
+def test_a_clock_that_was_ahead_keeps_no_place(world: World) -> None:
+    """A process whose clock was an hour ahead noted that it looked at a gate; others look, too."""
+    world.push("recipe", "r", recipe("r", "errors", "blind", flow="concurrency: [{most: 1}]"))
+    world.detect(world.store("s/0", [b'{"message": "boom"}'] * 3))
+    world.targets["blind"].answers = [Again("busy", 7200 * SECOND)]
+    world.dispatch()
+    _ahead(world, lambda: world.drain("siem"))
+    _ahead(world, world.sweep)
+    holder = next(task for task in world.tasks.listing() if task.attempt)
+    # Its end tells nobody: whoever ended it died before it gave the place back.
+    replace(world.control(), gates=Open()).cancel(holder.id, "ann", "as agreed")
+    world.detect(world.store("s/1", [b'{"message": "boom"}'], t=world.clock.now))
+    world.dispatch()
+    for _ in range(10):
+        world.clock.sleep(60)
+        world.sweep()
+        world.drain("siem")
+        if {task.state for task in world.tasks.listing()} == {State.CANCELLED, State.SUCCEEDED}:
+            return
+    raise AssertionError([(task.state, task.due, task.reason) for task in world.tasks.listing()])

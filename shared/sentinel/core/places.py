@@ -165,7 +165,7 @@ def fate(place: Place, task: Task | None, held: str, now: int) -> Fate:
         return Fate.DROPPED
     if task.attempt > place.since:
         return Fate.KEPT
-    old = now - place.t > RESERVED
+    old = abs(now - place.t) > RESERVED  # a clock may have been ahead
     waits = task.state is State.WAITING
     if task.version > place.version and (old or (waits and task.held != held)):
         return Fate.DROPPED
