@@ -36,6 +36,16 @@ def on_records(table: aws_dynamodb.ITable, kinds: Iterable[str], *actions: str) 
     )
 
 
+def on_keys(table: aws_dynamodb.ITable, keys: Iterable[str], *actions: str) -> aws_iam.PolicyStatement:
+    """Allow `actions` on the items of a table whose keys are like one of `keys` (`x*`: all such)."""
+    condition = {"dynamodb:LeadingKeys": sorted(keys)}
+    return allow(
+        [f"dynamodb:{action}" for action in actions],
+        [table.table_arn],
+        **{"ForAllValues:StringLike": condition},
+    )
+
+
 def on_index(table: aws_dynamodb.ITable, *indexes: str) -> aws_iam.PolicyStatement:
     """Allow queries of the named indexes of a table."""
     return allow(["dynamodb:Query"], [f"{table.table_arn}/index/{name}" for name in indexes])

@@ -14,6 +14,8 @@ from infra.factory import Factory, Stores
 from infra.function import Function, Spec
 from sentinel.adapters.dynamodb_tables import BY_CHANGE, CHAINS
 from sentinel.core.access import Alias, ApiKey, Author, Hook, Issued, Revoked, Root, Service
+from sentinel.core.flow import PLACE, RATE
+from sentinel.core.pauses import KEY as PAUSES
 from sentinel.settings import Settings
 
 # Those that count what services take by the one counter in Redis.
@@ -23,6 +25,8 @@ PUBLIC_KEYS = "jwks"  # the kind of the record with the public keys of tokens
 # The kinds of records by which a door tells who comes in. Whoever may write one of them lets in whom he
 # likes, so a function may write those kinds alone that it is there for.
 CALLERS = (Root.KIND, Revoked.KIND, Issued.KIND, Alias.KIND, Service.KIND, PUBLIC_KEYS)
+# The keys of counters: pauses, places at gates, and rates.
+PLACES, RATES = f"{PLACE}*", f"{RATE}/*"
 # The four steps of a rotation: read, stage, look, promote.
 ROTATE = ("DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage")
 
@@ -115,8 +119,8 @@ class DoorFunctions:
             access.on_table(self._tables.tasks, "GetItem", "PutItem", "Query"),
             access.on_index(self._tables.tasks, BY_CHANGE),
             access.on_table(self._tables.catalog, "GetItem", "Query"),
-            # Pauses, and the places that a task gives back which a person ends.
-            access.on_table(self._tables.counters, "GetItem", "PutItem"),
+            # Pauses, and what a task gives back which a person ends: its place, its time to start.
+            access.on_keys(self._tables.counters, (PAUSES, PLACES, RATES), "GetItem", "PutItem"),
             self._read(Service.KIND, ApiKey.KIND, Author.KIND),
         )
         return control
@@ -203,8 +207,8 @@ class DoorFunctions:
             access.on_table(self._ledger, "Query"),
             access.on_table(self._tables.tasks, "GetItem", "PutItem", "Query"),
             access.on_table(self._tables.catalog, "GetItem", "Query"),
-            # The places that a task gives back which is refused.
-            access.on_table(self._tables.counters, "GetItem", "PutItem"),
+            # The places that a task gives back which is refused; it has started, so its rate is used up.
+            access.on_keys(self._tables.counters, (PLACES,), "GetItem", "PutItem"),
             self._read(Author.KIND, PUBLIC_KEYS),
         )
         return approve

@@ -8,9 +8,9 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from sentinel.core.grants import parse as parse_grants
+from sentinel.core.issuers import parse_issuers
+from sentinel.core.upstreams import parse_upstreams
 from sentinel.errors import Malformed
-from sentinel.usecases.outside_issuers import parse_issuers
-from sentinel.usecases.proxy import parse_upstreams
 
 if TYPE_CHECKING:
     from infra.config import Deployment

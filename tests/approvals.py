@@ -7,6 +7,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sentinel.actions.approval import Approval
@@ -77,6 +78,9 @@ class AskingWorld(World):
         """Push a document with somebody's signature."""
         self.push(kind, name, dsse.dump(dsse.sign(SEEDS[key], PAYLOAD_TYPES[kind], body)))
 
+    def executor(self, stream: str, worker: str = "w1") -> Executor:
+        return replace(super().executor(stream, worker), removed=self.approvers.removed)
+
     def approving(self) -> Approving:
         """Return what shows and takes decisions."""
         return Approving(
@@ -88,6 +92,7 @@ class AskingWorld(World):
             self.nonce,
             self.queue,
             gates=self.gates,
+            removed=self.approvers.removed,
         )
 
     def begin(self, recipe: bytes) -> Task:

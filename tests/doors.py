@@ -16,11 +16,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from sentinel.adapters.sqlite_registry import SqliteRegistry
 from sentinel.core import certificates, tokens
 from sentinel.core.access import Alias, ApiKey, Issued, Revoked, Root, Service, encode
+from sentinel.core.issuers import parse_issuers
 from sentinel.core.ring import Key, Ring
 from sentinel.ports_doors import Record
 from sentinel.usecases.authorize import Authorizer
 from sentinel.usecases.directory import Directory
-from sentinel.usecases.outside_issuers import OutsideIssuers, parse_issuers
+from sentinel.usecases.outside_issuers import OutsideIssuers
 
 NOW = 1_800_000_000
 ISSUER, AUDIENCE, DOMAIN = "https://sentinel.local", "sentinel", "sentinel.local"

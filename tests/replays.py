@@ -23,7 +23,7 @@ def reenact_all(
 
     What a test's targets plan may change at any time: an approval of that ends the play.
     """
-    by = Reenact(ledger, actions, recipe, tasks.get)
+    by = Reenact(ledger, actions, recipe, tasks.get, tasks.lineage)
     wrong: dict[str, list[str]] = {}
     played = 0
     for task in tasks.listing(limit=1_000_000):

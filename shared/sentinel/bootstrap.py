@@ -252,6 +252,7 @@ class App(People, Flows):
             nonce=_nonce,
             rng=random.random,
             gates=self.gates,
+            removed=self.approvers.removed,
         )
 
 

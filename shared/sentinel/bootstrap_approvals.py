@@ -42,6 +42,7 @@ class People(Doors):
             lambda: secrets.token_bytes(32),
             app.queue if self.settings.redis_url else None,
             gates=app.gates,
+            removed=self.approvers.removed,
         )
 
     @cached_property

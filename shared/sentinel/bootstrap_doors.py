@@ -79,7 +79,8 @@ class Doors(Base):
         """The outside issuers that the deployment accepts."""
         from sentinel.adapters.hosts import Hosts
         from sentinel.adapters.http import HttpClient
-        from sentinel.usecases.outside_issuers import OutsideIssuers, parse_issuers
+        from sentinel.core.issuers import parse_issuers
+        from sentinel.usecases.outside_issuers import OutsideIssuers
 
         issuers = parse_issuers(self.settings.oidc_issuers)
         # A cluster's own issuer has a private address. Only listed hosts are asked, and TLS is verified.
@@ -213,7 +214,8 @@ class Doors(Base):
         """Passes requests on to upstreams."""
         from sentinel.adapters.hosts import Hosts
         from sentinel.adapters.http import HttpClient
-        from sentinel.usecases.proxy import Proxy, parse_upstreams
+        from sentinel.core.upstreams import parse_upstreams
+        from sentinel.usecases.proxy import Proxy
 
         to = self.settings
         upstreams = parse_upstreams(to.proxy)

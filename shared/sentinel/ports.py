@@ -96,11 +96,12 @@ class Tasks(Protocol):
     def lineage(self, task_id: str) -> list[Event]:
         """Return the events of a task, oldest first. Consistent."""
 
-    def record(self, effect: Effect) -> None:
+    def record(self, effect: Effect, known: int = 0) -> bool:
         """Store an effect's state under `(task, key)`, replacing what stands there. Idempotent.
 
-        An INTENT never replaces a DONE, nor an INTENT of a later attempt, whoever is late with it: then
-        nothing is changed.
+        `known` is the attempt of the INTENT that its worker has read there, 0 for none. An INTENT replaces
+        that one and one of its own attempt, and nothing else: of two workers that both believe that they have
+        the task one finds the other's. Then nothing is changed and False is returned.
         """
 
     def effects(self, task_id: str) -> dict[str, Effect]:
@@ -119,11 +120,12 @@ class Tasks(Protocol):
         is moved meanwhile may be left out, or come twice. One that cannot be read is passed over.
         """
 
-    def walk(self, state: State) -> Iterator[Task]:
-        """Yield every task of one state, in any order, a page at a time.
+    def walk(self, state: State, until: int) -> Iterator[Task]:
+        """Yield every task of one state that changed at `until` (nanoseconds) or before, a page at a time.
 
         Each that is in the state from before the call until its end is yielded at least once; one that is
-        moved meanwhile may be left out, yielded as it was, or both. May lag by a second or two.
+        moved meanwhile may be left out, yielded as it was, or both. May lag by a second or two. It ends,
+        however many tasks come meanwhile, where `until` does not lie far ahead.
         """
 
 

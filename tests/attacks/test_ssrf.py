@@ -16,8 +16,8 @@ from sentinel.adapters.hosts import Hosts
 from sentinel.adapters.http import HttpClient
 from sentinel.adapters.secrets_file import FileSecrets
 from sentinel.core.steps import Done, Outcome
+from sentinel.core.upstreams import parse_upstreams
 from sentinel.errors import Malformed
-from sentinel.usecases.proxy import parse_upstreams
 from tests.attacks.deployment import ODD_HOSTS, Deployment, Member
 from tests.attacks.record import case
 from tests.attacks.wire import request

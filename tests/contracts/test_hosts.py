@@ -42,6 +42,14 @@ def test_a_name_is_allowed_as_listed(name: str, allowed: bool) -> None:
             hosts.addresses(name, 443)
 
 
+@pytest.mark.parametrize("allowed", ["a:443", "127.0.0.1:80", "https://a", "a/b", "[::1]:80"])
+def test_a_host_has_no_port(allowed: str) -> None:
+    """What could never match is refused when it is set up; an address of IPv6 is none of that."""
+    with pytest.raises(Malformed, match="SENTINEL_HTTP_HOSTS"):
+        Hosts([allowed])
+    assert Hosts(["::1"], private=True).addresses("::1", 443)
+
+
 @pytest.mark.parametrize("allowed", ["*", "*.", "a.*.b", "*x", "*.*.x"])
 def test_a_star_stands_in_front_only(allowed: str) -> None:
     """A pattern that would mean more than it says is refused when it is set up."""

@@ -259,10 +259,11 @@ def test_a_server_that_only_reads_is_unavailable(queue: RedisQueue, client: redi
 
 
 def test_a_wrong_command_stays_an_error(queue: RedisQueue, client: redis.Redis) -> None:
-    """What no waiting repairs is not called unavailable: somebody else's key in the stream's place."""
-    client.set(LINE, "x")
-    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
-        queue.add("siem", ["a"])
+    """What no waiting repairs is not called unavailable: an id that is none."""
+    client.xadd(LINE, {"task": "a"})
+    client.xgroup_create(LINE, GROUP, id="0")
+    with pytest.raises(redis.ResponseError, match="Invalid stream ID"):
+        queue.done("siem", [Hint("x", "a", 1, "siem:normal.0")])
 
 
 def test_two_workers_share_the_making_of_the_group(server: Valkey, client: redis.Redis) -> None:

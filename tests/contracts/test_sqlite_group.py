@@ -127,6 +127,21 @@ def test_when_the_commit_fails_nobody_was_served(database: Database) -> None:
     assert rows(database) == [1]
 
 
+def test_who_has_an_error_of_their_own_keeps_it(database: Database) -> None:
+    """A change that was refused is told so, also where the disk was full for the others of its commit."""
+
+    def refuse(_: sqlite3.Connection) -> None:
+        raise Conflict("somebody else was faster")
+
+    def full(connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA max_page_count = 3")
+        connection.execute("INSERT INTO t VALUES (zeroblob(100000))")
+
+    answers, _ = together(database, [refuse, full, insert(1)])
+    assert isinstance(answers[0], Conflict)
+    assert all(isinstance(answer, Unavailable) for answer in answers[1:])
+
+
 def test_a_thread_that_is_stopped_takes_nobodys_answer_along(database: Database) -> None:
     """Ctrl-C in the thread that writes for others: they are told that nothing was written."""
 
@@ -196,3 +211,74 @@ def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
     for number in range(6):
         mine = [x for x in stored if x // 100_000 == number]
         assert mine == list(range(number * 100_000, number * 100_000 + len(mine)))
+
+
+def test_who_cannot_open_the_file_leaves_no_change_to_others(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change whose caller was told that it failed, for want of a connection, is made by nobody later."""
+    answers: list[Any] = []
+
+    def ask() -> None:
+        try:
+            answers.append(database.commit(insert(1)))
+        except Unavailable as error:
+            answers.append(error)
+
+    def refused() -> sqlite3.Connection:
+        return sqlite3.connect("file:/nowhere/x.db?mode=ro", uri=True)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "_open", refused)
+        thread = Thread(target=ask)
+        thread.start()
+        thread.join(10)
+    assert isinstance(answers[0], Unavailable)
+    assert database.commit(insert(2)) == 2
+    assert rows(database) == [2]
+
+
+HOG = """
+import sys, threading, time
+from sentinel.adapters.sqlite_open import Database
+from sentinel.errors import Unavailable
+database = Database(sys.argv[1], sys.argv[2], 1)
+def slow(connection):
+    connection.execute("INSERT INTO t VALUES (NULL)")
+    time.sleep(0.004)
+def write():
+    while True:
+        try:
+            database.commit(slow)
+        except Unavailable:
+            pass
+for _ in range(8):
+    threading.Thread(target=write, daemon=True).start()
+print("on", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_processes_that_write_all_the_time_leave_others_a_turn(database: Database) -> None:
+    """A process gets its turn well before it would give up, though others with a backlog hold the file."""
+    command = [sys.executable, "-c", HOG, database.path, SCHEMA]
+    path = {**os.environ, "PYTHONPATH": str(ROOT / "shared")}
+    pipe = subprocess.PIPE
+    hogs = [subprocess.Popen(command, env=path, stdin=pipe, stdout=pipe) for _ in range(2)]
+    took = []
+    try:
+        for hog in hogs:
+            assert hog.stdout is not None
+            hog.stdout.readline()
+        time.sleep(1)
+        for number in range(15):
+            began = time.monotonic()
+            database.commit(insert(number))
+            took.append(time.monotonic() - began)
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.communicate()
+    assert len(rows(database)) > 50  # they did write all the time
+    assert max(took) < 4, took
+    assert sum(took) < 10, took

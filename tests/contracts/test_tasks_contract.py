@@ -214,17 +214,22 @@ def test_a_late_intent_does_not_undo_what_is_done(tasks: Tasks) -> None:
     assert tasks.effects("t1")["k2"] == further
 
 
-def test_an_intent_of_an_earlier_attempt_is_too_late(tasks: Tasks) -> None:
-    """A worker that lost its lease does not put its INTENT over that of the attempt that followed."""
+def test_an_intent_replaces_only_what_its_worker_has_read(tasks: Tasks) -> None:
+    """Of two workers that both believe to have a task, the second finds the INTENT of the first."""
     second = Effect("t1", "k", EffectState.INTENT, "tell", T, {"half": 1}, attempt=2)
-    tasks.record(second)
-    tasks.record(Effect("t1", "k", EffectState.INTENT, "tell", T + 1, attempt=1))
+    assert tasks.record(second)
+    assert tasks.record(second)
+    for late in (1, 3):
+        assert not tasks.record(Effect("t1", "k", EffectState.INTENT, "tell", T + 1, attempt=late))
+        assert not tasks.record(Effect("t1", "k", EffectState.INTENT, "tell", T + 1, attempt=late), known=1)
     assert tasks.effects("t1") == {"k": second}
     third = Effect("t1", "k", EffectState.INTENT, "tell", T + 2, attempt=3)
-    tasks.record(third)
+    assert tasks.record(third, known=2)
+    assert tasks.record(third, known=2)
     assert tasks.effects("t1") == {"k": third}
     done = Effect("t1", "k", EffectState.DONE, "tell", T + 3, {"status": 200}, attempt=1)
-    tasks.record(done)
+    assert tasks.record(done)
+    assert not tasks.record(replace(third, attempt=4), known=3)
     assert tasks.effects("t1") == {"k": done}
 
 
@@ -424,11 +429,11 @@ def test_a_walk_meets_every_task_of_a_state(tasks: Tasks, monkeypatch: pytest.Mo
     moving = tasks.get("task-5")
     assert moving is not None
     tasks.move(moving, *step(moving, State.RUNNING, attempt=1))
-    names = [task.id for task in tasks.walk(State.QUEUED)]
+    names = [task.id for task in tasks.walk(State.QUEUED, NEVER)]
     assert len(names) == 22
     assert set(names) == {f"task-{number}" for number in range(23)} - {"task-5"}
-    assert [task.id for task in tasks.walk(State.RUNNING)] == ["task-5"]
-    assert list(tasks.walk(State.FAILED)) == []
+    assert [task.id for task in tasks.walk(State.RUNNING, NEVER)] == ["task-5"]
+    assert list(tasks.walk(State.FAILED, NEVER)) == []
 
 
 def effect_of(task: str, key: str) -> Effect:

@@ -125,7 +125,8 @@ def test_who_waits_nearer_looks_sooner_and_a_backlog_looks_bit_by_bit() -> None:
         ({"state": State.SUCCEEDED}, Place(1, 0, T, "s"), Fate.DROPPED),
         ({"state": State.CANCELLED}, Place(99, 0, T, "s"), Fate.DROPPED),
         ({"state": State.RUNNING, "attempt": 1}, Place(1, 0, 0, "s"), Fate.KEPT),
-        ({"state": State.AWAITING_APPROVAL, "attempt": 3}, Place(1, 2, 0, "s"), Fate.KEPT),
+        ({"state": State.AWAITING_APPROVAL, "attempt": 3}, Place(1, 2, 0, "s"), Fate.DROPPED),
+        ({"state": State.AMBIGUOUS, "attempt": 3}, Place(1, 2, 0, "s"), Fate.KEPT),
         ({"state": State.WAITING, "attempt": 1, "held": "pause/all"}, Place(1, 0, 0, "s"), Fate.KEPT),
         # It may be started this very moment, from the version that its place names.
         ({"state": State.QUEUED, "version": 1}, Place(1, 0, 0, "s"), Fate.KEPT),

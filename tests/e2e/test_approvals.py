@@ -132,7 +132,7 @@ def test_one_refuses(tree: Tree, desk: Desk) -> None:
 def test_a_link_is_used_once(tree: Tree, desk: Desk) -> None:
     """Made for bob by command; the second use is refused, and the other approval is alice's."""
     task = _task(tree, "awaiting-approval")
-    code, made = _run(tree, "link", task, "--for", "bob", "--within", "600")
+    code, made = _run(tree, "link", task, "--for", "bob", "--within", "10m")
     assert (code, made["for"]) == (0, "bob")
     address, _, token = made["url"].partition("#")
     assert address == f"{tree.hooks}/approve"

@@ -253,7 +253,7 @@ def test_export_into_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
         (("export", "--chain", "x/0", "--home", "{home}"), 1, "Missing"),
         (("verify", "--chain", "x/0", "--home", "{home}"), 1, "Missing"),
         (("tasks", "show", "nope", "--home", "{home}"), 1, "Missing"),
-        (("tasks", "--state", "dancing", "--home", "{home}"), 1, "Malformed"),
+        (("tasks", "--state", "dancing", "--home", "{home}"), 2, "Usage"),
         (("ingest", "{home}/none", "--service", "a", "--home", "{home}"), 2, "Usage"),
         (("ingest", "{file}", "--service", "a/b", "--home", "{home}"), 1, "Malformed"),
         (("ingest", "{file}", "--service", "a", "--url", "ftp://x", "--home", "{home}"), 1, "Malformed"),

@@ -40,7 +40,7 @@ CHECKS: list[Any] = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-SCOPES = ("ingest", "tasks:read", "tasks:control", "proxy", "admin")
+SCOPES = ("ingest", "tasks:read", "tasks:control", "tasks:approve", "proxy", "admin")
 
 
 def told(*arguments: str, home: Path) -> str:
@@ -118,9 +118,10 @@ BOUNDED = settings(
 
 def check(case: Any, client: Client, **more: Any) -> Any:
     """Send one request as the service, and check its answer."""
-    open_to_all = case.path.startswith(("/hooks/", "/v1/token"))
+    on_hooks = case.path.startswith(("/hooks/", "/approve"))
+    open_to_all = on_hooks or case.path.startswith("/v1/token")
     return case.call_and_validate(
-        base_url=client.tree.hooks if case.path.startswith("/hooks/") else client.tree.url,
+        base_url=client.tree.hooks if on_hooks else client.tree.url,
         session=client.session,
         headers={} if open_to_all else {"Authorization": f"Bearer {client.token}"},
         checks=CHECKS,

@@ -12,11 +12,14 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sentinel.adapters.redis_streams import RedisQueue
 from sentinel.cli.picture import Canvas, columns, cut
 from sentinel.cli.trace_picture import draw
+from sentinel.core.step_inputs import Form
 from sentinel.core.steps import Failed
 from sentinel.usecases.proofs import Wish
-from tests.scenario import World, correlation, recipe
+from tests.approvals import ALICE, AskingWorld, approving_recipe
+from tests.scenario import Target, World, correlation, recipe, rule
 from tests.traced import entry, eventful, forked, new_world, settled, store, tracing
 
 GOLDENS = Path(__file__).resolve().parents[1] / "goldens" / "trace"
@@ -84,6 +87,22 @@ def test_many_entries_and_many_events(world: World) -> None:
     world.detect(store(world, "shop/0", [entry("odd", user="ann")] * 50))
     settled(world)
     golden("many-80", tracing(world).of_task(world.only().id, Wish()), 80)
+
+
+def test_an_approval(client: redis.Redis) -> None:
+    """Whom a task asked stands in its lineage, then who said what, and at the effects whose word they had."""
+    targets = [Target("tell", "siem", forms={"body": Form.JSON}), Target("act", "action")]
+    world = AskingWorld(RedisQueue(client), targets)
+    world.push("rule", "errors", rule("errors", "boom"))
+    task = world.begin(approving_recipe("uses: act", by=[ALICE, "service:ops"], more=", needs: 2"))
+    for name in (ALICE, "service:ops"):
+        world.approve(task, name)
+    world.run()
+    told = "\n".join(lines(tracing(world).of_task(task.id, Wish()), 100))
+    assert f": 2 of {ALICE}, service:ops" in told
+    assert f"approve, by {ALICE}" in told
+    assert f"done; approved by {ALICE}, service:ops" in told
+    world.close()
 
 
 def test_damage(world: World) -> None:

@@ -17,7 +17,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -42,7 +42,7 @@ from sentinel.usecases.playbook import Playbook
 from sentinel.usecases.run import drain
 
 STREAMS = ("siem", "action")
-TRACED = {
+TRACED: dict[str | None, str] = {
     module.__file__: module.__name__
     for module in (
         *(run, execute, lease, heartbeat, transition, core_tasks),
@@ -55,14 +55,15 @@ Point = tuple[str, int, int]  # module, line, and the how manieth time it is rea
 class Passed:
     """Counts the lines that are passed, and calls `at` when it comes to one."""
 
-    def __init__(self, point: Point | None) -> None:
+    def __init__(self, point: Point | None, traced: Mapping[str | None, str] = TRACED) -> None:
         self.points: list[Point] = []
+        self._traced = traced
         self._counts: Counter[tuple[str, int]] = Counter()
         self._point = point
 
     def trace(self, frame: FrameType, event: str, _: object) -> Any:
         """Be the trace function of frames; those of other files are not traced."""
-        module = TRACED.get(frame.f_code.co_filename)
+        module = self._traced.get(frame.f_code.co_filename)
         if module is None:
             return None
         if event == "line":
@@ -118,7 +119,7 @@ def work(home: Path, url: str, task_id: str, point: Point | None) -> list[Point]
     return passed.points
 
 
-def main() -> None:
+def main(work: Callable[[Path, str, Any, Point | None], list[Point]] = work) -> None:
     """Fork a worker for each line of standard input; see the module."""
     connect(sys.argv[2]).close()
     home, url = Path(sys.argv[1]), sys.argv[2]
@@ -127,7 +128,7 @@ def main() -> None:
         read, write = os.pipe()
         pid = os.fork()
         if pid == 0:
-            points = work(home, url, task_id, tuple(point) if point else None)
+            points = work(home, url, task_id, (point[0], point[1], point[2]) if point else None)
             with os.fdopen(write, "w") as pipe:
                 json.dump(points, pipe)
             os._exit(0)

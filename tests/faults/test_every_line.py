@@ -55,7 +55,7 @@ steps:
 
 
 class Target(ThreadingHTTPServer):
-    """Counts requests by path and idempotency key."""
+    """Counts requests by path and idempotency key; the first of each key at `/busy` is turned away."""
 
     daemon_threads = True
 
@@ -74,8 +74,11 @@ class _Handler(BaseHTTPRequestHandler):
         assert isinstance(server, Target)
         self.rfile.read(int(self.headers["Content-Length"]))
         with server.lock:
-            server.arrived[self.path, self.headers["Idempotency-Key"].strip('"')] += 1
-        self.send_response(204)
+            at = self.path, self.headers["Idempotency-Key"].strip('"')
+            server.arrived[at] += 1
+            busy = self.path == "/busy" and server.arrived[at] == 1
+        self.send_response(503 if busy else 204)
+        self.send_header("Content-Length", "0")
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
@@ -83,9 +86,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def _driver(home: Path, url: str) -> Iterator[subprocess.Popen[str]]:
+def driver_of(module: str, home: Path, url: str) -> Iterator[subprocess.Popen[str]]:
+    """Run the process that forks workers."""
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.line_worker", str(home), url],
+        [sys.executable, "-m", module, str(home), url],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -98,10 +102,11 @@ def _driver(home: Path, url: str) -> Iterator[subprocess.Popen[str]]:
         driver.wait(10)
 
 
-def _run(driver: subprocess.Popen[str], task_id: str, point: Point | None) -> tuple[bool, list[Point]]:
+def run(driver: subprocess.Popen[str], about: object, point: Point | None) -> tuple[bool, list[Point]]:
+    """Let a worker run up to a point, or all; return whether it was killed, and what it passed."""
     assert driver.stdin is not None
     assert driver.stdout is not None
-    driver.stdin.write(json.dumps([task_id, point]) + "\n")
+    driver.stdin.write(json.dumps([about, point]) + "\n")
     driver.stdin.flush()
     killed, points = json.loads(driver.stdout.readline())
     return killed, [(module, line, count) for module, line, count in points]
@@ -181,17 +186,20 @@ def test_a_worker_may_die_between_any_two_lines(tmp_path: Path) -> None:
     (home / "secrets").mkdir(parents=True)
     (tmp_path / "valkey").mkdir()
     target = Target()
-    with running(tmp_path / "valkey") as server, _driver(home, server.url) as driver:
+    with (
+        running(tmp_path / "valkey") as server,
+        driver_of("tests.faults.line_worker", home, server.url) as driver,
+    ):
         client = connect(server.url)
         made = Made(home, f"http://127.0.0.1:{target.server_port}", server.url)
         (whole,) = made.create(1)
-        killed, points = _run(driver, whole, None)
+        killed, points = run(driver, whole, None)
         assert not killed
         assert len(points) > 500
         killed_at = dict(zip(made.create(len(points)), points, strict=True))
         for task_id, point in killed_at.items():
             client.flushall()  # the hints of the dead are lost, too
-            assert _run(driver, task_id, point)[0], f"not killed at {point}"
+            assert run(driver, task_id, point)[0], f"not killed at {point}"
         client.flushall()
         made.finish()
         lost = _check(made, target, home, killed_at)

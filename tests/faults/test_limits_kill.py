@@ -26,6 +26,7 @@ from sentinel.adapters.sqlite_counters import SqliteCounters
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.adapters.sqlite_tasks import SqliteTasks
 from sentinel.core.places import unpacked
+from sentinel.core.selection import services_of
 from sentinel.core.states import State
 from sentinel.core.tasks import LEASE_OVER, verify_lineage
 from sentinel.errors import Unavailable
@@ -141,7 +142,7 @@ class Middle:
 def _most_at_once(tasks: SqliteTasks) -> tuple[dict[tuple[str, ...], int], int]:
     """Return how many were on their way at once, by what counts them, and by recipe and service."""
     recipes = {task.id: task.recipe for task in tasks.listing(limit=100_000)}
-    services = {task.id: str(task.cause["entries"][0]["chain"])[:1] for task in tasks.listing(limit=100_000)}  # type: ignore[index]
+    services = {task.id: min(services_of(task)) for task in tasks.listing(limit=100_000)}
     going: defaultdict[str, set[str]] = defaultdict(set)
     highest: Counter[tuple[str, ...]] = Counter()
     by_service = 0
@@ -162,7 +163,7 @@ def _run(middle: Middle, pool: Pool, server: Valkey, rng: random.Random) -> int:
     begun = time.monotonic()
     while (spent := time.monotonic() - begun) < SECONDS:
         if middle.created - middle.ended() < 60:
-            middle.log(f"{'abc'[kills % 3]}{kills}/0")
+            middle.log(f"{'abc'[kills % 3]}/{kills}")
         until = time.monotonic() + rng.uniform(0, 0.1)
         while time.monotonic() < until:
             middle.turn()
@@ -208,7 +209,7 @@ def test_killed_workers_never_exceed_a_limit(tmp_path: Path) -> None:
         events = middle.tasks.lineage(task.id)
         assert verify_lineage(task.id, events, task.head) == task.version
         lost += sum(event.body.get("reason") == LEASE_OVER for event in events)
-    assert lost > kills // 8  # else hardly a worker died while it had a task
+    assert lost >= 5, kills  # else hardly a worker died while it had a task
     for key in ("place/recipe/one", "place/recipe/three", "place/group/all"):
         gate = unpacked(middle.counters.load(key)[0])
         assert not gate.line

@@ -90,8 +90,8 @@ def _link(call: Call, task: Task, **body: Any) -> tuple[int, Any]:
     return call("POST", "/v1/tasks/{task}/links", {"for": ALICE, **body}, params={"task": task.id})
 
 
-def _token(call: Call, task: Task) -> str:
-    status, told = _link(call, task)
+def _token(call: Call, task: Task, author: str = ALICE) -> str:
+    status, told = _link(call, task, **{"for": author})
     assert status == 200, told
     return str(told["url"].partition("#")[2])
 
@@ -179,6 +179,41 @@ def test_a_link_is_used_once(app: App, call: Call, task: Task) -> None:
     # Another link for the same author counts for the same person, once.
     status, told = call("POST", "/approve", {"token": _token(call, task), "verdict": "approve", "why": ""})
     assert (status, told["approved_by"]) == (200, [ALICE])
+
+
+def test_what_the_page_shows_hides_nothing(app: App, call: Call) -> None:
+    """Texts are made by the server: each is the JSON of what is hashed, with nothing unseen or rounded."""
+    inputs = 'uses: wait, with: {for: 1s, x: 9007199254740993, y: "a\\u202eb"}'
+    found = awaiting(app, approving_recipe(inputs, by=[ALICE]), rule("errors", "boom"))
+    status, told = call("POST", "/approve", {"token": _token(call, found), "look": True})
+    (step,), about = told["told"]["steps"], told["told"]["before"]
+    texts = dict(step["parts"])
+    assert (status, step["title"], step["how"]) == (200, "1. s0: wait", "at-least-once")
+    assert '"x": 9007199254740993' in texts["Its inputs"]
+    assert '"y": "a\\u202eb"' in texts["Its inputs"]
+    (whole,) = told["shown"]["steps"]
+    names = {"inputs": "Its inputs", "plan": "What it would do", "problem": "It would fail"}
+    left = {name: value for name, value in whole.items() if name not in {"id", "uses", "effect", "timeout"}}
+    assert {name: orjson.loads(texts.pop(names[name])) for name in left} == left
+    assert texts == {}
+    names_before = ("cause", "results", "makers", "lineage")
+    assert orjson.loads(about) == {name: told["shown"][name] for name in names_before}
+    assert "JSON.stringify(rest" not in SCRIPT
+    assert "unicode-bidi: bidi-override" in STYLE
+    assert 'addEventListener("hashchange"' in SCRIPT  # a second link in the same tab shows what it is for
+
+
+def test_a_link_of_who_is_asked_no_more_shows_nothing(app: App, call: Call) -> None:
+    """Whoever left the group that is asked neither decides by an older link nor sees what it was for."""
+    found = awaiting(
+        app, approving_recipe("uses: wait, with: {for: 1s}", by=["team"]), rule("errors", "boom")
+    )
+    token = _token(call, found, BOB)
+    assert call("POST", "/approve", {"token": token, "look": True})[0] == 200
+    app.authors.add(Author(BOB, ""), KEYS["B"])
+    for body in ({"look": True}, {"verdict": "approve", "why": ""}):
+        status, told = call("POST", "/approve", {"token": token, **body})
+        assert (status, told["message"]) == (403, "bob is not asked: team are")
 
 
 def test_a_link_refuses(app: App, call: Call, task: Task) -> None:
@@ -330,6 +365,13 @@ def test_a_link_read_back_is_the_link(app: App) -> None:
         read(token, keys, "https://t.example.com", now)
     with pytest.raises(Unauthenticated, match="key is not known"):
         read(token, {}, "https://s.example.com", now)
+
+
+def test_half_a_link_says_so(app: App) -> None:
+    """Who opens a link that a mail has cut learns what to do."""
+    for text in ("", "e30", "a.b", "a.b.c!"):
+        with pytest.raises(Unauthenticated, match="the link is not whole: open all of it"):
+            read(text, app.directory.signing_keys(), "https://x.example", 0)
 
 
 def test_the_page_can_do_nothing_but_its_one_thing() -> None:

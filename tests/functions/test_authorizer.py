@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sentinel.bootstrap import bootstrap
-from sentinel.core.access import Service
+from sentinel.core.access import SCOPES, Service
 from sentinel.core.certificates import thumbprint
 from sentinel.errors import Unavailable
 from sentinel.local.policies import decision_of
@@ -59,7 +59,9 @@ def test_the_policy_names_every_route_of_the_scopes(world: World, authorize: Aut
     """One Allow with the ARNs of all routes that the token allows: API Gateway uses it for all of them."""
     answer = authorize(event(world), None)
     assert answer["principalId"] == "checkout"
-    [statement] = answer["policyDocument"]["Statement"]
+    statement, denied = answer["policyDocument"]["Statement"]
+    # `GET/v1/tasks/*` covers it, and this token has not its scope.
+    assert (denied["Effect"], denied["Resource"]) == ("Deny", [f"{STAGE}/GET/v1/tasks/*/approval"])
     assert (statement["Effect"], statement["Action"]) == ("Allow", "execute-api:Invoke")
     assert set(statement["Resource"]) == {
         f"{STAGE}/POST/v1/entries",
@@ -67,6 +69,7 @@ def test_the_policy_names_every_route_of_the_scopes(world: World, authorize: Aut
         f"{STAGE}/GET/v1/chains",
         f"{STAGE}/GET/v1/tasks",
         f"{STAGE}/GET/v1/tasks/*",
+        f"{STAGE}/GET/v1/tasks/*/trace",
         f"{STAGE}/POST/v1/certificate",
     }
     assert answer["context"] == {
@@ -83,7 +86,7 @@ def test_the_policy_names_every_route_of_the_scopes(world: World, authorize: Aut
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.door == "token"], ids=lambda r: r.path)
 def test_every_route_needs_its_scope(world: World, authorize: Authorize, route: Any) -> None:
     """For each route of the list: a token with its scope may call it, one with all others may not."""
-    every = ("ingest", "tasks:read", "tasks:approve", "recipes:write", "proxy", "admin")
+    every = SCOPES
     world.put(Service("checkout", scopes=every))
     method = "PATCH" if route.method == "ANY" else route.method
     path = route.path.replace("{task}", "t-1").replace("{upstream}", "shop").replace("{path+}", "a/b/c")

@@ -47,11 +47,11 @@ from tests.valkey import running
 Record: TypeAlias = dict[str, Any]
 TOKEN = "3fc5e1d2-secret-of-the-collector"
 PERSON = "alice@example.com"
-WORKER = {"tasks_table", "catalog_table", "counters_table", "redis_url"}
+WORKER = {"tasks_table", "catalog_table", "counters_table", "registry_table", "redis_url"}
 WORKER |= {"secret_prefix", "http_hosts", "http_private"}
 SETTINGS: Mapping[str, set[str]] = {
     "ingest": {"lanes"},
-    "control": {"tasks_table", "catalog_table", "counters_table"},
+    "control": {"tasks_table", "catalog_table", "counters_table", "registry_table"},
     "detect": {"tasks_table", "catalog_table", "counters_table"},
     "dispatch": {"tasks_table", "worker_functions", "redis_url"},
     "sweep": {"tasks_table", "catalog_table", "counters_table", "worker_functions", "redis_url"},
@@ -261,6 +261,7 @@ def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hec: Server) -> Itera
             tasks_table="tasks",
             catalog_table="catalog",
             counters_table="counters",
+            registry_table="registry",
             redis_url=valkey.url,
             secret_prefix="sentinel/test/",
             http_hosts="127.0.0.1",
@@ -453,7 +454,9 @@ def test_people_approve_on_the_tables_of_aws(cloud: tuple[Cloud, RedisQueue], he
     for name in ("checkout", "ops"):
         event = proxy("GET", approval, **about)
         event["requestContext"]["authorizer"]["service"] = name
-        seen = json.loads(aws.call("control", event)["body"])
+        shown = aws.call("control", event)
+        assert shown["statusCode"] == 200, shown["body"]
+        seen = json.loads(shown["body"])
         assert (seen["digest"], seen["changed"]) == (seen["asked"], [])
         said = json.dumps({"verdict": "approve", "digest": seen["digest"], "why": "ok"}).encode()
         event = proxy("POST", approval, said, **about)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sentinel.core.access import SCOPES
 from sentinel.core.certificates import thumbprint
 from sentinel.core.pem import unwrap
 from sentinel.entrypoints.identity import certificate_of, identity_of
@@ -20,7 +21,7 @@ from tests.doors import Ca
 
 CA = Ca()
 PEM, OTHER = CA.leaf(), CA.leaf()
-EVERY = "ingest tasks:read tasks:approve recipes:write proxy admin"
+EVERY = " ".join(SCOPES)
 XFCC = "x-forwarded-client-cert"
 BEHIND = [route for route in ROUTES if route.door == "token"]
 ELSE = [route for route in (*ROUTES, *HOOK_ROUTES) if route.door != "token"]

@@ -116,7 +116,8 @@ class Templates:
         for statement in self.statements(role):
             actions, resources = _listed(statement["Action"]), map(self.text, _listed(statement["Resource"]))
             if statement["Effect"] == "Allow" and action in actions and table in resources:
-                keys = statement.get("Condition", {}).get("ForAllValues:StringEquals", {})
+                told = statement.get("Condition", {})
+                keys = told.get("ForAllValues:StringEquals") or told.get("ForAllValues:StringLike") or {}
                 found |= set(_listed(keys.get("dynamodb:LeadingKeys", "*")))
         return found
 

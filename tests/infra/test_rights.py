@@ -103,6 +103,18 @@ def test_each_role_may_do_what_is_listed_and_no_more(templates: Templates, verb:
         assert may == RIGHTS[verb].get(table, set()), table
 
 
+def test_what_answers_requests_changes_counters_of_its_own_business(templates: Templates) -> None:
+    """Where people end tasks, places are given back; pauses are an admin's, and correlations nobody's there.
+
+    Strangers reach the function behind links: the record of pauses would stop everything.
+    """
+    counters, functions = templates.table("counters"), templates.functions()
+    for verb, keys in (("approve", {"place/*"}), ("control", {"pauses", "place/*", "rate/*"})):
+        for action in ("GetItem", "PutItem"):
+            found = templates.partitions(templates.role_of(functions[verb]), f"dynamodb:{action}", counters)
+            assert found == keys, (verb, action)
+
+
 def test_every_function_is_listed(templates: Templates) -> None:
     """A function without a line in `RIGHTS` does not exist."""
     assert set(templates.functions()) == set(RIGHTS)

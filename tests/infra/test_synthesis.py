@@ -221,7 +221,7 @@ def test_a_misspelt_option_is_refused(tmp_path: Path) -> None:
 
 
 def test_infra_knows_the_package_by_its_tables_settings_and_routes() -> None:
-    """Of the product, infra imports the descriptions it deploys from, and how grants are written."""
+    """Of the product, infra imports the descriptions it deploys from, and how lists are written."""
     found = set()
     for path in [ROOT / "app.py", *(ROOT / "infra").glob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -235,8 +235,12 @@ def test_infra_knows_the_package_by_its_tables_settings_and_routes() -> None:
     assert ours == {
         "sentinel.adapters.dynamodb_tables",
         "sentinel.core.access",
+        "sentinel.core.flow",
         "sentinel.core.grants",
+        "sentinel.core.issuers",
+        "sentinel.core.pauses",
         "sentinel.core.ring",
+        "sentinel.core.upstreams",
         "sentinel.errors",
         "sentinel.routes",
         "sentinel.settings",

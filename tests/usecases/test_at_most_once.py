@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,9 +13,9 @@ import redis
 
 from sentinel.adapters.redis_streams import RedisQueue
 from sentinel.core.states import NEVER, State
-from sentinel.core.steps import Again, Done, Failed, Outcome, StepRun, Unknown
+from sentinel.core.steps import Again, Done, Failed, Nothing, Outcome, StepRun, Unknown
 from sentinel.core.tasks import LEASE, SECOND, EffectState, Task
-from sentinel.errors import Unavailable
+from sentinel.errors import Conflict, Unavailable
 from tests.faults_calls import Killed
 from tests.scenario import ProbedTarget, Target, World, recipe, rule
 
@@ -205,11 +208,12 @@ def test_a_step_that_could_not_begin_leaves_nothing_behind(world: World) -> None
     _begin(world, "blind")
     record, failures = world.tasks.record, [1]
 
-    def lost(effect: Any) -> None:
-        record(effect)
+    def lost(effect: Any, known: int = 0) -> bool:
+        written = record(effect, known)
         if failures:
             failures.pop()
             raise Unavailable("the answer was lost", 0)
+        return written
 
     world.tasks.record = lost  # type: ignore[method-assign]
     with pytest.raises(Unavailable):
@@ -291,3 +295,60 @@ def test_done_is_believed_when_it_comes_from_asking(world: World) -> None:
     task = _later(world)
     assert (task.state, task.results) == (State.SUCCEEDED, {"s0": {"id": 7}})
     assert next(iter(world.tasks.effects(task.id).values())).state is EffectState.DONE
+
+
+def test_a_lost_reply_after_asking_is_asked_about_again(world: World) -> None:
+    """That an earlier try left nothing says nothing of the next one, whose reply was lost."""
+    _begin(world, "seen")
+    _crash(world, "seen", acted=False)
+    seen = _seen(world)
+
+    def lost(run: StepRun) -> Outcome:
+        seen.effects[run.key] += 1
+        return Again("the answer was lost", 0, unsure=True)
+
+    seen.answers = [lost]
+    _later(world)
+    world.settle()
+    assert (seen.asked, len(seen.runs), list(seen.effects.values())) == (2, 2, [1])
+    assert world.only().state is State.SUCCEEDED
+
+
+def test_a_task_that_is_cancelled_while_its_target_is_asked_does_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The target says that it has nothing; by then a person does not want it any more."""
+    _begin(world, "seen")
+    _crash(world, "seen", acted=False)
+    seen = _seen(world)
+    beats = threading.Event()
+
+    def probe(run: StepRun) -> Nothing:
+        world.control().cancel(run.task.id, *WHO)
+        until(run.stopped)
+        beats.set()
+        return Nothing()
+
+    def until(stopped: Callable[[], bool]) -> None:
+        end = time.monotonic() + 10
+        while not stopped():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+    monkeypatch.setattr(seen, "probe", probe)
+    world.clock.sleep(LEASE / SECOND)
+    world.sweep()
+    task = world.only()
+    with pytest.raises(Conflict):
+        replace(world.executor("siem", "w2"), lease=SECOND // 10).execute(task, world.clock.now + LEASE)
+    assert beats.is_set()
+    assert len(seen.runs) == 1
+    assert world.only().state is State.CANCELLED
+
+
+def test_a_task_that_is_overdue_is_not_taken(world: World) -> None:
+    """A worker that finds a deadline passed ends the task, and takes no lease for it."""
+    _begin(world, "blind", timeout="1m")
+    world.clock.sleep(61)
+    assert world.drain("siem").expired == 1
+    assert (world.only().state, world.only().attempt) == (State.EXPIRED, 0)

@@ -129,3 +129,20 @@ def test_a_task_must_agree_with_its_lineage(named: str, change: dict[str, Any]) 
     forged.create(replace(task, **change), event)
     with pytest.raises(Tampered, match=f"do not agree on {named}$"):
         Inspect(SqliteLedger(":memory:"), lambda: forged).task(None, "t")
+
+
+def test_a_damaged_task_is_told_to_nobody_who_may_not_know_of_it() -> None:
+    """Whose it was cannot be read any more: services are answered as if there were none, an admin is told."""
+    tasks = SqliteTasks(":memory:")
+    cause = {"entries": [{"chain": CHAIN, "seq": 0}]}
+    about = ("r", 1, "d" * 64, State.QUEUED, 0, 0, 0, 0, "siem", 1, 2, cause)
+    task, event = born(Task("a" * 26, *about), bytes(32), {})
+    tasks.create(task, event)
+    inspect = Inspect(SqliteLedger(":memory:"), lambda: tasks)
+    with tasks._database.transaction() as connection:
+        connection.execute("UPDATE tasks SET body = ?", (b"{",))
+    for service in ("checkout", "other"):
+        with pytest.raises(Missing):
+            inspect.task(service, task.id)
+    with pytest.raises(Tampered):
+        inspect.task(None, task.id)

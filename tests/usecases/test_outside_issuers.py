@@ -17,10 +17,11 @@ from sentinel.adapters.http import HttpClient
 from sentinel.core import tokens
 from sentinel.core.access import Alias, Service
 from sentinel.core.certificates import thumbprint
+from sentinel.core.issuers import Issuers, parse_issuers
 from sentinel.core.ring import Key, Ring
 from sentinel.errors import Malformed, Unauthenticated, Unavailable
 from sentinel.ports import HttpRequest, HttpResponse
-from sentinel.usecases.outside_issuers import Issuers, OutsideIssuers, parse_issuers
+from sentinel.usecases.outside_issuers import OutsideIssuers
 from tests.doors import NOW, Clock, World, private_key
 from tests.throwaway import make
 

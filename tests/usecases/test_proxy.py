@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from sentinel.adapters.hosts import Hosts
 from sentinel.adapters.http import HttpClient
+from sentinel.core.upstreams import parse_upstreams
 from sentinel.errors import BadAnswer, Malformed, Missing, SentinelError, TimedOut, TooLarge, Unavailable
 from sentinel.ports import HttpResponse
-from sentinel.usecases.proxy import Call, Proxy, parse_upstreams
+from sentinel.usecases.proxy import Call, Proxy
 from tests.wire import Wire
 
 MAX = 50_000

@@ -9,11 +9,12 @@ import pytest
 import redis
 
 from sentinel.adapters.redis_streams import RedisQueue
+from sentinel.core.pauses import KEY
 from sentinel.core.states import State
 from sentinel.core.steps import Again
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Conflict, Malformed, Missing, Unavailable
-from sentinel.usecases.pauses import KEY, SECONDS
+from sentinel.usecases.pauses import SECONDS
 from tests.faults_calls import Faults, Killed
 from tests.scenario import Target, World, recipe, rule
 

@@ -24,6 +24,7 @@ from sentinel.core.states import State
 from sentinel.core.steps import Again, Failed, Outcome, StepRun, Unknown
 from sentinel.core.tasks import LEASE_OVER, SECOND, EffectState, Event, Task, event_after
 from sentinel.errors import Unavailable
+from sentinel.usecases.fork import Wish
 from sentinel.usecases.reenact import Reenact
 from sentinel.usecases.replay import Replay
 from sentinel.usecases.replayed import Replayed
@@ -268,6 +269,67 @@ def test_everything_that_happened_happens_again(recorded: Run) -> None:
     assert any(body.get("progress") for body in told)
 
 
+def test_forks_are_asked_for_by_people(run: Run) -> None:
+    """A fork of an entry's task, of a schedule's and of a fork live once more, and belong to a task."""
+    world = run.world
+    by_clock = next(task for task in world.tasks.listing(None, 1000) if is_scheduled(task))
+    of_entry = world.forking().fork(run.task("hopeless").id, Wish(*ANN, request="again"))
+    forks = [
+        of_entry,
+        world.forking().fork(by_clock.id, Wish(*ANN)),
+        world.forking().fork(of_entry.id, Wish(*ANN)),
+    ]
+    world.settle()
+    found = replay(run).compare(BEGIN, run.clock.now)
+    assert found.differences == []
+    assert {fork.id for fork in forks} <= {task.id for task in world.tasks.listing(State.SUCCEEDED, 1000)}
+    assert found.reenacted == found.recorded
+    with world.tasks._database.transaction() as connection:
+        connection.execute("DELETE FROM tasks WHERE id = ?", (of_entry.id,))
+    (difference,) = replay(run).compare(BEGIN, run.clock.now).differences
+    assert (difference.what, difference.task) == ("different", forks[2].id)
+    assert difference.why[0] == "the task that it is a fork of is not there"
+
+
+@pytest.mark.parametrize("change", [{"fork": 7}, {"fork_of": "a" * 26}, {"title": "another"}])
+def test_a_fork_that_does_not_fit_its_task_shows(run: Run, change: dict[str, object]) -> None:
+    """A task cannot be passed off as a fork, nor a fork as another task's."""
+    fork = run.world.forking().fork(run.task("hopeless").id, Wish(*ANN))
+    stored = replace(fork, cause={**fork.cause, **change})
+    with run.world.tasks._database.transaction() as connection:
+        connection.execute("UPDATE tasks SET body = ? WHERE id = ?", (task_to_json(stored), fork.id))
+    (difference,) = replay(run).compare(BEGIN, run.clock.now).differences
+    assert (difference.what, difference.task) == ("different", fork.id)
+
+
+def test_a_fork_is_asked_for_by_nobody(run: Run) -> None:
+    """What a person forked, of a rule's task or a schedule's, is re-enacted, and is not unexpected."""
+    parents = [lived(run, "plain"), next(task for task in everything(run) if is_scheduled(task))]
+    forks = [run.world.forking().fork(each.id, Wish(*ANN)) for each in parents]
+    for _ in range(3):
+        run.work()
+    for each in forks:
+        fork = run.world.tasks.get(each.id)
+        assert fork is not None
+        assert fork.state is State.SUCCEEDED
+        assert replay(run).compare(BEGIN, run.clock.now).differences == []
+        rewrite(run, replace(fork, results={"s0": {"n": 7}}))
+        (difference,) = replay(run).compare(BEGIN, run.clock.now).differences
+        assert (difference.what, difference.task) == ("different", fork.id)
+        rewrite(run, fork)
+
+
+def rewrite(run: Run, task: Task) -> None:
+    """Store a task's state as it is given, past all conditions."""
+    with run.world.tasks._database.transaction() as connection:
+        connection.execute("UPDATE tasks SET body = ? WHERE id = ?", (task_to_json(task), task.id))
+
+
+def everything(run: Run) -> list[Task]:
+    """Return all tasks."""
+    return run.world.tasks.listing(None, 1000)
+
+
 def lived(run: Run, name: str) -> Task:
     """Return a task that has lived long."""
     tasks = [task for task in run.world.tasks.listing(None, 1000) if task.recipe == name]
@@ -295,9 +357,7 @@ CHANGED: dict[str, Any] = {
 def test_a_state_that_does_not_follow_shows(run: Run, name: str) -> None:
     """A stored state is no part of any hash; all of it follows from the lineage, so that a change shows."""
     task = lived(run, "busy")
-    changed = replace(task, **{name: CHANGED[name]})
-    with run.world.tasks._database.transaction() as connection:
-        connection.execute("UPDATE tasks SET body = ? WHERE id = ?", (task_to_json(changed), task.id))
+    rewrite(run, replace(task, **{name: CHANGED[name]}))
     (difference,) = compared(run).differences
     assert (difference.what, difference.task) == ("different", task.id)
     assert any(name in why or (name == "results" and "result" in why) for why in difference.why)

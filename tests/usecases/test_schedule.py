@@ -14,7 +14,7 @@ from sentinel.adapters.sqlite_counters import SqliteCounters
 from sentinel.adapters.sqlite_tasks import SqliteTasks
 from sentinel.core.signing import Unsigned
 from sentinel.core.tasks import SECOND, State, verify_lineage
-from sentinel.errors import Unavailable
+from sentinel.errors import Tampered, Unavailable
 from sentinel.usecases.inspect import Inspect
 from sentinel.usecases.schedule import Scheduler, Timetable
 from tests.scenario import Clock, Target
@@ -210,3 +210,40 @@ def test_nothing_is_read_between_times(night: Night, monkeypatch: pytest.MonkeyP
     for _ in range(5):
         night.clock.sleep(100)
         assert scheduler.fire().tasks == ()
+
+
+@pytest.mark.parametrize("damaged", [b"{", b"[]", b"{}", b'{"t": "x", "version": 1}', b"7"])
+def test_a_damaged_record_keeps_no_schedule_from_firing(damaged: bytes) -> None:
+    """A record that cannot be read is as none: the schedule fires from then on, and so do the others."""
+    night = Night()
+    night.push()
+    night.push(name="other")
+    scheduler = night.scheduler()
+    scheduler.fire()
+    _, version = night.counters.load("schedule/night")
+    assert night.counters.store("schedule/night", damaged, version, night.clock.now // SECOND + 1000)
+    night.clock.sleep(60)
+    night.scheduler().fire()
+    night.clock.sleep(600)
+    assert len(night.scheduler().fire().tasks) == 2
+
+
+def test_a_damaged_task_keeps_no_schedule_from_firing() -> None:
+    """A time whose task has a lineage and is not there is told of once; the other recipes fire."""
+    night = Night()
+    night.push()
+    night.push(name="other")
+    night.scheduler().fire()
+    night.clock.sleep(660)
+    night.scheduler().fire()
+    with night.tasks._database.transaction() as connection:
+        connection.execute("DELETE FROM tasks")
+        connection.execute("DELETE FROM events WHERE task NOT IN (SELECT min(task) FROM events)")
+    night.counters = SqliteCounters(":memory:")
+    night.clock.now = BEGIN
+    night.scheduler().fire()
+    night.clock.sleep(660)
+    with pytest.raises(Tampered):
+        night.scheduler().fire()
+    assert len(night.tasks.listing()) == 1
+    assert night.scheduler().fire().tasks == ()

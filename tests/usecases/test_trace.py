@@ -136,6 +136,7 @@ def test_the_bound_of_the_look_forward_is_told(world: World) -> None:
         assert trace["forward"]["complete"] is complete
         assert any("only 5 tasks" in note for note in trace["notes"]) is not complete
         assert len(trace["tasks"]) == 1, "what a rule asks for is computed, whatever the bound"
+        assert [each["how"] for each in trace["forward"]["tasks"]] == ["named"]
 
 
 def test_tasks_from_before_the_entry_are_not_looked_through(world: World) -> None:

@@ -32,7 +32,7 @@ from sentinel.adapters.dynamodb_task_items import (
     state_item,
     task_of,
 )
-from sentinel.adapters.task_json import effect_to_json, read_effect, readable, task_to_json
+from sentinel.adapters.task_json import effect_to_json, read_effect, readable, readable_first, task_to_json
 from sentinel.core.tasks import Effect, EffectState, Event, State, Task, lineage_chain
 from sentinel.errors import Conflict, Tampered
 
@@ -99,8 +99,8 @@ class DynamoTasks:
         """Return the events of a task, oldest first: a consistent Query."""
         return [event_of(item) for item in self._items(task_id, EVENT)]
 
-    def record(self, effect: Effect) -> None:
-        """Store an effect's state under `(task, key)`; an INTENT is never late: see the port."""
+    def record(self, effect: Effect, known: int = 0) -> bool:
+        """Store an effect's state under `(task, key)`; False for an INTENT that is late: see the port."""
         put: dict[str, Any] = {
             "TableName": self._table,
             "Item": {
@@ -113,14 +113,16 @@ class DynamoTasks:
         }
         if effect.state is EffectState.INTENT:
             put["ConditionExpression"] = (
-                "attribute_not_exists(task) OR (#s <> :done AND (attribute_not_exists(#a) OR #a <= :attempt))"
+                "attribute_not_exists(task) OR"
+                " (#s <> :done AND (attribute_not_exists(#a) OR #a IN (:attempt, :known)))"
             )
             put["ExpressionAttributeNames"] = {"#s": "state", "#a": "attempt"}
             put["ExpressionAttributeValues"] = {
                 ":done": {"S": EffectState.DONE.value},
                 ":attempt": {"N": str(effect.attempt)},
+                ":known": {"N": str(known)},
             }
-        self._holds(lambda: self._client.put_item(**put))
+        return self._holds(lambda: self._client.put_item(**put))
 
     def effects(self, task_id: str) -> dict[str, Effect]:
         """Return a task's effects by key: a consistent Query."""
@@ -143,9 +145,13 @@ class DynamoTasks:
             "KeyConditionExpression": "#b = :b AND due <= :now",
             "ExpressionAttributeValues": {":now": {"N": str(now)}},
         }
-        found = self._buckets(states, limit, query)
-        found.sort(key=lambda item: (int(item["due"]["N"]), item["task"]["S"]))
-        return list(readable((item["task"]["S"], item["body"]["S"]) for item in found[:limit]))
+
+        def first(count: int) -> list[tuple[str, Any]]:
+            found = self._buckets(states, count, query)
+            found.sort(key=lambda item: (int(item["due"]["N"]), item["task"]["S"]))
+            return [(item["task"]["S"], item["body"]["S"]) for item in found[:count]]
+
+        return readable_first(first, limit)
 
     def listing(self, state: State | None = None, limit: int = 100) -> list[Task]:
         """Return tasks, newest change first, of one state or of all."""
@@ -178,14 +184,14 @@ class DynamoTasks:
             rows = sorted((item["task"]["S"], item["body"]["S"]) for item in same)
             yield from ((changed, task) for task in readable(rows))
 
-    def walk(self, state: State) -> Iterator[Task]:
-        """Yield every task of one state, a partition of the index after the other, oldest change first."""
+    def walk(self, state: State, until: int) -> Iterator[Task]:
+        """Yield every task of one state that changed by `until`, partition by partition, oldest first."""
         for shard in range(SHARDS):
             found = self._pages(
                 IndexName=BY_CHANGE,
-                KeyConditionExpression="#b = :b",
+                KeyConditionExpression="#b = :b AND changed <= :u",
                 ExpressionAttributeNames={"#b": "bucket"},
-                ExpressionAttributeValues={":b": {"S": bucket_of(state, shard)}},
+                ExpressionAttributeValues={":b": {"S": bucket_of(state, shard)}, ":u": {"N": str(until)}},
             )
             yield from readable((item["task"]["S"], item["body"]["S"]) for item in found)
 

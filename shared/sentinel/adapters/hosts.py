@@ -32,6 +32,14 @@ def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(each[4][0]) for each in found))
 
 
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 class Hosts:
     """The rules of one deployment.
 
@@ -45,6 +53,9 @@ class Hosts:
         self._below = tuple(name[1:] for name in names if name.startswith("*."))
         if any("*" in name.removeprefix("*.") or name == "*." for name in names):
             raise Malformed("SENTINEL_HTTP_HOSTS: a * may only stand for what is below a name: *.example.com")
+        for name in names:
+            if "/" in name or (":" in name and not _is_address(name)):
+                raise Malformed(f"SENTINEL_HTTP_HOSTS: a host has no scheme, port or path: {name}")
         self._private = private
         self._resolve = resolve
 

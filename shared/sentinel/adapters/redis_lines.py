@@ -34,6 +34,11 @@ local function tell(line, rows)
   end
   found[#found + 1] = told
 end
+-- A key of another type holds no hints: whoever put it there stops no other line.
+local function size(line)
+  local many = redis.pcall('XLEN', line)
+  return type(many) == 'number' and many or 0
+end
 """
 
 # KEYS: lines, in the order in which they are to be served. ARGV: group, consumer, how many, how many lines a
@@ -43,7 +48,7 @@ end
 TAKE = (
     _TELL
     + b"""
-local left, size = ARGV[3] + 0, ARGV[4] + 0
+local left, row = ARGV[3] + 0, ARGV[4] + 0
 local function read(lines, part)
   local told = {'GROUP', ARGV[1], ARGV[2], 'COUNT', part, 'STREAMS'}
   for i, line in ipairs(lines) do
@@ -56,10 +61,10 @@ local function read(lines, part)
   end
   return answer or {}
 end
-for first = 1, #KEYS, size do
+for first = 1, #KEYS, row do
   local open = {}
-  for i = first, first + size - 1 do
-    if redis.call('XLEN', KEYS[i]) > 0 then open[#open + 1] = KEYS[i] end
+  for i = first, first + row - 1 do
+    if size(KEYS[i]) > 0 then open[#open + 1] = KEYS[i] end
   end
   while left > 0 and #open > 0 do
     local part, asked, later = math.max(1, math.floor(left / #open)), {}, {}
@@ -90,13 +95,13 @@ CLAIM = (
     + b"""
 local left, at, cursor = ARGV[4] + 0, ARGV[5] + 0, ARGV[6]
 if at == 1 then
-  if redis.call('XLEN', KEYS[1]) > 0 then redis.call('XTRIM', KEYS[1], 'MAXLEN', '=', 0) end
+  if size(KEYS[1]) > 0 then redis.call('XTRIM', KEYS[1], 'MAXLEN', '=', 0) end
   at = 2
 end
 for _ = 1, 2 * #KEYS do
   if at > #KEYS then return {0, '0-0', found} end
   local answer = {'0-0', {}}
-  if redis.call('XLEN', KEYS[at]) > 0 then
+  if size(KEYS[at]) > 0 then
     answer = redis.pcall('XAUTOCLAIM', KEYS[at], ARGV[1], ARGV[2], ARGV[3], cursor, 'COUNT', left)
     if answer.err then
       if not string.find(answer.err, 'NOGROUP', 1, true) then return answer end
@@ -135,6 +140,20 @@ def line_at(key: bytes) -> str:
 def keys_of(stream: str, priority: str) -> list[bytes]:
     """Name the keys of all lines that have one priority, by share."""
     return [key_of(line) for line in lines_of(stream, priority)]
+
+
+def fit(client: redis.Redis, keys: Sequence[bytes]) -> list[bytes]:
+    """Return those of some keys that are streams, or none yet; one round trip."""
+    pipe = client.pipeline(transaction=False)
+    for key in keys:
+        pipe.xlen(key)
+    answers = zip(keys, pipe.execute(raise_on_error=False), strict=True)
+    return [key for key, answer in answers if not wrong(answer)]
+
+
+def wrong(answer: object) -> bool:
+    """Say whether an answer or an error is that a key holds something else than a stream."""
+    return isinstance(answer, Exception) and str(answer).startswith("WRONGTYPE")
 
 
 def called(

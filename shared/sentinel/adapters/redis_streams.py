@@ -12,9 +12,10 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sentinel.adapters.redis_lines import CLAIM, TAKE, called, key_of, keys_of, line_at
+from sentinel.adapters.redis_lines import CLAIM, TAKE, called, fit, key_of, keys_of, line_at, wrong
 from sentinel.core import lines
 from sentinel.errors import Unavailable
 from sentinel.ports import Buried, Hint
@@ -107,19 +108,21 @@ class RedisQueue:
         self._places: dict[str, tuple[int, bytes]] = {}
 
     def add(self, line: str, task_ids: Iterable[str]) -> None:
-        """Add hints, in order, in one round trip."""
+        """Add hints, in order, in one round trip. The next share has them where a key is no stream."""
         ids = list(task_ids)
-        if not ids:
-            return
 
-        def send() -> None:
-            key = key_of(lines.line_named(line))
+        def send(key: bytes) -> bool:
             pipe = self._client.pipeline(transaction=False)
             for task_id in ids:
                 pipe.xadd(key, {FIELD: task_id}, maxlen=self._max_hints, approximate=True)
-            pipe.execute()
+            answers = pipe.execute(raise_on_error=False)
+            failed = next((each for each in answers if isinstance(each, Exception)), None)
+            if failed is not None and not wrong(failed):
+                raise failed
+            return failed is None
 
-        _translated(send)
+        if ids and not any(_translated(partial(send, key_of(each))) for each in lines.from_line(line)):
+            raise Unavailable(f"no key of the priority of {line} is a stream: delete those that are none")
 
     def take(self, stream: str, consumer: str, count: int, block_ms: int) -> list[Hint]:
         """Return at most `count` new hints, in one round trip where there are some or none is waited for.
@@ -145,22 +148,32 @@ class RedisQueue:
 
     def _wait(self, stream: str, consumer: str, count: int, block_ms: int) -> list[Hint]:
         """Wait for hints on all lines at once."""
-        # The socket's time-out would cut a longer wait off; Redis takes 0 for "for ever".
-        block = min(block_ms, int(SOCKET_SECONDS * 500))
-        keys: Any = {key: ">" for priority in lines.PRIORITIES for key in keys_of(stream, priority)}
+        from redis.exceptions import ResponseError
+
+        block = min(block_ms, int(SOCKET_SECONDS * 500))  # the socket's time-out would cut a longer one off
+        keys = [key for priority in lines.PRIORITIES for key in keys_of(stream, priority)]
 
         def read() -> Any:
-            return self._client.xreadgroup(GROUP, consumer, keys, 1, block)  # type: ignore[arg-type]
+            try:
+                return self._read(consumer, keys, block)
+            except ResponseError as error:
+                if not wrong(error):
+                    raise
+            return self._read(consumer, fit(self._client, keys), block)
 
         # A message that is not ours is a hint for the task with no id, which nobody has.
         found = self._grouped(stream, read) or ()
         hints = _hints([key, entry, fields.get(FIELD, b"")] for key, rows in found for entry, fields in rows)
-        # It gives one of each line that had some when it began: seldom more than one, since none had before.
+        # It gives one of each line that had some when it began: seldom more than one.
         over = hints[count:]
         for hint in over:
             self.add(hint.line, [hint.task_id])
         self.done(stream, over)
         return hints[:count]
+
+    def _read(self, consumer: str, keys: Sequence[bytes], block: int) -> Any:
+        to: Any = self._client
+        return to.xreadgroup(GROUP, consumer, dict.fromkeys(keys, ">"), 1, block) if keys else None
 
     def claim(self, stream: str, consumer: str, idle_ms: int, count: int) -> list[Hint]:
         """Take over hints that were delivered at least `idle_ms` ago and not acknowledged.
@@ -237,8 +250,6 @@ class RedisQueue:
 
     def _make_groups(self, stream: str) -> None:
         """Make the groups of all lines, in one round trip: one that waits has to name them all."""
-        from redis.exceptions import ResponseError
-
         pipe = self._client.pipeline(transaction=False)
         for priority in lines.PRIORITIES:
             for key in keys_of(stream, priority):
@@ -246,9 +257,7 @@ class RedisQueue:
                 pipe.xgroup_create(key, GROUP, id="0", mkstream=True)
         for answer in pipe.execute(raise_on_error=False):
             # BUSYGROUP: it is there, or another worker was faster.
-            if isinstance(answer, Exception) and not (
-                isinstance(answer, ResponseError) and str(answer).startswith("BUSYGROUP")
-            ):
+            if isinstance(answer, Exception) and not str(answer).startswith(("BUSYGROUP", "WRONGTYPE")):
                 raise answer
 
 
@@ -285,3 +294,7 @@ def _translated(command: Callable[[], T]) -> T:
         return command()
     except passing as error:
         raise Unavailable(f"the queue does not answer: {type(error).__name__}") from error
+    except redis_errors.ResponseError as error:
+        if wrong(error):
+            raise Unavailable("a key of the queue is no stream: delete it") from error
+        raise

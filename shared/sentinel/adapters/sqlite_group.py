@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 from sentinel.errors import Unavailable
 
+BUSY_MS = 10_000
+_LOOK_SECONDS = 0.001
 LARGEST = 64  # changes a transaction: a bound for how long one of them waits for the others
 
 T = TypeVar("T")
@@ -80,8 +83,31 @@ def _fail(together: Sequence[Waiting[Any]], error: Exception) -> None:
         waiting.error = waiting.error or error
 
 
+def begin(connection: sqlite3.Connection) -> None:
+    """Begin a transaction that writes, waiting for other processes up to `BUSY_MS`; errors are SQLite's.
+
+    SQLite's own waiting looks again every 100 ms. Where other processes write all the time, such as workers
+    with a backlog, the file is free for less than a millisecond between two of them: a process could miss all
+    of these moments until its time is up, and its tasks would stay leased until their leases run out.
+    """
+    end = time.monotonic() + BUSY_MS / 1000
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= end:
+                    raise
+            else:
+                return
+            time.sleep(_LOOK_SECONDS)
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_MS:d}")
+
+
 def _commit(connection: sqlite3.Connection, together: Sequence[Waiting[Any]]) -> None:
-    connection.execute("BEGIN IMMEDIATE")
+    begin(connection)
     try:
         for waiting in together:
             _make(connection, waiting, alone=len(together) == 1)

@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
-from sentinel.adapters.sqlite_group import Group
+from sentinel.adapters.sqlite_group import BUSY_MS, Group, begin
 from sentinel.errors import Unavailable, Unsupported
 
 T = TypeVar("T")
 
-BUSY_MS = 10_000
 MEMORY = ":memory:"
 _SWITCH_MS = 10
 
@@ -138,7 +137,7 @@ class Database:
         """
         connection = self.connection()
         with translated(self.path), self._writing:
-            connection.execute("BEGIN IMMEDIATE")
+            begin(connection)
             try:
                 yield connection
                 connection.execute("COMMIT")
@@ -155,10 +154,11 @@ class Database:
         in any of these threads: it must use nothing but the connection that it is given, and not for long.
         Errors are those of `transaction`.
         """
+        connection = self.connection()  # where there is none, nobody may make the change all the same
         waiting = self._group.add(change)
         with translated(self.path):
             with self._writing:
-                self._group.lead(self.connection(), waiting)
+                self._group.lead(connection, waiting)
             return waiting.answer()
 
     def close(self) -> None:

@@ -17,7 +17,14 @@ from pathlib import Path
 from typing import Literal
 
 from sentinel.adapters.sqlite_open import Database
-from sentinel.adapters.task_json import effect_to_json, read_effect, read_task, readable, task_to_json
+from sentinel.adapters.task_json import (
+    effect_to_json,
+    read_effect,
+    read_task,
+    readable,
+    readable_first,
+    task_to_json,
+)
 from sentinel.core.tasks import Effect, Event, State, Task, lineage_chain
 from sentinel.errors import Conflict, Tampered
 
@@ -125,13 +132,13 @@ class SqliteTasks:
             rows = connection.execute(select, (task_id,)).fetchall()
         return [Event(*row) for row in rows]
 
-    def record(self, effect: Effect) -> None:
-        """Store an effect's state under `(task, key)`; an INTENT is never late: see the port."""
+    def record(self, effect: Effect, known: int = 0) -> bool:
+        """Store an effect's state under `(task, key)`; False for an INTENT that is late: see the port."""
         insert = (
             "INSERT INTO effects (task, key, body) VALUES (:task, :key, :body)"
             " ON CONFLICT (task, key) DO UPDATE SET body = :body"
             " WHERE :state <> 'intent' OR (json_extract(CAST(body AS TEXT), '$.state') <> 'done'"
-            " AND coalesce(json_extract(CAST(body AS TEXT), '$.attempt'), 0) <= :attempt)"
+            " AND coalesce(json_extract(CAST(body AS TEXT), '$.attempt'), 0) IN (:attempt, :known))"
         )
         row = {
             "task": effect.task_id,
@@ -139,8 +146,9 @@ class SqliteTasks:
             "body": effect_to_json(effect),
             "state": effect.state.value,
             "attempt": effect.attempt,
+            "known": known,
         }
-        self._database.commit(lambda connection: connection.execute(insert, row))
+        return self._database.commit(lambda connection: connection.execute(insert, row).rowcount > 0)
 
     def effects(self, task_id: str) -> dict[str, Effect]:
         """Return a task's effects by key."""
@@ -174,9 +182,12 @@ class SqliteTasks:
     def due(self, now: int, limit: int) -> list[Task]:
         """Return unfinished tasks whose `due` is at or before `now`, earliest first."""
         select = "SELECT id, body FROM tasks WHERE due <= ? ORDER BY due, id LIMIT ?"
-        with self._database.reading() as connection:
-            rows = connection.execute(select, (now, limit)).fetchall()
-        return list(readable(rows))
+
+        def first(count: int) -> list[tuple[str, bytes]]:
+            with self._database.reading() as connection:
+                return connection.execute(select, (now, count)).fetchall()
+
+        return readable_first(first, limit)
 
     def listing(self, state: State | None = None, limit: int = 100) -> list[Task]:
         """Return tasks, newest change first, of one state or of all."""
@@ -204,16 +215,16 @@ class SqliteTasks:
                 return
             at = rows[-1][:2]
 
-    def walk(self, state: State) -> Iterator[Task]:
-        """Yield every task of one state, oldest change first."""
+    def walk(self, state: State, until: int) -> Iterator[Task]:
+        """Yield every task of one state that changed by `until`, oldest change first."""
         select = (
             "SELECT changed, id, body FROM tasks WHERE state = ? AND (changed, id) > (?, ?)"
-            " ORDER BY changed, id LIMIT ?"
+            " AND changed <= ? ORDER BY changed, id LIMIT ?"
         )
         at = (-1, "")
         while True:
             with self._database.reading() as connection:
-                rows = connection.execute(select, (state.value, *at, _PAGE)).fetchall()
+                rows = connection.execute(select, (state.value, *at, until, _PAGE)).fetchall()
             yield from readable((row[1], row[2]) for row in rows)
             if len(rows) < _PAGE:
                 return

@@ -7,7 +7,7 @@ it is passed over and told, so that one damaged row does not stop all the others
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -44,6 +44,20 @@ def readable(rows: Iterable[tuple[str, Any]]) -> Iterator[Task]:
             yield read_task(task_id, body)
         except Tampered as error:
             log.critical("tampered: %s", error)
+
+
+def readable_first(first: Callable[[int], Sequence[tuple[str, Any]]], limit: int) -> list[Task]:
+    """Return the first `limit` tasks that can be read; `first(n)` gives the first n rows, or all there are.
+
+    So those that cannot be read never stand in the way of those behind them, however many they are.
+    """
+    count = limit
+    while True:
+        rows = first(count)
+        found = list(readable(rows))
+        if len(found) >= limit or len(rows) < count:
+            return found[:limit]
+        count *= 2
 
 
 def effect_to_json(effect: Effect) -> bytes:

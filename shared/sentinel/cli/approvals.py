@@ -15,6 +15,7 @@ import click
 
 from sentinel.cli.options import application, home_option, json_option
 from sentinel.cli.output import Failure, echo, emit, plain
+from sentinel.cli.times import SECOND, Span
 
 if TYPE_CHECKING:
     from sentinel.bootstrap import App
@@ -38,7 +39,7 @@ def approval(task_id: str, home: Path, as_json: bool) -> int:
 
 def _decision(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add what both verdicts have."""
-    key = click.Path(dir_okay=False, path_type=Path)
+    key = click.Path(exists=True, dir_okay=False, path_type=Path)
     for decorate in (
         json_option,
         home_option,
@@ -72,10 +73,11 @@ def refuse(**given: Any) -> int:
 @click.option("--for", "author", required=True, help="The author who is asked, and gets the link.")
 @click.option(
     "--within",
-    default=3600,
+    default="1h",
     show_default=True,
-    type=click.IntRange(1, 86_400),
-    help="For so many seconds.",
+    type=Span(),
+    metavar="DURATION",
+    help="How long it counts: 1s to 24h.",
 )
 @home_option
 @json_option
@@ -91,7 +93,12 @@ def link(task_id: str, author: str, within: int, home: Path, as_json: bool) -> i
         app.rotation.ensure_signing_keys()  # without doors there may be none yet
         where = published(home)
         maker = replace(maker, url=maker.url or (where.hooks if where else ""))
-    made = maker.make(task_id, author, f"operator:{getpass.getuser()}", within)
+        if not maker.url:
+            hint = "start it with `sentinel up`, or set SENTINEL_APPROVE_URL"
+            raise Failure(
+                "Unavailable", f"links open a page of the webhook API, and none runs on {home}", hint, 3
+            )
+    made = maker.make(task_id, author, f"operator:{getpass.getuser()}", within // SECOND)
     if as_json:
         emit(made)
     else:
@@ -113,6 +120,8 @@ def _decide(
     from sentinel.entrypoints.api_approvals import decided
     from sentinel.usecases.approve import Decision
 
+    if key is not None and who is not None:
+        raise click.UsageError("a verdict has either --key, which says who it is, or --who")
     app = application(home)
     seen = digest or _confirmed(app, verdict, task_id)
     if key is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from sentinel.cli.options import application
+from sentinel.cli.options import StateName, application
 from sentinel.cli.output import echo, emit, plain
 from sentinel.cli.tasks import accounted
 from sentinel.cli.times import Time
@@ -15,7 +15,14 @@ from sentinel.cli.times import Time
 
 @click.command()
 @click.argument("act", type=click.Choice(["cancel", "retry", "redrive", "accept"]))
-@click.option("--state", "states", multiple=True, help="Tasks in this state; may be given several times.")
+@click.option(
+    "--state",
+    "states",
+    type=StateName(),
+    metavar="STATE",
+    multiple=True,
+    help="Tasks in this state; repeatable.",
+)
 @click.option("--recipe", default="", help="Tasks of this recipe.")
 @click.option("--rule", default="", help="Tasks that this rule set off, by its id or title.")
 @click.option("--service", default="", help="Tasks that this service's entries set off.")

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from sentinel.cli.options import application, home_option, json_option
-from sentinel.cli.output import echo, emit, plain, table
+from sentinel.cli.output import Failure, cut, echo, emit, table
 from sentinel.cli.times import moment
 
 if TYPE_CHECKING:
     from sentinel.bootstrap import App
-
-_SHOWN = 90  # characters of a reason that a list shows
+    from sentinel.ports import Buried
 
 
 @click.command()
@@ -31,21 +30,31 @@ def dead(limit: int, home: Path, as_json: bool) -> int:
     """
     app = _with_queue(home)
     found = []
-    for each in app.queue.buried(limit):
+    for each in _buried(app, limit, home):
         task = app.tasks.get(each.task_id)
         state = task.state.value if task is not None else "unknown"
         found.append({"task": each.task_id, "t": each.t, "state": state, "reason": each.reason})
     if as_json:
         emit(found)
         return 0
-    rows = [
-        (each["task"], moment(int(str(each["t"]))), each["state"], plain(each["reason"])[:_SHOWN])
-        for each in found
-    ]
+    rows = [(each["task"], moment(int(str(each["t"]))), each["state"], cut(each["reason"])) for each in found]
     table(rows, ("TASK", "FAILED", "NOW", "REASON"))
     if any(each["state"] == "failed" for each in found):
         echo("sentinel tasks redrive ID --why WHY has one go on from the step that failed")
     return 0
+
+
+def _buried(app: App, limit: int, home: Path) -> list[Buried]:
+    from sentinel.errors import Unavailable
+    from sentinel.local.home import published
+
+    try:
+        return app.queue.buried(limit)
+    except Unavailable:
+        if not app.local or published(home) is not None:
+            raise
+        hint = "start it with `sentinel up`; `sentinel tasks --state failed` needs none"
+        raise Failure("Unavailable", f"the stream is in Valkey, and none runs on {home}", hint, 3) from None
 
 
 def _with_queue(home: Path) -> App:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import orjson
 
 from sentinel.cli.options import application
 from sentinel.cli.tasks import acting, tell
@@ -47,6 +46,8 @@ def fork(
 
 
 def _value(text: str) -> object:
+    import orjson  # not above: it takes its time, and other commands do without
+
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:

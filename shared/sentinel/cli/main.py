@@ -1,8 +1,8 @@
 """The `sentinel` command: its subcommands, and how each way of going wrong ends.
 
 Exit codes: 0 all is well; 1 what was asked about is not so (a chain is damaged, lines were refused, a recipe
-is bad); 2 the command line is wrong; 3 what the command needs does not answer; 130 interrupted. An expected
-error is two lines on standard error, what is wrong and what to do, or with `--json` one JSON object.
+is bad); 2 the command line is wrong; 3 what the command needs does not answer; 130 interrupted. An error is
+two lines on standard error, what is wrong and what to do, or with `--json` one JSON object.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -96,13 +98,11 @@ def run(arguments: Sequence[str]) -> int:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return 2
-    except click.ClickException as error:
-        return report(_usage(error), as_json)
-    except (Failure, SentinelError, sqlite3.DatabaseError, OSError) as error:
-        return report(error if isinstance(error, Failure) else failure_of(error), as_json)
-    except _aws_errors() as error:
-        hint = "see that region, credentials and the SENTINEL_*_TABLE settings are those of the deployment"
-        return report(Failure("Unavailable", f"AWS: {error}", hint, 3), as_json)
+    except Exception as error:
+        failure = _failure(error)
+        if failure.kind == "Unexpected" and os.environ.get("SENTINEL_LOG_LEVEL") == "DEBUG":
+            raise
+        return report(failure, as_json)
     return code if isinstance(code, int) else 0
 
 
@@ -110,6 +110,24 @@ def _aws_errors() -> tuple[type[Exception], ...]:
     """Return what AWS's client raises; nothing where it was never imported."""
     found = sys.modules.get("botocore.exceptions")
     return (found.BotoCoreError, found.ClientError) if found else ()
+
+
+def _failure(error: Exception) -> Failure:
+    """Return what is told of an error; of an unexpected one not its text: it may quote what is stored."""
+    if isinstance(error, Failure):
+        return error
+    if isinstance(error, click.ClickException):
+        return _usage(error)
+    if isinstance(error, (SentinelError, sqlite3.DatabaseError, OSError)):
+        return failure_of(error)
+    if isinstance(error, _aws_errors()):
+        hint = "see that region, credentials and the SENTINEL_*_TABLE settings are those of the deployment"
+        return Failure("Unavailable", f"AWS: {error}", hint, 3)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{type(error).__name__} in {Path(place.filename).name}, line {place.lineno}"
+    message = f"what is stored cannot be used, or this is a fault of Sentinel: {where}"
+    hint = "`sentinel verify --tasks` tells what is damaged; SENTINEL_LOG_LEVEL=DEBUG shows all of it"
+    return Failure("Unexpected", message, hint, 1)
 
 
 def _usage(error: click.ClickException) -> Failure:

@@ -52,6 +52,34 @@ def credential_options(command: Command) -> Command:
     return wrapped  # type: ignore[no-any-return] # it is the command, wrapped
 
 
+def refuse_before(context: click.Context) -> None:
+    """Refuse what stands before a subcommand, which would not see it: `--home` would mean another folder."""
+    from click.core import ParameterSource
+
+    for param in context.command.params:
+        if context.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE:
+            asked = f"{context.command_path} {context.invoked_subcommand}"
+            raise click.UsageError(
+                f"{param.opts[0]} stands behind the subcommand: {asked} ... {param.opts[0]}"
+            )
+
+
+class StateName(click.ParamType[str]):
+    """The name of a task's state."""
+
+    name = "state"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read a state's name."""
+        from sentinel.core.selection import state_named
+        from sentinel.errors import Malformed
+
+        try:
+            return state_named(str(value)).value
+        except Malformed as error:
+            self.fail(str(error), param, ctx)
+
+
 def json_option(command: Command) -> Command:
     """Add `--json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, errors too.")(command)

@@ -16,6 +16,7 @@ from typing import IO
 import click
 
 from sentinel import errors
+from sentinel.core.legible import legible
 
 HINTS: dict[type[Exception], tuple[str, int]] = {
     errors.Unavailable: ("wait a little and run the command again", 3),
@@ -23,12 +24,17 @@ HINTS: dict[type[Exception], tuple[str, int]] = {
         "keep the data as it is, and compare it with an earlier export or written-down heads",
         1,
     ),
-    errors.Missing: ("`sentinel chains`, `tasks`, `services ls` and `certs ls` list what there is", 1),
-    errors.Conflict: ("see what holds it, then run the command again", 1),
+    errors.Missing: (
+        "`sentinel chains`, `tasks`, `services ls`, `authors ls`, `certs ls` list what there is",
+        1,
+    ),
+    errors.Conflict: ("look at what is there now, then decide anew", 1),
     errors.Rejected: ("mend what it names and run the command again", 1),
     sqlite3.DatabaseError: ("keep the file as it is, and restore a copy or an earlier export beside it", 1),
     OSError: ("see that it is there, may be used and has room, and run the command again", 3),
 }
+
+SHOWN = 90  # characters of a reason that a list shows
 
 
 class Failure(Exception):
@@ -102,9 +108,15 @@ def plain(text: object) -> str:
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(text))
 
 
+def cut(reason: object) -> str:
+    """Return as much of a reason as a list shows."""
+    text = plain(reason)
+    return f"{text[:SHOWN]}…" if len(text) > SHOWN else text
+
+
 def emit(value: object) -> None:
-    """Print one JSON value."""
-    print(json.dumps(value, ensure_ascii=False))
+    """Print one JSON value; what would be hidden or control a terminal stands as JSON escapes it."""
+    print(legible(value))
 
 
 def table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import getpass
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from sentinel.cli.options import application, home_option, json_option
+from sentinel.cli.options import application, home_option, json_option, refuse_before
 from sentinel.cli.output import echo, emit, plain, table
 from sentinel.cli.times import Span, Time, moment
+
+if TYPE_CHECKING:
+    from sentinel.bootstrap import App
 
 STATES = ("proposed", "queued", "waiting", "running", "awaiting-approval", "ambiguous", "failed")
 
@@ -22,8 +26,14 @@ STATES = ("proposed", "queued", "waiting", "running", "awaiting-approval", "ambi
 @json_option
 @click.pass_context
 def queues(context: click.Context, home: Path, as_json: bool) -> int:
-    """Show how many tasks of each stream and recipe are in which state, and what is paused by whom."""
-    return _show(home, as_json) if context.invoked_subcommand is None else 0
+    """Show how many tasks of each stream and recipe are in which state, and what is paused by whom.
+
+    States that no task is in are left out, and so are ends, but for failed.
+    """
+    if context.invoked_subcommand is None:
+        return _show(home, as_json)
+    refuse_before(context)
+    return 0
 
 
 @queues.command("ls")
@@ -39,18 +49,24 @@ def _show(home: Path, as_json: bool) -> int:
     if as_json:
         emit(found)
         return 0
+    parts = (found["streams"], found["recipes"])
+    counted = [counts for each in parts for counts in each.values()]
+    states = [state for state in STATES if any(counts.get(state) for counts in counted)]
     rows = [
-        (f"{kind} {name}", *(counts.get(state, 0) for state in STATES))
-        for kind, those in (("stream", found["streams"]), ("recipe", found["recipes"]))
+        (f"{kind} {name}", *(counts.get(state, 0) for state in states))
+        for kind, those in zip(("stream", "recipe"), parts, strict=True)
         for name, counts in those.items()
     ]
     if rows:
-        table(rows, ("QUEUE", *(state.upper() for state in STATES)))
+        table(rows, ("QUEUE", *(state.upper() for state in states)))
     for pause in found["pauses"]:
         until = f" until {moment(pause['until'])}" if pause["until"] else ""
         who, why = plain(pause["who"]), plain(pause["why"])
         echo(f"paused: {plain(pause['target'])} since {moment(pause['since'])}{until} by {who}: {why}")
-    echo(f"dead letters: {found['dead_letters']}" + ("; there are more tasks than shown" * found["more"]))
+    if not rows:
+        echo("no task waits, runs or has failed")
+    if found["more"]:
+        echo("there are more tasks than these")
     return 0
 
 
@@ -81,12 +97,21 @@ def pause(
     if until is not None and span is not None:
         raise click.UsageError("a pause has either --until or --for")
     end = time.time_ns() + span if span is not None else (until or 0)
-    told = application(home).queues.pause(target, who, why, end)
+    app = application(home)
+    told = app.queues.pause(target, who, why, end)
     if as_json:
         emit(told)
     else:
         echo(f"{plain(target)} is paused" + (f" until {moment(end)}" if end else ""))
+    _warn(app, target)
     return 0
+
+
+def _warn(app: App, target: str) -> None:
+    """Say that a recipe is not in force: its name may be a slip, and then something else runs on."""
+    kind, _, name = target.partition(":")
+    if kind == "recipe" and name not in {each.id for each in app.catalog.active("recipe")}:
+        echo(f"warning: no recipe {plain(name)} is in force", file=sys.stderr)
 
 
 @queues.command()

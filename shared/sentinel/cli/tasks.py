@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sentinel.cli import approvals
-from sentinel.cli.options import application, home_option, json_option
-from sentinel.cli.output import echo, emit, plain, table
+from sentinel.cli.options import StateName, application, home_option, json_option, refuse_before
+from sentinel.cli.output import cut, echo, emit, plain, table
 
 if TYPE_CHECKING:
     from sentinel.core.selection import Selection
     from sentinel.core.tasks import Task
 
-_SHOWN = 90  # characters of a reason that a list shows
+_TIMES = {"due", "until"}
 _NOT_TOLD = {"event", "t", "seq", "head", "entries", "envelope"}
 
 
 @click.group(invoke_without_command=True)
-@click.option("--state", help="Only tasks in this state; docs/tasks.md has them.")
+@click.option("--state", type=StateName(), metavar="STATE", help="Only tasks in this state, such as failed.")
 @click.option("--recipe", default="", help="Only tasks of this recipe.")
 @click.option("--service", default="", help="Only tasks that this service's entries set off.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many.")
@@ -43,6 +43,7 @@ def tasks(
     from sentinel.core.selection import Selection, state_named
 
     if context.invoked_subcommand:
+        refuse_before(context)
         return 0
     wanted = Selection((state_named(state),) if state else (), recipe, service=service)
     found = _listed(home, wanted, limit)
@@ -51,7 +52,7 @@ def tasks(
     else:
         names = ("id", "state", "recipe")
         rows = [
-            (*(each[name] for name in names), _when(each["created"]), _cut(each["reason"])) for each in found
+            (*(each[name] for name in names), _when(each["created"]), cut(each["reason"])) for each in found
         ]
         table(rows, ("TASK", "STATE", "RECIPE", "CREATED", "REASON"))
     return 0
@@ -89,13 +90,19 @@ def show(task_id: str, home: Path, as_json: bool) -> int:
     for name, value in _facts(found):
         echo(f"{name:<9}{plain(value)}")
     lineage: Any = found["lineage"]
+    width = max((len(event["event"]) for event in lineage), default=0)
     for event in lineage:
-        facts = {key: value for key, value in event.items() if key not in _NOT_TOLD}
+        facts = {key: _told(key, value) for key, value in event.items() if key not in _NOT_TOLD}
         if event["seq"] in signatures:
             facts["signature"] = signatures[event["seq"]]
         told = " ".join(f"{key}={plain(value)}" for key, value in facts.items())
-        echo(f"{_when(event['t'])}  {event['event']:<10} {told}")
+        echo(f"{_when(event['t'])}  {event['event']:<{width}}  {told}")
     return 0
+
+
+def _told(name: str, value: object) -> object:
+    """Return a fact as it is shown: times as people read them."""
+    return f"{_when(value).replace(' ', 'T')}Z" if name in _TIMES and isinstance(value, int) else value
 
 
 def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
@@ -171,10 +178,6 @@ def tell(task: Task, as_json: bool) -> int:
     else:
         echo(f"{task.id} is {task.state}")
     return 0
-
-
-def _cut(reason: Any) -> str:
-    return f"{reason[:_SHOWN]}…" if len(reason) > _SHOWN else str(reason)
 
 
 def _when(t: Any) -> str:

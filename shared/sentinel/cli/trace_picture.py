@@ -164,6 +164,8 @@ def _why(body: Json) -> str:
         return f"{verdict}by {body['who']}: {body.get('why', '')}"
     if body.get("outcome"):
         return f"{body.get('step')} {body['outcome']}"
+    if isinstance(body.get("by"), list):
+        return f"{body.get('step')}: {body.get('needs', 1)} of {', '.join(map(str, body['by']))}"
     if body.get("reason"):
         step = f"{body['step']}: " if isinstance(body.get("step"), str) else ""
         return f"{step}{str(body['reason']).removeprefix(f'step {step}')}"

@@ -13,6 +13,7 @@ from sentinel.cli.options import home_option, json_option
 
 if TYPE_CHECKING:
     from sentinel.local.supervisor import Supervisor
+    from sentinel.settings import Settings
 
 
 _WARNING = (
@@ -46,16 +47,11 @@ def up(port: int, insecure: bool, verbose: bool, home: Path, as_json: bool) -> i
     Ctrl-C finishes what has begun; a second one hurries, which loses nothing either. Settings are the
     environment variables SENTINEL_*.
     """
-    from dataclasses import replace
-
-    from sentinel import bootstrap
     from sentinel.cli.output import echo
     from sentinel.errors import Unavailable
-    from sentinel.local.supervisor import Supervisor, settings_for
+    from sentinel.local.supervisor import Supervisor
 
-    settings = settings_for(home, bootstrap.application(str(home)).settings)
-    if settings.log_level == "INFO" and not verbose:
-        settings = replace(settings, log_level="WARNING")
+    settings = _settings(home, verbose)
     tree = Supervisor(settings, port, insecure, tell=lambda line: echo(line, file=sys.stderr))
 
     def wanted(*_: object) -> None:
@@ -72,6 +68,21 @@ def up(port: int, insecure: bool, verbose: bool, home: Path, as_json: bool) -> i
         if not tree.stop.is_set():
             raise
     return 0
+
+
+def _settings(home: Path, verbose: bool) -> Settings:
+    """Return the settings of a tree. Raises `Malformed` for what its workers could not use, over and over."""
+    from dataclasses import replace
+
+    from sentinel import bootstrap
+    from sentinel.local.supervisor import settings_for
+    from sentinel.wiring import grants_of
+
+    app = bootstrap.application(str(home))
+    _ = app.http, grants_of(app.settings)  # making them is what finds a slip
+    settings = settings_for(home, app.settings)
+    quiet = settings.log_level == "INFO" and not verbose
+    return replace(settings, log_level="WARNING") if quiet else settings
 
 
 def _run(tree: Supervisor, home: Path, as_json: bool) -> None:

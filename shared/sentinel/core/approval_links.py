@@ -62,7 +62,10 @@ def sign(link: Link, issuer: str, now: int, key: tokens.SigningKey) -> str:
 
 def read(text: str, keys: Mapping[str, jws.PublicKey], issuer: str, now: int) -> Link:
     """Return what a token says, once its signature and every claim hold. Raises `Unauthenticated`."""
-    token = jws.parse(text)
+    try:
+        token = jws.parse(text)
+    except Unauthenticated:
+        raise Unauthenticated("the link is not whole: open all of it, or ask for another one") from None
     key = keys.get(token.header.kid)
     if key is None:
         raise Unauthenticated("the link's key is not known")

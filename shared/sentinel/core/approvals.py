@@ -9,7 +9,7 @@ approved. What is stored of it (`Asked`) are digests, never the document: it may
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from hashlib import sha256
@@ -182,6 +182,12 @@ class Asked:
         if approval.who in self.approvers:
             return self
         return replace(self, approvals=(*self.approvals, approval))
+
+    def standing(self, removed: Collection[str]) -> Asked:
+        """Return it without what was approved by authors who were removed since."""
+        gone = {How.SIGNED.value, How.LINK.value}
+        left = tuple(each for each in self.approvals if each.who not in removed or each.how not in gone)
+        return self if left == self.approvals else replace(self, approvals=left)
 
     def renewed(self, shown: Shown) -> Asked:
         """Return what is asked when something else would be done than what was: nobody has approved that."""

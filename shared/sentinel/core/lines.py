@@ -30,6 +30,18 @@ def lines_of(stream: str, priority: str) -> list[str]:
     return [line_of(stream, priority, share) for share in range(SHARES)]
 
 
+def from_line(name: str) -> list[str]:
+    """Name all lines of a line's stream and priority, the line itself first, then the shares after its own.
+
+    >>> from_line("action:high.15")[:2]
+    ['action:high.15', 'action:high.0']
+    """
+    stream, _, place = line_named(name).partition(":")
+    priority, _, share = place.partition(".")
+    row = lines_of(stream, priority)
+    return row[int(share) :] + row[: int(share)]
+
+
 def line_named(name: str) -> str:
     """Return the line of a stored name. What names no line stands for the normal one with share 0.
 

@@ -18,6 +18,7 @@ from sentinel.errors import Malformed
 
 STREAMS = ("siem", "action")
 ALL = "all"
+KEY = "pauses"  # the counters' record that has them
 MOST = 200  # pauses at once
 _NAMED = re.compile(r"(recipe|service):([^\x00-\x20\x7f]{1,200})")
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from hashlib import sha256
+from typing import Any
 
 import orjson
 import zstandard
@@ -33,6 +34,8 @@ _APART = 50 * SECOND // 1000  # one after the other,
 LONGEST = 600 * SECOND  # at most so much later
 _TURNS = 64
 _UNPACKED = 4_000_000
+# People take hours to approve: others may have the place until then.
+_WITHOUT = frozenset({State.AWAITING_APPROVAL, *(state for state in State if state.ended)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,15 +157,15 @@ def renewed(gate: Gate, task: Task, now: int) -> Gate:
 def fate(place: Place, task: Task | None, held: str, now: int) -> Fate:
     """Say what becomes of a place, given its task as it was read after the gate; `held` names the gate.
 
-    What has ended has no place. What has started keeps its own. What has not may still be about to start from
-    the version that the place names; once it has gone on from there it keeps its place for a while, unless
-    something else holds it.
+    What has ended or waits for approval has no place. What has started keeps its own. What has not may still
+    be about to start from the version that the place names; once it has gone on from there it keeps its place
+    for a while, unless something else holds it.
     """
-    if task is None or task.state.ended:
+    if task is None or task.state in _WITHOUT:
         return Fate.DROPPED
     if task.attempt > place.since:
         return Fate.KEPT
-    old = now - place.t > RESERVED
+    old = abs(now - place.t) > RESERVED  # a clock may have been ahead
     waits = task.state is State.WAITING
     if task.version > place.version and (old or (waits and task.held != held)):
         return Fate.DROPPED
@@ -170,14 +173,14 @@ def fate(place: Place, task: Task | None, held: str, now: int) -> Fate:
 
 
 def released(gate: Gate, task: Task) -> Gate:
-    """Return the gate without the place of a task that has ended, or is held before it has started.
+    """Return the gate without the place of a task that needs none, or is held before it has started.
 
     A place that names this version or a later one is somebody's who is about to start it, and stays.
     """
     place = gate.holders.get(task.id)
     if place is None or place.version >= task.version:
         return gate
-    if not task.state.ended and task.attempt > place.since:
+    if task.state not in _WITHOUT and task.attempt > place.since:
         return gate
     return replace(gate, holders={key: each for key, each in gate.holders.items() if key != task.id})
 
@@ -213,8 +216,16 @@ def unpacked(raw: bytes) -> Gate:
         return Gate()
     try:
         found = orjson.loads(zstandard.ZstdDecompressor().decompress(raw, max_output_size=_UNPACKED))
-        holders = {str(key): Place(*each) for key, each in found["holders"].items()}
-        line = tuple(Waiter(*each) for each in found["line"])
-        return Gate(holders, line, tuple(found["turns"]), int(found["tail"]), int(found["checked"]))
+        holders = {key: Place(*_of(each, int, int, int, str)) for key, each in found["holders"].items()}
+        line = tuple(Waiter(*_of(each, str, int, str, int, int)) for each in found["line"])
+        turns = tuple(_of(found["turns"], *[str] * len(found["turns"])))
+        return Gate(holders, line, turns, *_of([found["tail"], found["checked"]], int, int))
     except (KeyError, TypeError, AttributeError, zstandard.ZstdError) as error:
         raise ValueError(f"it is no gate: {type(error).__name__}") from None
+
+
+def _of(values: Any, *kinds: type) -> list[Any]:
+    """Return values that are of these kinds; raises `TypeError` for any others."""
+    if not isinstance(values, list) or [type(each) for each in values] != list(kinds):
+        raise TypeError
+    return values

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import orjson
 
+from sentinel.core.states import NEVER
+
 _RANGES = 500
 
 Range = tuple[int, int]  # first time of a run of free ones, and how many: they are one interval apart
@@ -96,6 +98,10 @@ def unpacked(raw: bytes) -> Rated:
         return Rated()
     try:
         tat, free = orjson.loads(raw)
-        return Rated(int(tat), tuple((int(at), int(count)) for at, count in free))
+        found = Rated(tat, tuple((at, count) for at, count in free))
     except TypeError as error:
         raise ValueError(f"it is no rate: {error}") from None
+    for each in (tat, *(number for pair in found.free for number in pair)):
+        if type(each) is not int or not 0 <= each < NEVER:
+            raise ValueError("it is no rate: a time is none")
+    return found

@@ -83,14 +83,15 @@ def page(app: App, request: Request) -> Response:
 def by_link(app: App, request: Request) -> Response:
     """`POST /approve`: what a link's bearer is asked (`look`), or what they say."""
     from sentinel.core.approval_statements import reason, verdict_of
+    from sentinel.entrypoints.approval_told import as_text
     from sentinel.usecases.approval_links import decision
 
     told = json_object(request.body)
     found, approver = app.link_reader.open(text(told, "token"))
     if set(told) == {"token", "look"}:
-        shown = app.approving.look(found.task)
-        app.link_reader.check(found, shown)
-        answer = {**shown, "for": approver.id, "link_until": found.until}
+        shown: dict[str, Any] = app.approving.look(found.task)
+        app.link_reader.check(found, approver, shown)
+        answer = {**shown, "for": approver.id, "link_until": found.until, "told": as_text(shown["shown"])}
         return Response(200, orjson.dumps(answer), headers=NOT_KEPT)
     if not set(told) <= {"token", "verdict", "why"}:
         raise Malformed("the body has token, and look, or verdict and why")

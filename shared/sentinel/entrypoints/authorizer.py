@@ -12,13 +12,14 @@ import functools
 import logging
 import re
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from sentinel.entrypoints import observe
 from sentinel.entrypoints.aws import Bootstrap, Handler
 from sentinel.entrypoints.identity import certificate_of, values
 from sentinel.errors import Forbidden, Rejected, Unauthenticated
-from sentinel.routes import ROUTES
+from sentinel.routes import ROUTES, Route
 
 if TYPE_CHECKING:
     from sentinel.usecases.authorize import Grant
@@ -94,15 +95,23 @@ def _denial(stage: str) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=256)
 def _policy(stage: str, scopes: frozenset[str]) -> dict[str, Any]:
-    """Return the policy that allows the routes of these scopes. It is shared: nobody may change it."""
-    return _document(
-        "Allow",
-        [
-            f"{stage}/{'*' if route.method == 'ANY' else route.method}{_PARAMETER.sub('*', route.path)}"
-            for route in ROUTES
-            if route.door == "token" and (not route.scope or route.scope in scopes)
-        ],
-    )
+    """Return the policy that allows the routes of these scopes. It is shared: nobody may change it.
+
+    A `*` stands for any text, slashes too, so what allows one route may cover another: that one is denied,
+    unless these scopes allow it as well.
+    """
+    routes = [route for route in ROUTES if route.door == "token"]
+    allowed = [_resource(route) for route in routes if not route.scope or route.scope in scopes]
+    others = [_resource(route) for route in routes if route.scope and route.scope not in scopes]
+    covered = [each for each in others if any(fnmatchcase(each, pattern) for pattern in allowed)]
+    document = _document("Allow", [f"{stage}/{each}" for each in allowed])
+    if covered:
+        document["Statement"] += _document("Deny", [f"{stage}/{each}" for each in covered])["Statement"]
+    return document
+
+
+def _resource(route: Route) -> str:
+    return f"{'*' if route.method == 'ANY' else route.method}{_PARAMETER.sub('*', route.path)}"
 
 
 def _document(effect: str, resources: list[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sentinel.entrypoints import observe
-from sentinel.errors import Tampered, Unavailable
+from sentinel.errors import SentinelError, Tampered, Unavailable
 
 if TYPE_CHECKING:
     from sentinel.bootstrap import App
@@ -23,6 +23,26 @@ EARLIEST = 20  # tasks that are due next, among which it looks for them
 PAUSE, LONGEST_PAUSE = 0.05, 0.5
 
 
+@dataclasses.dataclass(slots=True)
+class Guard:
+    """The last line of defence for each hint of a drain. `error` is the first fault of ours."""
+
+    stream: str
+    error: Exception | None = None
+
+    def __call__(self, part: Callable[[], str]) -> str:
+        """Do a part. After a fault its task is looked at again when its lease is over, or is hinted anew."""
+        try:
+            return part()
+        except SentinelError:
+            raise
+        except Exception as error:
+            log.critical("a task of %s ran into a fault: %s", self.stream, type(error).__name__)
+            log.debug("a task of %s", self.stream, exc_info=True)
+            self.error = self.error or error
+            return "skipped"
+
+
 def worker(stream: str) -> Callable[[App, Callable[[], float]], dict[str, Any]]:
     """Return what drains one stream; `left` tells the seconds that remain. A dead store ends the drain.
 
@@ -33,8 +53,10 @@ def worker(stream: str) -> Callable[[App, Callable[[], float]], dict[str, Any]]:
         from sentinel.usecases.run import drain
 
         deadline = time.time_ns() + int(left() * SECOND)
+        guard = Guard(stream)
         try:
-            drained = drain(app.executor(stream), deadline, block_ms=app.settings.drain_block_ms)
+            to = app.executor(stream)
+            drained = drain(to, deadline, block_ms=app.settings.drain_block_ms, guard=guard)
         except Unavailable as error:
             log.warning("the worker of %s stops until it is rung again: %s", stream, error)
             return {"unavailable": str(error)}
@@ -47,6 +69,8 @@ def worker(stream: str) -> Callable[[App, Callable[[], float]], dict[str, Any]]:
         for name, value in found.items():
             if value:
                 observe.count(f"work_{stream}", name, value)
+        if guard.error is not None:
+            raise guard.error
         return found
 
     return run
@@ -56,14 +80,45 @@ def sweep(app: App, left: Callable[[], float]) -> dict[str, Any]:
     """Decide what correlations wait for, fire what is scheduled, then sweep until nothing is due.
 
     Stays while something waits for a time that comes soon, so that tasks start at their time and not all
-    together at the next schedule. Ends where a quarter of the time is left, too.
+    together at the next schedule. Ends where a quarter of the time is left, too. What keeps correlations or
+    schedules from being looked at keeps no task waiting: it is raised at the end.
     """
+    begun = time.monotonic()
+    first = _First()
+    first.run("correlations that wait are decided", lambda: _decide(app))
+    enough = left() / 4
+    fired = first.run("schedules are looked at", lambda: _fire(app)) or {}
+    told = _swept(app, left, enough, begun)
+    if first.error is not None:
+        raise first.error
+    return {**told, **fired}
+
+
+@dataclasses.dataclass(slots=True)
+class _First:
+    """What comes before the tasks are looked after. `error` is the first fault of ours."""
+
+    error: Exception | None = None
+
+    def run(self, what: str, part: Callable[[], dict[str, Any] | None]) -> dict[str, Any] | None:
+        """Run a part. One whose store does not answer, or that finds damage, is for the next sweep."""
+        try:
+            return part()
+        except Unavailable as error:
+            log.warning("%s by the next sweep: %s", what, error)
+            return {"unavailable": str(error)}
+        except Tampered as error:
+            log.critical("tampered: %s", error)
+            observe.count("sweep", "tampered", 1)
+        except Exception as error:  # noqa: BLE001 - tasks have to be looked after, whatever it is
+            log.critical("not so: %s: %s", what, type(error).__name__)
+            self.error = self.error or error
+        return None
+
+
+def _swept(app: App, left: Callable[[], float], enough: float, begun: float) -> dict[str, Any]:
     from sentinel.usecases.sweep import sweep as look
 
-    begun = time.monotonic()
-    _decide(app)
-    enough = left() / 4
-    fired = _fire(app)
     total = {"again": 0, "woken": 0, "abandoned": 0, "expired": 0, "held": 0, "conflicts": 0, "tampered": 0}
     while True:
         try:
@@ -78,13 +133,13 @@ def sweep(app: App, left: Callable[[], float]) -> dict[str, Any]:
             more = swept.more or (not swept.tampered and _something_soon(app, begun))
         except Unavailable as error:
             log.warning("the sweep stops until its next schedule: %s", error)
-            return {**total, **fired, "unavailable": str(error)}
+            return {**total, "unavailable": str(error)}
         for name in total:
             total[name] += getattr(swept, name)
         if swept.tampered:
             observe.count("sweep", "tampered", swept.tampered)
         if not more or left() < enough:
-            return {**total, **fired}
+            return total
 
 
 def _something_soon(app: App, begun: float) -> bool:
@@ -110,12 +165,8 @@ def _something_soon(app: App, begun: float) -> bool:
 
 
 def _fire(app: App) -> dict[str, Any]:
-    """Make the tasks of schedules; a catalog that does not answer keeps no task from being looked after."""
-    try:
-        fired = app.scheduler.fire()
-    except Unavailable as error:
-        log.warning("schedules wait for the next sweep: %s", error)
-        return {"unavailable": str(error)}
+    """Make the tasks of schedules."""
+    fired = app.scheduler.fire()
     if fired.tasks:
         observe.count("sweep", "scheduled", len(fired.tasks))
     if fired.missed:
@@ -124,12 +175,8 @@ def _fire(app: App) -> dict[str, Any]:
 
 
 def _decide(app: App) -> None:
-    """Let detection decide what has waited long enough. A store that does not answer stops no sweep."""
-    try:
-        found = app.decider.decide()
-    except Unavailable as error:
-        log.warning("correlations that wait are decided at the next schedule: %s", error)
-        return
+    """Let detection decide what has waited long enough."""
+    found = app.decider.decide()
     for name, value in (("firings", found.firings), ("tasks", len(found.tasks)), ("let_go", found.let_go)):
         if value:
             observe.count("sweep", name, value)

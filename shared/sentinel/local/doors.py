@@ -40,11 +40,11 @@ def check(settings: Settings) -> None:
     Functions read them at their first request, and whoever sent that would be told in our place.
     """
     if settings.oidc_issuers:
-        from sentinel.usecases.outside_issuers import parse_issuers
+        from sentinel.core.issuers import parse_issuers
 
         parse_issuers(settings.oidc_issuers)
     if settings.proxy:
-        from sentinel.usecases.proxy import parse_upstreams
+        from sentinel.core.upstreams import parse_upstreams
 
         parse_upstreams(settings.proxy)
     if settings.usage_plans:

@@ -8,21 +8,24 @@ taken the task.
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from pathlib import Path
 
+from sentinel.core.states import NEVER
 from sentinel.core.tasks import State, abandoned
-from sentinel.errors import Conflict
+from sentinel.errors import Conflict, Tampered
 from sentinel.settings import Settings
 
-_MANY = 100_000
+log = logging.getLogger("sentinel.recovery")
 
 
 def take_up(settings: Settings, worker: str | None = None) -> int:
     """End the leases of all running tasks, or of one worker's; the sweep hints them again.
 
-    Returns how many there were. Raises `Unavailable` where the store does not answer: then leases run out.
+    One that cannot be read, or whose lineage is damaged, is told of and left to a person. Returns how many
+    there were. Raises `Unavailable` where the store does not answer: then leases run out.
     """
     path = Path(settings.home) / "tasks.db"
     if not path.exists():
@@ -31,7 +34,7 @@ def take_up(settings: Settings, worker: str | None = None) -> int:
 
     tasks = SqliteTasks(path)
     count = 0
-    for task in tasks.listing(State.RUNNING, _MANY):
+    for task in tasks.walk(State.RUNNING, NEVER):
         if worker not in (None, task.worker):
             continue
         try:
@@ -39,5 +42,7 @@ def take_up(settings: Settings, worker: str | None = None) -> int:
             count += 1
         except Conflict:
             continue
+        except Tampered as error:
+            log.critical("tampered: %s", error)
     tasks.close()
     return count

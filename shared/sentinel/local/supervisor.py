@@ -136,7 +136,7 @@ class Supervisor:
         self.drain()
 
     def _start(self) -> None:
-        from sentinel.local import functions, gateway_socket, recovery
+        from sentinel.local import functions, gateway_socket
 
         functions.folder()
         for port in (self.port, self.port + 1 if self.port else 0):
@@ -160,7 +160,7 @@ class Supervisor:
             doors.prepare(self.settings)
             self._look_at_doors = time.monotonic() + doors.LOOK_SECONDS
         self._spawn(next(each for each in self._children if each.name == "gateway"))
-        recovery.take_up(self.settings)
+        self._take_up()
         self._wait_ready()
         for each in last:  # there is no work before the gateway answers, and processors are scarce now
             self._spawn(each)
@@ -223,23 +223,26 @@ class Supervisor:
                 child.failures = 1 if now - child.started > HEALTHY_SECONDS else child.failures + 1
                 child.again = now + self.pauses[min(child.failures, len(self.pauses)) - 1]
                 self.tell(f"{child.name} ended ({_how(child.process.returncode)}); starting it again")
-                self._take_up(child)
+                self._take_up_after(child)
             if now >= child.again:
                 _close(child.process)
                 child.again = 0.0
                 self._spawn(child)
 
-    def _take_up(self, dead: _Child) -> None:
+    def _take_up_after(self, dead: _Child) -> None:
         """Let others have the tasks of a worker that has died now, and not when its leases run out."""
-        if not dead.name.startswith("work_") or dead.process is None:
-            return
-        from sentinel.local import recovery
         from sentinel.wiring import worker_name
 
+        if dead.name.startswith("work_") and dead.process is not None:
+            self._take_up(worker_name(dead.process.pid))
+
+    def _take_up(self, worker: str | None = None) -> None:
+        from sentinel.local import recovery
+
         try:
-            recovery.take_up(self.settings, worker_name(dead.process.pid))
+            recovery.take_up(self.settings, worker)
         except Unavailable as error:
-            self.tell(f"the tasks of {dead.name} wait until their leases run out: {error}")
+            self.tell(f"tasks of {worker or 'the last run'} wait until their leases run out: {error}")
 
     def hurry(self) -> None:
         """Make the drain kill what is left instead of waiting for it."""

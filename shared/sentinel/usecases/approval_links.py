@@ -42,7 +42,7 @@ class LinkMaker:
         """Return a link for an author to decide on what a task asks now, within so many seconds.
 
         It ends when the approval does. Raises `Missing`, `Conflict` where the task asks nothing, `Forbidden`
-        where the author is not asked, `Malformed`, and `Unavailable`.
+        where the author is not asked or `maker` made what is asked, `Malformed`, and `Unavailable`.
         """
         if not 0 < within <= LONGEST:
             raise Malformed(f"a link counts for 1 to {LONGEST:,} seconds")
@@ -54,6 +54,8 @@ class LinkMaker:
         asked = Asked.of(task.asked)
         if asked is None or task.state is not State.AWAITING_APPROVAL:
             raise Conflict(f"task {task.id} is {task.state}, and asks for no approval")
+        if maker in asked.makers:  # who makes a link has it, and would be somebody else by it
+            raise Forbidden(f"{maker} made what is asked: somebody else makes links to approve it")
         approver = self.person(author)
         if not approver.among(asked.by):
             raise Forbidden(f"{author} is not asked: {', '.join(asked.by)} are")
@@ -91,12 +93,18 @@ class LinkReader:
             link = read(token, self.directory.signing_keys(), self.issuer, now)
         return link, self.approvers.linked(link.approver)
 
-    def check(self, link: Link, found: dict[str, object]) -> None:
-        """Raise `Conflict` where a link is not for what is shown, or was used: before anybody decides."""
+    def check(self, link: Link, approver: Approver, found: dict[str, object]) -> None:
+        """Hold a link against what is shown, before anybody decides.
+
+        Raises `Conflict` where it is for something else or was used, `Forbidden` where its author is not
+        asked any more.
+        """
         task = self.tasks.get(link.task)
         asked = Asked.of(task.asked) if task is not None else None
         if asked is None or link.id in asked.used:
             raise Conflict(USED)
+        if not approver.among(asked.by):
+            raise Forbidden(f"{approver.id} is not asked: {', '.join(asked.by)} are")
         if link.digest != found["digest"]:
             raise Conflict(SEEN.replace("look again", "ask for another link"))
 

@@ -8,7 +8,7 @@ twice is saying it once.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -64,7 +64,10 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Approving:
-    """The use case. `clock` is in epoch nanoseconds, `nonce` gives 32 random bytes, `grace` nanoseconds."""
+    """The use case. `clock` is in epoch nanoseconds, `nonce` gives 32 random bytes, `grace` nanoseconds.
+
+    `removed` gives the authors who are trusted no more.
+    """
 
     tasks: Tasks
     ledger: Ledger
@@ -75,15 +78,20 @@ class Approving:
     queue: Queue | None = None  # for the dead-letter stream
     grace: int = QUEUE_GRACE
     gates: Gates = field(default_factory=Open)
+    removed: Callable[[], Collection[str]] = frozenset
 
     def look(self, task_id: str, viewer: Approver | None = None) -> dict[str, object]:
         """Return what a task asks, or has asked: what would be done now, its digest, and who approved.
 
         `asked` is the digest that the approvals are for; where `digest`, that of what is shown, is another
         one, `changed` says what has changed since. A service sees what its entries set off, and what it may
-        decide on. Raises `Missing`, `Conflict` where the task never asked, `Unavailable`, `Tampered`.
+        decide on. Raises `Missing`, `Conflict` where the task never asked, `Forbidden` where a service is not
+        asked and entries of others are part of it, `Unavailable`, `Tampered`.
         """
         task, asked = self._asked(task_id, viewer)
+        if viewer is not None and not _may_read(viewer, task, asked):
+            raise Forbidden("entries of other services are part of what it asks: those who are asked see it")
+        asked = asked.standing(self.removed())
         shown = self._shown(task, asked, self._recipe(task))
         return {
             "task": task.id,
@@ -164,9 +172,12 @@ class Approving:
         recipe = self._recipe(task)
         shown = self._check(task, asked, recipe, decision)
         facts: dict[str, object] = {"step": asked.step, **decision.facts()}
+        before, asked = asked, asked.standing(self.removed())
         if shown.digest != asked.digest:
-            facts |= {"changed": asked.changed(shown), "void": list(asked.approvers)}
+            facts["changed"] = asked.changed(shown)
             asked = asked.renewed(shown)
+        void = [who for who in before.approvers if who not in asked.approvers]
+        facts |= {"void": void} if void or "changed" in facts else {}
         approver = decision.approver
         asked = asked.with_approval(Approval(approver.id, approver.how.value, now))
         facts |= {"approved_by": list(asked.approvers), "needs": asked.needs}
@@ -218,8 +229,6 @@ class Approving:
         return gathering.shown(task, recipe, Question.of(asked, recipe))
 
     def _tell(self, after: Task) -> None:
-        if after.state.ended:
-            self.gates.left(after)
         if after.state is State.FAILED and self.queue is not None:
             try:
                 self.queue.bury(after.id, after.reason)
@@ -240,3 +249,10 @@ def _sees(viewer: Approver, task: Task, asked: Asked | None) -> bool:
     if viewer.how is not How.SERVICE or (asked is not None and viewer.among(asked.by)):
         return True
     return viewer.id.partition(":")[2] in services_of(task)
+
+
+def _may_read(viewer: Approver, task: Task, asked: Asked) -> bool:
+    """Whether who may know of a task may also see what it would do, which may hold all its entries."""
+    if viewer.how is not How.SERVICE or viewer.among(asked.by):
+        return True
+    return services_of(task) <= {viewer.id.partition(":")[2]}

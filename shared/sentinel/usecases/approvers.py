@@ -12,7 +12,7 @@ from sentinel.core.approvals import ACTION, SERVICE, Approver, How
 from sentinel.core.recipes import Recipe
 from sentinel.core.signing import valid
 from sentinel.errors import Forbidden, Unauthenticated
-from sentinel.usecases.authors import Authors
+from sentinel.usecases.authors import Authors, named
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,14 @@ class Approvers:
             raise Forbidden("this deployment requires signatures: approve with --key")
         if name.startswith(SERVICE):
             raise Forbidden("a service approves by the API, with its own certificate and token")
-        if any(name == each.id or name in each.groups for each in self.authors.listing()):
+        # Whose key is trusted no more has no word instead of it.
+        if any(named(name, each.id, *each.groups) for each in self.authors.everyone()):
             raise Forbidden(f"{name} is an author, or a group of authors, who have keys: approve with --key")
         return Approver(name, How.OPERATOR)
+
+    def removed(self) -> frozenset[str]:
+        """Return the authors who are trusted no more, for what they approved before neither."""
+        return frozenset(each.id for each in self.authors.everyone() if each.removed)
 
     def _valid(self) -> dict[str, Author]:
         known = self.authors.listing()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sentinel.usecases.execute import Executor
 
 NOBODY = "nobody has approved it"
+APPROVERS = "an approver"  # what has changed where one was removed; no step is called so
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Asking:
         if asked is None or asked.step != step.id or task.results.get(step.id) != asked.result():
             return Doubt(before[-1], (NOBODY,))
         question = Question.of(asked, self.recipe)
-        differs = []
+        differs = [] if asked.standing(self.executor.removed()) == asked else [APPROVERS]
         if digest(self._gathering.about(task, self.recipe, question)) != asked.about:
             differs.append("task")
         here = self.recipe.steps[task.step].id

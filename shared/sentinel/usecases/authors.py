@@ -32,7 +32,7 @@ class Authors:
         """Trust what `author` signs with the key of 32 raw bytes. The same again changes nothing.
 
         Raises `Conflict` where the id has or had another key, or the key has another id: a new key is a new
-        id, so that it stays plain who signed what.
+        id, so that it stays plain who signed what. So it does for an id that differs in its case alone.
         """
         author.check()
         if len(public) != 32:
@@ -42,7 +42,9 @@ class Authors:
             same = (each.id == wanted.id, each.key == wanted.key)
             if same == (True, False) or (same == (False, True) and not each.removed):
                 raise Conflict(f"author {each.id} is there already with another key, or with this one")
-            if wanted.id in each.groups or each.id in wanted.groups:
+            if each.id != wanted.id and named(wanted.id, each.id):
+                raise Conflict(f"author {each.id} is there already: {wanted.id} is too much like it")
+            if named(wanted.id, *each.groups) or named(each.id, *wanted.groups):
                 raise Conflict(f"{each.id} and {wanted.id}: a group is not called as an author is")
         return self._put(wanted, wanted.until)
 
@@ -75,6 +77,11 @@ class Authors:
         ):
             raise Conflict(f"somebody else changes author {author.id}")
         return wanted
+
+
+def named(name: str, *others: str) -> bool:
+    """Whether a name is one of others, whatever the case of its letters: people read them alike."""
+    return name.casefold() in map(str.casefold, others)
 
 
 @dataclass(frozen=True, slots=True)

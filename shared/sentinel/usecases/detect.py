@@ -21,7 +21,7 @@ from sentinel.core.lines import share_of
 from sentinel.core.segment import Segment
 from sentinel.core.states import NEVER
 from sentinel.core.steps import Action
-from sentinel.core.tasks import QUEUE_GRACE, Task, born
+from sentinel.core.tasks import QUEUE_GRACE, Event, Task, born
 from sentinel.errors import Tampered
 from sentinel.ports import Counters, Ledger, Tasks
 from sentinel.usecases.agenda import Agenda
@@ -40,7 +40,8 @@ _KNOWN = 10_000  # tasks that were just created or found, and firings that were 
 class Detected:
     """What one run found: entries looked at, matches of rules, firings of correlations, tasks created.
 
-    `old` and `let_go` are hits that correlations could not count (`correlate.Losses`).
+    `old` and `let_go` are hits that correlations could not count (`correlate.Losses`). `damage` is the first
+    of what was tampered with.
     """
 
     entries: int = 0
@@ -49,6 +50,7 @@ class Detected:
     tasks: list[str] = field(default_factory=list)
     old: int = 0
     let_go: int = 0
+    damage: Tampered | None = None
 
 
 class Detector:
@@ -88,7 +90,6 @@ class Detector:
         plays = self._playbook.current()
         found = Detected()
         hits = new_hits()
-        tampered: Tampered | None = None
         for segment in segments:
             if not plays.rules.rules:
                 found.entries += segment.count  # nothing can match, so nothing needs to be unpacked
@@ -96,20 +97,18 @@ class Detector:
             try:
                 self._match(plays, segment, hits, found)
             except Tampered as error:
-                tampered = tampered or error
+                found.damage = found.damage or error
         with self._counted(found):
             for correlation in plays.rules.correlations:
                 for group, those in hits.get(correlation.id, {}).items():
                     self._count(plays, correlation, group, those, found)
-        if tampered is not None:
-            raise tampered
-        return found
+        return _undamaged(found)
 
     def _match(self, plays: Plays, segment: Segment, hits: Hits, found: Detected) -> None:
         asked = Asked()
         found.matches += asked.by_entries(plays, segment, hits)
         found.entries += segment.count
-        found.tasks += self.create(asked)
+        self._make(asked, found)
 
     def match(self, segment: Segment) -> int:
         """Match a segment and make nothing of it; return the number of matches.
@@ -121,7 +120,8 @@ class Detector:
     def decide(self) -> Detected:
         """Decide what correlations have waited for long enough; a schedule calls this. Safe to repeat.
 
-        Raises `Unavailable` where a store does not answer; what is left is decided by the next call.
+        Raises `Unavailable` where a store does not answer; what is left is decided by the next call. Raises
+        `Tampered` for a task that is damaged, after all the others were made.
         """
         plays = self._playbook.current()
         found = Detected()
@@ -135,7 +135,7 @@ class Detector:
                 if correlation is not None and waiting.key.startswith(counter_key(correlation, "")[:-32]):
                     settle = partial(self._fire, plays, correlation, found)
                     self._counting.decide(correlation, waiting.key, settle)
-        return found
+        return _undamaged(found)
 
     @contextmanager
     def _counted(self, found: Detected) -> Iterator[None]:
@@ -158,7 +158,7 @@ class Detector:
         found.firings += len(firings)
         asked = Asked()
         asked.by_firings(plays, correlation, firings)
-        found.tasks += self.create(asked)
+        self._make(asked, found)
         for fired in firings:
             for user in plays.rules.correlations_of(correlation):
                 self._pass_on(plays, correlation, fired, user, found)
@@ -177,18 +177,34 @@ class Detector:
     def create(self, asked: Asked) -> list[str]:
         """Create the tasks that are asked for and not there; return their ids. Raises `Unavailable`.
 
-        Many at a time: a flood must not cost a sync each.
+        Raises `Tampered` for one that has a lineage and is not there, after all the others were made.
         """
-        made: list[str] = []
+        found = Detected()
+        self._make(asked, found)
+        return _undamaged(found).tasks
+
+    def _make(self, asked: Asked, found: Detected) -> None:
+        """Create tasks, many at a time: a flood must not cost a sync each."""
         new = [each for each in asked.tasks.items() if each[1].t > self._known.get(each[0], -1)]
         for at in range(0, len(new), _TOGETHER):
             wanted = new[at : at + _TOGETHER]
             births = [born(*self._new(*each)) for each in wanted]
-            created = self._tasks.create_all(births)
-            for (new_id, want), (task, _), is_new in zip(wanted, births, created, strict=True):
-                made += [new_id] if is_new else []
-                self._created(new_id, want, task, is_new=is_new)
-        return made
+            for (new_id, want), (task, _), is_new in zip(
+                wanted, births, self._stored(births, found), strict=True
+            ):
+                found.tasks += [new_id] if is_new else []
+                if is_new is not None:
+                    self._created(new_id, want, task, is_new=is_new)
+
+    def _stored(self, births: Sequence[tuple[Task, Event]], found: Detected) -> list[bool | None]:
+        """Store new tasks; say which were new. One that is damaged (None) keeps no other from being made."""
+        try:
+            return list(self._tasks.create_all(births))
+        except Tampered as error:
+            found.damage = found.damage or error
+            if len(births) == 1:
+                return [None]
+        return [new for birth in births for new in self._stored([birth], found)]
 
     def _created(self, new_id: str, want: Wanted, task: Task, *, is_new: bool) -> None:
         if not is_new and want.recipe.debounce is not None:
@@ -236,3 +252,9 @@ class Detector:
             **trace,
         }
         return task, self._nonce(), facts
+
+
+def _undamaged(found: Detected) -> Detected:
+    if found.damage is not None:
+        raise found.damage
+    return found

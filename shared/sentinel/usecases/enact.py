@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -13,7 +13,7 @@ from sentinel.core.flow import DEBOUNCE
 from sentinel.core.recipes import Recipe
 from sentinel.core.states import State
 from sentinel.core.task_trace import Carried
-from sentinel.core.tasks import SECOND, Task
+from sentinel.core.tasks import SECOND, Event, Task
 from sentinel.errors import Conflict
 from sentinel.usecases.approve import SEEN, Approving, Decision
 from sentinel.usecases.asked import Asked, Wanted
@@ -82,7 +82,7 @@ class Enact:
         parent = self.by.get(str(body["fork_of"]))
         if parent is None:
             raise Unplayed("event 0: the task that it is a fork of is not there")
-        family: Any = _Family(self.stage, self.recorded.id, parent)
+        family: Any = _Family(self.stage, self.recorded.id, parent, self.by.lineage)
         playbook: Any = Recipes(self.stage.script, self.by.recipe)
         wish = Wish(
             *(str(body["who"]), str(body["why"]), self.recorded.inputs),
@@ -143,7 +143,10 @@ class Enact:
         ledger: Any = Entries(script, by.ledger)
         playbook: Any = Recipes(script, by.recipe)
         actions = Cast(script, by.actions)
-        approving = Approving(tasks, ledger, playbook, actions, clock, nonce, None, grace)
+        void: Any = body.get("void", ())  # who was removed is told there
+        approving = Approving(
+            *(tasks, ledger, playbook, actions, clock, nonce, None, grace), removed=lambda: frozenset(void)
+        )
         try:
             approving.decide(task.id, decision)
         except Conflict as error:
@@ -182,12 +185,16 @@ class _Family:
     stage: Stage
     fork: str
     parent: Task
+    read: Callable[[str], Sequence[Event]]
 
     def get(self, task_id: str) -> Task | None:
         if task_id == self.parent.id:
             return self.parent
         cause = {name: value for name, value in self.parent.cause.items() if name != "request"}
         return None if task_id == self.fork else replace(self.parent, cause=cause)
+
+    def lineage(self, task_id: str) -> Sequence[Event]:
+        return self.read(task_id)
 
     def create(self, task: Task, event: Any) -> bool:
         return self.stage.create(task, event)

@@ -13,7 +13,7 @@ first attempt reads no effects, since only the holder of a lease writes any.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,7 +50,7 @@ class Executor:
     `worker` is the name that the lineage tells, `stream` the one whose actions it runs. `clock` is in epoch
     nanoseconds, `nonce` gives 32 random bytes, `rng` a number from 0 up to 1. `lease`, in nanoseconds, is how
     long a dead worker keeps a task: while an action performs it is extended. `grace`, the time a queued task
-    has to be taken in, is in nanoseconds too.
+    has to be taken in, is in nanoseconds too. `removed` gives the authors who are trusted no more.
     """
 
     worker: str
@@ -66,6 +66,7 @@ class Executor:
     lease: int = LEASE
     grace: int = QUEUE_GRACE
     gates: Gates = field(default_factory=Open)
+    removed: Callable[[], Collection[str]] = frozenset
 
     def execute(self, task: Task, until: int) -> Task | None:
         """Take a task and do its steps; after `until` no further step is begun. Return it as it then is.
@@ -100,7 +101,8 @@ class Executor:
         changes: dict[str, Any] = {"attempt": task.attempt + 1, "worker": self.worker}
         if task.held:
             changes |= {"held": "", "reason": reason_before(task)}
-        return self.move(task, State.RUNNING, facts, now=now, wait=self.lease, **changes)
+        # Not `now`: its gates let it in after that, when another had left.
+        return self.move(task, State.RUNNING, facts, wait=self.lease, **changes)
 
     def _hold(self, task: Task, hold: Hold) -> Task:
         facts: dict[str, object] = {"step": task.step, "held": hold.by, "reason": hold.reason}

@@ -26,7 +26,7 @@ from sentinel.errors import Conflict, Malformed, Missing, Unavailable
 from sentinel.ports import Tasks
 from sentinel.usecases.check_recipe import problems
 from sentinel.usecases.control import NO_TASK, Act
-from sentinel.usecases.forks import MOST, Inputs, fork_id
+from sentinel.usecases.forks import MOST, Inputs, fork_id, forkers
 from sentinel.usecases.playbook import Playbook
 from sentinel.usecases.resolve import given
 
@@ -166,6 +166,7 @@ class Fork:
         begins = beginning(recipe.model_copy(update={"debounce": None}), now, self.grace, now)
         kept = {name: value for name, value in parent.cause.items() if name != "request"}
         named = {"request": wish.request} if wish.request else {}
+        earlier = forkers(self.tasks.lineage(parent.id))
         task = replace(
             draft,
             id=fork_id(parent, number),
@@ -185,6 +186,8 @@ class Fork:
             "fork": number,
             **named,
             "who": wish.who,
+            # What an earlier fork was given goes on to this one, and so does who gave it.
+            **({"makers": list(dict.fromkeys((*earlier, wish.who)))} if earlier else {}),
             "why": wish.why,
             "step": recipe.steps[task.step].id,
             "inputs": digest_of(task.inputs),

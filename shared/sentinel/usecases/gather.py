@@ -18,6 +18,7 @@ from sentinel.core.recipes import Recipe, spelled
 from sentinel.core.steps import Action, Ask, Matched, StepRun
 from sentinel.core.tasks import Event, Task, step_key
 from sentinel.errors import Rejected
+from sentinel.usecases.forks import forkers
 from sentinel.usecases.resolve import given, resolved
 
 _BY_API = "service/"  # what the lineage calls a service by that acts on a task
@@ -50,11 +51,12 @@ class Gathering:
     lineage: Callable[[str], Sequence[Event]]
 
     def makers(self, task: Task, recipe: Recipe) -> tuple[str, ...]:
-        """Return who made what is asked: the recipe's author where it is known, and who forked the task."""
-        who = str(self.lineage(task.id)[0].body.get("who", ""))
-        if who.startswith(_BY_API):
-            who = SERVICE + who.removeprefix(_BY_API).partition(" (")[0]  # as approvers are named
-        return tuple(dict.fromkeys(each for each in (recipe.author, who) if each))
+        """Return who made what is asked: the recipe's author where it is known, and who forked the task.
+
+        Of a fork of a fork all who forked count: what the first one gave it is in the second.
+        """
+        forked = map(_as_approver, forkers(self.lineage(task.id)))
+        return tuple(dict.fromkeys(each for each in (recipe.author, *forked) if each))
 
     def shown(self, task: Task, recipe: Recipe, question: Question) -> Shown:
         """Return what would be done. Raises `Unavailable`, and `Tampered` where an entry cannot be read."""
@@ -105,6 +107,8 @@ class Gathering:
             "uses": step.uses,
             "effect": step.effect,
             "timeout": spelled(step.timeout) if step.timeout else None,
+            # What is approved is one effect: the next one, after it ended badly, is another.
+            **({"anew": task.anew[step.id]} if task.anew.get(step.id) else {}),
         }
         action = self.actions.get(step.uses)
         if action is None:
@@ -121,6 +125,13 @@ class Gathering:
         except Rejected as error:
             return {**told, "inputs": bounded(_plain(step.with_)), "problem": str(error)}
         return {**told, "inputs": bounded(_plain(step.with_)), "plan": bounded(_plain(plan))}
+
+
+def _as_approver(who: str) -> str:
+    """Return somebody whom a lineage names as approvers are named."""
+    if who.startswith(_BY_API):
+        return SERVICE + who.removeprefix(_BY_API).partition(" (")[0]
+    return who
 
 
 def _results(task: Task, recipe: Recipe, question: Question) -> dict[str, object]:

@@ -134,10 +134,15 @@ class Inspect:
         return Page(found)
 
     def task(self, service: str | None, task_id: str) -> dict[str, object]:
-        """Return one task with its lineage, checked. Raises `Missing`; `Tampered` where it is not whole."""
+        """Return one task with its lineage, checked. Raises `Missing`; `Tampered` where it is not whole.
+
+        With `service` only a task that entries of that service set off.
+        """
         story = read(self.stored_tasks(), task_id)
         task = story.task if story else None
-        if story is None or (task and service is not None and service not in services_of(task)):
+        # What cannot be read is nobody's: whose it was, nobody can tell.
+        known = service is None or (task is not None and service in services_of(task))
+        if story is None or not known:
             raise Missing("there is no such task")
         if story.damage or task is None:
             raise story.damage[0]

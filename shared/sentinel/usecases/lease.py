@@ -131,9 +131,9 @@ class Lease:
 
     def _ask(self, a_try: Try) -> Task:
         """Find out what became of an effect that was begun, and go on from there."""
-        task, action = a_try.task, a_try.action
-        if not isinstance(action, Probing):
-            return self._ambiguous(a_try, LOST.format(a_try.step.uses))
+        task = a_try.task
+        if why := a_try.unaskable(self.recipe.retry.attempts):
+            return self._ambiguous(a_try, why)
         try:
             self._read(task)
         except Unavailable as error:
@@ -141,7 +141,7 @@ class Lease:
             raise
         try:
             with self._heartbeat(a_try) as heart:
-                found = action.probe(self._run(a_try, heart))
+                found = a_try.probe(self._run(a_try, heart))
         except Unavailable as error:
             a_try, why = a_try.having(probed=AWAY), NOT_ASKED.format(error)
             if task.tries + 1 >= self.recipe.retry.attempts:
@@ -244,7 +244,8 @@ class Lease:
     def _record(self, a_try: Try, state: EffectState, result: Mapping[str, object]) -> None:
         task, now = a_try.task, self.executor.clock()
         effect = Effect(task.id, a_try.key, state, a_try.step.id, now, result, task.attempt)
-        self.executor.tasks.record(effect)
+        if not self.executor.tasks.record(effect, a_try.known.attempt if a_try.known else 0):
+            raise Conflict(f"another worker has begun step {a_try.step.id} of task {task.id}")
 
     def _done(self, a_try: Try, result: Mapping[str, object], how: str) -> Task:
         task = a_try.task

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from sentinel.core import urls
+from sentinel.core.issuers import Issuers, is_https
 from sentinel.errors import Forbidden, Malformed, Rejected, Unavailable
 from sentinel.ports import HttpRequest
 
@@ -33,43 +33,6 @@ MAX_BYTES: Final = 256_000
 DISCOVERY: Final = "/.well-known/openid-configuration"
 
 _MAX_AGE = re.compile(r"(?:^|,)\s*max-age\s*=\s*\"?(\d{1,9})\"?\s*(?:,|$)", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Issuers:
-    """The outside issuers by name, each with the audience that its tokens must name."""
-
-    audiences: Mapping[str, str]
-
-    @property
-    def hosts(self) -> list[str]:
-        """The hosts that keys may be fetched from: those of the issuers."""
-        return sorted({urlsplit(issuer).hostname or "" for issuer in self.audiences})
-
-
-def parse_issuers(text: str) -> Issuers:
-    """Read the setting `oidc_issuers`: `issuer=audience`, comma separated. Raises `Malformed`.
-
-    >>> parse_issuers("https://id.example.com/realm=sentinel").hosts
-    ['id.example.com']
-    """
-    found: dict[str, str] = {}
-    for each in filter(None, (part.strip() for part in text.split(","))):
-        issuer, _, audience = (part.strip() for part in each.partition("="))
-        if not _https(issuer) or set("?#") & set(issuer) or not audience or issuer in found:
-            raise Malformed(
-                "SENTINEL_OIDC_ISSUERS is issuer=audience, comma separated: "
-                "https addresses without query or fragment, each once"
-            )
-        found[issuer] = audience
-    return Issuers(found)
-
-
-def _https(url: str) -> bool:
-    try:
-        return urls.parse(url).scheme == "https"
-    except ValueError:
-        return False
 
 
 @dataclass(slots=True)
@@ -134,7 +97,7 @@ class OutsideIssuers:
         if told.get("issuer") != issuer:
             raise Malformed("its discovery document names another issuer")
         where = told.get("jwks_uri")
-        if not isinstance(where, str) or not _https(where) or urlsplit(where).hostname not in self._hosts:
+        if not isinstance(where, str) or not is_https(where) or urlsplit(where).hostname not in self._hosts:
             raise Forbidden("its keys are not at the https address of an issuer that is listed")
         document, age = self._get(where)
         return public_keys(document), min(max(age, LEAST), MOST)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from sentinel.core.pauses import MOST, Pause, packed, targets_of, unpacked
+from sentinel.core.pauses import KEY, MOST, Pause, packed, targets_of, unpacked
 from sentinel.core.tasks import SECOND, Task
 from sentinel.errors import Conflict, Unavailable
 from sentinel.ports import Counters
 
-KEY = "pauses"
 SECONDS = 2.0
 _TRIES = 16
 _KEPT = 100 * 366 * 86_400

@@ -147,7 +147,7 @@ class Places:
 
     def _mend(self, key: str, look: _Look, now: int) -> bool:
         """Compare the holders with their tasks, if nobody has just done so; say whether one was dropped."""
-        if not look.gate.holders or now - look.gate.checked < CHECKED:
+        if not look.gate.holders or abs(now - look.gate.checked) < CHECKED:
             return False
         look.gate = replace(look.gate, checked=now)
         before = len(look.gate.holders)

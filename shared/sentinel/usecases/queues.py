@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from sentinel.core.flow import PAUSE, reason_before
 from sentinel.core.pauses import Pause, checked, meant
 from sentinel.core.states import UNENDED, By, State
-from sentinel.core.tasks import QUEUE_GRACE, Task, moved
+from sentinel.core.tasks import QUEUE_GRACE, SECOND, Task, moved
 from sentinel.errors import Conflict, Malformed, Missing
 from sentinel.ports import Tasks
 from sentinel.usecases.control import Act, Control
@@ -23,6 +23,7 @@ from sentinel.usecases.transition import write
 # Those that are queued come last: each that is cancelled may hand its place to one that waits.
 PURGED = (State.WAITING, State.PROPOSED, State.QUEUED)
 _PASSES = 3  # what went from one state to another during a pass is found by the next
+_AHEAD = 60 * SECOND  # by which the clocks of those who write tasks may be ahead
 COUNTED = (*UNENDED, State.FAILED)
 MOST_COUNTED = 100_000  # tasks of each state that an overview counts
 
@@ -138,9 +139,9 @@ class Queues:
         return True
 
     def _walk(self, state: State) -> Iterator[Task]:
-        """Yield every task of a state once."""
+        """Yield every task of a state once. It ends, also while more come than are read."""
         seen: set[str] = set()
-        for task in self.tasks.walk(state):
+        for task in self.tasks.walk(state, self.clock() + _AHEAD):
             if task.id not in seen:
                 seen.add(task.id)
                 yield task

@@ -31,7 +31,7 @@ class Recall:
     step: str
     attempt: int
     known: Mapping[str, Effect]
-    keep: Callable[[Effect], None]
+    keep: Callable[[Effect], object]
     clock: Callable[[], int]
     digest: str = ""  # of all questions and answers so far, hex: the lineage tells it
     _asked: Counter[str] = field(default_factory=Counter)

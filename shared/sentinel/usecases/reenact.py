@@ -21,6 +21,7 @@ from sentinel.core.steps import Action
 from sentinel.core.tasks import LEASE, LEASE_OVER, QUEUE_GRACE, Effect, EffectState, Event, Task
 from sentinel.errors import Rejected, SentinelError
 from sentinel.ports import Ledger
+from sentinel.usecases.asking import APPROVERS
 from sentinel.usecases.debounce import AGAIN
 from sentinel.usecases.enact import Enact
 from sentinel.usecases.execute import Executor
@@ -45,8 +46,9 @@ def tells_enough(events: Sequence[Event]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Reenact:
-    """The use case. `recipe` reads a version of a recipe, `get` another task: the one that a fork is of.
+    """The use case. `recipe` reads a version of a recipe.
 
+    `get` and `lineage` read another task, the one that a fork is of.
     `lease` and `grace` are in nanoseconds.
     """
 
@@ -54,6 +56,7 @@ class Reenact:
     actions: Mapping[str, Action]
     recipe: Read
     get: Callable[[str], Task | None] = lambda _: None
+    lineage: Callable[[str], Sequence[Event]] = lambda _: ()
     lease: int = LEASE
     grace: int = QUEUE_GRACE
 
@@ -150,6 +153,7 @@ class _Play:
         ledger: Any = Entries(script, by.ledger)
         queue: Any = Nowhere()
         playbook: Any = Recipes(script, by.recipe)
+        gone = _gone(bodies)
         absent = frozenset(self._uses(body) for body in bodies if body.get("answer") == ABSENT)
         return Executor(
             worker=worker,
@@ -165,6 +169,7 @@ class _Play:
             lease=by.lease,
             grace=by.grace,
             gates=ToldGates(script),
+            removed=lambda: gone,
         )
 
     def _uses(self, body: Body) -> str:
@@ -179,6 +184,14 @@ class _Play:
             return True
         action = self.by.actions.get(step.uses)
         return action is None or not action.forms or not step_inputs.present(step.with_)
+
+
+def _gone(bodies: Sequence[Body]) -> frozenset[str]:
+    """Return the approvers of whom one was removed, as a worker tells that asks again for it."""
+    told = bodies[-1]
+    changed, void = told.get("changed"), told.get("void")
+    there = isinstance(changed, list) and isinstance(void, list) and APPROVERS in changed
+    return frozenset(map(str, void)) if there and isinstance(void, list) else frozenset()
 
 
 def _of_the_lease(body: Body) -> bool:

@@ -21,6 +21,7 @@ from sentinel.core.tasks import SECOND, Event, Task
 from sentinel.ports import Catalog, Document, Ledger, Tasks
 from sentinel.usecases.asked import MAX_ENTRIES
 from sentinel.usecases.authors import Past
+from sentinel.usecases.forks import is_fork, wrong_fork
 from sentinel.usecases.in_force import InForce
 from sentinel.usecases.playbook import Playbook, Plays
 from sentinel.usecases.recompute import (
@@ -143,10 +144,12 @@ class Replay:
         return run.run(self.ledger, begin), plays
 
     def _recorded(self, everything: Sequence[Task], start: int, end: int) -> Iterator[Task]:
-        """Yield the stored tasks whose newest entry was sealed in a time."""
+        """Yield the stored tasks whose newest entry was sealed in a time; schedules' forks by their birth."""
         for task in everything:
             places = places_of(task.cause)
-            if places and task.created >= start - self.slack:
+            if is_fork(task) and not places and start <= task.created < end:
+                yield task
+            elif places and task.created >= start - self.slack:
                 segment = self.ledger.at(*places[-1])
                 if segment is not None and start <= segment.t < end:
                     yield task
@@ -203,8 +206,10 @@ class Replay:
             found.differ(task, [f"another {n}" for n in names if task.cause.get(n) != due.cause.get(n)])
 
     def _there(self, found: Replayed, task: Task, runs: Sequence[Recomputed]) -> None:
-        """Look at whether a task that there is is asked for."""
-        if not any(task.id in run.requests for run in runs):
+        """Look at whether a task that there is is asked for, or else made of another one by a person."""
+        if is_fork(task):
+            found.differ(task, wrong_fork(self.tasks, task))
+        elif not any(task.id in run.requests for run in runs):
             if any(task.cause.get("rule") in run.doubts for run in runs):
                 found.doubtful += 1
             else:
@@ -219,7 +224,9 @@ class Replay:
         wrong += wrong_effects(effects, task, recipes.recipe, self.inputs)
         if not wrong and self.actions is not None:
             if tells_enough(events):
-                reenact = Reenact(self.ledger, self.actions, recipes.recipe, self.tasks.get)
+                reenact = Reenact(
+                    self.ledger, self.actions, recipes.recipe, self.tasks.get, self.tasks.lineage
+                )
                 left_out: list[str] = []
                 wrong += reenact.differences(task, events, effects, left_out)
                 found.reenacted += not left_out

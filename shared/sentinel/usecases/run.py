@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Conflict, Tampered, Unavailable
@@ -51,41 +52,66 @@ class Drained:
     poison: int = 0
 
 
+def _plain(part: Callable[[], str]) -> str:
+    return part()
+
+
 def drain(
-    executor: Executor, deadline: int, margin: int = MARGIN, batch: int = BATCH, block_ms: int = 0
+    executor: Executor,
+    deadline: int,
+    margin: int = MARGIN,
+    batch: int = BATCH,
+    block_ms: int = 0,
+    guard: Callable[[Callable[[], str]], str] = _plain,
 ) -> Drained:
     """Run what is hinted on the executor's stream until there is none, or until `margin` before `deadline`.
 
     `deadline` is in epoch nanoseconds; a step that was begun goes on past the margin. Waits at most
     `block_ms` for the first hint. Raises `Unavailable` where a store or the queue does not answer, once the
-    batch at hand is through, and `Tampered` at the end where an entry could not be read.
+    batch at hand is through, and `Tampered` at the end where an entry could not be read. `guard` does what is
+    done for one hint, and says "skipped" where it catches a fault of ours: no other task is to wait for that.
     """
     until = deadline - margin
     counts: Counter[str] = Counter()
     tampered: Tampered | None = None
     for hints in _hints(executor, until, batch, block_ms):
-        finished, left = [], []
-        unavailable: Unavailable | None = None
+        done = _Batch()
         for hint in hints:
             if executor.clock() >= until:
-                left.append(hint)
-                continue
-            try:
-                counts[_run(executor, hint, until)] += 1
-            except Unavailable as error:
-                unavailable = error
-                continue
-            except Tampered as error:
-                tampered = tampered or error
-                counts["failed"] += 1
-            finished.append(hint)
-        _give_back(executor.queue, left)
-        executor.queue.done(executor.stream, finished + left)
-        if unavailable is not None:
-            raise unavailable
+                done.left.append(hint)
+            else:
+                counts.update(done.run(hint, partial(guard, partial(_run, executor, hint, until))))
+        _give_back(executor.queue, done.left)
+        executor.queue.done(executor.stream, done.finished + done.left)
+        tampered = tampered or done.tampered
+        if done.error is not None:
+            raise done.error
     if tampered is not None:
         raise tampered
     return Drained(**counts)
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What came of the hints of one batch. Those in `finished` and `left` are taken out of their lines."""
+
+    finished: list[Hint] = field(default_factory=list)
+    left: list[Hint] = field(default_factory=list)
+    error: Unavailable | None = None
+    tampered: Tampered | None = None
+
+    def run(self, hint: Hint, part: Callable[[], str]) -> list[str]:
+        """Run what is hinted; return what to count. Whatever becomes of it, the others of the batch run."""
+        try:
+            found = part()
+        except Unavailable as error:
+            self.error = self.error or error
+            return []
+        except Tampered as error:
+            self.tampered = self.tampered or error
+            found = "failed"
+        self.finished.append(hint)
+        return [found]
 
 
 def _hints(executor: Executor, until: int, batch: int, block_ms: int) -> Iterator[list[Hint]]:

@@ -23,7 +23,7 @@ from sentinel.core.signing import Opener
 from sentinel.core.steps import Action
 from sentinel.core.task_trace import own
 from sentinel.core.tasks import QUEUE_GRACE, SECOND, Task, born, task_id
-from sentinel.errors import Unavailable
+from sentinel.errors import Tampered, Unavailable
 from sentinel.ports import Catalog, Counters, Tasks
 from sentinel.usecases.playbook import RECIPE, read_recipes
 
@@ -77,10 +77,11 @@ class Timetable:
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """What one look at the clock did: tasks made, and times that nothing was made for."""
+    """What one look at the clock did: tasks made, times that nothing was made for, and what was damaged."""
 
     tasks: tuple[str, ...] = ()
     missed: int = 0
+    damage: Tampered | None = None
 
 
 class Scheduler:
@@ -108,10 +109,12 @@ class Scheduler:
     def fire(self) -> Fired:
         """Make the tasks of all times that have come; safe to repeat, and to do at the same time elsewhere.
 
-        Raises `Unavailable` where a store does not answer; the next call does what is left.
+        Raises `Unavailable` where a store does not answer; the next call does what is left. Raises `Tampered`
+        for a task that is damaged, once, after all the others were made.
         """
         made: list[str] = []
         missed = 0
+        damage: Tampered | None = None
         recipes = self._timetable.current()
         now = self._clock()
         for recipe in recipes:
@@ -119,24 +122,38 @@ class Scheduler:
                 fired = self._fire(recipe, now)
                 made += fired.tasks
                 missed += fired.missed
+                damage = damage or fired.damage
+        if damage is not None:
+            raise damage
         return Fired(tuple(made), missed)
 
     def _fire(self, recipe: Recipe, now: int) -> Fired:
         schedule = recipe.on.schedule
         assert schedule is not None  # noqa: S101 - the timetable has no others
         raw, version = self._counters.load(f"schedule/{recipe.id}")
-        since = _since(recipe, raw, now)
+        seen = _seen(recipe.id, raw)
+        since = _since(recipe, seen, now)
         come = list(schedule.times(since, now)) if since < now else []
         on_time = [each for each in come if now - each <= LATE]
         late = come[: len(come) - len(on_time)]
         kept = late[len(late) - min(schedule.catch_up, len(late)) :]
-        tasks = [made for each in [*kept, *on_time] if (made := self.create(recipe, each))]
-        if come or not raw or _version(raw) != recipe.version:
+        tasks, damage = self._made(recipe, [*kept, *on_time])
+        if come or seen is None or seen[1] != recipe.version:
             state = orjson.dumps({"t": max(now, since), "version": recipe.version})
             self._counters.store(f"schedule/{recipe.id}", state, version, now // SECOND + _KEPT)
         following = next(schedule.times(now, now + FAR), now + FAR)
         self._next[recipe.id, recipe.version] = following
-        return Fired(tuple(tasks), len(late) - len(kept))
+        return Fired(tuple(tasks), len(late) - len(kept), damage)
+
+    def _made(self, recipe: Recipe, times: list[int]) -> tuple[list[str], Tampered | None]:
+        made: list[str] = []
+        damage: Tampered | None = None
+        for at in times:
+            try:
+                made.append(self.create(recipe, at))
+            except Tampered as error:
+                damage = damage or error
+        return [each for each in made if each], damage
 
     def create(self, recipe: Recipe, at: int) -> str:
         """Make the task of one time; return its id, or "" where it was there. Raises `Unavailable`."""
@@ -176,16 +193,22 @@ def scheduled(recipe: Recipe, at: int, now: int, stream: str, grace: int = QUEUE
     )
 
 
-def _since(recipe: Recipe, raw: bytes, now: int) -> int:
-    """Return the time after which firings are due."""
+def _seen(recipe_id: str, raw: bytes) -> tuple[int, int] | None:
+    """Return until when a schedule was looked at, and which version of it; None where that is not known."""
     if not raw:
+        return None
+    try:
+        found = orjson.loads(raw)
+        return int(found["t"]), int(found["version"])
+    except (ValueError, KeyError, TypeError):
+        log.error("the record schedule/%s cannot be read; it fires from now on", recipe_id)  # noqa: TRY400 - as in correlate
+        return None
+
+
+def _since(recipe: Recipe, seen: tuple[int, int] | None, now: int) -> int:
+    """Return the time after which firings are due."""
+    if seen is None:
         return now
-    seen = int(orjson.loads(raw)["t"])
-    if _version(raw) != recipe.version:
-        # An earlier version's times are not this one's; but what came while it was being loaded is.
-        return max(seen, now - LATE)
-    return max(seen, now - LOOK_BACK)
-
-
-def _version(raw: bytes) -> int:
-    return int(orjson.loads(raw)["version"]) if raw else 0
+    t, version = seen
+    # An earlier version's times are not this one's; but what came while it was being loaded is.
+    return max(t, now - (LOOK_BACK if version == recipe.version else LATE))

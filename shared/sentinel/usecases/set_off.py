@@ -68,17 +68,22 @@ class Forward:
                     found[task.id] = "named"
         absent = []
         for task_id in sorted(self._asked(segment, seq)) if segment else ():
-            if task_id not in found and not self._there(task_id):
-                absent.append(task_id)
+            how = found.get(task_id) or self._how(task_id, (chain, seq))
+            if how:
+                found[task_id] = how
             else:
-                found.setdefault(task_id, "asked")
+                absent.append(task_id)
         return SetOff(found, looked_at, complete, tuple(absent))
 
-    def _there(self, task_id: str) -> bool:
+    def _how(self, task_id: str, place: tuple[str, int]) -> str:
+        """Return how a task that is asked for has to do with an entry; "" where it is not there."""
         try:
-            return self.tasks.get(task_id) is not None
+            task = self.tasks.get(task_id)
         except Tampered:
-            return True
+            return "asked"
+        if task is None:
+            return ""
+        return "named" if place in places_of(task.cause) else "asked"
 
     def _segment(self, chain: str, seq: int) -> Segment | None:
         try:

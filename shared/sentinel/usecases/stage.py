@@ -163,11 +163,13 @@ class Stage:
         del task_id
         return list(self.script.events[: self.script.at])
 
-    def record(self, effect: Effect) -> None:
+    def record(self, effect: Effect, known: int = 0) -> bool:
         """Keep an effect, or fail where that is what was recorded."""
+        del known
         if self.script.body.get("answer") == AWAY:
             raise away(self.script)
         self.known[effect.key] = effect
+        return True
 
     def effects(self, task_id: str) -> dict[str, Effect]:
         """Return the effects so far."""
@@ -184,8 +186,9 @@ class Stage:
         del state
         return self.due(0, limit)
 
-    def walk(self, state: State) -> Iterator[Task]:
+    def walk(self, state: State, until: int) -> Iterator[Task]:
         """Yield the task."""
+        del until
         return iter(self.listing(state))
 
     def find(self, effects: Mapping[str, tuple[str, Sequence[object]]]) -> None:

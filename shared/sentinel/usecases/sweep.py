@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 
 from sentinel.core.flow import reason_before
 from sentinel.core.states import By, State
@@ -33,6 +33,7 @@ from sentinel.usecases.flow import Gates, Open
 
 MAX_SWEPT = 500
 _LONGEST = 300 * SECOND
+_COUNTED = {State.QUEUED: "again", State.WAITING: "woken", State.RUNNING: "abandoned"}
 NO_LONGER_HELD = "nothing holds it any more"
 
 log = logging.getLogger(__name__)
@@ -67,36 +68,57 @@ def sweep(
     grace: int = QUEUE_GRACE,
     gates: Gates | None = None,
 ) -> Swept:
-    """Look after at most `limit` tasks that are due, earliest first; `gates` say which are still held.
+    """Look after tasks that are due, earliest first, `limit` at a time; `gates` say which are still held.
 
-    Raises `Unavailable` where a store or the queue does not answer; the tasks are found again by then.
+    Those that are tampered with stay due, at the front: it looks behind them, however many they are. Raises
+    `Unavailable` where a store or the queue does not answer; the tasks are found again by then.
     """
-    now, gates = clock(), gates or Open()
-    due = tasks.due(now, limit)
-    hints: defaultdict[str, list[str]] = defaultdict(list)
-    counts: Counter[State] = Counter()
-    lost = {"conflicts": 0, "tampered": 0}
-    ripe, held = _parted(tasks, gates, due, now)
-    for task in ripe:
-        after, event = _next(task, now, grace, nonce())
-        if why := _move(tasks, task, after, event):
-            lost[why] += 1
-        elif after.state is State.EXPIRED:
-            counts[State.EXPIRED] += 1
-            gates.left(after)
-        else:
-            counts[task.state] += 1
-            hints[after.line].append(task.id)
-    hint(hints, queue, doorbell)
-    return Swept(
-        again=counts[State.QUEUED],
-        woken=counts[State.WAITING],
-        abandoned=counts[State.RUNNING],
-        **lost,
-        more=len(due) >= limit,
-        expired=counts[State.EXPIRED],
-        held=len(held),
-    )
+    one = _Sweep(tasks, gates or Open(), nonce, clock(), grace)
+    while True:
+        stuck = len(one.stuck)
+        due = [task for task in tasks.due(one.now, limit + stuck) if task.id not in one.stuck]
+        try:
+            one.look(due)
+        finally:
+            hint(one.hints, queue, doorbell)
+        if len(one.stuck) == stuck or len(due) < limit:
+            return one.swept(more=len(due) >= limit)
+
+
+@dataclass(slots=True)
+class _Sweep:
+    """One sweep. `stuck` are the tasks that cannot be moved, `hints` what is to be hinted by line."""
+
+    tasks: Tasks
+    gates: Gates
+    nonce: Callable[[], bytes]
+    now: int
+    grace: int
+    stuck: set[str] = field(default_factory=set)
+    hints: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def look(self, due: Sequence[Task]) -> None:
+        """Look after some tasks."""
+        self.hints.clear()
+        ripe, held = _parted(self.tasks, self.gates, due, self.now)
+        self.counts["held"] += len(held)
+        for task in ripe:
+            after, event = _next(task, self.now, self.grace, self.nonce())
+            if why := _move(self.tasks, task, after, event):
+                self.counts[why] += 1
+                self.stuck |= {task.id} if why == "tampered" else set()
+            elif after.state is State.EXPIRED:
+                self.counts["expired"] += 1
+                self.gates.left(after)
+            else:
+                self.counts[_COUNTED[task.state]] += 1
+                self.hints[after.line].append(task.id)
+
+    def swept(self, *, more: bool) -> Swept:
+        """Return what was done."""
+        names = [each.name for each in fields(Swept) if each.name != "more"]
+        return Swept(**{name: self.counts[name] for name in names}, more=more)
 
 
 def _parted(tasks: Tasks, gates: Gates, due: Sequence[Task], now: int) -> tuple[list[Task], list[Task]]:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 
 from sentinel.core.recipes import Recipe
 from sentinel.core.tasks import SECOND, Task
+from sentinel.usecases.forks import is_fork
 from sentinel.usecases.in_force import InForce
 from sentinel.usecases.schedule import LATE, scheduled
 
@@ -72,7 +73,7 @@ def _fired(
 def is_scheduled(task: Task) -> bool:
     """Say whether a schedule made a task."""
     told = task.cause.get("scheduled")
-    return isinstance(told, str) and bool(_TIME.fullmatch(told)) and "fork_of" not in task.cause
+    return isinstance(told, str) and bool(_TIME.fullmatch(told)) and not is_fork(task)
 
 
 def time_of(task: Task) -> int:

@@ -28,6 +28,7 @@ from sentinel.usecases.told_task import damage_json, told
 
 FORMAT = 1
 RELATED = 50  # tasks that one trace tells
+FORKS = 2 * MOST  # forks that it looks for, one read each: forks of forks of forks would be without end
 OTHERS = "it is of another service"
 
 Json = dict[str, Any]
@@ -42,6 +43,7 @@ class _Gathered:
     places: list[Place] = field(default_factory=list)
     damage: list[Tampered] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    forks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +154,19 @@ class Trace:
                 gathered.notes.append(f"only the first {RELATED} tasks are told")
                 return
             parent = str(story.task.cause.get("fork_of") or "") if story.task else ""
-            forks = list(self._forks(story.task)) if story.task else []
+            forks = list(self._forks(story.task, gathered)) if story.task else []
             yield story, (parent, forks)
             new = [each for each in (parent, *forks) if each and each not in seen]
             seen.update(new)
             left += new
 
-    def _forks(self, task: Task) -> Iterator[str]:
+    def _forks(self, task: Task, gathered: _Gathered) -> Iterator[str]:
         for number in range(1, MOST + 1):
+            if gathered.forks >= FORKS:
+                told = f"only {FORKS} forks were looked for: there may be more"
+                gathered.notes += [] if told in gathered.notes else [told]
+                return
+            gathered.forks += 1
             fork = fork_id(task, number)
             if not self.tasks.lineage(fork):  # its state may be gone, or unreadable
                 return

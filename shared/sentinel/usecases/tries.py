@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sentinel.core.recipes import Step
-from sentinel.core.steps import Action, Again, Failed
+from sentinel.core.steps import Action, Again, Failed, Probed, Probing, StepRun, Unknown
 from sentinel.core.task_trace import step_span
 from sentinel.core.tasks import Effect, Task
+from sentinel.errors import Rejected
 
 # Answers: what became of a try.
 AGAIN, FAILED = "again", "failed"
@@ -56,6 +57,21 @@ class Try:
     def unsure(self) -> bool:
         """Whether it may not be begun before its target was asked: an earlier try may have had the effect."""
         return self.step.at_most_once and self.known is not None and self.known.attempt > self.task.settled
+
+    def unaskable(self, attempts: int) -> str:
+        """Return why its target cannot be asked what became of it; "" where it can."""
+        if not isinstance(self.action, Probing):
+            return LOST.format(self.step.uses)
+        # Asking may kill its worker, too, and is not tried for ever.
+        return NOT_ASKED.format(self.task.reason) if self.task.tries > attempts else ""
+
+    def probe(self, run: StepRun) -> Probed:
+        """Ask its target; one that refuses to be asked cannot tell. Raises `Unavailable`."""
+        assert isinstance(self.action, Probing)  # noqa: S101 - see `unaskable`
+        try:
+            return self.action.probe(run)
+        except Rejected as error:
+            return Unknown(NOT_ASKED.format(error))
 
     @property
     def before(self) -> Mapping[str, object]:
