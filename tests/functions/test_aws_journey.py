@@ -51,8 +51,8 @@ WORKER = {"tasks_table", "catalog_table", "counters_table", "redis_url"}
 WORKER |= {"secret_prefix", "http_hosts", "http_private"}
 SETTINGS: Mapping[str, set[str]] = {
     "ingest": {"lanes"},
-    "control": {"tasks_table", "catalog_table", "counters_table"},
-    "detect": {"tasks_table", "catalog_table", "counters_table"},
+    "control": {"tasks_table", "catalog_table", "counters_table", "alerts_table"},
+    "detect": {"tasks_table", "catalog_table", "counters_table", "alerts_table"},
     "dispatch": {"tasks_table", "worker_functions", "redis_url"},
     "sweep": {"tasks_table", "catalog_table", "counters_table", "worker_functions", "redis_url"},
     "work_siem": WORKER,
@@ -261,6 +261,7 @@ def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hec: Server) -> Itera
             tasks_table="tasks",
             catalog_table="catalog",
             counters_table="counters",
+            alerts_table="alerts",
             redis_url=valkey.url,
             secret_prefix="sentinel/test/",
             http_hosts="127.0.0.1",

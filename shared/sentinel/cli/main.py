@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import click
 
 from sentinel.cli import (
+    alerts,
     authors,
     bulk,
     ca,
@@ -67,6 +68,7 @@ cli.add_command(chains.chains)
 cli.add_command(chains.verify)
 cli.add_command(chains.export)
 cli.add_command(tasks.tasks)
+cli.add_command(alerts.alerts)
 cli.add_command(queues.queues)
 tasks.tasks.add_command(bulk.bulk)
 tasks.tasks.add_command(dead.dead)
