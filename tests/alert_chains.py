@@ -18,7 +18,7 @@ START = 1_772_359_200 * SECOND
 
 def alert(status: str = "firing", name: str = "disk-7", severity: str = "error", **more: Any) -> Alert:
     """Return an alert; times are seconds after `START`, as they are easier to read."""
-    times = {
+    times: dict[str, Any] = {
         each: START + more.pop(each) * SECOND for each in ("started", "ended", "updated") if each in more
     }
     told: dict[str, Any] = {"title": "Disk full", **more, **times}

@@ -256,14 +256,22 @@ def _settle(made: Deployment) -> None:
         return found[0]["id"] if isinstance(found, list) and found else ""
 
     made.victims_task = until(task, "the victim's task does not come")
-    made.victims_alert = until(lambda: _alert(made, victim), "the victim's alert does not come")
+    tell(made)
+
+    def alert() -> str:
+        found = victim.client.ask("GET", "/v1/alerts", headers=made.bearer(victim)).told.get("alerts")
+        return found[0]["id"] if isinstance(found, list) and found else ""
+
+    made.victims_alert = until(alert, "the victim's alert does not come")
 
 
-def _alert(made: Deployment, victim: Member) -> str:
-    """Send the victim's alert, and return its id once it is there."""
-    body = json.dumps({"title": f"{MARK}-of-the-victim", "status": "firing", "fingerprint": "disk"}).encode()
+def tell(made: Deployment, title: str = "of-the-victim") -> None:
+    """Send an alert of the victim's."""
+    body = json.dumps({"title": f"{MARK}-{title}", "status": "firing", "fingerprint": "disk"}).encode()
     headers = signed(body, made.alarms_secret, secrets.token_hex(8), int(time.time()))
     client = made.client(hooks=True)
-    client.ask("POST", f"/hooks/{SOURCE}/alarms", body, {"Content-Type": "application/json", **headers})
-    found = victim.client.ask("GET", "/v1/alerts", headers=made.bearer(victim)).told.get("alerts")
-    return found[0]["id"] if isinstance(found, list) and found else ""
+
+    def told() -> bool:
+        return client.ask("POST", f"/hooks/{SOURCE}/alarms", body, headers).status == 200
+
+    until(told, "the victim's webhook is not let in")

@@ -11,8 +11,9 @@ import pytest
 
 from sentinel.core.access import SCOPES
 from tests.attacks import walk
-from tests.attacks.deployment import Deployment, Member
+from tests.attacks.deployment import Deployment, Member, tell
 from tests.attacks.record import case
+from tests.e2e.trees import until
 
 pytestmark = pytest.mark.xdist_group("attacks")
 
@@ -152,9 +153,9 @@ def test_anothers_task_is_not_there(tree: Deployment, me: Member, victim: Member
 
 def test_anothers_alert_is_not_there(tree: Deployment, me: Member, victim: Member) -> None:
     """As a task: to the byte as one that does not exist, and in no list."""
-    alert = tree.victims_alert
+    alert, path = tree.victims_alert, f"/v1/alerts/{tree.victims_alert}"
     with case("tenants", "another's alert", GATEWAY, 404) as tried:
-        assert victim.client.ask("GET", f"/v1/alerts/{alert}", headers=tree.bearer(victim)).status == 200
+        assert victim.client.ask("GET", path, headers=tree.bearer(victim)).status == 200
         bearer = tree.bearer(me, scope=_without_admin())
         nobodys = me.client.ask("GET", "/v1/alerts/" + "x" * len(alert), headers=bearer)
         for spelling in (alert, alert.upper(), f"%{ord(alert[0]):02x}{alert[1:]}", f"{alert}%00"):
@@ -171,7 +172,10 @@ def test_anothers_alert_is_not_there(tree: Deployment, me: Member, victim: Membe
             "alert": {"title": "of-mallory", "severity": "info", "status": "resolved", "fingerprint": "disk"},
         }
         assert me.client.ask("POST", "/v1/entries", json.dumps(entry).encode(), bearer).status == 200
-        time.sleep(1)
+        tell(tree, "of-the-victim-later")  # folded behind it
+        until(
+            lambda: b"later" in victim.client.ask("GET", path, headers=tree.bearer(victim)).body, "no alert"
+        )
         for who in (me, victim):
             answer = who.client.ask("GET", "/v1/alerts", headers=tree.bearer(who))
             tried.holds(b"of-mallory" not in answer.body, f"it is an alert: {answer.body!r}")

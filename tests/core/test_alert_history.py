@@ -251,7 +251,7 @@ def test_a_record_is_stored_whole() -> None:
     record = folded(alert(labels={"a": "b"}, link="https://example.com"), alert("resolved", ended=1))
     assert decode(encode(record)) == record
     told: dict[str, Any] = orjson.loads(zstandard.decompress(encode(record)))
-    for changed in (
+    damage: list[dict[str, Any]] = [
         {"status": "on"},
         {"notices": "2"},
         {"notices": 1},
@@ -265,7 +265,8 @@ def test_a_record_is_stored_whole() -> None:
         {"history": [1]},
         {"history": told["history"] * 40},
         {"other": 1},
-    ):
+    ]
+    for changed in damage:
         with pytest.raises(ValueError, match="no record"):
             decode(zstandard.compress(orjson.dumps({**told, **changed})))
     for body in (b"", b"{}", zstandard.compress(b"[]"), zstandard.compress(b"{"), zstandard.compress(b"{}")):
@@ -308,7 +309,7 @@ def test_notices_are_read_from_what_webhooks_told() -> None:
         {"endpoint": None},
     ],
 )
-def test_what_came_through_another_door_tells_no_alert(context: dict[str, object]) -> None:
+def test_what_came_through_another_door_tells_no_alert(context: dict[str, Any]) -> None:
     """A service can write such an entry by itself: it counts for what its segment says of how it came."""
     (segment,) = sealed([[alert()]], **context)
     assert list(notices(segment)) == []
@@ -327,7 +328,7 @@ def test_no_entry_breaks_the_reading(told: object, about: object) -> None:
     """Whatever stands in an entry of a webhook, it is an alert or none."""
     webhook = {"source": "sentry", "hook": "errors", "alert": about}
     entries = [orjson.dumps(each, option=orjson.OPT_NON_STR_KEYS) for each in _entries(webhook, told, about)]
-    context = {"endpoint": "/hooks/sentry/errors", "subject": "hook/sentry/errors"}
+    context: dict[str, object] = {"endpoint": "/hooks/sentry/errors", "subject": "hook/sentry/errors"}
     draft = Batch(bytes(16), [*entries, b"no json"], context).draft(0, bytes(32))
     segment, _ = draft.place("shop/0", Head.genesis("shop/0"), START)
     found = list(notices(segment))

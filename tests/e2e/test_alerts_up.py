@@ -72,7 +72,7 @@ def asked(tree: Tree, path: str, service: str = "shop") -> tuple[int, Any]:
 def test_firing_then_resolved_is_one_alert(tree: Tree, secret: str) -> None:
     """Four messages, one of them sent twice and one late, are one record with its history."""
     now = int(time.time())
-    first = {"fingerprint": "disk-7", "started": now - 60, "updated": now - 60}
+    first: dict[str, Any] = {"fingerprint": "disk-7", "started": now - 60, "updated": now - 60}
     assert tell(tree, secret, "m1", **first, status="firing") == 200
     assert tell(tree, secret, "m1", **first, status="firing") == 200
     assert tell(tree, secret, **{**first, "updated": now - 10}, status="resolved") == 200

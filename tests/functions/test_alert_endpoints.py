@@ -79,7 +79,8 @@ def test_an_admin_sees_everybodys(ask: Ask) -> None:
 
 def test_pages_follow_one_another(ask: Ask) -> None:
     """With what the page before said as `next`."""
-    found, more = [], {}
+    found: list[str] = []
+    more: dict[str, str] = {}
     for _ in range(2):
         answer = ask(limit="1", **more)
         found += ids(answer)
