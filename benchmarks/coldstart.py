@@ -62,6 +62,7 @@ def main() -> int:
             tasks_table="tasks",
             catalog_table="catalog",
             counters_table="counters",
+            alerts_table="alerts",
             redis_url=valkey.url,
             worker_functions="siem=work-siem,action=work-action",
         )

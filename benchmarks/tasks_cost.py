@@ -38,7 +38,7 @@ Item = Mapping[str, Mapping[str, Any]]
 KILOBYTE = 1024
 WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem"})
 TABLE_SETTINGS: dict[str, Any] = {
-    f"{name}_table": name for name in ("ledger", "tasks", "catalog", "counters", "registry")
+    f"{name}_table": name for name in ("ledger", "tasks", "catalog", "counters", "registry", "alerts")
 }
 AWS = {"AWS_DEFAULT_REGION": REGION, "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
 

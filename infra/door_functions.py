@@ -12,7 +12,7 @@ from infra import access
 from infra.config import Deployment
 from infra.factory import Factory, Stores
 from infra.function import Function, Spec
-from sentinel.adapters.dynamodb_tables import BY_CHANGE, CHAINS
+from sentinel.adapters.dynamodb_tables import BY_CHANGE, CHAINS, NEWEST
 from sentinel.core.access import Alias, ApiKey, Author, Hook, Issued, Revoked, Root, Service
 from sentinel.core.flow import PLACE, RATE
 from sentinel.core.pauses import KEY as PAUSES
@@ -105,6 +105,7 @@ class DoorFunctions:
             tasks_table=self._tables.tasks.table_name,
             catalog_table=self._tables.catalog.table_name,  # forks are held against their recipe
             counters_table=self._tables.counters.table_name,
+            alerts_table=self._tables.alerts.table_name,
             recipes_signed=self._to.recipes_signed,
             **self._to.action_settings,  # of what approvers are shown
             **self._registry(),
@@ -121,6 +122,8 @@ class DoorFunctions:
             access.on_table(self._tables.catalog, "GetItem", "Query"),
             # Pauses, and what a task gives back which a person ends: its place, its time to start.
             access.on_keys(self._tables.counters, (PAUSES, PLACES, RATES), "GetItem", "PutItem"),
+            access.on_table(self._tables.alerts, "GetItem"),
+            access.on_index(self._tables.alerts, NEWEST),
             self._read(Service.KIND, ApiKey.KIND, Author.KIND),
         )
         return control

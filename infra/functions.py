@@ -64,6 +64,7 @@ class Functions(Construct):
             tasks_table=self._tables.tasks.table_name,
             catalog_table=self._tables.catalog.table_name,
             counters_table=self._tables.counters.table_name,
+            alerts_table=self._tables.alerts.table_name,
             **self._signed(),
         )
         # As long as a function may take: a segment of which each of its 10,000 entries sets off a task of its
@@ -77,6 +78,7 @@ class Functions(Construct):
             access.on_table(self._tables.tasks, "GetItem", "PutItem"),
             access.on_table(self._tables.catalog, "GetItem", "Query"),
             access.on_table(self._tables.counters, "GetItem", "PutItem"),
+            access.on_table(self._tables.alerts, "GetItem", "PutItem"),
             self._authors(),
         )
         return detect

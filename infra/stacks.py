@@ -43,6 +43,7 @@ class StateStack(Stack):
             "catalog": self.tasks.catalog,
             "counters": self.tasks.counters,
             "registry": self.tasks.registry,
+            "alerts": self.tasks.alerts,
         }
         for name, table in tables.items():
             variable = f"SENTINEL_{name.upper()}_TABLE"

@@ -15,11 +15,20 @@ PACKAGE = ROOT / "shared" / "sentinel"
 
 # What each ring may import of the package. Siblings are missing from each other's lists on purpose.
 CORE = {"errors", "core"}
-PORTS = CORE | {"ports", "ports_audit", "ports_aws", "ports_doors", "ports_feeds", "ports_queue"}
-PORTS |= {"ports_sinks"}
+PORTS = CORE | {
+    "ports",
+    "ports_alerts",
+    "ports_audit",
+    "ports_aws",
+    "ports_doors",
+    "ports_feeds",
+    "ports_queue",
+    "ports_sinks",
+}
 ACTIONS = PORTS | {"siem", "actions"}
 WIRING = ACTIONS | {"webhooks", "usecases", "adapters", "settings", "wiring"}
 BOOTSTRAP = WIRING | {"bootstrap", "bootstrap_doors", "bootstrap_approvals", "bootstrap_flow"}
+BOOTSTRAP |= {"bootstrap_alerts"}
 ENTRYPOINTS = BOOTSTRAP | {"entrypoints", "routes"}
 RINGS = {
     "errors": set[str](),
@@ -27,6 +36,7 @@ RINGS = {
     "routes": set[str](),
     "core": CORE,
     "ports": PORTS,
+    "ports_alerts": PORTS,
     "ports_audit": PORTS,
     "ports_aws": PORTS,
     "ports_doors": PORTS,
@@ -40,6 +50,7 @@ RINGS = {
     "actions": ACTIONS,
     "wiring": WIRING,
     "bootstrap_doors": BOOTSTRAP,
+    "bootstrap_alerts": BOOTSTRAP,
     "bootstrap_approvals": BOOTSTRAP,
     "bootstrap_flow": BOOTSTRAP,
     "bootstrap": BOOTSTRAP,

@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from sentinel.bootstrap_alerts import Alerting
 from sentinel.bootstrap_approvals import People
 from sentinel.bootstrap_flow import Flows
 from sentinel.settings import Settings
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from sentinel.usecases.trace import Trace
 
 
-class App(People, Flows):
+class App(People, Flows, Alerting):
     """One process's adapters and use cases, each made on first use."""
 
     @cached_property

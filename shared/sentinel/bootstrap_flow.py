@@ -58,7 +58,8 @@ class Flows(Doors):
         """Makes the tasks that detection did not."""
         from sentinel.usecases.detect_again import DetectAgain
 
-        return DetectAgain(self._stores.replay, self._stores.detector, self.settings.ledger_table)
+        app = self._stores
+        return DetectAgain(app.replay, app.detector, self.settings.ledger_table, app.alert_folder)
 
     def failure_queue(self, url: str) -> FailureQueue:
         """Return the queue of what a feed gave up."""

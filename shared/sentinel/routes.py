@@ -47,6 +47,9 @@ ROUTES: tuple[Route, ...] = (
         for act in ("accept", "cancel", "fork", "redrive", "resolve", "retry")
     ),
     Route("GET", "/v1/tasks/{task}/trace", "control", "tasks:read"),
+    # What came of a service's own messages, as its tasks are: no scope of its own.
+    Route("GET", "/v1/alerts", "control", "tasks:read"),
+    Route("GET", "/v1/alerts/{alert}", "control", "tasks:read"),
     Route("GET", "/v1/queues", "control", "admin"),
     Route("POST", "/v1/queues/{queue}/pause", "control", "admin"),
     Route("POST", "/v1/queues/{queue}/resume", "control", "admin"),

@@ -32,6 +32,7 @@ class Settings:
     tasks_table: str = _setting("", "DynamoDB table of tasks, lineage and effects")
     catalog_table: str = _setting("", "DynamoDB table of rules, recipes and sinks")
     counters_table: str = _setting("", "DynamoDB table of the state of correlations, limits and pauses")
+    alerts_table: str = _setting("", "DynamoDB table of the alerts that webhooks told")
     redis_url: str = _setting("", "redis:// or rediss:// address of Redis or Valkey; empty: no queue")
     redis_cluster: bool = _setting(False, "whether that address is a cluster (ElastiCache Serverless is)")
     redis_user: str = _setting("", "user of IAM authentication at ElastiCache; empty: none")

@@ -182,6 +182,7 @@ def deployed(upstream: int) -> Iterator[Cloud]:
         "catalog_table": "catalog",
         "registry_table": "registry",
         "counters_table": "counters",
+        "alerts_table": "alerts",
         "door_prefix": "sentinel/",
         "door_seconds": "0",
         "limits": "false",

@@ -34,6 +34,7 @@ from tests.attacks.walk import MARK
 from tests.attacks.wire import Client, tls
 from tests.core.test_dsse import KEYS
 from tests.e2e.trees import Tree, push, until, up
+from tests.webhooks.test_standard import sign as signed
 from tests.wire import Wire
 
 DOOR_SECONDS = 2  # SENTINEL_DOOR_SECONDS: within so many seconds a revocation counts
@@ -86,7 +87,9 @@ class Deployment:
     members: dict[str, Member] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
     victims_task: str = ""
+    victims_alert: str = ""
     hook_secret: str = ""
+    alarms_secret: str = ""
     clients: list[Client] = field(default_factory=list)
 
     @property
@@ -235,6 +238,9 @@ def _settle(made: Deployment) -> None:
         made.join(name)
     made.app.authors.add(Author(APPROVER, ""), KEYS["A"])
     made.hook_secret = made.keep("webhook secret", made.app.services.add_hook("bills", VICTIM, SOURCE).secret)
+    places = {name: name for name in ("title", "status", "fingerprint")}
+    alarms = made.app.services.add_hook("alarms", VICTIM, SOURCE, options=places)
+    made.alarms_secret = made.keep("webhook secret", alarms.secret)
     victim = made.members[VICTIM]
     marked = json.dumps(
         {"set_off": "yes", "product": "attack", "n": 1, "text": f"{MARK}-of-the-victim"}
@@ -250,3 +256,22 @@ def _settle(made: Deployment) -> None:
         return found[0]["id"] if isinstance(found, list) and found else ""
 
     made.victims_task = until(task, "the victim's task does not come")
+    tell(made)
+
+    def alert() -> str:
+        found = victim.client.ask("GET", "/v1/alerts", headers=made.bearer(victim)).told.get("alerts")
+        return found[0]["id"] if isinstance(found, list) and found else ""
+
+    made.victims_alert = until(alert, "the victim's alert does not come")
+
+
+def tell(made: Deployment, title: str = "of-the-victim") -> None:
+    """Send an alert of the victim's."""
+    body = json.dumps({"title": f"{MARK}-{title}", "status": "firing", "fingerprint": "disk"}).encode()
+    headers = signed(body, made.alarms_secret, secrets.token_hex(8), int(time.time()))
+    client = made.client(hooks=True)
+
+    def told() -> bool:
+        return client.ask("POST", f"/hooks/{SOURCE}/alarms", body, headers).status == 200
+
+    until(told, "the victim's webhook is not let in")

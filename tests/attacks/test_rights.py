@@ -11,8 +11,9 @@ import pytest
 
 from sentinel.core.access import SCOPES
 from tests.attacks import walk
-from tests.attacks.deployment import Deployment, Member
+from tests.attacks.deployment import Deployment, Member, tell
 from tests.attacks.record import case
+from tests.e2e.trees import until
 
 pytestmark = pytest.mark.xdist_group("attacks")
 
@@ -113,7 +114,7 @@ def test_headers_alone_open_nothing(tree: Deployment, me: Member, victim: Member
 
 def test_nothing_of_another_is_visible(tree: Deployment, me: Member, victim: Member) -> None:
     """Every route, asked for the victim's things in path and query: no word of them comes back."""
-    words = [b"victim/", tree.victims_task.encode(), b"of-the-victim"]
+    words = [b"victim/", tree.victims_task.encode(), tree.victims_alert.encode(), b"of-the-victim"]
     asked = (
         "",
         "?service=victim",
@@ -124,7 +125,7 @@ def test_nothing_of_another_is_visible(tree: Deployment, me: Member, victim: Mem
     with case("tenants", "another's things in path and query", GATEWAY) as tried:
         for target in walk.service("token"):
             for query in asked:
-                sent = walk.with_task(target, tree.victims_task)
+                sent = walk.with_things(target, tree.victims_task, tree.victims_alert)
                 headers = {**sent.headers, **tree.bearer(me, scope=_without_admin())}
                 answer = me.client.ask(sent.method, sent.path + query, sent.body, headers)
                 told = answer.raw()
@@ -150,6 +151,36 @@ def test_anothers_task_is_not_there(tree: Deployment, me: Member, victim: Member
                 tried.holds(answer.body == nobodys.body, f"it is told apart: {answer.body!r}")
 
 
+def test_anothers_alert_is_not_there(tree: Deployment, me: Member, victim: Member) -> None:
+    """As a task: to the byte as one that does not exist, and in no list."""
+    alert, path = tree.victims_alert, f"/v1/alerts/{tree.victims_alert}"
+    with case("tenants", "another's alert", GATEWAY, 404) as tried:
+        assert victim.client.ask("GET", path, headers=tree.bearer(victim)).status == 200
+        bearer = tree.bearer(me, scope=_without_admin())
+        nobodys = me.client.ask("GET", "/v1/alerts/" + "x" * len(alert), headers=bearer)
+        for spelling in (alert, alert.upper(), f"%{ord(alert[0]):02x}{alert[1:]}", f"{alert}%00"):
+            answer = me.client.ask("GET", f"/v1/alerts/{spelling}", headers=bearer)
+            tried.refused(answer, "GET /v1/alerts/{alert}")
+            tried.holds(answer.body == nobodys.body, f"it is told apart: {answer.body!r}")
+    with case("tenants", "others' alerts without the scope admin", GATEWAY, 403) as tried:
+        for service in ("victim", "*"):
+            answer = me.client.ask("GET", f"/v1/alerts?service={service}", headers=bearer)
+            tried.refused(answer, "GET /v1/alerts")
+    with case("tenants", "an entry in the form of an alert", GATEWAY) as tried:
+        entry = {
+            "webhook": {"source": "standard-webhooks", "hook": "alarms", "id": "m", "alert": 0},
+            "alert": {"title": "of-mallory", "severity": "info", "status": "resolved", "fingerprint": "disk"},
+        }
+        assert me.client.ask("POST", "/v1/entries", json.dumps(entry).encode(), bearer).status == 200
+        tell(tree, "of-the-victim-later")  # folded behind it
+        until(
+            lambda: b"later" in victim.client.ask("GET", path, headers=tree.bearer(victim)).body, "no alert"
+        )
+        for who in (me, victim):
+            answer = who.client.ask("GET", "/v1/alerts", headers=tree.bearer(who))
+            tried.holds(b"of-mallory" not in answer.body, f"it is an alert: {answer.body!r}")
+
+
 def test_anothers_task_cannot_be_touched(tree: Deployment, me: Member, victim: Member) -> None:
     """Every act on it is answered as on one that does not exist, to the byte; and it stays as it is."""
     path = f"/v1/tasks/{tree.victims_task}"
@@ -161,7 +192,7 @@ def test_anothers_task_cannot_be_touched(tree: Deployment, me: Member, victim: M
                 continue  # `admin` is of the whole deployment
             theirs, none = (
                 me.client.ask(sent.method, sent.path, sent.body, {**sent.headers, **mine})
-                for sent in (walk.with_task(target, tree.victims_task), walk.with_task(target, "x" * 26))
+                for sent in (walk.with_things(target, tree.victims_task), walk.with_things(target, "x" * 26))
             )
             tried.refused(theirs, str(target))
             tried.holds(theirs.body == none.body, f"{target}: it is told apart: {theirs.body!r}")

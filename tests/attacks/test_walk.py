@@ -43,7 +43,7 @@ def honest(tree: Deployment, member: Member, target: Target) -> Answer:
         return answer
     headers = tree.bearer(member) if door == "token" else {}
     headers |= basic(member.name, member.api_key) if door == "key" else {}
-    sent = walk.with_task(target, tree.victims_task)
+    sent = walk.with_things(target, tree.victims_task, tree.victims_alert)
     return member.client.ask(sent.method, sent.path, sent.body, {**sent.headers, **headers})
 
 

@@ -108,6 +108,6 @@ def _target(route: Route, method: str, **known: str) -> Target:
     return Target(route, method, path, body, {"Content-Type": kind}, params)
 
 
-def with_task(target: Target, task: str) -> Target:
-    """Return the request with somebody's task in its path, where there is one."""
-    return _target(target.route, target.method, task=task)
+def with_things(target: Target, task: str, alert: str = "") -> Target:
+    """Return the request with somebody's task or alert in its path, where there is one."""
+    return _target(target.route, target.method, task=task, alert=alert or "x")

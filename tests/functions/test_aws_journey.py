@@ -51,8 +51,8 @@ WORKER = {"tasks_table", "catalog_table", "counters_table", "registry_table", "r
 WORKER |= {"secret_prefix", "http_hosts", "http_private"}
 SETTINGS: Mapping[str, set[str]] = {
     "ingest": {"lanes"},
-    "control": {"tasks_table", "catalog_table", "counters_table", "registry_table"},
-    "detect": {"tasks_table", "catalog_table", "counters_table"},
+    "control": {"tasks_table", "catalog_table", "counters_table", "registry_table", "alerts_table"},
+    "detect": {"tasks_table", "catalog_table", "counters_table", "alerts_table"},
     "dispatch": {"tasks_table", "worker_functions", "redis_url"},
     "sweep": {"tasks_table", "catalog_table", "counters_table", "worker_functions", "redis_url"},
     "work_siem": WORKER,
@@ -262,6 +262,7 @@ def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hec: Server) -> Itera
             catalog_table="catalog",
             counters_table="counters",
             registry_table="registry",
+            alerts_table="alerts",
             redis_url=valkey.url,
             secret_prefix="sentinel/test/",
             http_hosts="127.0.0.1",

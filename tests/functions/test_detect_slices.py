@@ -10,9 +10,10 @@ import pytest
 
 from sentinel.adapters.dynamodb_ledger import to_item
 from sentinel.core.segment import Segment
-from sentinel.entrypoints import feeds
-from sentinel.errors import Unavailable
+from sentinel.entrypoints import feeds, observe
+from sentinel.errors import Tampered, Unavailable
 from sentinel.usecases.detect import Detected
+from sentinel.usecases.fold_alerts import Folded
 from tests.chains import grow
 
 
@@ -50,10 +51,28 @@ class Fragile(Detector):
 
 
 @dataclass
+class Folder:
+    """Counts what it is given; call number `away` finds a store away."""
+
+    away: int = 0
+    given: list[int] = field(default_factory=list)
+    tampered: bool = False
+
+    def fold(self, segments: list[Segment]) -> Folded:
+        self.given.append(len(segments))
+        if len(self.given) == self.away:
+            raise Unavailable("away")
+        if self.tampered:
+            raise Tampered("a/0", 0, "payload", "does not unpack")
+        return Folded(3, 2, 1)
+
+
+@dataclass
 class Application:
     """As much of an application as the feed asks for."""
 
     detector: Detector
+    alert_folder: Folder = field(default_factory=Folder)
 
 
 def records(count: int, entries: int) -> list[dict[str, Any]]:
@@ -115,3 +134,36 @@ def test_a_store_that_goes_away_behind_poison_loses_nothing() -> None:
     """What was not looked at, since a store went away, is handed back, the poison too."""
     app: Any = Application(Fragile(broken={10}, away=2))
     assert feeds.detect(app, records(3, 10)) == 0
+
+
+def test_alerts_are_folded_slice_by_slice_behind_detection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each slice is folded once its tasks are made; what changed is counted."""
+    app: Any = Application(Detector())
+    counted: list[tuple[object, ...]] = []
+    monkeypatch.setattr(observe, "count", lambda *about: counted.append(about))
+    assert feeds.detect(app, records(7, 2_500)) == 7
+    assert app.alert_folder.given == app.detector.given == [2, 2, 2, 1]
+    assert counted.count(("detect", "alerts", 2)) == counted.count(("detect", "alerts_begun_anew", 1)) == 4
+
+
+def test_a_slice_whose_alerts_cannot_be_stored_is_given_again() -> None:
+    """Nothing of it counts as done, though its tasks are made: making them again makes nothing twice."""
+    app: Any = Application(Detector(), Folder(away=2))
+    assert feeds.detect(app, records(7, 2_500)) == 2
+    assert app.detector.given == [2, 2]
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_what_was_tampered_with_is_told_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, told: bool
+) -> None:
+    """Where no rule had detection open a segment, folding finds it; where it was told, not again."""
+    app: Any = Application(Detector(), Folder(tampered=True))
+    if told:
+
+        def detect(segments: list[Segment]) -> Detected:
+            raise Tampered("a/0", 0, "payload", "does not unpack")
+
+        monkeypatch.setattr(app.detector, "detect", detect)
+    assert feeds.detect(app, records(1, 2)) == 1
+    assert [each.getMessage().partition(":")[0] for each in caplog.records] == ["tampered"]

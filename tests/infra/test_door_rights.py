@@ -275,7 +275,7 @@ def test_the_command_line_learns_what_it_needs(named: Templates) -> None:
     settings = Settings.from_environ({name: named.text(value) for name, value in outputs.items()})
     assert settings.to_environ().keys() == outputs.keys() - {"SENTINEL_TRUST_DOMAIN"}  # that is the default
     assert (settings.domain, settings.door_prefix) == ("api.example.com", "sentinel-doors/dev/")
-    for name in ("ledger", "tasks", "catalog", "counters", "registry"):
+    for name in ("ledger", "tasks", "catalog", "counters", "registry", "alerts"):
         assert getattr(settings, f"{name}_table")
 
 

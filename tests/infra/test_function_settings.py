@@ -30,7 +30,7 @@ TOUCHED |= {"k8s_clusters", "k8s_deployments", "terraform_url", "terraform_works
 TOKENS = {"registry_table", "issuer", "audience", "trust_domain"}
 SETTINGS: dict[str, set[str]] = {
     "ingest": {"ledger_table", "lanes"} | REDIS,
-    "control": {"ledger_table", "tasks_table", "counters_table"} | CATALOG | TOUCHED | REDIS,
+    "control": {"ledger_table", "tasks_table", "counters_table", "alerts_table"} | CATALOG | TOUCHED | REDIS,
     "authorize": {"ledger_table", "oidc_issuers"} | TOKENS,
     "token": {"ledger_table", "tasks_table", "door_prefix", "approve_url"} | TOKENS | REDIS,
     "approve": {"ledger_table", "tasks_table", "counters_table", "issuer"} | CATALOG | TOUCHED,
@@ -38,7 +38,7 @@ SETTINGS: dict[str, set[str]] = {
     "proxy": {"ledger_table", "proxy"} | REDIS,
     "receive": {"ledger_table", "lanes", "registry_table", "door_prefix"} | REDIS,
     "rotate": {*("ledger_table", "registry_table", "door_prefix", "truststore", "domain", "trust_domain")},
-    "detect": {"ledger_table", "tasks_table", "counters_table"} | CATALOG,
+    "detect": {"ledger_table", "tasks_table", "counters_table", "alerts_table"} | CATALOG,
     "dispatch": {"ledger_table", "tasks_table", "worker_functions"} | REDIS,
     "sweep": {"ledger_table", "tasks_table", "counters_table", "worker_functions"} | CATALOG | REDIS,
     "work_siem": WORKER | TOUCHED | REDIS,

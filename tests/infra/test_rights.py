@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 PARTIQL = {"PartiQLDelete", "PartiQLInsert", "PartiQLSelect", "PartiQLUpdate"}
 CHANGES = {"UpdateItem", "DeleteItem", "BatchWriteItem", "PartiQLDelete", "PartiQLInsert", "PartiQLUpdate"}
-TABLES = ("ledger", "tasks", "catalog", "counters", "registry")
+TABLES = ("ledger", "tasks", "catalog", "counters", "registry", "alerts")
 # The whole of it: what each function may do with each table's items.
 RIGHTS: dict[str, dict[str, set[str]]] = {
     "ingest": {"ledger": {"PutItem", "Query"}},
@@ -23,6 +23,7 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
         "catalog": {"GetItem", "Query"},
         "counters": {"GetItem", "PutItem"},
         "registry": {"GetItem", "Query"},
+        "alerts": {"GetItem"},
     },
     "authorize": {"registry": {"GetItem", "Query"}},
     "token": {"tasks": {"GetItem"}, "registry": {"GetItem", "Query"}},
@@ -43,6 +44,7 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
         "catalog": {"GetItem", "Query"},
         "counters": {"GetItem", "PutItem"},
         "registry": {"GetItem", "Query"},
+        "alerts": {"GetItem", "PutItem"},
     },
     "dispatch": {},
     "work_siem": {
@@ -122,11 +124,12 @@ def test_every_function_is_listed(templates: Templates) -> None:
 
 def test_indexes_are_queried_by_those_who_list(templates: Templates) -> None:
     """The indexes are open to the functions that list, and to nobody else."""
-    tasks, ledger = templates.table("tasks"), templates.table("ledger")
+    tasks, ledger, alerts = (templates.table(name) for name in ("tasks", "ledger", "alerts"))
     for index, expected in (
         (f"{tasks}/index/by_state", {"sweep"}),
         (f"{tasks}/index/by_change", {"control"}),
         (f"{ledger}/index/chains", {"control"}),
+        (f"{alerts}/index/newest", {"control"}),
     ):
         may = {
             verb

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 import redis
 
 from sentinel.adapters.redis_streams import RedisQueue
+from sentinel.adapters.sqlite_alerts import SqliteAlerts
+from sentinel.core.alert_history import decode
 from sentinel.core.segment import Segment
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Tampered, Unavailable
 from sentinel.ports_feeds import GivenUp
 from sentinel.usecases.detect_again import BEFORE, DetectAgain
+from sentinel.usecases.fold_alerts import AlertFolder
 from sentinel.usecases.replay import Replay
+from tests.alert_chains import alert, sealed
 from tests.scenario import START, Target, World, correlation, recipe, rule
 
 BOOM = b'{"message": "boom", "user": "ann"}'
@@ -200,3 +204,22 @@ def test_a_pointer_stays_until_its_entries_are_through(world: World) -> None:
     assert len(queue.left) == 1
     use.given_up(queue)
     assert (queue.left, len(ids(world))) == ([], 1)
+
+
+def test_alerts_that_the_feed_gave_up_are_folded(world: World) -> None:
+    """Those of the time alone; what the feed had folded, and a second time, changes nothing."""
+    store = SqliteAlerts(":memory:")
+    segments = sealed([[alert()], [alert("resolved")], [alert()]], at=(0, 3600, 7200))
+    for segment in segments:
+        world.ledger.append(segment)
+    world.clock.now = segments[-1].t + 24 * HOUR
+    folder = AlertFolder(store)
+    folder.fold(segments[2:])
+    use = replace(again(world), folder=folder)
+    assert use.over(segments[1].t, segments[2].t).alerts == 1
+    assert use.over(segments[0].t, world.clock.now).alerts == 1
+    assert use.over(segments[0].t, world.clock.now).alerts == 0
+    (found,) = store.newest("shop", "firing")
+    assert decode(found.body).notices == 3
+    assert again(world).over(segments[0].t, world.clock.now).alerts == 0
+    store.close()

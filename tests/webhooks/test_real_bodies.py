@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
 
+from sentinel.core.alert_history import decode, encode, fold
+from sentinel.core.alert_notices import Key, Notice
 from sentinel.core.alerts import Alert, Severity, Status
 from sentinel.webhooks import SOURCES
 from sentinel.webhooks.source import Unparsed
@@ -144,3 +147,27 @@ def test_an_issue_and_its_error_are_one_problem() -> None:
     """Sentry tells of one issue in two ways, under one fingerprint."""
     files = ("sentry/pagertree_issue.json", "sentry/pagertree_error.json")
     assert len({TELLS[file][0][3] for file in files}) == 1
+
+
+def test_real_bodies_fold_to_what_they_tell() -> None:
+    """Each problem is one record, and what resolves it closes it: no sender's times keep it open."""
+    need("webhooks")
+    told: dict[str, list[Alert]] = {}
+    for file in sorted(TELLS):
+        for alert in tell(file, need("webhooks", *file.split("/")).read_bytes()):
+            told.setdefault(f"{file.partition('/')[0]} {alert.fingerprint}", []).append(alert)
+    assert len(told) > 10
+    now = time.time_ns()
+    closed = 0
+    for problem, alerts in told.items():
+        key = Key("shop", problem.partition(" ")[0], "hook", alerts[0].fingerprint)
+        ordered = sorted(alerts, key=lambda each: each.status is Status.RESOLVED)
+        record = fold(None, [Notice(key, now + n, "shop/0", n, each) for n, each in enumerate(ordered)])
+        assert record is not None
+        assert decode(encode(record)) == record
+        assert record.notices == len(alerts)
+        if ordered[-1].status is Status.RESOLVED:
+            closed += 1
+            assert record.status is Status.RESOLVED, problem
+            assert record.ended
+    assert closed >= 3

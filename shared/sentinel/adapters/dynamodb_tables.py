@@ -53,6 +53,7 @@ class Table:
 CHAINS = "chains"  # ledger: one item a chain, its first segment
 BY_STATE = "by_state"  # tasks: unfinished ones by when somebody should look again
 BY_CHANGE = "by_change"  # tasks: all of them by when they last changed
+NEWEST = "newest"  # alerts: a service's of one status by when their senders were last heard
 
 _BUCKET = Key("bucket", "S")
 
@@ -77,6 +78,8 @@ TABLES: Mapping[str, Table] = {
     # at a limit, which mends itself: not worth a recovery, whose older moment would count entries twice.
     "counters": Table(Key("key", "S"), ttl="expires", recover=False),
     "registry": Table(Key("kind", "S"), Key("id", "S"), ttl="expires"),
+    # Made of the ledger alone; but recovered is sooner there than folded anew.
+    "alerts": Table(Key("alert", "S"), indexes=(Index(NEWEST, Key("shelf", "S"), Key("seen", "S"), "ALL"),)),
 }
 
 # For the event source mapping of dispatch: tasks that have just become queued.

@@ -90,5 +90,7 @@ def _tell(again: Redetected) -> None:
     for count, what in ((again.waiting, "may still be made by the feed"), (again.doubtful, "not decided")):
         if count:
             echo(f"{count:,} {what}")
+    if again.alerts:
+        echo(f"{again.alerts:,} alerts brought up to date")
     told = f"{again.entries:,} entries, {again.matches:,} matches: {again.asked:,} tasks asked for"
     echo(f"{told}, {style(f'{len(again.made):,} made', fg='green')}")

@@ -17,6 +17,7 @@ from pathlib import Path
 import click
 
 from sentinel.cli import (
+    alerts,
     authors,
     bulk,
     ca,
@@ -69,6 +70,7 @@ cli.add_command(chains.chains)
 cli.add_command(chains.verify)
 cli.add_command(chains.export)
 cli.add_command(tasks.tasks)
+cli.add_command(alerts.alerts)
 cli.add_command(queues.queues)
 tasks.tasks.add_command(bulk.bulk)
 tasks.tasks.add_command(dead.dead)

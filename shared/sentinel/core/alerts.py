@@ -15,6 +15,7 @@ from re import ASCII, IGNORECASE
 from re import compile as pattern
 from typing import Final
 
+NO_TITLE: Final = "(no title)"
 MAX_TITLE: Final = 500  # characters, as all of these
 MAX_TEXT: Final = 500
 MAX_DESCRIPTION: Final = 4_000
@@ -79,7 +80,7 @@ class Alert:
     def __post_init__(self) -> None:
         """Bound and clean what was given."""
         made = {name: line(getattr(self, name)) for name in _LINES}
-        made["title"] = line(self.title, MAX_TITLE) or "(no title)"
+        made["title"] = line(self.title, MAX_TITLE) or NO_TITLE
         made["description"] = clean(self.description, MAX_DESCRIPTION)
         made["link"] = _link(self.link)
         stays = (made["kind"], made["title"], made["resource"], made["service"], made["environment"])

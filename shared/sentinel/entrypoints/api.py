@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from sentinel.entrypoints import limits, observe
+from sentinel.entrypoints.api_alerts import ALERT_ENDPOINTS
 from sentinel.entrypoints.api_approvals import APPROVAL_ENDPOINTS
 from sentinel.entrypoints.api_doors import DOOR_ENDPOINTS
 from sentinel.entrypoints.api_queues import QUEUE_ENDPOINTS
@@ -90,6 +91,7 @@ ENDPOINTS: Mapping[tuple[str, str], Callable[[App, Request], Response]] = {
     **APPROVAL_ENDPOINTS,
     **TASK_ENDPOINTS,
     **QUEUE_ENDPOINTS,
+    **ALERT_ENDPOINTS,
     ("GET", "/v1/tasks/{task}/trace"): trace,
     **DOOR_ENDPOINTS,
 }

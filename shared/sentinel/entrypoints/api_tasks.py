@@ -35,21 +35,22 @@ def tasks(app: App, request: Request) -> Response:
     wanted = Selection(
         states=(state_named(query["state"]),) if query.get("state") else (),
         recipe=query.get("recipe", ""),
-        owner=_listed(request),
+        owner=listed(request, "tasks"),
     )
-    page = app.inspect.tasks(wanted, _limit(query.get("limit")), query.get("next", ""))
+    page = app.inspect.tasks(wanted, limit_of(query.get("limit")), query.get("next", ""))
     return json_response(200, page.json())
 
 
-def _listed(request: Request) -> str | None:
-    """Return whose tasks are listed; None: everybody's."""
+def listed(request: Request, what: str) -> str | None:
+    """Return whose tasks or alerts are listed; None: everybody's. Raises `Forbidden`."""
     named = request.query.get("service", "") or request.identity.service
     if named != request.identity.service and ADMIN not in request.identity.scopes:
-        raise Forbidden("the tasks of others take the scope admin")
+        raise Forbidden(f"the {what} of others take the scope admin")
     return None if named == EVERYBODY else named
 
 
-def _limit(text: str | None) -> int:
+def limit_of(text: str | None) -> int:
+    """Return how many a page may have. Raises `Malformed`."""
     if text is None:
         return MAX_PAGE
     if not (text.isascii() and text.isdigit() and len(text) < 4 and 1 <= int(text) <= MAX_PAGE):
@@ -59,17 +60,17 @@ def _limit(text: str | None) -> int:
 
 def task(app: App, request: Request) -> Response:
     """`GET /v1/tasks/{task}`: one task with its lineage."""
-    return json_response(200, app.inspect.task(_owner(request), request.params["task"]))
+    return json_response(200, app.inspect.task(owner_of(request), request.params["task"]))
 
 
-def _owner(request: Request) -> str | None:
-    """Return the service whose tasks these must be; None: anybody's."""
+def owner_of(request: Request) -> str | None:
+    """Return the service whose tasks or alerts these must be; None: anybody's."""
     return None if ADMIN in request.identity.scopes else request.identity.service
 
 
 def _own(request: Request) -> Callable[[Task], None]:
     """Return what refuses others' tasks, as if there were none."""
-    owner = _owner(request)
+    owner = owner_of(request)
 
     def check(found: Task) -> None:
         if owner is not None and owner not in services_of(found):
@@ -151,7 +152,7 @@ def bulk(app: App, request: Request) -> Response:
     dry, limit = told.get("dry_run", False), told.get("limit", MOST)
     if not isinstance(dry, bool) or not isinstance(limit, int) or isinstance(limit, bool):
         raise Malformed("dry_run is true or false, and limit a number")
-    wanted = parse(told.get("filter"), _owner(request))
+    wanted = parse(told.get("filter"), owner_of(request))
     order = Order(_text(told, "act"), wanted, who_of(request), told["why"], limit, dry)
     return json_response(200, app.bulk.run(order, _text(told, "next")).json())
 

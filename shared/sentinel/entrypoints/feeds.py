@@ -33,7 +33,8 @@ def detect(app: App, records: list[dict[str, Any]]) -> int:
     while done < len(records) and (not done or time.monotonic() - begun < SECONDS):
         segments, end = _slice(records, done)
         try:
-            _looked_at(app, segments)
+            known = _looked_at(app, segments)
+            _folded(app, segments, known=known)
         except Unavailable as error:
             log.warning("detection will be tried again: %s", error)
             return done
@@ -41,13 +42,14 @@ def detect(app: App, records: list[dict[str, Any]]) -> int:
     return done
 
 
-def _looked_at(app: App, segments: list[Segment]) -> None:
+def _looked_at(app: App, segments: list[Segment]) -> bool:
     """Give segments to detection; one that it cannot get through is told of and left out.
 
+    Returns whether one was tampered with, which was told.
     Raises `Unavailable`, and what else fails without the fault of an entry: then all of it is tried again.
     """
     try:
-        _detected(app, segments)
+        return _detected(app, segments)
     except Unavailable:
         raise
     except Exception:
@@ -55,7 +57,7 @@ def _looked_at(app: App, segments: list[Segment]) -> None:
         good = [segment for segment in segments if not _poisons(app, segment)]
         if len(good) == len(segments):
             raise
-        _detected(app, good)
+        return _detected(app, good)
 
 
 def _poisons(app: App, segment: Segment) -> bool:
@@ -76,18 +78,33 @@ def _poisons(app: App, segment: Segment) -> bool:
     return False
 
 
-def _detected(app: App, segments: list[Segment]) -> None:
+def _detected(app: App, segments: list[Segment]) -> bool:
     try:
         found = app.detector.detect(segments)
     except Tampered as error:
         # All other segments were worked through, and trying again mends nothing: page someone, and go on.
         _alarm(error)
-        return
+        return True
     told = {"entries": found.entries, "matches": found.matches, "tasks": len(found.tasks)}
     # Hits that correlations could not count: they came too late or again, or there was no room.
     told |= {name: value for name, value in (("old", found.old), ("let_go", found.let_go)) if value}
     for name, value in told.items():
         observe.count("detect", name, value)
+    return False
+
+
+def _folded(app: App, segments: list[Segment], *, known: bool) -> None:
+    """Fold the alerts of segments, behind detection: tasks come first. Raises `Unavailable`."""
+    try:
+        found = app.alert_folder.fold(segments)
+    except Tampered as error:
+        # Detection opens no segment where there are no rules, so it may not have been told of.
+        if not known:
+            _alarm(error)
+        return
+    for name, value in (("alerts", found.changed), ("alerts_begun_anew", found.anew)):
+        if value:
+            observe.count("detect", name, value)
 
 
 def _slice(records: list[dict[str, Any]], at: int) -> tuple[list[Segment], int]:

@@ -181,6 +181,18 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         (Answer("the trace", json_content("Trace")),),
         errors=(404,),
     ),
+    ("GET", "/v1/alerts"): Operation(
+        "alerts",
+        "Alerts that the caller's webhooks told, the last heard first",
+        (Answer("a page of up to 100 alerts; with `next` there is more", json_content("Alerts")),),
+        ("status", "severity", "service", "limit", "next"),
+    ),
+    ("GET", "/v1/alerts/{alert}"): Operation(
+        "alert",
+        "One alert with its history (docs/alerts.md)",
+        (Answer("the alert", json_content("Alert")),),
+        errors=(404,),
+    ),
     ("GET", "/v1/queues"): Operation(
         "queues", "What waits and what is paused", (Answer("counts and pauses", json_content("Queues")),)
     ),

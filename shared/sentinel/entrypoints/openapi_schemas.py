@@ -9,6 +9,7 @@ from sentinel.core.access import SCOPES, TIERS
 from sentinel.core.approvals import How, Verdict
 from sentinel.core.selection import TEXTS, TIMES
 from sentinel.core.tasks import MAX_REASON, State
+from sentinel.entrypoints.openapi_alerts import ALERT_SCHEMAS, SEVERITY, STATUS
 from sentinel.entrypoints.openapi_forms import COUNT, HASH, HEX32, NANOSECONDS, TEXT
 from sentinel.entrypoints.openapi_forms import list_of as _list
 from sentinel.entrypoints.openapi_forms import object_of as _object
@@ -173,6 +174,7 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
         },
     ),
     **TRACE_SCHEMAS,
+    **ALERT_SCHEMAS,
     "Service": _object(
         {
             "id": TEXT,
@@ -219,6 +221,9 @@ def _parameter(
 
 PARAMETERS: Mapping[str, dict[str, Any]] = {
     "task": _parameter("task", "path", "a task's id"),
+    "alert": _parameter("alert", "path", "an alert's id"),
+    "status": _parameter("status", "query", "only alerts of this status", STATUS),
+    "severity": _parameter("severity", "query", "only alerts of this severity", SEVERITY),
     "queue": _parameter("queue", "path", "a stream, `recipe:ID`, `service:NAME` or `all`"),
     "upstream": _parameter(
         "upstream",
@@ -239,7 +244,7 @@ PARAMETERS: Mapping[str, dict[str, Any]] = {
     ),
     "recipe": _parameter("recipe", "query", "only tasks of this recipe"),
     "service": _parameter(
-        "service", "query", "with the scope `admin`: whose tasks; `*` for everybody's. One's own by default"
+        "service", "query", "with the scope `admin`: whose; `*` for everybody's. One's own by default"
     ),
     "limit": _parameter(
         "limit", "query", "at most so many", {"type": "integer", "minimum": 1, "maximum": 100}
