@@ -267,7 +267,8 @@ def _mint(app: App, **changes: Any) -> str:
     return tokens.sign(claims, tokens.signing_key(ring.keys[-1]), kind)
 
 
-NOW = int(time.time())
+# Times are told from now on, in seconds: the test may run long after it was collected.
+TIMES = {"iat", "exp"}
 BAD: dict[str, dict[str, Any]] = {
     "an access token's type": {"kind": "at+jwt"},
     "no type": {"kind": ""},
@@ -275,12 +276,12 @@ BAD: dict[str, dict[str, Any]] = {
     "another deployment's issuer": {"iss": "https://other.example.com"},
     "the audience of access tokens": {"aud": "sentinel"},
     "a list of audiences": {"aud": [audience("https://sentinel.local"), "sentinel"]},
-    "expired": {"iat": NOW - 700, "exp": NOW - 100},
-    "expires now": {"iat": NOW - 700, "exp": NOW},
-    "of the future": {"iat": NOW + 300, "exp": NOW + 600},
-    "valid for longer than a day": {"exp": NOW + LONGEST + 600},
+    "expired": {"iat": -700, "exp": -100},
+    "expires now": {"iat": -700, "exp": 0},
+    "of the future": {"iat": 300, "exp": 600},
+    "valid for longer than a day": {"exp": LONGEST + 600},
     "no expiry": {"exp": None},
-    "an expiry with a fraction": {"exp": NOW + 600.5},
+    "an expiry with a fraction": {"exp": 600.5},
     "an expiry that is true": {"exp": True},
     "no id": {"jti": None},
     "a short id": {"jti": "j"},
@@ -295,7 +296,12 @@ BAD: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", BAD)
 def test_a_link_that_is_good_but_for_one_thing_opens_nothing(app: App, call: Call, name: str) -> None:
     """Signed by our own keys, and still no link: 401, with nothing of it quoted."""
-    token = _mint(app, **BAD[name])
+    now = int(time.time())
+    claims = {
+        claim: now + told if type(told) in {int, float} and claim in TIMES else told
+        for claim, told in BAD[name].items()
+    }
+    token = _mint(app, **claims)
     for body in ({"look": True}, {"verdict": "approve", "why": ""}):
         status, told = call("POST", "/approve", {"token": token, **body})
         assert (status, told["error"]) == (401, "Unauthenticated"), told

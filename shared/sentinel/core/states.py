@@ -158,7 +158,7 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 def markdown() -> str:
     """Return the table as Markdown, one line a row, with a line break at the end.
 
-    >>> print(markdown().splitlines()[4])
+    >>> print(markdown().splitlines()[5])
     | proposed | queued | accepted | person |
     """
     lines = ["| from | to | when | by |", "|---|---|---|---|"]
