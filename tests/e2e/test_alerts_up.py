@@ -141,8 +141,8 @@ def test_a_lost_store_is_filled_again_from_the_ledger(home: Path, tree: Tree, se
     assert again == shown[1]
 
 
-def test_what_is_not_there_is_said(home: Path) -> None:
+def test_what_is_not_there_is_said(tree: Tree) -> None:
     """Bad names and ids end with words and the exit code of their kind."""
     for words, code in ((("--status", "on"), 1), (("show", "a" * 26), 1), (("--limit", "0"), 2)):
-        done = sentinel("alerts", *words, "--json", home=home)
+        done = sentinel("alerts", *words, "--json", home=tree.home)
         assert (done.returncode, json.loads(done.stderr)["code"]) == (code, code)

@@ -70,6 +70,8 @@ def test_the_policy_names_every_route_of_the_scopes(world: World, authorize: Aut
         f"{STAGE}/GET/v1/tasks",
         f"{STAGE}/GET/v1/tasks/*",
         f"{STAGE}/GET/v1/tasks/*/trace",
+        f"{STAGE}/GET/v1/alerts",
+        f"{STAGE}/GET/v1/alerts/*",
         f"{STAGE}/POST/v1/certificate",
     }
     assert answer["context"] == {

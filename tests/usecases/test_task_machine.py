@@ -500,5 +500,5 @@ def test_no_sequence_of_events_leaves_the_table(client: redis.Redis) -> None:
             max_examples=100, stateful_step_count=50, deadline=None, suppress_health_check=checks
         ),
     )
-    # Most transitions were made; which of them differs from run to run.
-    assert len(Machine.seen) >= len(CAUSES) * 2 // 3, set(CAUSES) - Machine.seen
+    # Many transitions were made; which of them, and how many, differs from run to run.
+    assert len(Machine.seen) >= len(CAUSES) // 2, set(CAUSES) - Machine.seen
