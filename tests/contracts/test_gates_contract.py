@@ -113,14 +113,14 @@ def test_many_threads_never_exceed_a_limit(stores: Stores) -> None:
         with lock:
             going.add(task.id)
             highest.append(len(going))
-        time.sleep(0.001)
+        time.sleep(0.02)
         with lock:
             going.discard(task.id)
         places.leave(BOUND.key, _moved(stores[1], task, State.SUCCEEDED))
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(run, _begun(stores[1], 16)))
-    assert max(highest) == 2
+    assert max(highest) <= 2
     assert not unpacked(stores[0].load(BOUND.key)[0]).holders
 
 
