@@ -374,7 +374,6 @@ def test_while_counters_are_away_nothing_starts_and_the_sweep_goes_on(world: Wor
         def load(self, key: str) -> tuple[bytes, int]:
             raise Unavailable("away")
 
-    world.gates.places.counters.__class__  # noqa: B018 - it is the real one until here
     object.__setattr__(world.gates.places, "counters", Away())
     swept = world.sweep()
     assert swept.held == len(held)

@@ -118,7 +118,6 @@ def test_a_pause_ends_by_itself(world: World) -> None:
 def test_a_task_held_by_a_pause_just_ended_is_seen_soon(world: World) -> None:
     """A worker that has not heard of the resume holds a task; the sweep sees it some seconds later."""
     world.queues().pause("all", *WHO)
-    world.pauses.holding  # noqa: B018
     stale = world.executor("siem")
     _log(world)
     assert world.pauses._current()  # the worker looked a moment ago

@@ -494,11 +494,14 @@ def test_no_sequence_of_events_leaves_the_table(client: redis.Redis) -> None:
     """See the module."""
     Machine.client = client
     checks = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
-    run_state_machine_as_test(
-        Machine,
-        settings=settings(
-            max_examples=100, stateful_step_count=50, deadline=None, suppress_health_check=checks
-        ),
-    )
-    # Many transitions were made; which of them, and how many, differs from run to run.
-    assert len(Machine.seen) >= len(CAUSES) // 2, set(CAUSES) - Machine.seen
+    # Most transitions have to be made. Which are differs from run to run, so what is rare gets more of them.
+    for _ in range(4):
+        run_state_machine_as_test(
+            Machine,
+            settings=settings(
+                max_examples=100, stateful_step_count=50, deadline=None, suppress_health_check=checks
+            ),
+        )
+        if len(Machine.seen) >= len(CAUSES) * 2 // 3:
+            return
+    raise AssertionError(f"never seen: {set(CAUSES) - Machine.seen}")
