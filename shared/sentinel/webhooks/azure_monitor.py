@@ -6,44 +6,25 @@ brings the secret.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from sentinel.core.alerts import Alert, Status, severity_of, status_of
-from sentinel.ports_doors import Delivery
-from sentinel.webhooks.credentials import OPTIONS, Presented, usable
+from sentinel.webhooks.credentials import OPTIONS
+from sentinel.webhooks.proofs import Proven, Shown
 from sentinel.webhooks.reading import Part, document, known
-from sentinel.webhooks.source import Unparsed, hashed, only, stored
+from sentinel.webhooks.source import Unparsed, only
 
 __all__ = ["OPTIONS", "AzureMonitor"]
 
 SCHEMA = "azureMonitorCommonAlertSchema"
 
 
-class AzureMonitor:
+class AzureMonitor(Proven):
     """The source."""
 
     def __init__(self, options: Mapping[str, str] | None = None) -> None:
         only(options or {}, OPTIONS)
-        self._presented = Presented(options)
-
-    @property
-    def proof(self) -> Sequence[str]:
-        """The headers that are read."""
-        return self._presented.headers
-
-    def usable(self, secret: str) -> bool:
-        """Say whether a secret is long enough."""
-        return usable(secret)
-
-    def verify(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: int) -> None:
-        """Check the secret; see `Source.verify`. The body proves nothing, nor a time."""
-        del body, now
-        self._presented.check(headers, secrets)
-
-    def message(self, headers: Mapping[str, str], body: bytes) -> str:
-        """Return a hash of the body: an alert has an id, what is told of it has none."""
-        del headers
-        return hashed(body)
+        super().__init__(Shown(options or {}))
 
     def alerts(self, headers: Mapping[str, str], body: bytes) -> list[Alert]:
         """Return the alert."""
@@ -55,10 +36,6 @@ class AzureMonitor:
         if not essentials.text("alertId") or not essentials.text("monitorCondition"):
             raise Unparsed("an alert without alertId or monitorCondition")
         return [_alert(essentials, told.at("data"))]
-
-    def entries(self, delivery: Delivery, body: bytes) -> list[bytes]:
-        """Return the message as it came."""
-        return stored(delivery, body)
 
 
 def _alert(essentials: Part, data: Part) -> Alert:

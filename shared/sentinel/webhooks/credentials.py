@@ -71,9 +71,13 @@ class Presented:
 
 
 def check_signatures(
-    given: Iterable[str], secrets: Sequence[str], signed: bytes, written: Callable[[bytes], str]
+    given: Iterable[str],
+    secrets: Sequence[str],
+    signed: bytes,
+    written: Callable[[bytes], str],
+    algorithm: str = "sha256",
 ) -> None:
-    """Raise `Unauthenticated` unless one of the `given` signatures is HMAC-SHA256 of `signed`.
+    """Raise `Unauthenticated` unless one of the `given` signatures is an HMAC of `signed`.
 
     Its key is one of `secrets`, as UTF-8; `written` is how the sender writes a digest. At most 16 signatures
     are looked at.
@@ -81,45 +85,8 @@ def check_signatures(
     found = [each.encode("utf-8", "replace") for each in given][:MAX_SIGNATURES]
     genuine = False
     for secret in filter(usable, secrets):
-        expected = written(hmac.digest(secret.encode(), signed, "sha256")).encode()
+        expected = written(hmac.digest(secret.encode(), signed, algorithm)).encode()
         for signature in found:  # all of them, however early one fits
             genuine |= hmac.compare_digest(expected, signature)
     if not genuine:
         raise Unauthenticated(REFUSED)
-
-
-class Proof:
-    """A signature over the raw body in one header, or with `auth=secret` the secret itself.
-
-    `parsed` takes the header's signatures out of its value, `written` is how the sender writes a digest.
-    Raises `Malformed` for another `auth`.
-    """
-
-    def __init__(
-        self,
-        options: Mapping[str, str],
-        header: str,
-        parsed: Callable[[str], list[str]],
-        written: Callable[[bytes], str],
-    ) -> None:
-        how = options.get("auth", "signature")
-        if how not in {"signature", "secret"}:
-            raise Malformed("auth is signature or secret")
-        if how == "signature" and {"header", "user"} & set(options):
-            raise Malformed("header and user are for auth=secret")
-        self._header = header
-        self._parsed = parsed
-        self._written = written
-        self._presented = Presented(options) if how == "secret" else None
-
-    @property
-    def headers(self) -> Sequence[str]:
-        """Names of the headers that are read."""
-        return self._presented.headers if self._presented else (self._header,)
-
-    def check(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> None:
-        """Raise `Unauthenticated` unless the sender has one of `secrets`."""
-        if self._presented:
-            self._presented.check(headers, secrets)
-        else:
-            check_signatures(self._parsed(headers.get(self._header, "")), secrets, body, self._written)

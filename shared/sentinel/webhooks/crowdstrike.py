@@ -8,15 +8,15 @@ events, and from wherever options say.
 
 from __future__ import annotations
 
-import base64
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from sentinel.core.alerts import Alert, Severity, Status, instant, severity_of, status_of
 from sentinel.errors import Malformed, Unauthenticated
 from sentinel.ports_doors import Delivery
 from sentinel.webhooks import mapping
 from sentinel.webhooks.credentials import REFUSED, check_signatures, usable
+from sentinel.webhooks.proofs import WRITTEN
 from sentinel.webhooks.reading import Part, document
 from sentinel.webhooks.source import Unparsed, hashed, only, stored
 
@@ -56,10 +56,6 @@ PLACES: Mapping[str, str] = {
     "event.SensorId,data.tactic,data.technique,data.user_name,metadata.customer_id,meta.workflow_name",
 }
 _HEADER = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
-_WRITTEN: Mapping[str, Callable[[bytes], str]] = {
-    "base64": lambda digest: base64.b64encode(digest).decode(),
-    "hex": bytes.hex,
-}
 _STEPS = ((80, Severity.CRITICAL), (60, Severity.ERROR), (40, Severity.WARNING))
 _FALCON = {
     "in_progress": Status.ACKNOWLEDGED,
@@ -78,14 +74,14 @@ class CrowdStrike:
         headers = [
             told[name].lower() for name in ("signature_header", "secondary_header", "timestamp_header")
         ]
-        if told["order"] not in {"body_ts", "ts_body"} or told["encoding"] not in _WRITTEN:
+        if told["order"] not in {"body_ts", "ts_body"} or told["encoding"] not in WRITTEN:
             raise Malformed("order is body_ts or ts_body, encoding is base64 or hex")
         if not all(map(_HEADER.fullmatch, headers)) or len(set(headers)) < len(headers):
             raise Malformed("the headers have three names of up to 64 of a-z, 0-9 and -")
         if not re.fullmatch(r"[0-9]{2,4}", told["tolerance"]) or not 30 <= int(told["tolerance"]) <= 3600:
             raise Malformed("tolerance is 30 to 3600 seconds")
         self._body_first = told["order"] == "body_ts"
-        self._written = _WRITTEN[told["encoding"]]
+        self._written = WRITTEN[told["encoding"]]
         self._headers = headers
         self._tolerance = int(told["tolerance"])
         self._places = mapping.Places(options or {}, PLACES)

@@ -8,14 +8,14 @@ Datadog's default payload, or one with other names for the same variables. Datad
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 from sentinel.core.alerts import Alert, Severity, Status, digest, severity_of
-from sentinel.ports_doors import Delivery
-from sentinel.webhooks.credentials import OPTIONS, Presented, usable
+from sentinel.webhooks.credentials import OPTIONS
+from sentinel.webhooks.proofs import Proven, Shown
 from sentinel.webhooks.reading import Part, document, known
-from sentinel.webhooks.source import Unparsed, hashed, only, stored
+from sentinel.webhooks.source import Unparsed, only
 
 __all__ = ["OPTIONS", "Datadog"]
 
@@ -29,31 +29,12 @@ _TRANSITION = re.compile(
 _TITLES = ("signal_title", "security_signal_title", "incident_title", "title", "alert_title", "event_title")
 
 
-class Datadog:
+class Datadog(Proven):
     """The source."""
 
     def __init__(self, options: Mapping[str, str] | None = None) -> None:
         only(options or {}, OPTIONS)
-        self._presented = Presented(options)
-
-    @property
-    def proof(self) -> Sequence[str]:
-        """The headers that are read."""
-        return self._presented.headers
-
-    def usable(self, secret: str) -> bool:
-        """Say whether a secret is long enough."""
-        return usable(secret)
-
-    def verify(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: int) -> None:
-        """Check the secret; see `Source.verify`. The body proves nothing, nor a time."""
-        del body, now
-        self._presented.check(headers, secrets)
-
-    def message(self, headers: Mapping[str, str], body: bytes) -> str:
-        """Return a hash of the body: no id comes with every payload."""
-        del headers
-        return hashed(body)
+        super().__init__(Shown(options or {}))
 
     def alerts(self, headers: Mapping[str, str], body: bytes) -> list[Alert]:
         """Return the alert of a monitor, a security signal or an incident."""
@@ -62,10 +43,6 @@ class Datadog:
         if not told.text(*_TITLES):
             raise Unparsed("the payload has no title: paste the template into the webhook at Datadog")
         return [_alert(told)]
-
-    def entries(self, delivery: Delivery, body: bytes) -> list[bytes]:
-        """Return the message as it came."""
-        return stored(delivery, body)
 
 
 def _read(body: bytes) -> Part:

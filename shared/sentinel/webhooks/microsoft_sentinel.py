@@ -7,13 +7,13 @@ is the trigger's (`objectSchemaType` Incident), or its `object` alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from sentinel.core.alerts import Alert, Status, severity_of, status_of
-from sentinel.ports_doors import Delivery
-from sentinel.webhooks.credentials import OPTIONS, Presented, usable
+from sentinel.webhooks.credentials import OPTIONS
+from sentinel.webhooks.proofs import Proven, Shown
 from sentinel.webhooks.reading import Part, document, known
-from sentinel.webhooks.source import Unparsed, hashed, only, stored
+from sentinel.webhooks.source import Unparsed, hashed, only
 
 __all__ = ["OPTIONS", "MicrosoftSentinel"]
 
@@ -22,26 +22,12 @@ _ID = re.compile(r"[0-9A-Za-z-]{8,64}")
 _STATUSES = {"new": Status.FIRING, "active": Status.ACKNOWLEDGED, "closed": Status.RESOLVED}
 
 
-class MicrosoftSentinel:
+class MicrosoftSentinel(Proven):
     """The source."""
 
     def __init__(self, options: Mapping[str, str] | None = None) -> None:
         only(options or {}, OPTIONS)
-        self._presented = Presented(options)
-
-    @property
-    def proof(self) -> Sequence[str]:
-        """The headers that are read."""
-        return self._presented.headers
-
-    def usable(self, secret: str) -> bool:
-        """Say whether a secret is long enough."""
-        return usable(secret)
-
-    def verify(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: int) -> None:
-        """Check the secret; see `Source.verify`. The body proves nothing, nor a time."""
-        del body, now
-        self._presented.check(headers, secrets)
+        super().__init__(Shown(options or {}))
 
     def message(self, headers: Mapping[str, str], body: bytes) -> str:
         """Return the event's id; a hash of the body where there is none."""
@@ -62,10 +48,6 @@ class MicrosoftSentinel:
         if not incident.at("properties").there:
             raise Unparsed("an incident without properties")
         return [_incident(told, incident, incident.at("properties"))]
-
-    def entries(self, delivery: Delivery, body: bytes) -> list[bytes]:
-        """Return the message as it came."""
-        return stored(delivery, body)
 
 
 def _incident(told: Part, incident: Part, about: Part) -> Alert:

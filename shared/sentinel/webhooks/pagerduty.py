@@ -7,14 +7,13 @@ secret that the subscription has while it rotates. No time is signed. Versions 1
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from sentinel.core.alerts import Alert, Severity, Status, severity_of, status_of
-from sentinel.ports_doors import Delivery
 from sentinel.webhooks.credentials import OPTIONS as PRESENTED
-from sentinel.webhooks.credentials import Proof, usable
+from sentinel.webhooks.proofs import Proven, Signed, either
 from sentinel.webhooks.reading import Part, document, known
-from sentinel.webhooks.source import Unparsed, hashed, only, stored
+from sentinel.webhooks.source import Unparsed, hashed, only
 
 SIGNATURE = "x-pagerduty-signature"
 OPTIONS: Mapping[str, str] = {
@@ -35,26 +34,12 @@ _URGENCY = {"high": Severity.ERROR, "low": Severity.WARNING}
 _SILENT = ("service.", "pagey.")
 
 
-class PagerDuty:
+class PagerDuty(Proven):
     """The source."""
 
     def __init__(self, options: Mapping[str, str] | None = None) -> None:
         only(options or {}, OPTIONS)
-        self._proof = Proof(options or {}, SIGNATURE, _signatures, bytes.hex)
-
-    @property
-    def proof(self) -> Sequence[str]:
-        """The headers that are read."""
-        return self._proof.headers
-
-    def usable(self, secret: str) -> bool:
-        """Say whether it is long enough to be a subscription's secret."""
-        return usable(secret)
-
-    def verify(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: int) -> None:
-        """Check the signatures; see `Source.verify`. PagerDuty signs no time, so none is checked."""
-        del now
-        self._proof.check(headers, body, secrets)
+        super().__init__(either(options or {}, Signed(SIGNATURE, prefix="v1=")))
 
     def message(self, headers: Mapping[str, str], body: bytes) -> str:
         """Return the event's id, which stays when it is sent again."""
@@ -79,10 +64,6 @@ class PagerDuty:
         if kind.startswith(_SILENT) or (kind.startswith("incident.") and data.at("incident").there):
             return []
         raise Unparsed("an event of PagerDuty that is not known")
-
-    def entries(self, delivery: Delivery, body: bytes) -> list[bytes]:
-        """Return the message as it came."""
-        return stored(delivery, body)
 
 
 def _incident(event: Part, what: str, incident: Part) -> Alert:
@@ -145,8 +126,3 @@ def _severity(incident: Part) -> Severity:
     if priority != Severity.UNKNOWN:
         return priority
     return _URGENCY.get(incident.text("urgency"), Severity.UNKNOWN)
-
-
-def _signatures(header: str) -> list[str]:
-    pairs = (each.strip().partition("=") for each in header.split(",")[:16])
-    return [value for version, _, value in pairs if version == "v1"]

@@ -8,9 +8,8 @@ common whose senders do either.
 from __future__ import annotations
 
 import base64
-import hmac
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -25,6 +24,11 @@ _HEADER = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _PREFIX = re.compile(r"[A-Za-z0-9=:_-]{0,20}")
 _PARTS = re.compile(r"(\{timestamp\}|\{body\})")
 
+# How a digest is written.
+WRITTEN: Final[Mapping[str, Callable[[bytes], str]]] = {
+    "hex": bytes.hex,
+    "base64": lambda digest: base64.b64encode(digest).decode(),
+}
 OPTIONS: Final[Mapping[str, str]] = {
     "auth": "`secret`, the usual: the sender shows it; `signature`: the sender signs the body with it",
     **credentials.OPTIONS,
@@ -91,24 +95,19 @@ class Signed:
         """See `Proof`."""
         at = headers.get(self.timestamp, "") if self.timestamp else ""
         message = b"".join(self._message(at, body))
-        given = list(self._given(headers.get(self.header, "")))
-        genuine = False
-        for secret in filter(credentials.usable, secrets):
-            digest = hmac.digest(secret.encode(), message, self.algorithm)
-            expected = digest.hex().encode() if self.encoding == "hex" else base64.b64encode(digest)
-            for signature in given:  # all of them, however early one fits
-                genuine |= hmac.compare_digest(expected, signature)
-        if not genuine or (self.timestamp and not self._fresh(at, now)):
+        given = self._given(headers.get(self.header, ""))
+        credentials.check_signatures(given, secrets, message, WRITTEN[self.encoding], self.algorithm)
+        if self.timestamp and not self._fresh(at, now):
             raise Unauthenticated(credentials.REFUSED)
 
     def _message(self, at: str, body: bytes) -> Iterator[bytes]:
         for part in _PARTS.split(self.signed):
             yield {"{timestamp}": at.encode("utf-8", "replace"), "{body}": body}.get(part, part.encode())
 
-    def _given(self, header: str) -> Iterator[bytes]:
+    def _given(self, header: str) -> Iterator[str]:
         for each in header.split(",")[: credentials.MAX_SIGNATURES]:
             if each.strip().startswith(self.prefix):
-                yield each.strip().removeprefix(self.prefix).encode("utf-8", "replace")
+                yield each.strip().removeprefix(self.prefix)
 
     def _fresh(self, at: str, now: int) -> bool:
         return abs(now - instant(at) / 1e9) <= self.tolerance
@@ -158,11 +157,19 @@ def chosen(options: Mapping[str, str], signature: str, signed: str = "{timestamp
         header=_header(options, "signature_header", signature),
         timestamp=timestamp,
         signed=_template(options.get("signed", signed if timestamp else "{body}"), timestamp),
-        encoding=one_of(options, "encoding", ("hex", "base64")),
+        encoding=one_of(options, "encoding", tuple(WRITTEN)),
         prefix=_prefix(options.get("prefix", "")),
         algorithm=one_of(options, "algorithm", ("sha256", "sha384", "sha512")),
         tolerance=_seconds(options, "tolerance"),
     )
+
+
+def either(options: Mapping[str, str], signed: Signed) -> Proof:
+    """Return a sender's own signature, or with `auth=secret` the secret itself. Raises `Malformed`."""
+    if one_of(options, "auth", ("signature", "secret")) == "secret":
+        return Shown(options)
+    _none_of(list(options), set(credentials.OPTIONS), "secret")
+    return signed
 
 
 def one_of(options: Mapping[str, str], name: str, allowed: Sequence[str]) -> str:

@@ -8,14 +8,13 @@ The legacy plugin signs nothing; `auth=secret` takes it where something in front
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from sentinel.core.alerts import Alert, Severity, Status, severity_of, status_of
-from sentinel.ports_doors import Delivery
 from sentinel.webhooks.credentials import OPTIONS as PRESENTED
-from sentinel.webhooks.credentials import Proof, usable
+from sentinel.webhooks.proofs import Proven, Signed, either
 from sentinel.webhooks.reading import Part, document, known
-from sentinel.webhooks.source import Unparsed, hashed, only, stored
+from sentinel.webhooks.source import Unparsed, only
 
 SIGNATURE = "sentry-hook-signature"
 OPTIONS: Mapping[str, str] = {
@@ -48,31 +47,12 @@ _SILENT_ACTIONS = frozenset(
 )
 
 
-class Sentry:
+class Sentry(Proven):
     """The source."""
 
     def __init__(self, options: Mapping[str, str] | None = None) -> None:
         only(options or {}, OPTIONS)
-        self._proof = Proof(options or {}, SIGNATURE, lambda header: [header], bytes.hex)
-
-    @property
-    def proof(self) -> Sequence[str]:
-        """The headers that are read."""
-        return self._proof.headers
-
-    def usable(self, secret: str) -> bool:
-        """Say whether it is long enough to be a client secret."""
-        return usable(secret)
-
-    def verify(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: int) -> None:
-        """Check the signature; see `Source.verify`. Sentry signs no time, so none is checked."""
-        del now
-        self._proof.check(headers, body, secrets)
-
-    def message(self, headers: Mapping[str, str], body: bytes) -> str:
-        """Return a hash of the body: Sentry's own id changes each time it sends."""
-        del headers
-        return hashed(body)
+        super().__init__(either(options or {}, Signed(SIGNATURE)))
 
     def alerts(self, headers: Mapping[str, str], body: bytes) -> list[Alert]:
         """Return the alert of an issue, an error, an issue alert or a metric alert."""
@@ -87,10 +67,6 @@ class Sentry:
         if not action and told.text("id") and told.text("project_slug", "project"):
             return [_legacy(told)]
         raise Unparsed("a resource of Sentry that is not known")
-
-    def entries(self, delivery: Delivery, body: bytes) -> list[bytes]:
-        """Return the message as it came."""
-        return stored(delivery, body)
 
 
 def _issue(action: str, data: Part, issue: Part) -> Alert:
