@@ -14,7 +14,7 @@ from sentinel.core.access import Author
 from sentinel.core.approvals import Asked
 from sentinel.core.states import State
 from sentinel.core.step_inputs import Form
-from sentinel.core.steps import Failed
+from sentinel.core.steps import Again, Failed
 from sentinel.core.tasks import Task
 from sentinel.errors import Conflict, Forbidden, Missing
 from sentinel.usecases.approval_links import LinkMaker
@@ -69,6 +69,26 @@ def test_who_chose_inputs_does_not_approve_a_fork_of_the_fork(world: AskingWorld
     replay = Replay(world.ledger, world.catalog, world.tasks, world.clock, actions=world.actions)
     found = replay.compare(START, world.clock.now)
     assert [each for each in found.differences if each.what == "different"] == []
+
+
+def test_what_was_approved_once_is_not_done_again_by_somebodys_word(world: AskingWorld) -> None:
+    """Whoever says of an effect that nobody knows of "again" has it asked again: an approval is of one effect."""
+    act = world.targets["act"]
+    task = world.begin(approving_recipe("uses: act, effect: at-most-once"))
+    world.approve(task, ALICE)
+    act.answers = [Again("no answer came", None, unsure=True)]
+    world.run()
+    world.control().resolve(task.id, "again", "mallory", "looks undone")
+    world.run()
+    asks = world.tasks.get(task.id)
+    assert asks is not None
+    assert (asks.state, len(act.runs)) == (State.AWAITING_APPROVAL, 1)
+    world.approve(asks, BOB)
+    world.run()
+    done = world.tasks.get(task.id)
+    assert done is not None
+    assert (done.state, len(act.runs)) == (State.SUCCEEDED, 2)
+    assert reenact_all(world.tasks, world.ledger, world.actions, world.playbook.recipe) == 1
 
 
 def _links(world: AskingWorld) -> LinkMaker:

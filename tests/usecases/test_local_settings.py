@@ -18,6 +18,8 @@ from sentinel.settings import Settings
         ({"issuer": "issuer.example.com"}, "SENTINEL_ISSUER"),
         ({"issuer": "https://issuer.example.com/tenant"}, "SENTINEL_ISSUER"),
         ({"usage_plans": "trial"}, "tier=plan"),
+        ({"approve_url": "hooks.example.com"}, "SENTINEL_APPROVE_URL"),
+        ({"approve_url": "ftp://hooks.example.com"}, "SENTINEL_APPROVE_URL"),
         ({"proxy": "reports"}, "SENTINEL_PROXY"),
         ({"oidc_issuers": "https://issuer.example.com"}, "issuer=audience"),
         ({"ledger_table": "ledger"}, "SENTINEL_LEDGER_TABLE"),

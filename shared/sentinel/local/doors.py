@@ -51,6 +51,11 @@ def check(settings: Settings) -> None:
         from sentinel.adapters.usage_plans import parse_plans
 
         parse_plans(settings.usage_plans)
+    approve = urlsplit(settings.approve_url)
+    if settings.approve_url and (approve.scheme not in {"https", "http"} or not approve.hostname):
+        raise Malformed(
+            "SENTINEL_APPROVE_URL is the webhook API's address: https://HOST, with a port where needed"
+        )
     issuer = urlsplit(settings.issuer)
     if issuer.scheme != "https" or not issuer.hostname or issuer.path not in {"", "/"} or issuer.query:
         raise Malformed("SENTINEL_ISSUER is https://NAME, with no path but /: it stands in every token")

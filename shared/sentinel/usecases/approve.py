@@ -7,7 +7,6 @@ twice is saying it once.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,19 +17,17 @@ from sentinel.core.selection import services_of
 from sentinel.core.states import By, State
 from sentinel.core.steps import Action
 from sentinel.core.tasks import MAX_REASON, QUEUE_GRACE, Event, Task, moved, overdue
-from sentinel.errors import Conflict, Forbidden, Malformed, Missing, Unavailable
+from sentinel.errors import Conflict, Forbidden, Malformed, Missing
 from sentinel.ports import Ledger, Queue, Tasks
 from sentinel.usecases.evidence import matched
 from sentinel.usecases.flow import Gates, Open
 from sentinel.usecases.gather import Gathering, Question
 from sentinel.usecases.playbook import Playbook
-from sentinel.usecases.transition import write
+from sentinel.usecases.transition import bury, write
 
 _RACES = 100  # each lost one is somebody else's decision, of which there are twenty at most
 USED = "this link was used already: it is for one decision"
 SEEN = "what you saw is not what it is now: look again"
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +126,8 @@ class Approving:
                 if left == 1:
                     raise
                 continue
-            self._tell(after)
+            if after.state is State.FAILED and self.queue is not None:
+                bury(self.queue, after)
             if after.state.ended:
                 self.gates.left(after)
             return after
@@ -227,13 +225,6 @@ class Approving:
     def _shown(self, task: Task, asked: Asked, recipe: Recipe) -> Shown:
         gathering = Gathering(self.actions, lambda found: matched(self.ledger, found), self.tasks.lineage)
         return gathering.shown(task, recipe, Question.of(asked, recipe))
-
-    def _tell(self, after: Task) -> None:
-        if after.state is State.FAILED and self.queue is not None:
-            try:
-                self.queue.bury(after.id, after.reason)
-            except Unavailable as error:
-                log.warning("task %s has failed and is not on the dead-letter stream: %s", after.id, error)
 
 
 def _said(asked: Asked, decision: Decision) -> bool:

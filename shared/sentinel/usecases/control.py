@@ -7,7 +7,6 @@ does not notice while the act is still possible: the task is read again, and the
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -16,16 +15,14 @@ from typing import Any
 from sentinel.core.flow import reason_before
 from sentinel.core.states import UNENDED, By, State
 from sentinel.core.tasks import MAX_REASON, QUEUE_GRACE, Event, Task, moved, overdue
-from sentinel.errors import Conflict, Malformed, Missing, Unavailable
+from sentinel.errors import Conflict, Malformed, Missing
 from sentinel.ports import Queue, Tasks
 from sentinel.usecases.flow import Gates, Open
-from sentinel.usecases.transition import write
+from sentinel.usecases.transition import bury, write
 
 MAX_WHO = 200
 NO_TASK = "there is no such task"
 _RACES = 10
-
-log = logging.getLogger(__name__)
 
 
 class Verdict(StrEnum):
@@ -152,7 +149,8 @@ class Control:
             reason = f"given up by {act.who}: {act.why}"
             return self._moved(task, State.FAILED, act, said=said, wait=0, reason=reason)
         if said is Verdict.AGAIN:
-            fresh: dict[str, Any] = {"settled": task.attempt, "tries": 0, "reason": ""}
+            # What people approved was one effect, which may have happened: they are asked about another.
+            fresh: dict[str, Any] = {"settled": task.attempt, "tries": 0, "reason": "", "asked": {}}
             return self._moved(task, State.QUEUED, act, said=said, **fresh)
         # The event by which it became ambiguous names the step, and says whether it is the last one.
         told = self.tasks.lineage(task.id)[task.version - 1].body
@@ -192,15 +190,9 @@ class Control:
                 if left == 1:
                     raise
                 continue
-            self._tell(after)
+            if after.state is State.FAILED and self.queue is not None:
+                bury(self.queue, after)
             if after.state.ended:
                 self.gates.left(after)
             return after
         raise AssertionError("unreachable")
-
-    def _tell(self, after: Task) -> None:
-        if after.state is State.FAILED and self.queue is not None:
-            try:
-                self.queue.bury(after.id, after.reason)
-            except Unavailable as error:
-                log.warning("task %s has failed and is not on the dead-letter stream: %s", after.id, error)

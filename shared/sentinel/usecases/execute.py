@@ -12,7 +12,6 @@ first attempt reads no effects, since only the holder of a lease writes any.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,15 +31,13 @@ from sentinel.core.tasks import (
     moved,
     overdue,
 )
-from sentinel.errors import Malformed, Rejected, Unavailable
+from sentinel.errors import Malformed, Rejected
 from sentinel.ports import Ledger, Queue, Tasks
 from sentinel.usecases.flow import Gates, Hold, Open
 from sentinel.usecases.lease import Lease
 from sentinel.usecases.playbook import Playbook
-from sentinel.usecases.transition import write
+from sentinel.usecases.transition import bury, write
 from sentinel.usecases.tries import UNREADABLE
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +158,5 @@ class Executor:
         reason = reason[:MAX_REASON]
         told = {**facts, "worker": self.worker, "reason": reason}
         after = self.move(task, State.FAILED, told, wait=0, reason=reason, worker="", **changes)
-        try:
-            self.queue.bury(task.id, reason)
-        except Unavailable as error:
-            log.warning("task %s has failed and is not on the dead-letter stream: %s", task.id, error)
+        bury(self.queue, after)
         return after

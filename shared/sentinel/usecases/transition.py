@@ -1,10 +1,14 @@
-"""Writing a transition so that a lost answer is no lost transition."""
+"""Writing a transition so that a lost answer is no lost transition, and telling of a task that has failed."""
 
 from __future__ import annotations
 
+import logging
+
 from sentinel.core.tasks import Event, Task
 from sentinel.errors import Conflict, Unavailable
-from sentinel.ports import Tasks
+from sentinel.ports import Queue, Tasks
+
+log = logging.getLogger(__name__)
 
 
 def write(tasks: Tasks, before: Task, after: Task, event: Event) -> Task:
@@ -25,3 +29,11 @@ def write(tasks: Tasks, before: Task, after: Task, event: Event) -> Task:
             if not left or stored is None or stored.version != before.version:
                 raise
     return after
+
+
+def bury(queue: Queue, task: Task) -> None:
+    """Add a failed task to the dead-letter stream where that works: its state is the truth."""
+    try:
+        queue.bury(task.id, task.reason)
+    except Unavailable as error:
+        log.warning("task %s has failed and is not on the dead-letter stream: %s", task.id, error)
