@@ -72,7 +72,7 @@ def test_who_chose_inputs_does_not_approve_a_fork_of_the_fork(world: AskingWorld
 
 
 def test_what_was_approved_once_is_not_done_again_by_somebodys_word(world: AskingWorld) -> None:
-    """Whoever says "again" of an effect that nobody knows of has people asked: an approval is of one effect."""
+    """Whoever says "again" of an effect that nobody knows of has people asked: one effect was approved."""
     act = world.targets["act"]
     task = world.begin(approving_recipe("uses: act, effect: at-most-once"))
     world.approve(task, ALICE)
