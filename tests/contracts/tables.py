@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import boto3
 from botocore.config import Config
 from moto import mock_aws
+from moto.core.botocore_stubber import BotocoreStubber
 
 from sentinel.adapters.dynamodb_tables import TABLES, Key, Table
 
@@ -34,11 +37,29 @@ def client(attempts: int = 1, **config: Any) -> DynamoDBClient:
 @contextmanager
 def dynamodb(*names: str, attempts: int = 1) -> Iterator[DynamoDBClient]:
     """Give a client of a moto account that has the named tables of `TABLES`, under their own names."""
-    with mock_aws():
+    with one_at_a_time(), mock_aws():
         found = client(attempts)
         for name in names:
             found.create_table(**definition(name, TABLES[name]))
         yield found
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Let moto carry out one request after the other.
+
+    DynamoDB checks a condition and writes in one step. Moto checks, then writes: with two threads in it both may
+    find that the condition holds.
+    """
+    lock = threading.RLock()
+    carry_out = BotocoreStubber.process_request
+
+    def alone(self: BotocoreStubber, request: Any) -> Any:
+        with lock:
+            return carry_out(self, request)
+
+    with mock.patch.object(BotocoreStubber, "process_request", alone):
+        yield
 
 
 def definition(name: str, table: Table) -> Any:
