@@ -25,7 +25,7 @@ PORTS = CORE | {
     "ports_queue",
     "ports_sinks",
 }
-ACTIONS = PORTS | {"siem", "actions"}
+ACTIONS = PORTS | {"siem", "accounts", "actions"}
 WIRING = ACTIONS | {"webhooks", "usecases", "adapters", "settings", "wiring"}
 BOOTSTRAP = WIRING | {"bootstrap", "bootstrap_doors", "bootstrap_approvals", "bootstrap_flow"}
 BOOTSTRAP |= {"bootstrap_alerts"}
@@ -45,6 +45,7 @@ RINGS = {
     "ports_sinks": PORTS,
     "usecases": PORTS | {"usecases"},
     "siem": PORTS | {"siem"},
+    "accounts": PORTS | {"siem", "accounts"},
     "webhooks": PORTS | {"webhooks"},
     "adapters": PORTS | {"adapters"},
     "actions": ACTIONS,

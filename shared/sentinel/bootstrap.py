@@ -22,7 +22,7 @@ from sentinel.settings import Settings
 from sentinel.wiring import grants_of, worker_name
 
 if TYPE_CHECKING:
-    from sentinel.actions.sinkbook import SinkBook
+    from sentinel.actions.books import AccountBook, DeliveryBook, SinkBook
     from sentinel.core.steps import Action
     from sentinel.ports import (
         Catalog,
@@ -158,9 +158,23 @@ class App(People, Flows, Alerting):
     @cached_property
     def sinks(self) -> SinkBook:
         """The sinks in force."""
-        from sentinel.actions.sinkbook import SinkBook
+        from sentinel.actions.books import SinkBook
 
         return SinkBook(self.catalog, time.time_ns, self.settings.catalog_seconds, self.opener)
+
+    @cached_property
+    def accounts(self) -> AccountBook:
+        """The accounts in force."""
+        from sentinel.actions.books import AccountBook
+
+        return AccountBook(self.catalog, time.time_ns, self.settings.catalog_seconds, self.opener)
+
+    @cached_property
+    def deliveries(self) -> DeliveryBook:
+        """The deliveries in force."""
+        from sentinel.actions.books import DeliveryBook
+
+        return DeliveryBook(self.catalog, time.time_ns, self.settings.catalog_seconds, self.opener)
 
     @cached_property
     def actions(self) -> dict[str, Action]:
@@ -172,6 +186,7 @@ class App(People, Flows, Alerting):
             self.files,
             self.secrets,
             self.sinks.current,
+            accounts=self.accounts.current,
             streams=self.streams,
             aws=lambda: self.aws_calls,
             grants=grants_of(self.settings),

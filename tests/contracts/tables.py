@@ -48,8 +48,8 @@ def dynamodb(*names: str, attempts: int = 1) -> Iterator[DynamoDBClient]:
 def one_at_a_time() -> Iterator[None]:
     """Let moto carry out one request after the other.
 
-    DynamoDB checks a condition and writes in one step. Moto checks, then writes: with two threads in it both may
-    find that the condition holds.
+    DynamoDB checks a condition and writes in one step. Moto checks, then writes: with two threads in it both
+    may find that the condition holds.
     """
     lock = threading.RLock()
     carry_out = BotocoreStubber.process_request

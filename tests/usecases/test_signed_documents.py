@@ -9,7 +9,7 @@ from hashlib import sha256
 
 import pytest
 
-from sentinel.actions.sinkbook import SinkBook
+from sentinel.actions.books import SinkBook
 from sentinel.adapters.sqlite_catalog import SqliteCatalog
 from sentinel.adapters.sqlite_registry import SqliteRegistry
 from sentinel.core import dsse

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
+from sentinel.accounts import AccountConfig
 from sentinel.actions.approval import Approval
 from sentinel.actions.aws_ecs_update_service import UpdateService
 from sentinel.actions.aws_invoke_lambda import InvokeLambda
@@ -61,17 +62,20 @@ def build(  # noqa: PLR0913 - one argument for each port
     secrets: Secrets,
     sinks: Callable[[], Mapping[str, SinkConfig]],
     *,
+    accounts: Callable[[], Mapping[str, AccountConfig]] = dict,
     aws: Callable[[], AwsCalls] = _no_aws,
     grants: Grants | None = None,
     streams: Streams | None = None,
     clock: Callable[[], int] = time.time_ns,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, Action]:
-    """Return the actions of a deployment by name. `sinks` is asked at each step for what is set up now.
+    """Return the actions of a deployment by name.
 
+    `sinks` and `accounts` are asked at each step for what is set up now.
     `aws` is asked for when a step calls AWS. `grants` are what the deployment lets steps touch; by default
     nothing. Without `streams` no step sends to one.
     """
+    del accounts  # no action uses one yet
     may = grants or Grants()
     carrier = Carrier(http, files, streams or NoStreams(), aws, may, clock)
     actions: list[Action] = [

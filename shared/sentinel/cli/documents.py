@@ -1,8 +1,9 @@
-"""Rules, recipes and sinks as files: telling them apart, checking them together, pushing them.
+"""Rules, recipes and what they need, as files: telling them apart, checking them together, pushing them.
 
-A file is one document of the catalog. It is told by its keys: `sinks` makes it a sink document, `steps` a
-recipe, `detection` or `correlation` rules. Its id there is the recipe's id, the id of the file's first rule,
-or for sinks the file's name without its ending. Checks go over the given together with what the catalog has.
+A file is one document of the catalog. It is told by its keys: `sinks`, `accounts` and `deliveries` make it
+one of those, `steps` a recipe, `detection` or `correlation` rules. Its id there is the recipe's id, the id of
+the file's first rule, or for the others the file's name without its ending. Checks go over the given together
+with what the catalog has.
 
 `FILE.dsse.json` is the signed form of FILE. It may be given itself, and in a folder it stands for FILE.
 """
@@ -10,7 +11,7 @@ or for sinks the file's name without its ending. Checks go over the given togeth
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
     from sentinel.core.rules import RuleSet
 
 ENDINGS = frozenset({".yml", ".yaml", ".json"})
-RULE, RECIPE, SINK = "rule", "recipe", "sink"
+RULE, RECIPE, SINK, ACCOUNT, DELIVERY = "rule", "recipe", "sink", "account", "delivery"
 SIGNED = ".dsse.json"
-_ORDER = (RULE, SINK, RECIPE)
+_ORDER = (RULE, SINK, ACCOUNT, DELIVERY, RECIPE)
+_NAMING = {"sinks": SINK, "accounts": ACCOUNT, "deliveries": DELIVERY}  # by the key that tells them
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +99,15 @@ def _told_apart(path: Path, stem: str, body: bytes, text: bytes) -> Found:
     from sentinel.core.detection import document_digest, identity
 
     first = _first(path, text)
-    if "sinks" in first:
-        return Found(path, SINK, stem, body, text)
+    for key, kind in _NAMING.items():
+        if key in first:
+            return Found(path, kind, stem, body, text)
     if "steps" in first:
         return Found(path, RECIPE, str(first.get("id", stem)), body, text)
     if "detection" in first or "correlation" in first:
         return Found(path, RULE, identity(first, document_digest(text.decode())), body, text)
-    raise Malformed(f"{path}: neither a rule (detection, correlation), nor a recipe (steps), nor sinks")
+    others = ", ".join(_NAMING)
+    raise Malformed(f"{path}: neither a rule (detection, correlation), nor a recipe (steps), nor {others}")
 
 
 def _first(path: Path, body: bytes) -> Mapping[str, Any]:
@@ -135,7 +139,11 @@ def refuse(problems: list[str]) -> None:
 def check(app: App, found: list[Found]) -> list[str]:
     """Return what is wrong with documents, each problem in one line."""
     rules, problems = _check_rules(app, found)
-    sinks = _check_sinks(app, found, problems)
+    sinks = _check_named(app, SINK, found, problems)
+    _check_named(app, ACCOUNT, found, problems)
+    for name, plan in _check_named(app, DELIVERY, found, problems).items():
+        if plan.to not in sinks:
+            problems.append(f"deliveries.{name}: there is no sink {plan.to!r}")
     for each in found:
         problems += _check_signature(app, each)
         if each.kind == RECIPE:
@@ -174,19 +182,26 @@ def _check_rules(app: App, found: list[Found]) -> tuple[RuleSet, list[str]]:
     return rules, [each.reason for each in refusals if each.name not in known]
 
 
-def _check_sinks(app: App, found: list[Found], problems: list[str]) -> set[str]:
-    from sentinel.siem import load
+def _check_named(app: App, kind: str, found: list[Found], problems: list[str]) -> dict[str, Any]:
+    """Return what documents of a kind name, those of the catalog with those that are given."""
+    from sentinel import accounts, siem
+    from sentinel.core import deliveries
 
-    names: set[str] = set()
-    for name, body in _others(app, SINK, found) + _given(SINK, found):
+    loaders: Mapping[str, Callable[[str, bytes], Mapping[str, object]]] = {
+        SINK: siem.load,
+        ACCOUNT: accounts.load,
+        DELIVERY: deliveries.load,
+    }
+    named: dict[str, Any] = {}
+    for name, body in _others(app, kind, found) + _given(kind, found):
         try:
-            names |= set(load(name, body))
+            named.update(loaders[kind](name, body))
         except Malformed as error:
             problems.append(str(error))
-    return names
+    return named
 
 
-def _check_recipe(app: App, each: Found, rules: RuleSet, sinks: set[str]) -> Iterator[str]:
+def _check_recipe(app: App, each: Found, rules: RuleSet, sinks: Mapping[str, object]) -> Iterator[str]:
     from sentinel.core.recipes import load, step_lines
     from sentinel.usecases.check_recipe import problems
 
@@ -204,7 +219,7 @@ def _check_recipe(app: App, each: Found, rules: RuleSet, sinks: set[str]) -> Ite
         yield f"{each.path}: line {lines[index]}: steps: {recipe.steps[index].id}: {problem}"
     for index, step in enumerate(recipe.steps):
         if step.uses == "siem.send" and index not in bad:
-            for name in sorted(set(step.with_["to"]) - sinks):
+            for name in sorted(set(step.with_["to"]) - set(sinks)):
                 yield f"{each.path}: line {lines[index]}: steps: {step.id}: there is no sink {name!r}"
 
 

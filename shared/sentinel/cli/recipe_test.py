@@ -71,7 +71,7 @@ def _set(stage: Offline, found: list[Found], pushed: App | None) -> None:
 
     recipe = found[0]
     if pushed is not None:
-        for kind in (documents.RULE, documents.SINK):
+        for kind in (documents.RULE, documents.SINK, documents.ACCOUNT):
             for each in pushed.catalog.active(kind):
                 stage.catalog.push(kind, each.id, pushed.opener.open(kind, each.id, each.body).payload)
         # The version is part of a task's id, so the recipe gets the one that a push would give it.

@@ -65,9 +65,9 @@ def _read(paths: tuple[Path, ...]) -> list[Given]:
 
     found, problems = documents.read(paths)
     problems += [
-        f"{each.path}: sinks set nothing off: name rules and recipes"
+        f"{each.path}: {each.kind} documents set nothing off: name rules and recipes"
         for each in found
-        if each.kind == documents.SINK
+        if each.kind not in {documents.RULE, documents.RECIPE}
     ]
     if problems:
         failure = Failure("Malformed", "these documents cannot be used", "mend them, or leave them out", 1)

@@ -1,4 +1,4 @@
-"""Whose documents are in force: rules, recipes and sinks as their authors signed them.
+"""Whose documents are in force: rules, recipes, sinks, accounts and deliveries as their authors signed them.
 
 A document is pushed as its text, or as a DSSE envelope around that text (`core.dsse`). Where a deployment
 requires signatures, a document counts only with one by an author whom the registry knows: at the push, and
@@ -16,6 +16,8 @@ from sentinel.core.access import Author
 from sentinel.errors import Malformed
 
 PAYLOAD_TYPES: Mapping[str, str] = {
+    "account": "application/vnd.sentinel.account+yaml",
+    "delivery": "application/vnd.sentinel.delivery+yaml",
     "recipe": "application/vnd.sentinel.recipe+yaml",
     "rule": "application/vnd.sentinel.rule+yaml",
     "sink": "application/vnd.sentinel.sink+yaml",
