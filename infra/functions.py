@@ -1,6 +1,6 @@
 """The functions behind the doors, and for each the settings it gets and what its role may do.
 
-Detect and dispatch read the change feeds, the workers and the sweep run by rings and schedules. Those that
+Detect and dispatch read the change feeds, the workers, the sweep and deliveries run by rings and schedules. Those that
 answer requests are in `door_functions.py`.
 """
 
@@ -31,6 +31,7 @@ class Functions(Construct):
         self.workers = {stream: self._add_worker(stream) for stream in ("siem", "action")}
         self.dispatch = self._add_dispatch()
         self.sweep = self._add_sweep()
+        self.deliver = self._add_deliver()
 
     @property
     def by_verb(self) -> dict[str, Function]:
@@ -41,6 +42,7 @@ class Functions(Construct):
             "detect": self.detect,
             "dispatch": self.dispatch,
             "sweep": self.sweep,
+            "deliver": self.deliver,
             **workers,
         }
 
@@ -113,28 +115,33 @@ class Functions(Construct):
             access.on_table(self._tables.counters, "GetItem", "PutItem"),
             self._authors(),
         )
-        self._allow_roles(worker, stream)
+        self._allow_roles(worker, f"{stream.title()}WorkerRole", told=stream == "siem")
+        self._allow_sinks_secrets(worker)
+        return worker
+
+    def _allow_sinks_secrets(self, function: Function) -> None:
         self._make.allow_secrets(
-            worker,
-            to.secrets,
+            function,
+            self._make.deployment.secrets,
             "GetSecretValue",
             reason="The secrets of sinks, below this deployment's prefix: sinks are added without a "
             "deployment, so their names are not known here.",
         )
-        return worker
 
-    def _allow_roles(self, worker: Function, stream: str) -> None:
-        """Let the worker assume the roles that are granted to its actions; say whom they have to trust."""
+    def _allow_roles(self, function: Function, output: str, *, told: bool) -> None:
+        """Let a function assume the roles that are granted to actions; say whom they have to trust.
+
+        `told`: the one of `siem.send`, which puts objects for sinks; else all others.
+        """
         granted = parse_grants(self._make.deployment.action_settings)
-        told = stream == "siem"
         roles = {role.arn for action, role in granted.roles.items() if (action == "siem.send") == told}
         if not roles:
             return
-        worker.allow(access.assume(roles))
+        function.allow(access.assume(roles))
         CfnOutput(
             Stack.of(self),
-            f"{stream.title()}WorkerRole",
-            value=worker.role.role_arn,
+            output,
+            value=function.role.role_arn,
             description="The role that the roles of actions have to trust",
         )
 
@@ -149,6 +156,32 @@ class Functions(Construct):
             access.ring(worker.function for worker in self.workers.values()),
         )
         return dispatch
+
+    def _add_deliver(self) -> Function:
+        to = self._make.deployment
+        settings = self._make.settings(
+            catalog_table=self._tables.catalog.table_name,
+            counters_table=self._tables.counters.table_name,
+            http_hosts=to.http_hosts,
+            http_private=to.http_private,
+            secret_prefix=to.secrets,
+            **self._signed(),
+            **to.action_settings,  # the buckets that sinks may put objects into, and in which role
+        )
+        # One at a time works on a delivery; the next firing finds its lease taken, or free.
+        spec = Spec("deliver", settings, memory=1769, timeout=120, network="workers")
+        deliver = self._make.make("Deliver", spec)
+        deliver.allow(
+            access.on_table(self._ledger, "Query"),
+            access.on_index(self._ledger, "chains"),
+            access.on_table(self._tables.catalog, "GetItem", "Query"),
+            # How far each delivery is, and whether its sink answers: nothing of limits or pauses.
+            access.on_keys(self._tables.counters, ["breaker/*", "delivery/*"], "GetItem", "PutItem"),
+            self._authors(),
+        )
+        self._allow_roles(deliver, "DeliverRole", told=True)
+        self._allow_sinks_secrets(deliver)
+        return deliver
 
     def _add_sweep(self) -> Function:
         settings = self._make.settings(

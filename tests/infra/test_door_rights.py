@@ -83,7 +83,7 @@ KINDS: dict[str, tuple[set[str], set[str]]] = {
     "receive": ({"hook", "service"}, set()),
     "rotate": ({"key", "hook", JWKS[0], "root", "service"}, {"key", JWKS[0]}),
     # Whose signatures count: read by all that read the catalog, and written by none of them.
-    **{verb: ({"author"}, set()) for verb in ("detect", "work_siem", "work_action", "sweep")},
+    **{verb: ({"author"}, set()) for verb in ("detect", "work_siem", "work_action", "sweep", "deliver")},
 }
 
 

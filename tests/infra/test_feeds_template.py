@@ -93,7 +93,7 @@ def test_failure_queues_are_encrypted_and_private(templates: Templates) -> None:
 
 
 def test_the_safety_nets_run_each_minute(templates: Templates) -> None:
-    """Sweep and both workers run each minute, rotate each day; a firing that fails is left to the next."""
+    """Sweep, deliveries and both workers run each minute, rotate each day; a firing that fails is left to the next."""
     functions = templates.of("AWS::Lambda::Function")
     found = {}
     for rule in templates.of("AWS::Events::Rule").values():
@@ -103,5 +103,5 @@ def test_the_safety_nets_run_each_minute(templates: Templates) -> None:
         function = functions[target["Arn"]["Fn::GetAtt"][0]]
         found[function["Properties"]["Description"].split(": ")[1]] = rule
     rates = {verb: rule["Properties"]["ScheduleExpression"] for verb, rule in found.items()}
-    minutely = dict.fromkeys(("sweep", "work_siem", "work_action"), "rate(1 minute)")
+    minutely = dict.fromkeys(("sweep", "deliver", "work_siem", "work_action"), "rate(1 minute)")
     assert rates == {**minutely, "rotate": "rate(1 day)"}

@@ -41,6 +41,7 @@ SETTINGS: dict[str, set[str]] = {
     "detect": {"ledger_table", "tasks_table", "counters_table", "alerts_table"} | CATALOG,
     "dispatch": {"ledger_table", "tasks_table", "worker_functions"} | REDIS,
     "sweep": {"ledger_table", "tasks_table", "counters_table", "worker_functions"} | CATALOG | REDIS,
+    "deliver": (WORKER - {"tasks_table"}) | TOUCHED,
     "work_siem": WORKER | TOUCHED | REDIS,
     "work_action": WORKER | TOUCHED | REDIS,
 }

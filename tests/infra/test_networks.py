@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from tests.infra.conftest import Templates
 
 LIMITED = {"ingest", "control", "token", "receive", "proxy"}
-NETWORKED = {"dispatch", "sweep", "work_siem", "work_action"} | LIMITED
+CACHED = {"dispatch", "sweep", "work_siem", "work_action"} | LIMITED  # they use Redis
+NETWORKED = {"deliver"} | CACHED
 PLACE = {
     "vpc_id": "vpc-0123456789abcdef0",
     "subnet_ids": "subnet-0123456789abcdef0,subnet-0123456789abcdef1",
@@ -29,7 +30,7 @@ def _networked(templates: Templates) -> set[str]:
 
 
 def test_only_what_needs_redis_is_in_the_network(templates: Templates) -> None:
-    """Functions that use Redis are in the VPC; detect, authorizer, CA and rotation stay out of it."""
+    """Functions that use Redis or reach sinks are in the VPC; detect, authorizer, CA and rotation stay out."""
     assert _networked(templates) == NETWORKED
 
 
@@ -52,7 +53,7 @@ def test_the_cache_is_reached_by_iam_and_tls(templates: Templates) -> None:
     assert words[:4] == ["on", "~sentinel:*", "resetchannels", "-@all"]
     assert not {"+@all", "allcommands", "~*", "allkeys", "+@admin", "+@dangerous", "nopass"} & set(words)
     assert not {"+@write", "+@read", "+@scripting", "+flushdb", "+flushall", "+keys", "+scan"} & set(words)
-    for verb in NETWORKED:
+    for verb in CACHED:
         settings = _settings(templates, verb)
         assert settings.redis_url.startswith("rediss://")
         assert settings.redis_cluster
@@ -65,7 +66,7 @@ def test_only_networked_roles_may_connect(templates: Templates) -> None:
     (cache,) = templates.of("AWS::ElastiCache::ServerlessCache")
     for verb, function in templates.functions().items():
         may = templates.allows(templates.role_of(function), "elasticache:Connect", f"arn:aws:{cache}:ARN")
-        assert may == (verb in NETWORKED), verb
+        assert may == (verb in CACHED), verb
 
 
 def test_nobody_reaches_the_cache_from_outside(templates: Templates) -> None:
@@ -118,13 +119,16 @@ def test_an_outside_redis_needs_no_network(outside: Templates) -> None:
 
 
 def test_an_outside_redis_is_told_by_name(outside: Templates) -> None:
-    """Functions learn address and secret's name, and those that use Redis may read that one secret."""
+    """Functions that use Redis learn address and secret's name, and may read it; of the others `deliver` alone.
+
+    It reads the secrets of sinks, and Redis's has its name among theirs.
+    """
     arn = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:sentinel/dev/outside-redis-AbCdEf"
     for verb, function in outside.functions().items():
         may = outside.allows(outside.role_of(function), "secretsmanager:GetSecretValue", arn)
         assert may == (verb in NETWORKED), verb
         settings = _settings(outside, verb)
-        if verb in NETWORKED:
+        if verb in CACHED:
             assert settings.redis_url == "rediss://cache.example.com:6380"
             assert settings.secret_prefix + settings.redis_secret == "sentinel/dev/outside-redis"
             assert not settings.redis_user

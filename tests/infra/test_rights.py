@@ -54,6 +54,12 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
         "counters": {"GetItem", "PutItem"},
         "registry": {"GetItem", "Query"},
     },
+    "deliver": {
+        "ledger": {"Query"},
+        "catalog": {"GetItem", "Query"},
+        "counters": {"GetItem", "PutItem"},
+        "registry": {"GetItem", "Query"},
+    },
     "work_action": {
         "ledger": {"Query"},
         "tasks": {"GetItem", "PutItem", "Query", "UpdateItem"},
@@ -111,7 +117,7 @@ def test_what_answers_requests_changes_counters_of_its_own_business(templates: T
     Strangers reach the function behind links: the record of pauses would stop everything.
     """
     counters, functions = templates.table("counters"), templates.functions()
-    for verb, keys in (("approve", {"place/*"}), ("control", {"pauses", "place/*", "rate/*"})):
+    for verb, keys in (("approve", {"place/*"}), ("control", {"pauses", "place/*", "rate/*"}), ("deliver", {"breaker/*", "delivery/*"})):
         for action in ("GetItem", "PutItem"):
             found = templates.partitions(templates.role_of(functions[verb]), f"dynamodb:{action}", counters)
             assert found == keys, (verb, action)
@@ -128,7 +134,7 @@ def test_indexes_are_queried_by_those_who_list(templates: Templates) -> None:
     for index, expected in (
         (f"{tasks}/index/by_state", {"sweep"}),
         (f"{tasks}/index/by_change", {"control"}),
-        (f"{ledger}/index/chains", {"control"}),
+        (f"{ledger}/index/chains", {"control", "deliver"}),
         (f"{alerts}/index/newest", {"control"}),
     ):
         may = {
@@ -158,9 +164,10 @@ def test_secrets_are_read_by_workers_below_the_prefix(templates: Templates) -> N
     """Workers read secrets of their deployment, nobody reads another's."""
     mine = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:sentinel/dev/splunk-AbCdEf"
     other = mine.replace("/dev/", "/prod/")
+    readers = {"deliver", "work_action", "work_siem"}
     for verb, function in templates.functions().items():
         role = templates.role_of(function)
-        assert templates.allows(role, "secretsmanager:GetSecretValue", mine) == verb.startswith("work_"), verb
+        assert templates.allows(role, "secretsmanager:GetSecretValue", mine) == (verb in readers), verb
         assert not templates.allows(role, "secretsmanager:GetSecretValue", other)
         assert not templates.allows(role, "secretsmanager:PutSecretValue", mine)
 
@@ -173,7 +180,7 @@ PUT = "arn:aws:iam::111122223333:role/findings"
 def test_a_worker_assumes_the_roles_of_its_actions_and_no_others(
     templates: Templates, synthesize: Callable[..., Templates]
 ) -> None:
-    """`action_roles` lets one function assume those very roles, and the one of `siem.send` another.
+    """`action_roles` lets one function assume those very roles, and two others the one of `siem.send`.
 
     By default no function assumes any.
     """
@@ -183,8 +190,9 @@ def test_a_worker_assumes_the_roles_of_its_actions_and_no_others(
             role = made.role_of(function)
             others = {f"{TELL}2", "arn:aws:iam::111122223333:role/admin"}
             may = {each for each in {TELL, RUN, PUT} | others if made.allows(role, "sts:AssumeRole", each)}
-            assert may == {"work_action": action, "work_siem": told}.get(verb, set()), verb
+            assert may == {"work_action": action, "work_siem": told, "deliver": told}.get(verb, set()), verb
             assert not made.allows(role, "sts:AssumeRoleWithWebIdentity", TELL)
+    assert "DeliverRole" in granted.stack("SentinelService")["Outputs"]
     assert "SiemWorkerRole" in granted.stack("SentinelService")["Outputs"]
     assert "ActionWorkerRole" in granted.stack("SentinelService")["Outputs"]
     assert "ActionWorkerRole" not in templates.stack("SentinelService")["Outputs"]

@@ -2,8 +2,8 @@
 
 Roles: `gateway` (its sockets are inherited; further arguments are its mode and the numbers of their file
 descriptors, that of the service API first), `feeds` (ledger to detect, tasks to dispatch, the sweep's
-schedule), `work_siem` and `work_action`, which run several tasks at once. Settings come by the environment,
-as in Lambda.
+schedule), `work_siem` and `work_action`, which run several tasks at once, and `deliver`, the deliveries.
+Settings come by the environment, as in Lambda.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ def main(role: str, *rest: str) -> int:
         _feeds(stop)
     elif role in WORKERS:
         _work(role, stop)
+    elif role == "deliver":
+        _deliver(stop)
     else:
         raise SystemExit(f"there is no role {role}")
     return 0
@@ -93,6 +95,12 @@ def _feeds(stop: lifeline.Stop) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def _deliver(stop: lifeline.Stop) -> None:
+    from sentinel.local import functions, loops
+
+    loops.every(loops.DELIVER_SECONDS, "deliver", functions.load("deliver"), stop)
 
 
 def _work(role: str, stop: lifeline.Stop) -> None:

@@ -12,6 +12,7 @@ from sentinel.local.feeds import Stop
 from sentinel.local.functions import Context, Handler
 
 SWEEP_SECONDS = 1.0
+DELIVER_SECONDS = 1.0
 CALL_SECONDS = 120.0
 _BREATH = 0.01
 _PAUSES = (0.1, 0.5, 2.0, 5.0)
@@ -20,12 +21,15 @@ log = logging.getLogger("sentinel.loops")
 
 
 def every(seconds: float, function: str, handler: Handler, stop: Stop) -> None:
-    """Call a scheduled function every `seconds` until `stop` is set; at once where a call took longer."""
+    """Call a scheduled function every `seconds` until `stop` is set; at once where a call took longer.
+
+    A call that is going on then is told that its time is up.
+    """
     event: dict[str, Any] = {"source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": {}}
     spent = 0.0
     while not stop.wait(max(seconds - spent, _BREATH)):
         begun = time.monotonic()
-        _call(function, handler, event, lambda: False)
+        _call(function, handler, event, stop.is_set)
         spent = time.monotonic() - begun
 
 

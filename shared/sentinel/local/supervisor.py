@@ -32,7 +32,8 @@ HEALTHY_SECONDS = 10.0
 HOPELESS = 5  # deaths of one child in a row while everything is to come up
 _PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0)
 _TICK = 0.2
-_STAGES = (("gateway",), ("feeds",), ("work_siem", "work_action"), ("valkey",))
+_LAST = ("work_siem", "work_action", "deliver")
+_STAGES = (("gateway",), ("feeds",), _LAST, ("valkey",))
 
 
 def settings_for(home: Path, settings: Settings) -> Settings:
@@ -151,8 +152,8 @@ class Supervisor:
         mode = doors.INSECURE if self.insecure else doors.SECURE
         self._children.append(_Child("gateway", [*child, "gateway", mode, *map(str, fds)], fds))
         self._children.append(_Child("feeds", [*child, "feeds"]))
-        self._children += [_Child(name, [*child, name]) for name in ("work_siem", "work_action")]
-        last = [each for each in self._children if each.name.startswith("work_")]
+        self._children += [_Child(name, [*child, name]) for name in _LAST]
+        last = [each for each in self._children if each.name in _LAST]
         first = [each for each in self._children if each not in last and each.name != "gateway"]
         for each in first:
             self._spawn(each)

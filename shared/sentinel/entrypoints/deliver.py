@@ -1,0 +1,34 @@
+"""Deliveries, as a schedule runs them: what is new goes to its sinks until the time is nearly up."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from sentinel.entrypoints import observe
+from sentinel.errors import Unavailable
+
+if TYPE_CHECKING:
+    from sentinel.bootstrap import App
+
+SECOND = 1_000_000_000
+MARGIN = 25.0  # seconds that a request on its way and what is written about it may take: see `siem.sink`
+
+log = logging.getLogger("sentinel.deliver")
+
+
+def run(app: App, left: Callable[[], float]) -> dict[str, Any]:
+    """Deliver until the time is nearly up. What a store keeps from being done is left to the next call."""
+    until = time.time_ns() + int((left() - MARGIN) * SECOND)
+    try:
+        found = app.deliverer.run(until, lambda: left() <= 0)
+    except Unavailable as error:
+        log.warning("deliveries stop until their next schedule: %s", error)
+        return {"unavailable": str(error)}
+    for each in found.values():
+        for name in ("delivered", "refused", "tampered"):
+            if value := getattr(each, name):
+                observe.count("deliver", name, value)
+    return {name: each.json() for name, each in found.items()}
