@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult
 
-from sentinel.adapters.http_wire import Clock, Wire
+from sentinel.adapters.http_wire import Clock, Wire, broken, unsent, why
 from sentinel.core import urls
-from sentinel.errors import BadAnswer, Malformed, TimedOut, Unavailable
+from sentinel.errors import BadAnswer, Cause, Malformed, TimedOut, Unavailable
 from sentinel.ports import HttpRequest, HttpResponse
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class HttpClient:
         except (OSError, http.client.HTTPException, ValueError) as error:
             connection.close()
             kind = TimedOut if isinstance(error, TimeoutError) else BadAnswer
-            raise kind(f"{target.host} gave no answer: {_why(error)}") from None
+            raise broken(f"{target.host} gave no answer: {why(error)}", kind) from None
         except BaseException:
             connection.close()
             raise
@@ -135,8 +135,7 @@ class HttpClient:
 
     def _connect(self, target: _Target, deadline: float) -> _Connection:
         addresses = self._hosts.addresses(target.host, target.port)
-        why = "no time left"
-        kind: type[Unavailable] = TimedOut
+        last: Exception | None = None
         for address in addresses:
             left = min(CONNECT_SECONDS, deadline - self._clock())
             if left <= 0:
@@ -144,16 +143,16 @@ class HttpClient:
             try:
                 wire = Wire(socket.create_connection((address, target.port), left), deadline, self._clock)
             except OSError as error:
-                why = _why(error)
-                kind = TimedOut if isinstance(error, TimeoutError) else Unavailable
+                last = error
                 continue
             try:
                 return _Connection(target, wire if target.scheme == "http" else self._secured(wire, target))
             except (OSError, ValueError) as error:
                 wire.hang_up()
-                kind = TimedOut if isinstance(error, TimeoutError) else Unavailable
-                raise kind(f"{target.host} cannot be trusted or reached: {_why(error)}") from None
-        raise kind(f"{target.host} cannot be reached: {why}")
+                told = f"{target.host} cannot be trusted or reached: {why(error)}"
+                raise unsent(told, error, Cause.TLS) from None
+        told = why(last) if last else "no time left"
+        raise unsent(f"{target.host} cannot be reached: {told}", last)
 
     def _secured(self, wire: Wire, target: _Target) -> Wire:
         if target.ca:
@@ -265,16 +264,3 @@ def _combined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
         again = low in found and low != "set-cookie"
         found[low] = f"{found[low]}, {value}" if again else value
     return found
-
-
-def _why(error: Exception) -> str:
-    """Say what happened without quoting what a server sent."""
-    if isinstance(error, TimeoutError):
-        return "timed out"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate does not verify ({error.verify_message})"
-    if isinstance(error, ssl.SSLError):
-        return "TLS failed"
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    return type(error).__name__
