@@ -15,8 +15,8 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sentinel.bootstrap_alerts import Alerting
 from sentinel.bootstrap_approvals import People
+from sentinel.bootstrap_connectors import Connecting
 from sentinel.bootstrap_flow import Flows
 from sentinel.settings import Settings
 from sentinel.wiring import grants_of, worker_name
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from sentinel.usecases.trace import Trace
 
 
-class App(People, Flows, Alerting):
+class App(People, Flows, Connecting):
     """One process's adapters and use cases, each made on first use."""
 
     @cached_property
