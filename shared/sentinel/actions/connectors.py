@@ -131,6 +131,8 @@ class Connectors:
     def _stream(self, place: StreamSend) -> Sound | Wrong:
         try:
             self._streams.send(place)
+        except Malformed as error:
+            return Wrong(Level.TLS, str(error), "mend `ca`")
         except (Rejected, Unavailable) as error:
             return _unreached(error)
         return Sound(

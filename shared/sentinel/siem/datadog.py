@@ -132,7 +132,7 @@ class DatadogSink:
             return throttled(status)
         if status in {401, 403}:
             return refused(status, "the log intake")
-        if status not in {200, 202, 400}:
+        if status != 202 and not (status == 400 and "errors" in json_object(response)):
             return elsewhere(status, "log intake; is the site right?")
         if self._config.url:
             return Sound("the log intake answers; it refuses a wrong key only, and took this one")
