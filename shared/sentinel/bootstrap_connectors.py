@@ -19,7 +19,8 @@ class Connecting(Alerting):
     def connectors(self) -> Connectors:
         """Tests sinks and accounts over the ports that steps use."""
         from sentinel.actions.connectors import Connectors
+        from sentinel.adapters.http import HttpClient
 
         app: Any = self  # App has them
-        ports = (app.http, app.files, app.streams, app.secrets)
+        ports = (HttpClient(self.hosts, max_idle=0), app.files, app.streams, app.secrets)
         return Connectors(*ports, lambda: app.aws_calls, grants_of(self.settings))

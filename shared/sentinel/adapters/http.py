@@ -62,7 +62,7 @@ class HttpClient:
     Connections are kept for `IDLE_SECONDS` and used again. A kept connection that the server closes at the
     very moment it is used gives `Unavailable`: nothing is ever sent twice here. `context` replaces the
     system's trust, for a server with a certificate of a private authority; answers are cut at `max_answer`
-    bytes.
+    bytes. `max_idle` connections to one server are kept.
     """
 
     def __init__(
@@ -72,9 +72,11 @@ class HttpClient:
         context: ssl.SSLContext | None = None,
         clock: Clock = time.monotonic,
         max_answer: int = MAX_ANSWER,
+        max_idle: int = MAX_IDLE,
     ) -> None:
         self._hosts = hosts
         self._max_answer = max_answer
+        self._max_idle = max_idle
         self._context = context
         self._trusting: dict[str, ssl.SSLContext] = {}
         self._clock = clock
@@ -128,7 +130,7 @@ class HttpClient:
     def _keep(self, target: _Target, connection: _Connection, reusable: bool) -> None:
         with self._lock:
             idle = self._idle.setdefault(target.server, [])
-            if reusable and len(idle) < MAX_IDLE:
+            if reusable and len(idle) < self._max_idle:
                 idle.append((self._clock(), connection))
                 return
         connection.close()
