@@ -75,13 +75,21 @@ def strict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class Elastic(Target):
-    """One data stream of an Elasticsearch: `create` only, ids unique, `@timestamp` needed."""
+    """One data stream of an Elasticsearch: `create` only, ids unique, `@timestamp` needed.
+
+    It tells everybody their `privileges`, and the types of fields in `mapping`, None where the stream is not
+    there. `security` False: it has no such questions, as OpenSearch has none.
+    """
 
     def __init__(self, authorization: str, stream: str = "logs-sentinel.alerts-default") -> None:
         self.authorization = authorization
         self.path = f"/{stream}/_bulk"
         self.documents: dict[str, dict[str, Any]] = {}
         self.failure_store: list[str] | None = None
+        self.privileges = {"create_doc", "auto_configure"}
+        self.mapping: dict[str, str] | None = {"@timestamp": "date", "event.id": "keyword"}
+        self.readable = True
+        self.security = True
         super().__init__()
 
     def take(self, asked: Asked) -> Told:
@@ -90,8 +98,10 @@ class Elastic(Target):
             return _error(401, "security_exception")
         parts = urlsplit(asked.path)
         if parts.path != self.path:
-            return _error(404, "index_not_found_exception")
+            return self._asked(parts.path, asked)
         body = body_of(asked)
+        if not body:
+            return _error(400, "parse_exception")
         if asked.headers.get("Content-Type") != "application/x-ndjson" or not body.endswith(b"\n"):
             return _error(400, "illegal_argument_exception")
         lines = body[:-1].split(b"\n")
@@ -103,6 +113,34 @@ class Elastic(Target):
         told = {"took": 3, "errors": any("error" in item for item in items), "items": items}
         kept = _filtered(told, parse_qs(parts.query).get("filter_path", ["**"])[0])
         return Told(200, json.dumps(kept).encode(), JSON)
+
+    def _asked(self, path: str, asked: Asked) -> Told:
+        """Answer what is no bulk request."""
+        if path == "/_security/user/_has_privileges":
+            return self._privileges(asked) if self.security else _error(400, "invalid_index_name_exception")
+        if path.startswith(f"{self.path.removesuffix('_bulk')}_mapping/field/"):
+            return self._mapping(path.rpartition("/")[2].split(","))
+        return _error(404, "index_not_found_exception")
+
+    def _privileges(self, asked: Asked) -> Told:
+        wanted = json.loads(asked.body)["index"][0]
+        found = {name: name in self.privileges for name in wanted["privileges"]}
+        told = {"username": "sentinel", "has_all_requested": all(found.values()), "cluster": {}}
+        told |= {"index": {wanted["names"][0]: found}, "application": {}}
+        return Told(200, json.dumps(told).encode(), JSON)
+
+    def _mapping(self, names: list[str]) -> Told:
+        if not self.readable:
+            return _error(403, "security_exception")
+        if self.mapping is None:
+            return _error(404, "index_not_found_exception")
+        found = {
+            name: {"full_name": name, "mapping": {name.rpartition(".")[2]: {"type": self.mapping[name]}}}
+            for name in names
+            if name in self.mapping
+        }
+        told = {".ds-x-000001": {"mappings": {}}, ".ds-x-000002": {"mappings": found}}
+        return Told(200, json.dumps(told).encode(), JSON)
 
     def _create(self, action: dict[str, Any], line: bytes) -> dict[str, Any]:
         name = action.get("create", {}).get("_id")

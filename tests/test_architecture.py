@@ -28,7 +28,7 @@ PORTS = CORE | {
 ACTIONS = PORTS | {"siem", "accounts", "actions"}
 WIRING = ACTIONS | {"webhooks", "usecases", "adapters", "settings", "wiring"}
 BOOTSTRAP = WIRING | {"bootstrap", "bootstrap_doors", "bootstrap_approvals", "bootstrap_flow"}
-BOOTSTRAP |= {"bootstrap_alerts", "bootstrap_deliveries"}
+BOOTSTRAP |= {"bootstrap_alerts", "bootstrap_connectors", "bootstrap_deliveries"}
 ENTRYPOINTS = BOOTSTRAP | {"entrypoints", "routes"}
 RINGS = {
     "errors": set[str](),
@@ -53,6 +53,7 @@ RINGS = {
     "bootstrap_doors": BOOTSTRAP,
     "bootstrap_alerts": BOOTSTRAP,
     "bootstrap_deliveries": BOOTSTRAP,
+    "bootstrap_connectors": BOOTSTRAP,
     "bootstrap_approvals": BOOTSTRAP,
     "bootstrap_flow": BOOTSTRAP,
     "bootstrap": BOOTSTRAP,

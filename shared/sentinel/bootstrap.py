@@ -15,8 +15,8 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sentinel.bootstrap_alerts import Alerting
 from sentinel.bootstrap_approvals import People
+from sentinel.bootstrap_connectors import Connecting
 from sentinel.bootstrap_deliveries import Delivering
 from sentinel.bootstrap_flow import Flows
 from sentinel.settings import Settings
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from sentinel.usecases.trace import Trace
 
 
-class App(People, Flows, Alerting, Delivering):
+class App(People, Flows, Connecting, Delivering):
     """One process's adapters and use cases, each made on first use."""
 
     @cached_property

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 
 class SentinelError(Exception):
@@ -69,16 +70,31 @@ class Conflict(Rejected):
     """The thing is in a state that does not allow this, or somebody else was faster."""
 
 
+class Cause(StrEnum):
+    """How far a connection came that failed: first looked up, then dialled, then trusted, then asked."""
+
+    NAME = "name"  # it does not resolve
+    CONNECT = "connect"  # nothing listens there, or nothing lets us through
+    EXPIRED = "expired"  # the certificate is of another time
+    OTHER_NAME = "other name"  # the certificate is of another host
+    AUTHORITY = "authority"  # nobody that is trusted has signed the certificate
+    TLS = "tls"  # TLS failed otherwise
+    SILENT = "silent"  # it took too long
+    ANSWER = "answer"  # it broke off, or did not speak the protocol
+
+
 class Unavailable(SentinelError):
     """Something behind us does not answer, or says that it is busy. `retry_after` is in seconds.
 
-    `unsent` is set where it is certain that nothing was sent, so that nothing can have been done.
+    `unsent` is set where it is certain that nothing was sent, so that nothing can have been done. `cause`
+    says how far a connection came, where it is one that failed.
     """
 
     def __init__(self, message: str, retry_after: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
         self.unsent = False
+        self.cause: Cause | None = None
 
 
 class Limited(Unavailable):

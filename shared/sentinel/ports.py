@@ -254,6 +254,9 @@ class Files(Protocol):
     def holds(self, request: FileAppend) -> bool:
         """Say whether lines with this key are in the file already, whole."""
 
+    def check(self, path: str) -> None:
+        """See that a file could be appended to, and leave it as it is; raises what `append` would."""
+
 
 class Secrets(Protocol):
     """Looks secrets up by name."""

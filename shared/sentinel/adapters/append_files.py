@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -54,6 +55,16 @@ class AppendFiles:
                     return self._found(fd, request)
             except FileNotFoundError:
                 return False
+
+    def check(self, path: str) -> None:
+        """See `ports.Files`: a file of its own is made beside it, and taken away."""
+        folder, slash, _ = path.rpartition("/")
+        beside = f".sentinel-check-{os.getpid()}-{threading.get_ident()}"
+        with _translated(path):
+            with suppress(FileNotFoundError), self._opened(path, os.O_WRONLY):
+                pass
+            with self._opened(f"{folder}{slash}{beside}", os.O_WRONLY | os.O_CREAT | os.O_EXCL):
+                (self._folder / folder / beside).unlink()
 
     def _found(self, fd: int, request: FileAppend) -> bool:
         missing = {line + b"\n" for line in request.data.split(b"\n") if line}
@@ -118,3 +129,7 @@ class NoFiles:
         """Return False: nothing was ever added."""
         del request
         return False
+
+    def check(self, path: str) -> None:
+        """Raise `Forbidden`."""
+        raise Forbidden(f"this deployment has no folder for {path}: use a sink of another kind")

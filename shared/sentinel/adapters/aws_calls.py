@@ -34,6 +34,7 @@ CONNECT_SECONDS = 3
 
 _DENIED = frozenset(
     {
+        "403",  # to a HEAD, whose answer has no code of its own
         "AccessDenied",
         "AccessDeniedException",
         "AuthorizationError",
@@ -50,6 +51,7 @@ _DENIED = frozenset(
 )
 _GONE = frozenset(
     {
+        "404",  # to a HEAD
         "ClusterNotFoundException",
         "InvalidCommandId",
         "InvalidDocument",

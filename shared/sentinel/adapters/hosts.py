@@ -10,7 +10,7 @@ import ipaddress
 import socket
 from collections.abc import Callable, Sequence
 
-from sentinel.errors import Forbidden, Malformed, Unavailable
+from sentinel.errors import Cause, Forbidden, Malformed, Unavailable
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Sequence[str]]
@@ -71,11 +71,11 @@ class Hosts:
         try:
             found = self._resolve(name, port)
         except (OSError, UnicodeError):
-            raise Unavailable(f"the name {host} does not resolve") from None
+            raise _unnamed(f"the name {host} does not resolve") from None
         for text in found:
             self._check(host, text)
         if not found:
-            raise Unavailable(f"the name {host} has no address")
+            raise _unnamed(f"the name {host} has no address")
         return list(found)
 
     def _check(self, host: str, text: str) -> None:
@@ -93,6 +93,12 @@ class Hosts:
                     f"steps may not call {host}: it has a loopback or private address, "
                     "which only SENTINEL_HTTP_PRIVATE=true allows"
                 )
+
+
+def _unnamed(told: str) -> Unavailable:
+    failure = Unavailable(told)
+    failure.cause = Cause.NAME
+    return failure
 
 
 def _carried(address: Address) -> list[Address]:

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult
 
-from sentinel.adapters.http_wire import Clock, Wire
+from sentinel.adapters.http_wire import Clock, Wire, broken, unsent, why
 from sentinel.core import urls
-from sentinel.errors import BadAnswer, Malformed, TimedOut, Unavailable
+from sentinel.errors import BadAnswer, Cause, Malformed, TimedOut, Unavailable
 from sentinel.ports import HttpRequest, HttpResponse
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class HttpClient:
     Connections are kept for `IDLE_SECONDS` and used again. A kept connection that the server closes at the
     very moment it is used gives `Unavailable`: nothing is ever sent twice here. `context` replaces the
     system's trust, for a server with a certificate of a private authority; answers are cut at `max_answer`
-    bytes.
+    bytes. `max_idle` connections to one server are kept.
     """
 
     def __init__(
@@ -72,9 +72,11 @@ class HttpClient:
         context: ssl.SSLContext | None = None,
         clock: Clock = time.monotonic,
         max_answer: int = MAX_ANSWER,
+        max_idle: int = MAX_IDLE,
     ) -> None:
         self._hosts = hosts
         self._max_answer = max_answer
+        self._max_idle = max_idle
         self._context = context
         self._trusting: dict[str, ssl.SSLContext] = {}
         self._clock = clock
@@ -99,7 +101,7 @@ class HttpClient:
         except (OSError, http.client.HTTPException, ValueError) as error:
             connection.close()
             kind = TimedOut if isinstance(error, TimeoutError) else BadAnswer
-            raise kind(f"{target.host} gave no answer: {_why(error)}") from None
+            raise broken(f"{target.host} gave no answer: {why(error)}", kind) from None
         except BaseException:
             connection.close()
             raise
@@ -128,15 +130,14 @@ class HttpClient:
     def _keep(self, target: _Target, connection: _Connection, reusable: bool) -> None:
         with self._lock:
             idle = self._idle.setdefault(target.server, [])
-            if reusable and len(idle) < MAX_IDLE:
+            if reusable and len(idle) < self._max_idle:
                 idle.append((self._clock(), connection))
                 return
         connection.close()
 
     def _connect(self, target: _Target, deadline: float) -> _Connection:
         addresses = self._hosts.addresses(target.host, target.port)
-        why = "no time left"
-        kind: type[Unavailable] = TimedOut
+        last: Exception | None = None
         for address in addresses:
             left = min(CONNECT_SECONDS, deadline - self._clock())
             if left <= 0:
@@ -144,16 +145,16 @@ class HttpClient:
             try:
                 wire = Wire(socket.create_connection((address, target.port), left), deadline, self._clock)
             except OSError as error:
-                why = _why(error)
-                kind = TimedOut if isinstance(error, TimeoutError) else Unavailable
+                last = error
                 continue
             try:
                 return _Connection(target, wire if target.scheme == "http" else self._secured(wire, target))
             except (OSError, ValueError) as error:
                 wire.hang_up()
-                kind = TimedOut if isinstance(error, TimeoutError) else Unavailable
-                raise kind(f"{target.host} cannot be trusted or reached: {_why(error)}") from None
-        raise kind(f"{target.host} cannot be reached: {why}")
+                told = f"{target.host} cannot be trusted or reached: {why(error)}"
+                raise unsent(told, error, Cause.TLS) from None
+        told = why(last) if last else "no time left"
+        raise unsent(f"{target.host} cannot be reached: {told}", last)
 
     def _secured(self, wire: Wire, target: _Target) -> Wire:
         if target.ca:
@@ -265,16 +266,3 @@ def _combined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
         again = low in found and low != "set-cookie"
         found[low] = f"{found[low]}, {value}" if again else value
     return found
-
-
-def _why(error: Exception) -> str:
-    """Say what happened without quoting what a server sent."""
-    if isinstance(error, TimeoutError):
-        return "timed out"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate does not verify ({error.verify_message})"
-    if isinstance(error, ssl.SSLError):
-        return "TLS failed"
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    return type(error).__name__

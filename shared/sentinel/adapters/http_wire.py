@@ -9,9 +9,53 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
+from sentinel.errors import Cause, TimedOut, Unavailable
+
 _CHUNK = 65_536
 
 Clock = Callable[[], float]
+
+# OpenSSL's X509_V_ERR_*: not yet valid, expired; another host, another address.
+_TIMES = frozenset({9, 10})
+_NAMES = frozenset({62, 64})
+
+
+def why(error: Exception) -> str:
+    """Say what happened without quoting what a server sent."""
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate does not verify ({error.verify_message})"
+    if isinstance(error, ssl.SSLError):
+        return "TLS failed"
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return type(error).__name__
+
+
+def unsent(told: str, error: Exception | None, otherwise: Cause = Cause.CONNECT) -> Unavailable:
+    """Return the failure of a connection that was never made or trusted. `error` None: no time was left."""
+    kind = TimedOut if error is None or isinstance(error, TimeoutError) else Unavailable
+    failure = kind(told)
+    failure.unsent = True
+    failure.cause = Cause.SILENT if error is None else _cause(error, otherwise)
+    return failure
+
+
+def broken(told: str, kind: type[Unavailable]) -> Unavailable:
+    """Return the failure of an exchange that had begun."""
+    failure = kind(told)
+    failure.cause = Cause.SILENT if kind is TimedOut else Cause.ANSWER
+    return failure
+
+
+def _cause(error: Exception, otherwise: Cause) -> Cause:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        code = error.verify_code
+        return Cause.EXPIRED if code in _TIMES else Cause.OTHER_NAME if code in _NAMES else Cause.AUTHORITY
+    if isinstance(error, TimeoutError) and otherwise is not Cause.CONNECT:
+        return Cause.SILENT
+    return otherwise
 
 
 class Wire:

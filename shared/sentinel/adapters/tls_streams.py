@@ -12,8 +12,8 @@ import ssl
 import time
 from typing import TYPE_CHECKING
 
-from sentinel.adapters.http_wire import Clock, Wire
-from sentinel.errors import BadAnswer, Malformed, TimedOut, Unavailable
+from sentinel.adapters.http_wire import Clock, Wire, broken, unsent, why
+from sentinel.errors import BadAnswer, Cause, Malformed, TimedOut
 from sentinel.ports_sinks import StreamSend
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class TlsStreams:
             self._part(wire, deadline)
         except (OSError, ValueError) as error:
             kind = TimedOut if isinstance(error, TimeoutError) else BadAnswer
-            raise kind(f"{request.host} broke the stream off: {_why(error)}") from None
+            raise broken(f"{request.host} broke the stream off: {why(error)}", kind) from None
         finally:
             wire.hang_up()
 
@@ -56,7 +56,7 @@ class TlsStreams:
             raise Malformed("the authority of the receiver's certificate is not in PEM") from None
 
     def _connected(self, request: StreamSend, deadline: float, context: ssl.SSLContext) -> Wire:
-        why = "no time left"
+        last: Exception | None = None
         for address in self._hosts.addresses(request.host, request.port):
             left = min(CONNECT_SECONDS, deadline - self._clock())
             if left <= 0:
@@ -64,15 +64,17 @@ class TlsStreams:
             try:
                 connection = socket.create_connection((address, request.port), left)
             except OSError as error:
-                why = _why(error)
+                last = error
                 continue
             wire = Wire(connection, deadline, self._clock)
             try:
                 return wire.secured(context, request.host)
             except (OSError, ValueError) as error:
                 wire.hang_up()
-                raise _unsent(f"{request.host} cannot be trusted or reached: {_why(error)}") from None
-        raise _unsent(f"{request.host} cannot be reached: {why}")
+                told = f"{request.host} cannot be trusted or reached: {why(error)}"
+                raise unsent(told, error, Cause.TLS) from None
+        told = why(last) if last else "no time left"
+        raise unsent(f"{request.host} cannot be reached: {told}", last)
 
     def _part(self, wire: Wire, deadline: float) -> None:
         """End the connection. Raises `OSError` where the other side has cut it, and has not all of it."""
@@ -84,21 +86,3 @@ class TlsStreams:
                 sock.unwrap()
         except (TimeoutError, ssl.SSLError):
             return  # it is still there and only does not say goodbye, or says it in plain
-
-
-def _unsent(told: str) -> Unavailable:
-    error = Unavailable(told)
-    error.unsent = True
-    return error
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "timed out"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate does not verify ({error.verify_message})"
-    if isinstance(error, ssl.SSLError):
-        return "TLS failed"
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    return type(error).__name__

@@ -23,6 +23,7 @@ from sentinel.cli import (
     ca,
     certs,
     chains,
+    connectors,
     dead,
     deliveries,
     detect,
@@ -86,6 +87,7 @@ cli.add_command(ca.ca)
 cli.add_command(openapi.openapi)
 cli.add_command(services.services)
 cli.add_command(hooks.hooks)
+cli.add_command(connectors.connectors)
 cli.add_command(rotate.rotate)
 cli.add_command(replay.replay)
 cli.add_command(detect.detect)

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from sentinel.ports import HttpResponse
 from sentinel.siem.answers import Target, json_object, unnamed
+from sentinel.siem.check import Finding, Sound, refused
 from sentinel.siem.sink import Batch, Outcome, Parked, SecretName, SinkConfig
 from sentinel.siem.splunk import SplunkSink
 
@@ -34,6 +35,13 @@ class CrowdstrikeSink(SplunkSink):
     """HEC as a connector takes it: a bearer, and statuses where Splunk has codes."""
 
     scheme = "Bearer"
+
+    def _uncoded(self, response: HttpResponse) -> Finding:
+        if response.status in {401, 403}:
+            return refused(response.status, "the connector")
+        if response.status == 400:
+            return Sound("the connector answers, and minds an empty request but not its key")
+        return super()._uncoded(response)
 
     def outcome(self, response: HttpResponse, batch: Batch) -> Outcome:
         """Say what an answer means: HEC's code where there is one, else the status."""

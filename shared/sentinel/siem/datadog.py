@@ -16,7 +16,8 @@ import orjson
 from pydantic import Field, field_validator
 
 from sentinel.ports import HttpRequest, HttpResponse
-from sentinel.siem.answers import Target, passing, too_large, unnamed
+from sentinel.siem.answers import Target, json_object, passing, too_large, unnamed
+from sentinel.siem.check import Finding, Question, Sound, elsewhere, refused, throttled
 from sentinel.siem.said import filled, instant, said
 from sentinel.siem.sink import (
     Batch,
@@ -119,6 +120,30 @@ class DatadogSink:
         packed = gzip.compress(body, compresslevel=6, mtime=0)
         return HttpRequest("POST", self._url, headers, packed, self._config.timeout)
 
+    def check(self) -> Question:
+        """Ask the intake with an empty list, then the site's API whether the key is valid."""
+        headers = {"DD-API-KEY": self._token, "Content-Type": "application/json"}
+        request = HttpRequest("POST", self._url, headers, b"[]", self._config.timeout)
+        return Question(request, self._taken)
+
+    def _taken(self, response: HttpResponse) -> Finding:
+        status = response.status
+        if passing(response):
+            return throttled(status)
+        if status in {401, 403}:
+            return refused(status, "the log intake")
+        if status != 202 and not (status == 400 and "errors" in json_object(response)):
+            return elsewhere(status, "log intake; is the site right?")
+        if self._config.url:
+            return Sound("the log intake answers; it refuses a wrong key only, and took this one")
+        url = f"https://api.{self._config.site}/api/v1/validate"
+        request = HttpRequest("GET", url, {"DD-API-KEY": self._token}, timeout=self._config.timeout)
+        unasked = Sound(
+            f"the log intake answers and does not refuse the key; api.{self._config.site}, which could "
+            "tell whether it is valid, cannot be asked from here"
+        )
+        return Question(request, _validated, unasked)
+
     def outcome(self, response: HttpResponse, batch: Batch) -> Outcome:
         """Say what an answer means, by its status: 202 is the only one that takes logs."""
         status = response.status
@@ -133,3 +158,13 @@ class DatadogSink:
         if status in {401, 403}:
             return Parked(f"the API key is refused, or is another site's ({status})")
         return Parked(f"status {status} with no answer of a log intake; is the site right?")
+
+
+def _validated(response: HttpResponse) -> Finding:
+    if passing(response):
+        return throttled(response.status)
+    if response.status in {401, 403}:
+        return refused(response.status, "the site")
+    if json_object(response).get("valid") is not True:
+        return elsewhere(response.status, "API of Datadog")
+    return Sound("the log intake answers and the API key is valid at this site")

@@ -22,6 +22,8 @@ from pydantic import Field, field_validator
 from sentinel.ports import HttpRequest, HttpResponse
 from sentinel.siem import ecs
 from sentinel.siem.answers import Target, json_object, passing, retry_after, too_large, unnamed
+from sentinel.siem.check import Question
+from sentinel.siem.elastic_check import ElasticCheck
 from sentinel.siem.sink import (
     Batch,
     Delivered,
@@ -127,6 +129,16 @@ class ElasticSink:
         body = gzip.compress(b"".join(lines), compresslevel=6, mtime=0)
         url = f"{self._config.url}/{self._config.index}/{PATH}"
         return HttpRequest("POST", url, headers, body, self._config.timeout)
+
+    def check(self) -> Question:
+        """Ask what the credentials may do, then whether the mapping takes what is sent."""
+        headers = {
+            "Authorization": self._authorization(),
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+        }
+        config = self._config
+        return ElasticCheck(config.url, config.index, headers, config.timeout).first()
 
     def outcome(self, response: HttpResponse, batch: Batch) -> Outcome:
         """Say what an answer means: the status of the whole, then that of each item."""

@@ -19,6 +19,7 @@ from pydantic import Field
 
 from sentinel.ports import HttpRequest, HttpResponse
 from sentinel.siem.answers import Target, json_object, passing, too_large, unnamed
+from sentinel.siem.check import Finding, Level, Question, Sound, Wrong, elsewhere, refused, throttled
 from sentinel.siem.said import instant, said
 from sentinel.siem.sink import (
     Batch,
@@ -160,6 +161,28 @@ class MicrosoftSentinelSink:
         return HttpRequest(
             "POST", url, headers, gzip.compress(body, compresslevel=6, mtime=0), config.timeout
         )
+
+    def check(self) -> Question:
+        """Send no rows: the service looks at the token, the rule and the stream first."""
+        return Question(self.request(Batch("", ())), self._read)
+
+    def _read(self, response: HttpResponse) -> Finding:
+        status = response.status
+        error = json_object(response).get("error")
+        code = error.get("code") if isinstance(error, dict) else None
+        if passing(response):
+            return throttled(status)
+        if status == 401:
+            return refused(status, "the ingestion endpoint")
+        if status == 403:
+            return Wrong(Level.PERMISSION, _SETUP[403])
+        if code in {"InvalidStream", "NotFound"} or (status == 404 and code):
+            hint = "compare `endpoint`, `rule` and `stream` with the data collection rule"
+            return Wrong(Level.PLACE, f"there is no such rule or stream at this endpoint ({status})", hint)
+        if status not in {200, 204} and not (status == 400 and code):
+            return elsewhere(status, "ingestion endpoint")
+        columns = "columns that the stream does not declare would be dropped without a word"
+        return Sound(f"Entra signs the application in and the rule takes its requests; {columns}")
 
     def outcome(self, response: HttpResponse, batch: Batch) -> Outcome:
         """Say what an answer means, by its status."""

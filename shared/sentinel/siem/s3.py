@@ -77,6 +77,10 @@ class S3Sink:
             self._config.timeout,
         )
 
+    def check(self) -> ObjectPut:
+        """Return the bucket and the folder."""
+        return ObjectPut(self._config.bucket, self._config.prefix, b"", timeout=self._config.timeout)
+
     def outcome(self, _response: HttpResponse, _batch: Batch) -> Outcome:
         """Never asked: a put that returns has delivered."""
         return Delivered()

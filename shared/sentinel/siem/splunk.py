@@ -19,6 +19,7 @@ from pydantic import Field, field_validator
 from sentinel.core import urls
 from sentinel.ports import HttpRequest, HttpResponse
 from sentinel.siem.answers import json_object, passing, retry_after, target, too_large, unnamed
+from sentinel.siem.check import Finding, Level, Question, Sound, Wrong, elsewhere, refused, throttled
 from sentinel.siem.sink import (
     Batch,
     Delivered,
@@ -72,6 +73,9 @@ _INTERNAL = 8  # the one of these codes that does not say that nothing was taken
 _BUSY = frozenset({_INTERNAL, 9, 18, 19, 20, 23, 26, 27})
 _SETUP = frozenset({1, 2, 3, 4, 7, 10, 11, 14, 16, 21, 22})
 _ITEM = frozenset({5, 6, 12, 13, 15})
+_NO_DATA = 5  # what a collector says to an empty request once it has found the token good
+_DISABLED = frozenset({1, 22})
+_CHANNEL = frozenset({10, 11, 14})
 
 
 class SplunkConfig(SinkConfig):
@@ -164,6 +168,37 @@ class SplunkSink:
         }
         body = gzip.compress(b"\n".join(item.data for item in batch.items), compresslevel=6, mtime=0)
         return HttpRequest("POST", self._config.url, headers, body, self._config.timeout)
+
+    def check(self) -> Question:
+        """Send an empty request: a collector looks at the token first, and then finds no data in it."""
+        headers = {"Authorization": f"{self.scheme} {self._token}", "Content-Type": "application/json"}
+        return Question(HttpRequest("POST", self._config.url, headers, b"", self._config.timeout), self.read)
+
+    def read(self, response: HttpResponse) -> Finding:
+        """Say what the answer to an empty request means."""
+        told = json_object(response)
+        code = told.get("code")
+        if not isinstance(code, int) or code not in CODES:
+            return self._uncoded(response)
+        reason = f"{CODES[code]} ({response.status}/{code})"
+        if code in _BUSY:
+            return Wrong(Level.BUSY, f"the collector answers: {reason}", "wait, and test it again")
+        if code in _DISABLED:
+            return Wrong(
+                Level.CREDENTIALS, f"the collector answers: {reason}", "enable the token, or use another"
+            )
+        if code in _CHANNEL:
+            hint = "switch indexer acknowledgement off for this token: it is not used"
+            return Wrong(Level.SCHEMA, f"the collector answers: {reason}", hint)
+        if code not in _ACCEPTED and code != _NO_DATA:
+            return refused(response.status, f"the collector ({CODES[code]})")
+        index = f"index {self._config.index}" if self._config.index else "its default index"
+        return Sound(f"the collector knows the token; whether it may write to {index} shows with an event")
+
+    def _uncoded(self, response: HttpResponse) -> Finding:
+        if passing(response):
+            return throttled(response.status)
+        return elsewhere(response.status, "event collector")
 
     def outcome(self, response: HttpResponse, batch: Batch) -> Outcome:
         """Say what an answer means: by its code, else by its status."""

@@ -98,6 +98,10 @@ class SyslogSink:
         config = self._config
         return StreamSend(config.host, config.port, frames, config.timeout, config.ca)
 
+    def check(self) -> StreamSend:
+        """Return the stream, on which nothing is sent."""
+        return self.request(Batch("", ()))
+
     def outcome(self, _response: HttpResponse, _batch: Batch) -> Outcome:
         """Never asked: what the stream took is delivered, as far as this protocol can tell."""
         return Delivered()

@@ -1,0 +1,114 @@
+"""What connectors there are: sinks and accounts of the catalog and webhooks of the registry, as one list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sentinel.cli.times import moment
+from sentinel.errors import Missing, SentinelError
+
+if TYPE_CHECKING:
+    from sentinel.bootstrap import App
+    from sentinel.core.access import Hook
+    from sentinel.siem.check import Sound, Wrong
+
+IN, OUT, ACCOUNT = "in", "out", "account"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One connector. `secret` says whether it is there, never what it is; `test` asks whether it works."""
+
+    name: str
+    direction: str
+    kind: str
+    target: str
+    secret: str
+    state: str
+    test: Callable[[], Sound | Wrong] = field(repr=False)
+
+    def json(self) -> dict[str, object]:
+        """Return what is listed."""
+        names = ("name", "direction", "kind", "target", "secret", "state")
+        return {name: getattr(self, name) for name in names}
+
+
+def kinds() -> Iterator[tuple[str, str, bool]]:
+    """Yield the kinds there are: name, direction, and whether one can be asked if it works."""
+    from sentinel.accounts import ACCOUNTS
+    from sentinel.siem import SINKS
+    from sentinel.webhooks import SOURCES
+
+    for name, kind in SINKS.items():
+        yield name, OUT, hasattr(kind.sink, "check")
+    for name, config in ACCOUNTS.items():
+        yield name, ACCOUNT, hasattr(config, "check")
+    for name in SOURCES:
+        yield name, IN, True
+
+
+def known(app: App) -> list[Known]:
+    """Return all connectors, sorted by direction and name. Asks nothing outside of this deployment."""
+    return [*_sinks(app), *_accounts(app), *_hooks(app)]
+
+
+def _sinks(app: App) -> Iterator[Known]:
+    from sentinel.actions.connector_places import of_sink
+
+    for name, config in sorted(app.sinks.current().items()):
+        secret = app.connectors.secret(config.token)
+        yield Known(name, OUT, config.kind, of_sink(config), secret, "", _asking(app.connectors.sink, config))
+
+
+def _accounts(app: App) -> Iterator[Known]:
+    from sentinel.actions.connector_places import of_account
+
+    for name, config in sorted(app.accounts.current().items()):
+        secret = app.connectors.secret(config.token)
+        test = _asking(app.connectors.account, config)
+        yield Known(name, ACCOUNT, config.kind, of_account(config), secret, "", test)
+
+
+def _asking(ask: Callable[[Any], Sound | Wrong], config: object) -> Callable[[], Sound | Wrong]:
+    return lambda: ask(config)
+
+
+def _hooks(app: App) -> Iterator[Known]:
+    found = app.services.hooks()
+    heard = _last_alerts(app) if found else {}
+    for hook in found:
+        last = heard.get(hook.id, 0)
+        state = "disabled" if hook.disabled else f"last alert {moment(last)}" if last else "no alert yet"
+        path = f"/hooks/{hook.source}/{hook.id}"
+        yield Known(
+            hook.id, IN, hook.source, path, _hook_secret(app, hook), state, _examining(app, hook, last)
+        )
+
+
+def _examining(app: App, hook: Hook, last: int) -> Callable[[], Sound | Wrong]:
+    from sentinel.cli.connectors_hooks import examined
+
+    return lambda: examined(app, hook, last)
+
+
+def _hook_secret(app: App, hook: Hook) -> str:
+    try:
+        app.services.hook_secret(hook.id)
+    except Missing:
+        return "no"
+    except SentinelError:
+        return "unreadable"
+    return "yes"
+
+
+def _last_alerts(app: App) -> Mapping[str, int]:
+    """Return when the last alert of each webhook came, of the newest 500."""
+    from sentinel.usecases.show_alerts import Wanted
+
+    found: dict[str, int] = {}
+    for each in app.show_alerts.page(Wanted.of(None), 500).alerts:
+        told: Any = each
+        found.setdefault(told["webhook"]["hook"], told["last_seen"])
+    return found
