@@ -28,6 +28,7 @@ from sentinel.core.steps import (
     Probing,
     StepRun,
     Unknown,
+    needs_approval,
 )
 from sentinel.core.tasks import Effect, Task
 from sentinel.errors import Malformed, Unavailable
@@ -59,6 +60,11 @@ class StandIn:
     def forms(self) -> Mapping[str, Form]:
         """The action's own."""
         return self.real.forms
+
+    @property
+    def needs_approval(self) -> bool:
+        """Whether the action itself does."""
+        return needs_approval(self.real)
 
     def check(self, inputs: Mapping[str, Any]) -> None:
         """Refuse what was refused."""
