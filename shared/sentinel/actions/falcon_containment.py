@@ -56,6 +56,11 @@ class Containment:
         """Check a step's `with`. Whether the account may touch the host shows when it runs."""
         self._inputs(inputs, sample=True)
 
+    def writes(self, inputs: Mapping[str, Any]) -> bool:
+        """Say that it does."""
+        del inputs
+        return True
+
     def plan(self, run: StepRun) -> Mapping[str, object]:
         """Return what the step would do: to which host, by which account, and whether that lists the host."""
         found = self._inputs(run.step.with_)

@@ -57,6 +57,10 @@ class UpdateAlert:
         """Check a step's `with`. Whether there is such an alert shows when it runs."""
         _inputs(inputs, sample=True)
 
+    def writes(self, inputs: Mapping[str, Any]) -> bool:
+        """Say whether it sets a status: comments and tags only tell people."""
+        return inputs.get("status") is not None
+
     def plan(self, run: StepRun) -> Mapping[str, object]:
         """Return what the step would do: what it would change of which alert, by which account."""
         found = _inputs(run.step.with_)

@@ -201,6 +201,19 @@ def needs_approval(action: Action) -> bool:
 
 
 @runtime_checkable
+class Writing(Protocol):
+    """What an action has besides that changes something outside, other than telling people or SIEMs."""
+
+    def writes(self, inputs: Mapping[str, Any]) -> bool:
+        """Say whether a step with these inputs does."""
+
+
+def writes(action: Action, inputs: Mapping[str, Any]) -> bool:
+    """Say whether a step changes something outside: then strangers alone do not start it."""
+    return isinstance(action, Writing) and action.writes(inputs)
+
+
+@runtime_checkable
 class Probing(Protocol):
     """What an action may have besides: a way to ask its target whether an effect happened."""
 

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 from sentinel.core.approvals import ACTION, Asked, Verdict, asked_for, digest
 from sentinel.core.recipes import Recipe
 from sentinel.core.states import State
-from sentinel.core.steps import Ask, Matched, StepRun, needs_approval
+from sentinel.core.steps import Ask, Matched, StepRun, needs_approval, writes
 from sentinel.core.tasks import MAX_REASON, Event, Task
 from sentinel.errors import Malformed
 from sentinel.usecases.gather import Gathering, Question
 from sentinel.usecases.resolve import given
+from sentinel.usecases.strangers import ALONE, seen_by_somebody
+from sentinel.usecases.tries import STRANGERS, Try
 
 if TYPE_CHECKING:
     from sentinel.usecases.execute import Executor
@@ -49,6 +51,27 @@ class Asking:
     @property
     def _gathering(self) -> Gathering:
         return Gathering(self.executor.actions, self.read, self.executor.tasks.lineage)
+
+    def stopped(self, a_try: Try) -> Task | None:
+        """Return the task after what keeps its step from being begun; None where nothing does.
+
+        Raises as `doubt` does.
+        """
+        task, step = a_try.task, a_try.step
+        doubt = self.doubt(task)
+        if doubt is not None:
+            return self.again(task, doubt)
+        if not self._strange(a_try):
+            return None
+        told = a_try.having(answer=STRANGERS).told
+        return self.executor.fail(task, told, f"step {step.id}: {ALONE}")
+
+    def _strange(self, a_try: Try) -> bool:
+        """Say whether the step would write by the word of strangers alone; what was begun goes on."""
+        if a_try.known is not None or not writes(a_try.action, a_try.step.with_):
+            return False
+        to, task = self.executor, a_try.task
+        return to.strangers(task, self.read(task)) and not seen_by_somebody(to.tasks.lineage(task.id))
 
     def doubt(self, task: Task) -> Doubt | None:
         """Return why the task's next step may not be begun; None where it may. Raises as gathering does.

@@ -29,6 +29,7 @@ from sentinel.core.steps import (
     StepRun,
     Unknown,
     needs_approval,
+    writes,
 )
 from sentinel.core.tasks import Effect, Task
 from sentinel.errors import Malformed, Unavailable
@@ -65,6 +66,10 @@ class StandIn:
     def needs_approval(self) -> bool:
         """Whether the action itself does."""
         return needs_approval(self.real)
+
+    def writes(self, inputs: Mapping[str, Any]) -> bool:
+        """Whether a step of the action itself does."""
+        return writes(self.real, inputs)
 
     def check(self, inputs: Mapping[str, Any]) -> None:
         """Refuse what was refused."""
