@@ -117,13 +117,20 @@ class TrustStore(Protocol):
 class Delivery:
     """One message that a webhook's source has proven: which source and hook, and the id of it.
 
-    `parked` says what was not understood of it, where its alerts are not known.
+    `parked` says what was not understood of it, where its alerts are not known. `strangers` says that anybody
+    may have written what it tells: the sender has proven itself, and speaks for others.
     """
 
     source: str
     hook: str
     id: str
     parked: str = ""
+    strangers: bool = False
+
+    def about(self) -> dict[str, object]:
+        """Return what each entry of the message says of it under `webhook`, whatever else it says there."""
+        told: dict[str, object] = {"source": self.source, "hook": self.hook, "id": self.id}
+        return told | ({"strangers": True} if self.strangers else {})
 
 
 class Certificates(Protocol):

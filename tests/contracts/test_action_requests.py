@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from sentinel import actions, siem
+from sentinel import accounts, actions, siem
 from sentinel.adapters.append_files import AppendFiles
 from sentinel.core import recipes
 from sentinel.core.steps import Again, Ask, Failed
@@ -54,6 +54,12 @@ EXAMPLES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         {"cluster": "prod", "namespace": "shop", "deployment": "cart"},
     ),
     "terraform_plan": ("terraform.plan", {"workspace": "ws-abcdefgh12345678", "token": "tfe"}),
+    "falcon_contain_host": ("falcon.contain_host", {"account": "falcon-prod", "host": "01" * 16}),
+    "falcon_lift_containment": ("falcon.lift_containment", {"account": "falcon-prod", "host": "01" * 16}),
+    "falcon_update_alert": (
+        "falcon.update_alert",
+        {"account": "falcon-prod", "alert": "c0:ind:01:117-10357", "comment": "Seen.", "status": "closed"},
+    ),
     "wait": ("wait", {"for": "10m"}),
     "approval": ("approval", {"by": ["alice", "team-payments"], "needs": 2}),
     "siem_send": ("siem.send", {"to": ["it"], "include": "place"}),
@@ -69,8 +75,9 @@ ENTRIES = [
 class Recorder:
     """Stands where requests go out: writes them down and answers nothing, as a target that hangs up."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, contained: bool = False) -> None:
         self.told: list[str] = []
+        self.contained = contained  # the state of hosts
 
     def send(self, request: HttpRequest) -> HttpResponse:
         body = request.body if request.headers.get("Content-Encoding") != "gzip" else b"(gzip)"
@@ -79,6 +86,12 @@ class Recorder:
         self.told.append(
             f"{request.method} {request.url}\n{head}timeout: {request.timeout}\n{ca}\n{body.decode()}\n"
         )
+        if request.url.endswith("/oauth2/token"):
+            return HttpResponse(201, {}, b'{"access_token": "a-token", "expires_in": 1799}')
+        if request.method == "GET" and "/devices/entities/devices/" in request.url:
+            status = "contained" if self.contained else "normal"
+            device = {"device_id": "01" * 16, "status": status}
+            return HttpResponse(200, {}, orjson.dumps({"resources": [device]}))
         raise BadAnswer("no answer")
 
     def call(
@@ -112,18 +125,24 @@ class Names:
             return "https://hooks.slack.com/services/T000/B000/canary-4242"
         if name == "k8s.prod.ca":
             return "(an authority in PEM)"
+        if name == "falcon":
+            return f"0123456789abcdef:{CANARY}"
         if name == "none":
             raise Missing("there is no secret none")
         return CANARY
 
 
 def _built(tmp_path: Path, recorder: Recorder) -> dict[str, Any]:
+    known = accounts.load(
+        "x", b"accounts: {falcon-prod: {kind: falcon, cloud: us-1, token: falcon, hosts: every}}"
+    )
     sinks = siem.load("x", b"sinks: {it: {kind: splunk, url: 'https://hec.example.com', token: hec}}")
     return actions.build(
         recorder,
         AppendFiles(tmp_path),
         Names(),
         lambda: sinks,
+        accounts=lambda: known,
         aws=lambda: recorder,
         grants=GRANTS,
         clock=lambda: NOW,
@@ -134,7 +153,7 @@ def _built(tmp_path: Path, recorder: Recorder) -> dict[str, Any]:
 def test_an_action_sends_the_bytes_of_its_golden(tmp_path: Path, name: str) -> None:
     """An action's requests are, byte for byte, its golden: whoever changes the wire sees it in the diff."""
     uses, inputs = EXAMPLES[name]
-    recorder = Recorder()
+    recorder = Recorder(contained=uses == "falcon.lift_containment")
     action = _built(tmp_path, recorder)[uses]
     action.check(inputs)
     found = action.perform(step_run(uses, inputs, ENTRIES))
@@ -173,13 +192,17 @@ def test_a_lost_reply_is_unsure_and_a_refusal_is_not(tmp_path: Path) -> None:
     for name, (uses, inputs) in EXAMPLES.items():
         if uses in {"wait", "approval", "siem.send"}:
             continue
-        found = _built(tmp_path, Recorder())[uses].perform(step_run(uses, inputs, done={"before": "x"}))
+        recorder = Recorder(contained=uses == "falcon.lift_containment")
+        found = _built(tmp_path, recorder)[uses].perform(step_run(uses, inputs, done={"before": "x"}))
         assert isinstance(found, Again), name
         assert found.unsure, name
 
 
 def test_inputs_of_no_grant_are_refused_by_name(tmp_path: Path) -> None:
-    """A deployment that grants nothing carries out nothing, and says which list to add what to."""
+    """A deployment that grants nothing carries out nothing, and says which list to add what to.
+
+    What an account lets be touched is in its document.
+    """
     recorder = Recorder()
     built = actions.build(recorder, AppendFiles(tmp_path), Names(), dict)
     for name, (uses, inputs) in EXAMPLES.items():
@@ -187,7 +210,7 @@ def test_inputs_of_no_grant_are_refused_by_name(tmp_path: Path) -> None:
             continue
         found = built[uses].perform(step_run(uses, inputs))
         assert isinstance(found, Failed), name
-        assert "SENTINEL_" in found.reason, name
+        assert ("there is no account" if "account" in inputs else "SENTINEL_") in found.reason, name
     assert recorder.told == []
 
 

@@ -12,12 +12,15 @@ from collections.abc import Mapping
 from pydantic import TypeAdapter, ValidationError
 
 from sentinel.accounts.account import AccountConfig
+from sentinel.accounts.falcon import FalconConfig
 from sentinel.core.recipes import Name, explain, load_yaml
 from sentinel.errors import Malformed
 
 __all__ = ["ACCOUNTS", "AccountConfig", "load"]
 
-ACCOUNTS: Mapping[str, type[AccountConfig]] = {}
+ACCOUNTS: Mapping[str, type[AccountConfig]] = {
+    "falcon": FalconConfig,
+}
 
 _NAMES: TypeAdapter[str] = TypeAdapter(Name)
 

@@ -10,6 +10,10 @@ from sentinel.actions.approval import Approval
 from sentinel.actions.aws_ecs_update_service import UpdateService
 from sentinel.actions.aws_invoke_lambda import InvokeLambda
 from sentinel.actions.aws_ssm_run import SsmRun
+from sentinel.actions.falcon_calls import FalconCalls
+from sentinel.actions.falcon_contain_host import ContainHost
+from sentinel.actions.falcon_lift_containment import LiftContainment
+from sentinel.actions.falcon_update_alert import UpdateAlert
 from sentinel.actions.http_call import HttpCall
 from sentinel.actions.k8s_rollout_restart import RolloutRestart
 from sentinel.actions.notify import Notify
@@ -36,6 +40,9 @@ Kind = (
     | type[UpdateService]
     | type[RolloutRestart]
     | type[TerraformPlan]
+    | type[ContainHost]
+    | type[LiftContainment]
+    | type[UpdateAlert]
 )
 
 ACTIONS: Mapping[str, Kind] = {
@@ -49,6 +56,9 @@ ACTIONS: Mapping[str, Kind] = {
     "aws.ecs_update_service": UpdateService,
     "k8s.rollout_restart": RolloutRestart,
     "terraform.plan": TerraformPlan,
+    "falcon.contain_host": ContainHost,
+    "falcon.lift_containment": LiftContainment,
+    "falcon.update_alert": UpdateAlert,
 }
 
 
@@ -75,9 +85,9 @@ def build(  # noqa: PLR0913 - one argument for each port
     `aws` is asked for when a step calls AWS. `grants` are what the deployment lets steps touch; by default
     nothing. Without `streams` no step sends to one.
     """
-    del accounts  # no action uses one yet
     may = grants or Grants()
     carrier = Carrier(http, files, streams or NoStreams(), aws, may, clock)
+    falcon = FalconCalls(http, secrets, accounts, clock)
     actions: list[Action] = [
         SiemSend(carrier, files, secrets, sinks, clock=clock, sleep=sleep),
         HttpCall(http, secrets, clock=clock),
@@ -89,5 +99,8 @@ def build(  # noqa: PLR0913 - one argument for each port
         UpdateService(aws, may, clock=clock),
         RolloutRestart(http, secrets, may, clock=clock),
         TerraformPlan(http, secrets, may, clock=clock),
+        ContainHost(falcon),
+        LiftContainment(falcon),
+        UpdateAlert(falcon),
     ]
     return {action.name: action for action in actions}

@@ -85,6 +85,11 @@ class SsmRun:
         """Check a step's `with`. Whether the document is allowed shows when it runs."""
         _inputs(inputs)
 
+    def writes(self, inputs: Mapping[str, Any]) -> bool:
+        """Say that it does."""
+        del inputs
+        return True
+
     def plan(self, run: StepRun) -> Mapping[str, object]:
         """Return what the step would do: which document it would run where."""
         found = _inputs(run.step.with_)

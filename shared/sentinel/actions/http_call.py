@@ -98,6 +98,10 @@ class HttpCall:
         """Check a step's `with`. Whether its host is allowed and its secrets exist shows when it runs."""
         _inputs(inputs)
 
+    def writes(self, inputs: Mapping[str, Any]) -> bool:
+        """Say whether the request is anything but a GET."""
+        return inputs.get("method") != "GET"
+
     def plan(self, run: StepRun) -> Mapping[str, object]:
         """Return the request that would be sent, with the names of secrets in the place of secrets."""
         request = self._request(run, _inputs(run.step.with_), lambda name: f"<secret {name}>")

@@ -69,6 +69,11 @@ class RolloutRestart:
         """Check a step's `with`. Whether the deployment is allowed shows when it runs."""
         _inputs(inputs)
 
+    def writes(self, inputs: Mapping[str, Any]) -> bool:
+        """Say that it does."""
+        del inputs
+        return True
+
     def plan(self, run: StepRun) -> Mapping[str, object]:
         """Return what the step would do: which pods it would start anew."""
         found = _inputs(run.step.with_)

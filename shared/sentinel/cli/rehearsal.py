@@ -65,7 +65,7 @@ class Offline(App):
         from sentinel.actions import build
 
         nothing: Any = _Nothing()
-        return build(nothing, nothing, nothing, self.sinks.current)
+        return build(nothing, nothing, nothing, self.sinks.current, accounts=self.accounts.current)
 
     @cached_property
     def rehearsal(self) -> Rehearsal:

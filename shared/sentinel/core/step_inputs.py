@@ -19,6 +19,7 @@ from sentinel.errors import Malformed
 
 MAX_INPUTS = 131_072  # bytes of a step's inputs, as JSON
 MAX_EXPRESSIONS = 64  # in one step
+SAMPLE = "x"  # what stands for the value of an expression where a recipe is checked
 _TOKEN = re.compile(r'(\$\$)|\$\{((?:[^{}"]|"[^"]*")*)\}')
 _ROOT = re.compile(r"\$\{\s*(?:entry|task|steps|cause)\s*[.|}]")
 _AUTHORITY = re.compile(r"https?://[^/?#\\]+[/?]")
@@ -60,8 +61,8 @@ def resolve(inputs: Mapping[str, object], forms: Mapping[str, Form], context: Co
 
 
 def sample(inputs: Mapping[str, object], forms: Mapping[str, Form]) -> dict[str, object]:
-    """Return inputs with `x` for each expression, so that the rest of them can be checked."""
-    return _put_in(inputs, forms, lambda _: "x")
+    """Return inputs with `SAMPLE` for each expression, so that the rest of them can be checked."""
+    return _put_in(inputs, forms, lambda _: SAMPLE)
 
 
 def steps_named(inputs: Mapping[str, object], forms: Mapping[str, Form]) -> set[str]:

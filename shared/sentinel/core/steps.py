@@ -187,6 +187,33 @@ class Asking(Protocol):
 
 
 @runtime_checkable
+class Grave(Protocol):
+    """What an action has besides whose effect people decide on, each time: no step does it unapproved."""
+
+    @property
+    def needs_approval(self) -> bool:
+        """True."""
+
+
+def needs_approval(action: Action) -> bool:
+    """Say whether a step of an action is only done as people have approved it."""
+    return isinstance(action, Grave) and action.needs_approval
+
+
+@runtime_checkable
+class Writing(Protocol):
+    """What an action has besides that changes something outside, other than telling people or SIEMs."""
+
+    def writes(self, inputs: Mapping[str, Any]) -> bool:
+        """Say whether a step with these inputs does."""
+
+
+def writes(action: Action, inputs: Mapping[str, Any]) -> bool:
+    """Say whether a step changes something outside: then strangers alone do not start it."""
+    return isinstance(action, Writing) and action.writes(inputs)
+
+
+@runtime_checkable
 class Probing(Protocol):
     """What an action may have besides: a way to ask its target whether an effect happened."""
 

@@ -50,6 +50,6 @@ def alert_entries(delivery: Delivery, alerts: Sequence[Alert]) -> list[bytes]:
 
 
 def _entry(delivery: Delivery, number: int, alert: Alert, left_out: int) -> bytes:
-    about: dict[str, object] = {"source": delivery.source, "hook": delivery.hook, "id": delivery.id}
+    about = delivery.about()
     about |= {"alert": number} | ({"left_out": left_out} if left_out else {})
     return orjson.dumps({"webhook": about, "alert": alert.json()})

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from sentinel.core import step_inputs
+from sentinel.core.approvals import ACTION
 from sentinel.core.recipes import Recipe
-from sentinel.core.steps import Action
+from sentinel.core.steps import Action, needs_approval
 from sentinel.errors import Malformed
 
 
@@ -28,4 +29,21 @@ def problems(recipe: Recipe, actions: Mapping[str, Action]) -> Iterator[tuple[in
                 yield index, "a schedule has no entry that an expression could take from"
             if recipe.on.schedule is not None and step.uses == "siem.send":
                 yield index, "siem.send tells of entries, and a schedule has none"
+            if needs_approval(action):
+                yield from ((index, problem) for problem in _unapproved(recipe, index, action))
         before.add(step.id)
+
+
+def _unapproved(recipe: Recipe, index: int, action: Action) -> Iterator[str]:
+    """Yield why a step that needs approval would be done without people having seen what it does."""
+    step = recipe.steps[index]
+    asks = [each for each in range(index) if recipe.steps[each].uses == ACTION]
+    if not asks:
+        yield f"{step.uses} needs approval: a step that uses {ACTION} stands before it"
+        return
+    unseen = {each.id for each in recipe.steps[asks[-1] : index]}
+    for name in sorted(unseen & step_inputs.steps_named(step.with_, action.forms)):
+        yield (
+            f"{step.uses} needs approval, and takes the result of step {name}, "
+            "which nobody has seen who approves: ask behind that step"
+        )

@@ -12,14 +12,14 @@ first attempt reads no effects, since only the holder of a lease writes any.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sentinel.core.flow import held_because, reason_before
 from sentinel.core.recipes import Recipe
 from sentinel.core.states import By, State
-from sentinel.core.steps import Action
+from sentinel.core.steps import Action, Matched
 from sentinel.core.tasks import (
     LEASE,
     MAX_REASON,
@@ -36,6 +36,7 @@ from sentinel.ports import Ledger, Queue, Tasks
 from sentinel.usecases.flow import Gates, Hold, Open
 from sentinel.usecases.lease import Lease
 from sentinel.usecases.playbook import Playbook
+from sentinel.usecases.strangers import strangers_alone
 from sentinel.usecases.transition import bury, write
 from sentinel.usecases.tries import UNREADABLE
 
@@ -48,6 +49,7 @@ class Executor:
     nanoseconds, `nonce` gives 32 random bytes, `rng` a number from 0 up to 1. `lease`, in nanoseconds, is how
     long a dead worker keeps a task: while an action performs it is extended. `grace`, the time a queued task
     has to be taken in, is in nanoseconds too. `removed` gives the authors who are trusted no more.
+    `strangers` says of a task and its entries whether they alone set it off.
     """
 
     worker: str
@@ -64,6 +66,7 @@ class Executor:
     grace: int = QUEUE_GRACE
     gates: Gates = field(default_factory=Open)
     removed: Callable[[], Collection[str]] = frozenset
+    strangers: Callable[[Task, Sequence[Matched]], bool] = strangers_alone
 
     def execute(self, task: Task, until: int) -> Task | None:
         """Take a task and do its steps; after `until` no further step is begun. Return it as it then is.

@@ -87,9 +87,9 @@ class Lease:
             why = GIVEN_UP.format(step.id, task.tries, task.reason)
             return self.executor.fail(task, a_try.told, why)
         try:
-            doubt = self._asking.doubt(task)
-            if doubt is not None:
-                return self._asking.again(task, doubt)
+            stopped = self._asking.stopped(a_try)
+            if stopped is not None:
+                return stopped
             self._begin(a_try)
         except Malformed as error:
             return self.executor.fail(task, a_try.having(answer=REFUSED).told, f"step {step.id}: {error}")

@@ -75,6 +75,10 @@ class Kind(Protocol):
     def heeds_429(self) -> bool:
         """Whether such a sender sends again after a 429."""
 
+    @property
+    def strangers(self) -> Callable[[Mapping[str, str]], bool]:
+        """Says of a webhook's options whether anybody may have written what it tells."""
+
 
 @dataclass(frozen=True, slots=True)
 class Proven:
@@ -158,7 +162,8 @@ class Receiver:
         hook, service = known
         self._verify(how, hook, headers, body)
         alerts, parked = told(lambda: how.alerts(headers, body))
-        delivery = Delivery(source, hook.id, how.message(headers, body), parked)
+        anybody = self._sources[source].strangers(hook.options)
+        delivery = Delivery(source, hook.id, how.message(headers, body), parked, anybody)
         entries = [*how.entries(delivery, body), *alert_entries(delivery, alerts)]
         heeds = self._sources[source].heeds_429
         return Proven(service.id, service.tier, service.lanes, delivery, entries, len(body), heeds)

@@ -17,7 +17,7 @@ import orjson
 from sentinel.core import step_inputs
 from sentinel.core.recipes import Recipe
 from sentinel.core.states import State
-from sentinel.core.steps import Action
+from sentinel.core.steps import Action, Matched
 from sentinel.core.tasks import LEASE, LEASE_OVER, QUEUE_GRACE, Effect, EffectState, Event, Task
 from sentinel.errors import Rejected, SentinelError
 from sentinel.ports import Ledger
@@ -28,7 +28,8 @@ from sentinel.usecases.execute import Executor
 from sentinel.usecases.recall import is_question
 from sentinel.usecases.stage import Deviation, Interrupted, Played, Script, Stage, Unplayed
 from sentinel.usecases.stand_ins import Cast, Entries, Nowhere, Recipes, ToldGates
-from sentinel.usecases.tries import ABSENT, TIME_UP
+from sentinel.usecases.strangers import all_there, strangers_alone
+from sentinel.usecases.tries import ABSENT, STRANGERS, TIME_UP
 
 _FAR = 1 << 62
 _ENDS = frozenset(state.value for state in State if state.ended)
@@ -170,7 +171,14 @@ class _Play:
             grace=by.grace,
             gates=ToldGates(script),
             removed=lambda: gone,
+            strangers=self._strangers,
         )
+
+    def _strangers(self, task: Task, entries: Sequence[Matched]) -> bool:
+        """Say it again by the entries; where some were erased since, as it was said then."""
+        if all_there(task, entries):
+            return strangers_alone(task, entries)
+        return self.script.body.get("answer") == STRANGERS
 
     def _uses(self, body: Body) -> str:
         recipe = self.by.recipe(self.recorded.recipe, self.recorded.recipe_version)

@@ -28,6 +28,8 @@ from sentinel.core.steps import (
     Probing,
     StepRun,
     Unknown,
+    needs_approval,
+    writes,
 )
 from sentinel.core.tasks import Effect, Task
 from sentinel.errors import Malformed, Unavailable
@@ -59,6 +61,15 @@ class StandIn:
     def forms(self) -> Mapping[str, Form]:
         """The action's own."""
         return self.real.forms
+
+    @property
+    def needs_approval(self) -> bool:
+        """Whether the action itself does."""
+        return needs_approval(self.real)
+
+    def writes(self, inputs: Mapping[str, Any]) -> bool:
+        """Whether a step of the action itself does."""
+        return writes(self.real, inputs)
 
     def check(self, inputs: Mapping[str, Any]) -> None:
         """Refuse what was refused."""

@@ -24,6 +24,7 @@ ABSENT = "absent"  # there was no such action
 AWAY = "away"  # a store, or a target that was asked, did not answer
 UNREADABLE = "unreadable"  # the recipe
 TAMPERED = "tampered"  # an entry
+STRANGERS = "strangers"  # they alone set the task off, and the step writes: nothing was begun
 
 LOST = "the outcome of an earlier try is not known, and {} cannot ask its target"
 NOT_ASKED = "its target could not be asked: {}"

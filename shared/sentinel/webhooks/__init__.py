@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 SOURCES: Mapping[str, Kind] = MappingProxyType(
     {
         "standard-webhooks": Kind(standard.StandardWebhooks, standard.OPTIONS, heeds_429=True),
-        "sentry": Kind(sentry.Sentry, sentry.OPTIONS),
+        "sentry": Kind(sentry.Sentry, sentry.OPTIONS, strangers=sentry.strangers),
         "datadog": Kind(datadog.Datadog, datadog.OPTIONS),
         "pagerduty": Kind(pagerduty.PagerDuty, pagerduty.OPTIONS, heeds_429=True),
         "crowdstrike": Kind(crowdstrike.CrowdStrike, crowdstrike.OPTIONS),

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sentinel.core.alerts import Alert, Severity, Status, severity_of, status_of
+from sentinel.errors import Malformed
 from sentinel.webhooks.credentials import OPTIONS as PRESENTED
 from sentinel.webhooks.proofs import Proven, Signed, either
 from sentinel.webhooks.reading import Part, document, known
@@ -18,6 +19,7 @@ from sentinel.webhooks.source import Unparsed, only
 
 SIGNATURE = "sentry-hook-signature"
 OPTIONS: Mapping[str, str] = {
+    "dsn": "whether anybody can send events with the project's DSN: `public` (default), or `private`",
     "auth": "`signature`, or `secret` for senders that bring the secret itself, as the legacy plugin",
     **PRESENTED,
 }
@@ -47,11 +49,18 @@ _SILENT_ACTIONS = frozenset(
 )
 
 
+def strangers(options: Mapping[str, str]) -> bool:
+    """Say whether anybody may have written what a webhook tells: whoever has the project's DSN may."""
+    return options.get("dsn", "public") != "private"
+
+
 class Sentry(Proven):
     """The source."""
 
     def __init__(self, options: Mapping[str, str] | None = None) -> None:
         only(options or {}, OPTIONS)
+        if (options or {}).get("dsn", "public") not in {"public", "private"}:
+            raise Malformed("dsn is public or private")
         super().__init__(either(options or {}, Signed(SIGNATURE)))
 
     def alerts(self, headers: Mapping[str, str], body: bytes) -> list[Alert]:

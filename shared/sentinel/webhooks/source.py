@@ -53,17 +53,24 @@ class Source(Protocol):
         """Return the entries of a message: one JSON object each, without line breaks."""
 
 
+def _nobody(options: Mapping[str, str]) -> bool:
+    del options
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of sender. `make` returns a source with a webhook's own options, whose names `options` has.
 
     It raises `Malformed` for a name that is not there, or a value that cannot be. `heeds_429` says whether
     such a sender sends again after a 429; most take it for final, and are told 503 where there is too much.
+    `strangers` says of a webhook's options whether anybody may have written what it tells.
     """
 
     make: Callable[[Mapping[str, str]], Source]
     options: Mapping[str, str] = field(default_factory=dict)
     heeds_429: bool = False
+    strangers: Callable[[Mapping[str, str]], bool] = _nobody
 
 
 def only(options: Mapping[str, str], known: Mapping[str, str]) -> None:
@@ -89,7 +96,7 @@ def stored(delivery: Delivery, body: bytes) -> list[bytes]:
     >>> stored(Delivery("standard-webhooks", "billing", "m1"), b'{"a":1}')
     [b'{"webhook":{"source":"standard-webhooks","hook":"billing","id":"m1"},"body":"{\\"a\\":1}"}']
     """
-    about: dict[str, object] = {"source": delivery.source, "hook": delivery.hook, "id": delivery.id}
+    about = delivery.about()
     if delivery.parked:
         about["parked"] = delivery.parked
     text = _text(body)
