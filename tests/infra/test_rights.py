@@ -117,7 +117,11 @@ def test_what_answers_requests_changes_counters_of_its_own_business(templates: T
     Strangers reach the function behind links: the record of pauses would stop everything.
     """
     counters, functions = templates.table("counters"), templates.functions()
-    for verb, keys in (("approve", {"place/*"}), ("control", {"pauses", "place/*", "rate/*"}), ("deliver", {"breaker/*", "delivery/*"})):
+    for verb, keys in (
+        ("approve", {"place/*"}),
+        ("control", {"pauses", "place/*", "rate/*"}),
+        ("deliver", {"breaker/*", "delivery/*"}),
+    ):
         for action in ("GetItem", "PutItem"):
             found = templates.partitions(templates.role_of(functions[verb]), f"dynamodb:{action}", counters)
             assert found == keys, (verb, action)
