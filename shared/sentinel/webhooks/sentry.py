@@ -9,8 +9,10 @@ The legacy plugin signs nothing; `auth=secret` takes it where something in front
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from sentinel.core.alerts import Alert, Severity, Status, severity_of, status_of
+from sentinel.core.replies import BY, OURS
 from sentinel.webhooks.credentials import OPTIONS as PRESENTED
 from sentinel.webhooks.proofs import Proven, Signed, either
 from sentinel.webhooks.reading import Part, document, known
@@ -19,6 +21,7 @@ from sentinel.webhooks.source import Unparsed, only
 SIGNATURE = "sentry-hook-signature"
 OPTIONS: Mapping[str, str] = {
     "auth": "`signature`, or `secret` for senders that bring the secret itself, as the legacy plugin",
+    "self": "id or name of the integration by whose token Sentinel replies: what it did is labelled so",
     **PRESENTED,
 }
 _STATUSES = {
@@ -52,7 +55,9 @@ class Sentry(Proven):
 
     def __init__(self, options: Mapping[str, str] | None = None) -> None:
         only(options or {}, OPTIONS)
-        super().__init__(either(options or {}, Signed(SIGNATURE)))
+        self._self = (options or {}).get("self", "")
+        proof = {name: value for name, value in (options or {}).items() if name != "self"}
+        super().__init__(either(proof, Signed(SIGNATURE)))
 
     def alerts(self, headers: Mapping[str, str], body: bytes) -> list[Alert]:
         """Return the alert of an issue, an error, an issue alert or a metric alert."""
@@ -61,12 +66,17 @@ class Sentry(Proven):
         action, data = told.text("action"), told.at("data")
         for name, make in _ALERTS.items():
             if data.at(name).there:
-                return [make(action, data, data.at(name))]
+                return [self._by(told.at("actor"), make(action, data, data.at(name)))]
         if any(data.at(name).value is not None for name in _SILENT) or action in _SILENT_ACTIONS:
             return []
         if not action and told.text("id") and told.text("project_slug", "project"):
             return [_legacy(told)]
         raise Unparsed("a resource of Sentry that is not known")
+
+    def _by(self, actor: Part, alert: Alert) -> Alert:
+        """Return an alert, labelled where the integration by which we reply is who did what it tells."""
+        ours = actor.text("type") == "application" and self._self in (actor.text("id"), actor.text("name"))
+        return replace(alert, labels={**alert.labels, BY: OURS}) if self._self and ours else alert
 
 
 def _issue(action: str, data: Part, issue: Part) -> Alert:
@@ -85,6 +95,7 @@ def _issue(action: str, data: Part, issue: Part) -> Alert:
         updated=issue.time("lastSeen"),
         labels=known(
             {
+                "issue_id": issue.text("id"),
                 "short_id": issue.text("shortId"),
                 "platform": issue.text("platform"),
                 "substatus": issue.text("substatus"),
@@ -131,6 +142,7 @@ def _event(kind: str, event: Part, rule: str) -> Alert:
         updated=at,
         labels=known(
             {
+                "issue_id": event.text("issue_id", "groupID"),
                 "rule": rule,
                 "project": event.text("project"),
                 "platform": event.text("platform"),
@@ -192,7 +204,12 @@ def _legacy(told: Part) -> Alert:
         environment=found.environment,
         started=found.started,
         updated=found.updated,
-        labels={name: value for name, value in found.labels.items() if name != "project"},
+        labels=known(
+            {
+                **{name: value for name, value in found.labels.items() if name != "project"},
+                "issue_id": told.text("id"),
+            }
+        ),
         sender_id=found.sender_id,
     )
 
