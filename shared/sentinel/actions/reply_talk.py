@@ -53,6 +53,7 @@ class Leader:
         """
         if not isinstance(account, SigningIn):
             return self._talked(run, account.talk(secret, reply), acting=acting)
+        account.talk("", reply).close()  # no sign-in for an alert that says nothing
         name = (account, sha256(secret.encode()).hexdigest())
         kept, until = self._tokens.get(name, (None, 0))
         if kept is not None and self._clock() < until:
