@@ -63,6 +63,7 @@ EXAMPLES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "wait": ("wait", {"for": "10m"}),
     "approval": ("approval", {"by": ["alice", "team-payments"], "needs": 2}),
     "siem_send": ("siem.send", {"to": ["it"], "include": "place"}),
+    "alert_reply": ("alert.reply", {"to": "it", "comment": "restarted by @kim"}),
 }
 ENTRIES = [
     b'{"user":"kim@example.com","password":"hunter2","text":"<!channel> `rm -rf` @here [x](http://evil)"}',
@@ -70,6 +71,10 @@ ENTRIES = [
     b"x" * 5000,
     b'{"n":4}',
 ]
+ALERT = (
+    b'{"webhook":{"source":"pagerduty","hook":"h","id":"m","alert":0},'
+    b'"alert":{"title":"Disk full","severity":"error","status":"firing","fingerprint":"PGR0VU2"}}'
+)
 
 
 class Recorder:
@@ -132,9 +137,15 @@ class Names:
         return CANARY
 
 
+def _entries(uses: str) -> list[bytes]:
+    return [*ENTRIES, ALERT] if uses == "alert.reply" else ENTRIES
+
+
 def _built(tmp_path: Path, recorder: Recorder) -> dict[str, Any]:
     known = accounts.load(
-        "x", b"accounts: {falcon-prod: {kind: falcon, cloud: us-1, token: falcon, hosts: every}}"
+        "x",
+        b"accounts: {it: {kind: pagerduty, token: pd, user: kim@example.com}, "
+        b"falcon-prod: {kind: falcon, cloud: us-1, token: falcon, hosts: every}}",
     )
     sinks = siem.load("x", b"sinks: {it: {kind: splunk, url: 'https://hec.example.com', token: hec}}")
     return actions.build(
@@ -156,10 +167,10 @@ def test_an_action_sends_the_bytes_of_its_golden(tmp_path: Path, name: str) -> N
     recorder = Recorder(contained=uses == "falcon.lift_containment")
     action = _built(tmp_path, recorder)[uses]
     action.check(inputs)
-    found = action.perform(step_run(uses, inputs, ENTRIES))
+    found = action.perform(step_run(uses, inputs, _entries(uses)))
     assert isinstance(found, Again | Ask)
     if isinstance(found, Again) and found.done:  # it noted something first
-        found = action.perform(step_run(uses, inputs, ENTRIES, resumed=True, done=found.done))
+        found = action.perform(step_run(uses, inputs, _entries(uses), resumed=True, done=found.done))
     told = "\n".join(recorder.told)
     golden = GOLDENS / f"{name}.txt"
     if os.environ.get("SENTINEL_WRITE_GOLDENS"):
@@ -179,7 +190,7 @@ def test_a_plan_sends_nothing_and_reads_no_secret(tmp_path: Path, name: str) -> 
     """A plan is JSON that names secrets; nothing goes out for it, and it quotes no entry."""
     uses, inputs = EXAMPLES[name]
     recorder = Recorder()
-    plan = _built(tmp_path, recorder)[uses].plan(step_run(uses, inputs, ENTRIES))
+    plan = _built(tmp_path, recorder)[uses].plan(step_run(uses, inputs, _entries(uses)))
     written = orjson.dumps(plan).decode()
     assert recorder.told == []
     assert plan
@@ -190,7 +201,7 @@ def test_a_plan_sends_nothing_and_reads_no_secret(tmp_path: Path, name: str) -> 
 def test_a_lost_reply_is_unsure_and_a_refusal_is_not(tmp_path: Path) -> None:
     """Where the request may have arrived, the outcome says so: at-most-once steps are then not done again."""
     for name, (uses, inputs) in EXAMPLES.items():
-        if uses in {"wait", "approval", "siem.send"}:
+        if uses in {"wait", "approval", "siem.send", "alert.reply"}:
             continue
         recorder = Recorder(contained=uses == "falcon.lift_containment")
         found = _built(tmp_path, recorder)[uses].perform(step_run(uses, inputs, done={"before": "x"}))
@@ -206,7 +217,10 @@ def test_inputs_of_no_grant_are_refused_by_name(tmp_path: Path) -> None:
     recorder = Recorder()
     built = actions.build(recorder, AppendFiles(tmp_path), Names(), dict)
     for name, (uses, inputs) in EXAMPLES.items():
-        if uses in {"wait", "approval", "siem.send", "http.call"} or inputs.get("to") == "slack":
+        if (
+            uses in {"wait", "approval", "siem.send", "alert.reply", "http.call"}
+            or inputs.get("to") == "slack"
+        ):
             continue
         found = built[uses].perform(step_run(uses, inputs))
         assert isinstance(found, Failed), name

@@ -12,7 +12,12 @@ from collections.abc import Mapping
 from pydantic import TypeAdapter, ValidationError
 
 from sentinel.accounts.account import AccountConfig
+from sentinel.accounts.datadog import DatadogAccount
 from sentinel.accounts.falcon import FalconConfig
+from sentinel.accounts.microsoft_sentinel import MicrosoftSentinelAccount
+from sentinel.accounts.pagerduty import PagerDutyAccount
+from sentinel.accounts.sentry import SentryAccount
+from sentinel.accounts.splunk import SplunkAccount
 from sentinel.core.recipes import Name, explain, load_yaml
 from sentinel.errors import Malformed
 
@@ -20,6 +25,11 @@ __all__ = ["ACCOUNTS", "AccountConfig", "load"]
 
 ACCOUNTS: Mapping[str, type[AccountConfig]] = {
     "falcon": FalconConfig,
+    "datadog": DatadogAccount,
+    "microsoft_sentinel": MicrosoftSentinelAccount,
+    "pagerduty": PagerDutyAccount,
+    "sentry": SentryAccount,
+    "splunk": SplunkAccount,
 }
 
 _NAMES: TypeAdapter[str] = TypeAdapter(Name)

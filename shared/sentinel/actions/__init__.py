@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from sentinel.accounts import AccountConfig
+from sentinel.actions.alert_reply import AlertReply
 from sentinel.actions.approval import Approval
 from sentinel.actions.aws_ecs_update_service import UpdateService
 from sentinel.actions.aws_invoke_lambda import InvokeLambda
@@ -31,6 +32,7 @@ from sentinel.siem import SinkConfig
 
 Kind = (
     type[SiemSend]
+    | type[AlertReply]
     | type[HttpCall]
     | type[Notify]
     | type[Wait]
@@ -47,6 +49,7 @@ Kind = (
 
 ACTIONS: Mapping[str, Kind] = {
     "siem.send": SiemSend,
+    "alert.reply": AlertReply,
     "http.call": HttpCall,
     "notify": Notify,
     "wait": Wait,
@@ -90,6 +93,7 @@ def build(  # noqa: PLR0913 - one argument for each port
     falcon = FalconCalls(http, secrets, accounts, clock)
     actions: list[Action] = [
         SiemSend(carrier, files, secrets, sinks, clock=clock, sleep=sleep),
+        AlertReply(http, secrets, accounts, clock=clock),
         HttpCall(http, secrets, clock=clock),
         Notify(http, secrets, aws, may, clock=clock),
         Wait(clock=clock),

@@ -22,7 +22,7 @@ from sentinel.errors import Malformed
 
 if TYPE_CHECKING:
     from sentinel.bootstrap import App
-    from sentinel.core.recipes import Recipe
+    from sentinel.core.recipes import Recipe, Step
     from sentinel.core.rules import RuleSet
 
 ENDINGS = frozenset({".yml", ".yaml", ".json"})
@@ -140,14 +140,14 @@ def check(app: App, found: list[Found]) -> list[str]:
     """Return what is wrong with documents, each problem in one line."""
     rules, problems = _check_rules(app, found)
     sinks = _check_named(app, SINK, found, problems)
-    _check_named(app, ACCOUNT, found, problems)
+    accounts = _check_named(app, ACCOUNT, found, problems)
     for name, plan in _check_named(app, DELIVERY, found, problems).items():
         if plan.to not in sinks:
             problems.append(f"deliveries.{name}: there is no sink {plan.to!r}")
     for each in found:
         problems += _check_signature(app, each)
         if each.kind == RECIPE:
-            problems += _check_recipe(app, each, rules, sinks)
+            problems += _check_recipe(app, each, rules, sinks, accounts)
     return problems
 
 
@@ -201,7 +201,9 @@ def _check_named(app: App, kind: str, found: list[Found], problems: list[str]) -
     return named
 
 
-def _check_recipe(app: App, each: Found, rules: RuleSet, sinks: Mapping[str, object]) -> Iterator[str]:
+def _check_recipe(
+    app: App, each: Found, rules: RuleSet, sinks: Mapping[str, object], accounts: Mapping[str, Any]
+) -> Iterator[str]:
     from sentinel.core.recipes import load, step_lines
     from sentinel.usecases.check_recipe import problems
 
@@ -221,6 +223,16 @@ def _check_recipe(app: App, each: Found, rules: RuleSet, sinks: Mapping[str, obj
         if step.uses == "siem.send" and index not in bad:
             for name in sorted(set(step.with_["to"]) - set(sinks)):
                 yield f"{each.path}: line {lines[index]}: steps: {step.id}: there is no sink {name!r}"
+        if step.uses == "alert.reply" and index not in bad and (why := _no_account(app, step, accounts)):
+            yield f"{each.path}: line {lines[index]}: steps: {step.id}: {why}"
+
+
+def _no_account(app: App, step: Step, accounts: Mapping[str, Any]) -> str:
+    """Return why a step's account cannot do what it asks for; "" where it can."""
+    from sentinel.actions.alert_reply import problem
+    from sentinel.core.step_inputs import sample
+
+    return problem(accounts, sample(step.with_, app.actions[step.uses].forms))
 
 
 def _unreachable(app: App, each: Found) -> Iterator[tuple[int, str]]:

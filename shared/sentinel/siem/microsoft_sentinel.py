@@ -11,7 +11,7 @@ from __future__ import annotations
 import gzip
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Protocol, Self
 from urllib.parse import urlencode
 
 import orjson
@@ -51,7 +51,7 @@ COLUMNS: Mapping[str, str] = {
     "SpanId": "string",
     "Entry": "string",
 }
-_GUID = r"(?i)^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+GUID = r"(?i)^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 _HOUR = 3600.0
 # Entra's names of errors (RFC 6749, 5.2) that are repeated in a reason.
 ERRORS = frozenset(
@@ -78,8 +78,8 @@ class MicrosoftSentinelConfig(SinkConfig):
     endpoint: Annotated[str, Target]
     rule: str = Field(pattern=r"^dcr-[0-9a-f]{32}$")
     stream: str = Field(pattern=r"^(Custom|Microsoft)-[A-Za-z][A-Za-z0-9_]{0,99}$")
-    tenant: str = Field(pattern=_GUID)
-    client: str = Field(pattern=_GUID)
+    tenant: str = Field(pattern=GUID)
+    client: str = Field(pattern=GUID)
     token: SecretName
     authority: Annotated[str, Target] = "https://login.microsoftonline.com"
     audience: str = Field(default="https://monitor.azure.com", pattern=r"^https://[a-z0-9.-]{1,100}$")
@@ -100,28 +100,11 @@ class MicrosoftSentinelSink:
 
     def login(self) -> HttpRequest:
         """Return the request of RFC 6749, 4.4, as Entra takes it."""
-        form = {
-            "grant_type": "client_credentials",
-            "client_id": self._config.client,
-            "client_secret": self._secret,
-            "scope": f"{self._config.audience}/.default",
-        }
-        headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
-        url = f"{self._config.authority}/{self._config.tenant}/oauth2/v2.0/token"
-        return HttpRequest("POST", url, headers, urlencode(form).encode(), self._config.timeout)
+        return sign_in(self._config, self._secret)
 
     def token(self, response: HttpResponse) -> Token | RetryAfter | Parked:
         """Read Entra's answer: a token and its life, or what is wrong with the application."""
-        told = json_object(response)
-        text, seconds = told.get("access_token"), told.get("expires_in")
-        if response.status == 200 and isinstance(text, str) and re.fullmatch(r"[!-~]+", text):
-            life = float(seconds) if isinstance(seconds, int) and 0 < seconds < 90_000 else _HOUR
-            return Token(text, life)
-        if wait := passing(response):
-            return RetryAfter(f"the sign-in at Entra: {wait.reason}", wait.after)
-        error = told.get("error")
-        named = error if isinstance(error, str) and error in ERRORS else "no token"
-        return Parked(f"Entra refuses the application {self._config.client}: {named} ({response.status})")
+        return signed(response, self._config.client)
 
     def signed_in(self, token: str) -> Self:
         """Return the same sink with a token."""
@@ -206,3 +189,54 @@ _SETUP: Mapping[int, str] = {
     ),
     404: "there is no such rule or stream at this endpoint (404)",
 }
+
+
+class Application(Protocol):
+    """What names an application that signs in at Entra, and what for."""
+
+    @property
+    def tenant(self) -> str:
+        """The directory's id."""
+
+    @property
+    def client(self) -> str:
+        """The application's id."""
+
+    @property
+    def authority(self) -> str:
+        """Where it signs in."""
+
+    @property
+    def audience(self) -> str:
+        """What its token is for."""
+
+    @property
+    def timeout(self) -> float:
+        """How long a request may take, in seconds."""
+
+
+def sign_in(application: Application, secret: str) -> HttpRequest:
+    """Return the request of RFC 6749, 4.4, as Entra takes it."""
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": application.client,
+        "client_secret": secret,
+        "scope": f"{application.audience}/.default",
+    }
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+    url = f"{application.authority}/{application.tenant}/oauth2/v2.0/token"
+    return HttpRequest("POST", url, headers, urlencode(form).encode(), application.timeout)
+
+
+def signed(response: HttpResponse, client: str) -> Token | RetryAfter | Parked:
+    """Read Entra's answer: a token and its life, or what is wrong with the application."""
+    told = json_object(response)
+    text, seconds = told.get("access_token"), told.get("expires_in")
+    if response.status == 200 and isinstance(text, str) and re.fullmatch(r"[!-~]+", text):
+        life = float(seconds) if isinstance(seconds, int) and 0 < seconds < 90_000 else _HOUR
+        return Token(text, life)
+    if wait := passing(response):
+        return RetryAfter(f"the sign-in at Entra: {wait.reason}", wait.after)
+    error = told.get("error")
+    named = error if isinstance(error, str) and error in ERRORS else "no token"
+    return Parked(f"Entra refuses the application {client}: {named} ({response.status})")

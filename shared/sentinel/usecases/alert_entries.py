@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from sentinel.core.alerts import Unparsed, line
+from sentinel.core.replies import BY, OURS, marked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,4 +53,12 @@ def alert_entries(delivery: Delivery, alerts: Sequence[Alert]) -> list[bytes]:
 def _entry(delivery: Delivery, number: int, alert: Alert, left_out: int) -> bytes:
     about = delivery.about()
     about |= {"alert": number} | ({"left_out": left_out} if left_out else {})
-    return orjson.dumps({"webhook": about, "alert": alert.json()})
+    return orjson.dumps({"webhook": about, "alert": _echo(alert.json())})
+
+
+def _echo(told: dict[str, object]) -> dict[str, object]:
+    """Return an alert, labelled `by: sentinel` where it only tells what a reply of ours has said."""
+    if not marked(orjson.dumps(told).decode()):
+        return told
+    labels = told.get("labels")
+    return {**told, "labels": {**(labels if isinstance(labels, dict) else {}), BY: OURS}}

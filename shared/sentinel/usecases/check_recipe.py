@@ -29,6 +29,8 @@ def problems(recipe: Recipe, actions: Mapping[str, Action]) -> Iterator[tuple[in
                 yield index, "a schedule has no entry that an expression could take from"
             if recipe.on.schedule is not None and step.uses == "siem.send":
                 yield index, "siem.send tells of entries, and a schedule has none"
+            if recipe.on.schedule is not None and step.uses == "alert.reply":
+                yield index, "alert.reply is about an alert, and a schedule has none"
             if needs_approval(action):
                 yield from ((index, problem) for problem in _unapproved(recipe, index, action))
         before.add(step.id)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 
 from sentinel.core.alerts import Alert, Status, severity_of, status_of
+from sentinel.core.replies import BY, OURS, marked
 from sentinel.webhooks.credentials import OPTIONS
 from sentinel.webhooks.proofs import Proven, Shown
 from sentinel.webhooks.reading import Part, document, known
@@ -81,6 +82,7 @@ def _incident(told: Part, incident: Part, about: Part) -> Alert:
                 "classification": about.text("classification"),
                 "tags": ",".join(filter(None, (each.text("labelName") for each in about.each("labels")))),
                 "incident": incident.text("id"),
+                BY: OURS if _commented(about) else "",
             }
         ),
         sender_id=told.text("eventUniqueId"),
@@ -93,3 +95,10 @@ def _entity(about: Part) -> str:
     hosts = [each for each in found if each.text("kind", "Type").lower() == "host"]
     names = ("properties.hostName", "HostName", "properties.friendlyName", "properties.address", "Address")
     return next(filter(None, (each.text(*names) for each in (*hosts, *found))), "")
+
+
+def _commented(about: Part) -> bool:
+    """Whether the newest comment of an incident is ours: what changed is that we replied."""
+    comments = about.each("comments")
+    newest = max(comments, key=lambda each: each.time("properties.createdTimeUtc"), default=Part(None))
+    return marked(newest.text("properties.message", "message"))

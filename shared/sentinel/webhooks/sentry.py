@@ -9,8 +9,10 @@ The legacy plugin signs nothing; `auth=secret` takes it where something in front
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from sentinel.core.alerts import Alert, Severity, Status, severity_of, status_of
+from sentinel.core.replies import BY, OURS
 from sentinel.errors import Malformed
 from sentinel.webhooks.credentials import OPTIONS as PRESENTED
 from sentinel.webhooks.proofs import Proven, Signed, either
@@ -21,6 +23,7 @@ SIGNATURE = "sentry-hook-signature"
 OPTIONS: Mapping[str, str] = {
     "dsn": "whether anybody can send events with the project's DSN: `public` (default), or `private`",
     "auth": "`signature`, or `secret` for senders that bring the secret itself, as the legacy plugin",
+    "self": "id or name of the integration by whose token Sentinel replies: what it did is labelled so",
     **PRESENTED,
 }
 _STATUSES = {
@@ -61,7 +64,9 @@ class Sentry(Proven):
         only(options or {}, OPTIONS)
         if (options or {}).get("dsn", "public") not in {"public", "private"}:
             raise Malformed("dsn is public or private")
-        super().__init__(either(options or {}, Signed(SIGNATURE)))
+        self._self = (options or {}).get("self", "")
+        proof = {name: value for name, value in (options or {}).items() if name not in {"dsn", "self"}}
+        super().__init__(either(proof, Signed(SIGNATURE)))
 
     def alerts(self, headers: Mapping[str, str], body: bytes) -> list[Alert]:
         """Return the alert of an issue, an error, an issue alert or a metric alert."""
@@ -70,12 +75,17 @@ class Sentry(Proven):
         action, data = told.text("action"), told.at("data")
         for name, make in _ALERTS.items():
             if data.at(name).there:
-                return [make(action, data, data.at(name))]
+                return [self._by(told.at("actor"), make(action, data, data.at(name)))]
         if any(data.at(name).value is not None for name in _SILENT) or action in _SILENT_ACTIONS:
             return []
         if not action and told.text("id") and told.text("project_slug", "project"):
             return [_legacy(told)]
         raise Unparsed("a resource of Sentry that is not known")
+
+    def _by(self, actor: Part, alert: Alert) -> Alert:
+        """Return an alert, labelled where the integration by which we reply is who did what it tells."""
+        ours = actor.text("type") == "application" and self._self in (actor.text("id"), actor.text("name"))
+        return replace(alert, labels={**alert.labels, BY: OURS}) if self._self and ours else alert
 
 
 def _issue(action: str, data: Part, issue: Part) -> Alert:
@@ -94,6 +104,7 @@ def _issue(action: str, data: Part, issue: Part) -> Alert:
         updated=issue.time("lastSeen"),
         labels=known(
             {
+                "issue_id": issue.text("id"),
                 "short_id": issue.text("shortId"),
                 "platform": issue.text("platform"),
                 "substatus": issue.text("substatus"),
@@ -140,6 +151,7 @@ def _event(kind: str, event: Part, rule: str) -> Alert:
         updated=at,
         labels=known(
             {
+                "issue_id": event.text("issue_id", "groupID"),
                 "rule": rule,
                 "project": event.text("project"),
                 "platform": event.text("platform"),
@@ -201,7 +213,12 @@ def _legacy(told: Part) -> Alert:
         environment=found.environment,
         started=found.started,
         updated=found.updated,
-        labels={name: value for name, value in found.labels.items() if name != "project"},
+        labels=known(
+            {
+                **{name: value for name, value in found.labels.items() if name != "project"},
+                "issue_id": told.text("id"),
+            }
+        ),
         sender_id=found.sender_id,
     )
 
