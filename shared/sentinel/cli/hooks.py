@@ -163,10 +163,8 @@ def _tell_secret(hook: Hook, secret: str, as_json: bool) -> None:
     if not secret:
         echo(f"added {path}")
         return
-    echo(
-        f"the {'token' if collects else 'secret'} of {path}; it is not shown again: give it to the source now",
-        file=sys.stderr,
-    )
+    what = "token" if collects else "secret"
+    echo(f"the {what} of {path}; it is not shown again: give it to the source now", file=sys.stderr)
     echo(secret)
 
 

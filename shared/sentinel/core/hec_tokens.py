@@ -1,8 +1,8 @@
 """Tokens of Splunk's HTTP Event Collector: each names its webhook, so that one is found without a search.
 
 HEC's paths name no webhook, and senders bring one word alone. So a token is the webhook's id and its
-secret, `ID.SECRET`. Some senders insist on a GUID: of a webhook whose id is 8 hex digits the token is one, with
-the id as its first group and the other 96 bits as the secret. The secret alone is kept (`core.ring`).
+secret, `ID.SECRET`. Some senders insist on a GUID: of a webhook whose id is 8 hex digits the token is one,
+with the id as its first group and the other 96 bits as the secret. The secret alone is kept (`core.ring`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Splunk's HTTP Event Collector over HTTP: its paths, its headers, its answers.
 
 `COLLECTOR_ENDPOINTS` has them all; `api.ENDPOINTS` takes them in. Every answer, refusals too, is of the table
-in `core.hec`. Over a limit it is 503 and 9, never 429: every forwarder sends again after a 5xx, and older ones
-drop what they sent after any 4xx.
+in `core.hec`. Over a limit it is 503 and 9, never 429: every forwarder sends again after a 5xx, and some drop
+what they sent after any 4xx.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def ack(app: App, request: Request) -> Response:
 
 
 def health(app: App, request: Request) -> Response:
-    """`GET /services/collector/health`: whether events are taken, and a token, where one is shown, is good."""
+    """`GET /services/collector/health`: whether events are taken, and a token that is shown is good."""
     try:
         if "authorization" in request.headers or "token" in request.query:
             _sender(app, request)

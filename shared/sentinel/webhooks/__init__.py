@@ -1,7 +1,7 @@
 """Webhook sources: how each kind of sender proves itself, and what its messages tell.
 
-One file a source, one line in `SOURCES`: its key is the `{source}` of `/hooks/{source}/{hook}`. Collectors take
-log events to paths of their own: `COLLECTORS`.
+One file a source, one line in `SOURCES`: its key is the `{source}` of `/hooks/{source}/{hook}`. Collectors
+take log events to paths of their own: `COLLECTORS`.
 """
 
 from __future__ import annotations
