@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -198,11 +199,12 @@ def test_a_request_has_bounds() -> None:
     """50,000 events or lines, and 10,000,000 bytes of what lines become."""
     assert len(hec.events(b'{"event":1}' * hec.MAX_EVENTS).events) == hec.MAX_EVENTS
     assert len(hec.lines(b"a\n" * hec.MAX_EVENTS, {}).events) == hec.MAX_EVENTS
-    for call in (
+    calls: list[Callable[[], hec.Found]] = [
         lambda: hec.events(b'{"event":1}' * (hec.MAX_EVENTS + 1)),
         lambda: hec.lines(b"a\n" * (hec.MAX_EVENTS + 1), {}),
         lambda: hec.lines(b"a\n" * 11_000, {"host": "h" * 1_000}),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(TooLarge):
             call()
 
