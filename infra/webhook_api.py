@@ -56,11 +56,12 @@ class WebhookApi(Construct):
     def _add(self, route: Route, function: Function) -> None:
         method = self.rest.add(route, function, authorization_type=aws_apigateway.AuthorizationType.NONE)
         reason = {
-            "signature": "A source signs its body, which no authorizer sees: the function checks it against "
-            "the hook's secret before anything else is done with the request.",
+            "signature": "A source signs its body, which no authorizer sees, or shows its secret: the "
+            "function checks it against the hook's secret before anything else is done with the request.",
             "link": "A link's token is in the body, which no authorizer sees: the function checks it before "
             "anything else is done with the request.",
-            "open": "Public keys and the page of links are for everybody: there is nothing to protect.",
+            "open": "Public keys, the page of links and whether events are taken are for everybody: there is "
+            "nothing to protect.",
         }[route.door]
         acknowledge(method, "AwsSolutions-APIG4", reason)
         acknowledge(

@@ -1,4 +1,4 @@
-"""Takes webhooks in: `POST /hooks/{source}/{hook}`."""
+"""Takes webhooks in, `POST /hooks/{source}/{hook}`, and log events, `POST /services/collector`."""
 
 from sentinel.bootstrap import bootstrap
 from sentinel.entrypoints.aws import api_gateway

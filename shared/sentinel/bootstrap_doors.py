@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sentinel.usecases.authorize import Authorizer
     from sentinel.usecases.authors import Authors
     from sentinel.usecases.certify import Authority
+    from sentinel.usecases.collect import Collector
     from sentinel.usecases.directory import Directory
     from sentinel.usecases.issue_token import TokenIssuer
     from sentinel.usecases.limit import Limiter
@@ -208,6 +209,18 @@ class Doors(Base):
         certificates = SnsCertificates(HttpClient(Hosts(HOSTS)), time.monotonic)
         known = sources(certificates)
         return Receiver(known, self.directory, self.door_secrets, ingest, time.time, time.monotonic)
+
+    @cached_property
+    def collector(self) -> Collector:
+        """Takes log events in that come by Splunk's HTTP Event Collector."""
+        from sentinel.core.hec_tokens import SOURCE
+        from sentinel.usecases.collect import Collector
+        from sentinel.usecases.prove import Prover
+        from sentinel.webhooks import COLLECTORS
+
+        ingest = self.ingest  # type: ignore[attr-defined] # App has it
+        known = {SOURCE: COLLECTORS[SOURCE]}
+        return Collector(Prover(known, self.directory, self.door_secrets, time.time, time.monotonic), ingest)
 
     @cached_property
     def proxy(self) -> Proxy:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Door = Literal["token", "key", "certificate", "signature", "link", "open"]
 
@@ -18,9 +18,11 @@ class Route:
     - `token`: a client certificate and an access token that is bound to it, with `scope` where one is named;
     - `key`: a client certificate and the service's API key;
     - `certificate`: a client certificate, as everything on the service API needs one;
-    - `signature`: what the webhook's source proves itself with;
+    - `signature`: what the webhook's source proves itself with, a signature or the secret itself;
     - `link`: in its body, the token of a one-time link to approve;
     - `open`: nothing.
+
+    `body` is how many bytes of a body are taken as sent, 0 for as many as the API takes anywhere.
     """
 
     method: str
@@ -28,6 +30,7 @@ class Route:
     function: str
     scope: str = ""
     door: Door = "token"
+    body: int = 0
 
 
 # The service API: behind mutual TLS as a whole.
@@ -61,6 +64,18 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/.well-known/jwks.json", "token", door="certificate"),
 )
 
+# Splunk's HTTP Event Collector. Docker asks whether somebody is there (OPTIONS) before it has shown a token.
+COLLECTOR: Final = "/services/collector"
+COLLECTED: Final = 5_000_000
+COLLECTOR_ROUTES: tuple[Route, ...] = (
+    *(
+        Route("POST", COLLECTOR + path, "receive", door="signature", body=COLLECTED)
+        for path in ("", "/event", "/event/1.0", "/raw", "/raw/1.0", "/ack")
+    ),
+    *(Route("OPTIONS", COLLECTOR + path, "receive", door="open") for path in ("", "/event", "/event/1.0")),
+    *(Route("GET", COLLECTOR + path, "receive", door="open") for path in ("/health", "/health/1.0")),
+)
+
 # The webhook API: its senders have no certificates.
 HOOK_ROUTES: tuple[Route, ...] = (
     Route("POST", "/hooks/{source}/{hook}", "receive", door="signature"),
@@ -68,4 +83,5 @@ HOOK_ROUTES: tuple[Route, ...] = (
     # The page is for everybody; what is posted to it proves itself by a link's token.
     Route("GET", "/approve", "approve", door="open"),
     Route("POST", "/approve", "approve", door="link"),
+    *COLLECTOR_ROUTES,
 )

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from sentinel.adapters import whole_files
 from sentinel.bootstrap import App, application
+from sentinel.core import hec_tokens
 from sentinel.core.access import SCOPES, Author, Root, Service, encode
 from sentinel.core.approval_links import TYPE, audience
 from sentinel.core.ring import Key, Ring
@@ -89,6 +90,7 @@ class Deployment:
     victims_task: str = ""
     victims_alert: str = ""
     hook_secret: str = ""
+    hec_token: str = ""
     alarms_secret: str = ""
     clients: list[Client] = field(default_factory=list)
 
@@ -238,6 +240,9 @@ def _settle(made: Deployment) -> None:
         made.join(name)
     made.app.authors.add(Author(APPROVER, ""), KEYS["A"])
     made.hook_secret = made.keep("webhook secret", made.app.services.add_hook("bills", VICTIM, SOURCE).secret)
+    events = made.app.services.add_hook("events", VICTIM, hec_tokens.SOURCE, options={"ack": "true"})
+    made.hec_token = made.keep("collector token", hec_tokens.token("events", events.secret))
+    made.keep("collector secret", events.secret)
     places = {name: name for name in ("title", "status", "fingerprint")}
     alarms = made.app.services.add_hook("alarms", VICTIM, SOURCE, options=places)
     made.alarms_secret = made.keep("webhook secret", alarms.secret)

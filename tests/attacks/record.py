@@ -18,6 +18,7 @@ _INSIDES = re.compile(
     rb'Traceback|File "|\.py\b|line \d+, in|aiohttp|Python/|botocore|sqlite|joserfc|/home/|/tmp/'
 )
 _OTLP = "/v1/logs"  # its function answers in google.rpc.Status, as OTLP asks
+COLLECTOR = "/services/collector"  # answers in Splunk's own form
 _TOKEN = "/v1/token"  # its function answers in the form of RFC 6749
 
 
@@ -69,6 +70,8 @@ def problem(answer: Answer, path: str = "") -> str:
 def _words(answer: Answer, path: str) -> str:
     told = answer.told
     if path == _OTLP and set(told) == {"code", "message"}:
+        return ""
+    if path.startswith(COLLECTOR) and {"text", "code"} <= set(told) <= {"text", "code", "message"}:
         return ""
     wanted = {"error", "message"}
     if path in {_TOKEN, ""} and "error_description" in told:

@@ -23,6 +23,7 @@ from tests.webhooks.test_standard import sign
 pytestmark = pytest.mark.xdist_group("attacks")
 
 # 409: a certificate is renewed late in its life, and this one is new; and the victim's task asks nobody.
+CHANNEL = "11111111-2222-4333-8444-555555555555"
 SERVED = {200, 409}
 
 
@@ -37,6 +38,8 @@ def honest(tree: Deployment, member: Member, target: Target) -> Answer:
         return answer
     if door in {"signature", "open"}:
         headers = sign(target.body, tree.hook_secret, uuid.uuid4().hex, int(time.time()))
+        if target.path.startswith("/services/"):
+            headers = {"Authorization": f"Splunk {tree.hec_token}", "X-Splunk-Request-Channel": CHANNEL}
         client = tree.client(hooks=True)
         answer = client.ask(target.method, target.path, target.body, {**target.headers, **headers})
         client.close()

@@ -40,6 +40,11 @@ _BODIES: Mapping[str, tuple[str, bytes]] = {
     "/v1/certificate": ("application/pkcs10", pki.request(pki.p256())),
     "/v1/token": ("application/x-www-form-urlencoded", _FORM),
     "/hooks/{source}/{hook}": ("application/json", b'{"note":"%s-hook"}' % MARK.encode()),
+    **{
+        f"/services/collector{path}": ("application/json", b'{"event":"%s-event"}' % MARK.encode())
+        for path in ("", "/event", "/event/1.0", "/raw", "/raw/1.0")
+    },
+    "/services/collector/ack": ("application/json", b'{"acks":[1]}'),
     "/v1/tasks/bulk": (
         "application/json",
         b'{"act":"cancel","filter":{"recipe":"none"},"why":"%s-why"}' % MARK.encode(),

@@ -14,8 +14,7 @@ from click.testing import CliRunner
 
 from sentinel.cli.main import cli
 from sentinel.entrypoints.api import ENDPOINTS
-from sentinel.entrypoints.openapi import METHODS, document
-from sentinel.entrypoints.openapi_operations import OPERATIONS
+from sentinel.entrypoints.openapi import METHODS, OPERATIONS, document
 from sentinel.entrypoints.openapi_schemas import PARAMETERS
 from sentinel.entrypoints.web import STATUS
 from sentinel.routes import HOOK_ROUTES, ROUTES, Route

@@ -22,7 +22,8 @@ from sentinel.ports_doors import Record
 from sentinel.usecases.append import Appender
 from sentinel.usecases.directory import Directory
 from sentinel.usecases.ingest import Ingest, Origin
-from sentinel.usecases.receive import COOL_DOWN, FRESH, MAX_BODY, SECONDS, STALE, Receiver
+from sentinel.usecases.prove import COOL_DOWN, FRESH, SECONDS, STALE
+from sentinel.usecases.receive import MAX_BODY, Receiver
 from sentinel.webhooks import SOURCES
 from tests.webhooks.test_standard import BODY, ID, NOW, OTHER, SECRET, sign
 

@@ -11,7 +11,9 @@ import click
 
 from sentinel.cli.options import application, home_option, json_option
 from sentinel.cli.output import echo, emit, plain, table
+from sentinel.core.hec_tokens import SOURCE, parse, token
 from sentinel.errors import Malformed
+from sentinel.routes import COLLECTOR
 
 if TYPE_CHECKING:
     from sentinel.core.access import Hook
@@ -45,19 +47,24 @@ def add(
     home: Path,
     as_json: bool,
 ) -> int:
-    """Add the webhook HOOK at /hooks/SOURCE/HOOK and print its secret, this once."""
-    from sentinel.webhooks import SOURCES
+    """Add the webhook HOOK at /hooks/SOURCE/HOOK and print its secret, this once.
 
-    if source not in SOURCES:
-        raise click.UsageError(f"--source is one of {', '.join(SOURCES)}")
+    Of the source splunk-hec it is at /services/collector, and what is printed is a token that names HOOK: a
+    GUID where HOOK is 8 hex digits.
+    """
+    from sentinel.webhooks import COLLECTORS, SOURCES
+
+    if source not in SOURCES and source not in COLLECTORS:
+        raise click.UsageError(f"--source is one of {', '.join((*SOURCES, *COLLECTORS))}")
     options = _options(settings)
     try:
-        made = SOURCES[source].make(options)
+        made = (SOURCES.get(source) or COLLECTORS[source]).make(options)
     except Malformed as error:
         raise click.UsageError(f"--option: {error}") from None
     secret = sys.stdin.read().strip() if secret_stdin else ""
     if secret_stdin and not secret:
         raise click.UsageError("--secret-stdin: there is nothing on standard input")
+    secret = _of_token(source, hook, secret)
     if secret and not made.usable(secret):
         raise click.UsageError(f"--secret-stdin: that is no secret of {source}, or it is too short")
     added = application(home, fresh=True).services.add_hook(hook, service, source, secret, options)
@@ -122,6 +129,12 @@ def rotate_secret(hook: str, at_once: bool, home: Path, as_json: bool) -> None:
     _tell_secret(found, app.services.hook_secret(hook), as_json)
 
 
+def _of_token(source: str, hook: str, text: str) -> str:
+    """Return the secret in a token of this webhook, as another collector had it; else the text as it is."""
+    shown = parse(text)
+    return shown.secret if source == SOURCE and shown.hook == hook else text
+
+
 def _options(settings: tuple[str, ...]) -> dict[str, str]:
     """Return the options that `--option` gave. Raises `UsageError`."""
     options: dict[str, str] = {}
@@ -140,14 +153,18 @@ def _options(settings: tuple[str, ...]) -> dict[str, str]:
 
 def _tell_secret(hook: Hook, secret: str, as_json: bool) -> None:
     """Print a webhook's secret on standard output where we made it, and what it is on standard error."""
+    if hook.source == SOURCE and secret:
+        secret = token(hook.id, secret)
     if as_json:
         emit(_shown(hook) | ({"secret": secret} if secret else {}))
         return
-    path = f"/hooks/{plain(hook.source)}/{plain(hook.id)}"
+    collects = hook.source == SOURCE
+    path = COLLECTOR if collects else f"/hooks/{plain(hook.source)}/{plain(hook.id)}"
     if not secret:
         echo(f"added {path}")
         return
-    echo(f"the secret of {path}; it is not shown again: give it to the source now", file=sys.stderr)
+    what = "token" if collects else "secret"
+    echo(f"the {what} of {path}; it is not shown again: give it to the source now", file=sys.stderr)
     echo(secret)
 
 

@@ -11,6 +11,7 @@ from sentinel.entrypoints.api_approvals import APPROVAL_ENDPOINTS
 from sentinel.entrypoints.api_doors import DOOR_ENDPOINTS
 from sentinel.entrypoints.api_queues import QUEUE_ENDPOINTS
 from sentinel.entrypoints.api_tasks import TASK_ENDPOINTS
+from sentinel.entrypoints.collector import COLLECTOR_ENDPOINTS
 from sentinel.entrypoints.web import Endpoint, Request, Response, json_response, trace_of
 from sentinel.errors import Malformed, Missing
 from sentinel.usecases.ingest import Origin
@@ -94,6 +95,7 @@ ENDPOINTS: Mapping[tuple[str, str], Callable[[App, Request], Response]] = {
     **ALERT_ENDPOINTS,
     ("GET", "/v1/tasks/{task}/trace"): trace,
     **DOOR_ENDPOINTS,
+    **COLLECTOR_ENDPOINTS,
 }
 
 # These take entries and bytes of the limits, too, and do so themselves once they know how many.

@@ -11,11 +11,14 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sentinel.entrypoints.openapi_operations import OPERATIONS, Operation, json_content
+from sentinel.entrypoints import openapi_operations
+from sentinel.entrypoints.openapi_collector import COLLECTOR_OPERATIONS
+from sentinel.entrypoints.openapi_operations import Operation, json_content
 from sentinel.entrypoints.openapi_schemas import PARAMETERS, SCHEMAS
 from sentinel.routes import HOOK_ROUTES, ROUTES, Route
 
 VERSION = "1"
+OPERATIONS: Mapping[tuple[str, str], Operation] = {**openapi_operations.OPERATIONS, **COLLECTOR_OPERATIONS}
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch")
 
 ERRORS: Mapping[int, str] = {
@@ -57,7 +60,8 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "Sentinel",
             "version": VERSION,
-            "description": "The service API, behind mutual TLS as a whole, and the webhook API (`/hooks/`), "
+            "description": "The service API, behind mutual TLS as a whole, and the webhook API (`/hooks/`, "
+            "`/services/collector`), "
             "whose senders have no certificates. docs/wire.md says what the formats mean.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },

@@ -10,6 +10,7 @@ from sentinel.core.approvals import How, Verdict
 from sentinel.core.selection import TEXTS, TIMES
 from sentinel.core.tasks import MAX_REASON, State
 from sentinel.entrypoints.openapi_alerts import ALERT_SCHEMAS, SEVERITY, STATUS
+from sentinel.entrypoints.openapi_collector_forms import COLLECTOR_SCHEMAS
 from sentinel.entrypoints.openapi_forms import COUNT, HASH, HEX32, NANOSECONDS, TEXT
 from sentinel.entrypoints.openapi_forms import list_of as _list
 from sentinel.entrypoints.openapi_forms import object_of as _object
@@ -175,6 +176,7 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
     ),
     **TRACE_SCHEMAS,
     **ALERT_SCHEMAS,
+    **COLLECTOR_SCHEMAS,
     "Service": _object(
         {
             "id": TEXT,
@@ -236,6 +238,10 @@ PARAMETERS: Mapping[str, dict[str, Any]] = {
     "hook": _parameter(
         "hook", "path", "the webhook's id", {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,63}$"}
     ),
+    "hec-token": _parameter(
+        "token", "query", "the token, of a webhook that allows it here; else in `Authorization: Splunk TOKEN`"
+    ),
+    "hec-channel": _parameter("X-Splunk-Request-Channel", "header", "the sender's channel, a GUID"),
     "partial": _parameter(
         "partial", "query", "store the good lines of a batch with bad ones", {"type": "boolean"}
     ),

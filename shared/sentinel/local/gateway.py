@@ -37,6 +37,7 @@ WAITING = 256  # requests of one caller that may wait for that, and four times a
 # it, and so is what their refusals cost this process. Whoever waits as they were told loses nothing by it.
 BRAKE_SECONDS = 0.5
 SMALL = 1 << 16  # bytes of a body that are read without a place among those
+HUGE = 16  # bodies over what an API usually takes that may be on their way, where a route takes larger ones
 BROKEN = web.RequestKey("broken", bool)  # of a request whose body ended in something that is no HTTP
 
 log = logging.getLogger("sentinel.gateway")
@@ -48,7 +49,8 @@ class Gateway:
 
     `scheme` is what a browser's `Origin` begins with; "" where senders are no business of ours: webhooks come
     under whatever name they were forwarded from, and prove themselves. `max_body` is in bytes as sent, and
-    `large` is how many bodies over `SMALL` may be on their way at one time.
+    `large` is how many bodies over `SMALL` may be on their way at one time. A route may take larger ones
+    (`Route.body`); few of those may be on their way, and somebody unknown leaves places to who is known.
     """
 
     paths: Paths
@@ -64,6 +66,7 @@ class Gateway:
     leaving: bool = False
     pool: ThreadPoolExecutor = field(init=False)
     arriving: Fair = field(init=False)
+    huge: Fair = field(init=False)
     bodies: Fair = field(init=False)
     calls: Fair = field(init=False)
     callers: Callers = field(default_factory=Callers)
@@ -72,6 +75,7 @@ class Gateway:
     def __post_init__(self) -> None:
         self.pool = ThreadPoolExecutor(self.threads, "handler")
         self.arriving = Fair(self.large, self.large * 3 // 4, WAITING, 4 * WAITING)
+        self.huge = Fair(HUGE, HUGE * 3 // 4, WAITING, 4 * WAITING)
         self.bodies = Fair(BUSY, BUSY * 3 // 4, WAITING, 4 * WAITING)
         self.calls = Fair(self.threads, self.threads - 1, BUSY, BUSY)
 
@@ -110,7 +114,7 @@ class Gateway:
             context = await self.door.admit(call)
             caller = self.callers.line(call, context)
             async with AsyncExitStack() as held:
-                body = await self._body(request, held, caller)
+                body = await self._body(request, held, caller, route.body or self.max_body)
                 event = event_of(call, context, body)
                 await held.enter_async_context(self.calls.turn(caller))
                 answer = response_of(await self._call(route.function, event, request_id), request_id)
@@ -123,25 +127,26 @@ class Gateway:
                 answer.force_close()  # what follows is in doubt, or not worth reading
             return answer
 
-    async def _body(self, request: web.BaseRequest, held: AsyncExitStack, caller: str) -> bytes:
+    async def _body(self, request: web.BaseRequest, held: AsyncExitStack, caller: str, most: int) -> bytes:
         """Read the body, and take a place for it in `held`, which it keeps until it is answered.
 
         What is still on its way takes none of the places of what is whole, so that nobody waits for the slow.
         Up to `SMALL` is read of each; what is larger needs a place of another kind to go on.
         """
-        if (request.content_length or 0) > self.max_body:
-            raise self._too_large()
+        if (request.content_length or 0) > most:
+            raise _too_large(most)
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0
         found = bytearray()
         try:
             async with asyncio.timeout(self.body_seconds):
-                await self._read(request, found, SMALL)
-            if not request.content.at_eof():
-                await held.enter_async_context(self.arriving.turn(caller))
-                async with asyncio.timeout(self.body_seconds):
-                    await self._read(request, found, self.max_body)
+                await _read(request, found, SMALL, most)
+            for enough, places in ((self.max_body, self.arriving), (most, self.huge)):
+                if not request.content.at_eof():
+                    await held.enter_async_context(places.turn(caller))
+                    async with asyncio.timeout(self.body_seconds):
+                        await _read(request, found, enough, most)
         except TimeoutError:
             raise Refusal(408, "TimedOut", "the request's body did not arrive in time") from None
         except OSError:
@@ -150,19 +155,6 @@ class Gateway:
             raise Refusal(400, "Malformed", "the body is not in the form that the head says")
         await held.enter_async_context(self.bodies.turn(caller))
         return bytes(found)
-
-    async def _read(self, request: web.BaseRequest, found: bytearray, enough: int) -> None:
-        """Read on until the end, or until more than `enough` is there; over `max_body` is refused."""
-        while len(found) <= enough:
-            chunk = await request.content.readany()
-            if not chunk:
-                return
-            found += chunk
-            if len(found) > self.max_body:
-                raise self._too_large()
-
-    def _too_large(self) -> Refusal:
-        return Refusal(413, "TooLarge", f"the request is over {self.max_body} bytes; send it in parts")
 
     async def _call(self, function: str, event: dict[str, Any], request_id: str) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
@@ -180,6 +172,21 @@ class Gateway:
         except Exception:
             log.exception("%s failed outside of its own handling of errors", function)
             raise Refusal(502, "Internal", "the function failed; it was logged") from None
+
+
+async def _read(request: web.BaseRequest, found: bytearray, enough: int, most: int) -> None:
+    """Read on until the end, or until more than `enough` is there; over `most` is refused."""
+    while len(found) <= enough:
+        chunk = await request.content.readany()
+        if not chunk:
+            return
+        found += chunk
+        if len(found) > most:
+            raise _too_large(most)
+
+
+def _too_large(most: int) -> Refusal:
+    return Refusal(413, "TooLarge", f"the request is over {most} bytes; send it in parts")
 
 
 def _crowded() -> Refusal:

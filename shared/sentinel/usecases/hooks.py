@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from sentinel.core import hec_tokens
 from sentinel.core.access import Hook, Service
 from sentinel.core.ring import Key, Ring
 from sentinel.errors import Conflict, Malformed, Missing
@@ -22,8 +23,13 @@ if TYPE_CHECKING:
 MAX_SECRET = 4_096  # characters
 
 
-def new_secret(entropy: Callable[[int], bytes]) -> str:
-    """Return a new secret in the form of Standard Webhooks: `whsec_` and the base64 of 32 random bytes."""
+def new_secret(entropy: Callable[[int], bytes], source: str = "", hook_id: str = "") -> str:
+    """Return a new secret in the form of Standard Webhooks: `whsec_` and the base64 of 32 random bytes.
+
+    That of Splunk's Event Collector is of another form: see `core.hec_tokens`.
+    """
+    if source == hec_tokens.SOURCE:
+        return hec_tokens.new_secret(hook_id, entropy)
     return f"whsec_{b64encode(entropy(32)).decode()}"
 
 
@@ -73,7 +79,7 @@ class Hooks:
             raise Missing(f"there is no service {service}; `sentinel services ls` lists them")
         if records.load(self._registry, Hook, hook_id)[0] is not None:
             raise _taken(hook_id)
-        kept = self._hook_secret(hook.secret, secret)
+        kept = self._hook_secret(hook, secret)
         if not records.save(self._registry, hook, 0):
             raise _taken(hook_id)
         return AddedHook(hook, kept)
@@ -105,11 +111,12 @@ class Hooks:
 
         return _found(records.settle(self._registry, Hook, hook_id, switched), hook_id)
 
-    def _hook_secret(self, name: str, wanted: str) -> str:
+    def _hook_secret(self, hook: Hook, wanted: str) -> str:
+        name = hook.secret
         if len(wanted) > MAX_SECRET:
             raise Malformed(f"the secret of a webhook is at most {MAX_SECRET:,} characters")
         now = int(self._clock())
-        value = wanted or new_secret(self._entropy)
+        value = wanted or new_secret(self._entropy, hook.source, hook.id)
         try:
             self._secrets.create(name, Ring((Key(self._entropy(8).hex(), value, since=now),)).encode())
         except Conflict:

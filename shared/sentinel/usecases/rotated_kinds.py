@@ -135,7 +135,10 @@ class HookSecrets(Rotated):
 
     def fresh(self, name: str, now: int, at_once: bool, /) -> str:
         """Return the ring with one more secret, in use from now."""
-        key = Key(self.entropy(8).hex(), new_secret(self.entropy))
+        hook_id = name.removeprefix(self.prefix)
+        hook, _ = records.load(self.registry, Hook, hook_id)
+        secret = new_secret(self.entropy, hook.source if hook else "", hook_id)
+        key = Key(self.entropy(8).hex(), secret)
         return self.ring(name).rotated(key, now, 0, 0 if at_once else HOOK_OVERLAP).encode()
 
     def usable(self, _name: str, value: str, now: int, /) -> bool:

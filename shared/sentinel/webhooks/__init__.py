@@ -1,11 +1,13 @@
 """Webhook sources: how each kind of sender proves itself, and what its messages tell.
 
-One file a source, one line in `SOURCES`: its key is the `{source}` of `/hooks/{source}/{hook}`.
+One file a source, one line in `SOURCES`: its key is the `{source}` of `/hooks/{source}/{hook}`. Collectors
+take log events to paths of their own: `COLLECTORS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -24,12 +26,24 @@ from sentinel.webhooks import (
     sentry,
     sns,
     splunk,
+    splunk_hec,
     standard,
 )
 from sentinel.webhooks.source import Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sentinel.ports_doors import Certificates
+
+
+@dataclass(frozen=True, slots=True)
+class Collecting:
+    """As `Kind`, of log events that come to a collector's paths."""
+
+    make: Callable[[Mapping[str, str]], splunk_hec.SplunkHec]
+    options: Mapping[str, str]
+
 
 SOURCES: Mapping[str, Kind] = MappingProxyType(
     {
@@ -51,6 +65,11 @@ SOURCES: Mapping[str, Kind] = MappingProxyType(
     }
 )
 """The kinds of senders that are known."""
+
+COLLECTORS: Mapping[str, Collecting] = MappingProxyType(
+    {"splunk-hec": Collecting(splunk_hec.SplunkHec, splunk_hec.OPTIONS)}
+)
+"""The kinds of senders whose webhooks have paths of their own, named by a token."""
 
 
 def sources(certificates: Certificates) -> Mapping[str, Kind]:
