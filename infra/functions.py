@@ -1,7 +1,7 @@
 """The functions behind the doors, and for each the settings it gets and what its role may do.
 
-Detect and dispatch read the change feeds, the workers, the sweep and deliveries run by rings and schedules. Those that
-answer requests are in `door_functions.py`.
+Detect and dispatch read the change feeds; the workers, the sweep and deliveries run by rings and schedules.
+Those that answer requests are in `door_functions.py`.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def test_failure_queues_are_encrypted_and_private(templates: Templates) -> None:
 
 
 def test_the_safety_nets_run_each_minute(templates: Templates) -> None:
-    """Sweep, deliveries and both workers run each minute, rotate each day; a firing that fails is left to the next."""
+    """Sweep, deliveries and workers run each minute, rotate each day; a failed firing is left to the next."""
     functions = templates.of("AWS::Lambda::Function")
     found = {}
     for rule in templates.of("AWS::Events::Rule").values():

@@ -30,7 +30,7 @@ def _networked(templates: Templates) -> set[str]:
 
 
 def test_only_what_needs_redis_is_in_the_network(templates: Templates) -> None:
-    """Functions that use Redis or reach sinks are in the VPC; detect, authorizer, CA and rotation stay out."""
+    """What uses Redis or reaches sinks is in the VPC; detect, authorizer, CA and rotation stay out of it."""
     assert _networked(templates) == NETWORKED
 
 
@@ -119,7 +119,7 @@ def test_an_outside_redis_needs_no_network(outside: Templates) -> None:
 
 
 def test_an_outside_redis_is_told_by_name(outside: Templates) -> None:
-    """Functions that use Redis learn address and secret's name, and may read it; of the others `deliver` alone.
+    """What uses Redis learns address and secret's name, and may read it; of the others `deliver` alone may.
 
     It reads the secrets of sinks, and Redis's has its name among theirs.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from sentinel.core import step_inputs
 from sentinel.core.approvals import ACTION
@@ -25,15 +25,21 @@ def problems(recipe: Recipe, actions: Mapping[str, Action]) -> Iterator[tuple[in
         except Malformed as error:
             yield index, str(error)
         else:
-            if recipe.on.schedule is not None and "entry" in roots:
-                yield index, "a schedule has no entry that an expression could take from"
-            if recipe.on.schedule is not None and step.uses == "siem.send":
-                yield index, "siem.send tells of entries, and a schedule has none"
-            if recipe.on.schedule is not None and step.uses == "alert.reply":
-                yield index, "alert.reply is about an alert, and a schedule has none"
+            if recipe.on.schedule is not None:
+                yield from ((index, problem) for problem in _entryless(step.uses, roots))
             if needs_approval(action):
                 yield from ((index, problem) for problem in _unapproved(recipe, index, action))
         before.add(step.id)
+
+
+def _entryless(uses: str, roots: Collection[str]) -> Iterator[str]:
+    """Yield why a step cannot be that of a schedule, which has no entries."""
+    if "entry" in roots:
+        yield "a schedule has no entry that an expression could take from"
+    if uses == "siem.send":
+        yield "siem.send tells of entries, and a schedule has none"
+    if uses == "alert.reply":
+        yield "alert.reply is about an alert, and a schedule has none"
 
 
 def _unapproved(recipe: Recipe, index: int, action: Action) -> Iterator[str]:
