@@ -8,7 +8,7 @@ printed, each with its reason.
 the table has, for each source and attack, how many tries were stopped of how many. Who shows a secret does
 not cover the body: there an altered body is another message, and the table says so with `+`.
 
-**Answers** (`webhooks_load`). A tree of `sentinel up` on this repository's disk, with all its doors, over TLS.
+**Answers** (`webhooks_load`). A tree of `sentinel up` on this repository's disk, with its doors, over TLS.
 
     python -m benchmarks.webhooks [--json] [--only bodies,attacks,answers] [--seconds S]
 """

@@ -86,7 +86,7 @@ def wrong_secret(good: Genuine) -> Iterator[Try]:
 
 
 def elsewhere(good: Genuine) -> Iterator[Try]:
-    """Send the genuine message to another webhook, to one that is disabled, to none, and as another source."""
+    """Send the genuine message to another webhook, a disabled one, none, and as another source."""
     source, other = good.way.source, "sentry" if good.way.source != "sentry" else "pagerduty"
     for at in (f"{good.hook}-other", f"{good.hook}-shut", "nobody", ""):
         yield Try(good.lines(), good.body, source=source, hook=at)
@@ -211,7 +211,9 @@ def attacked(
     world.now = float(NOW)
     receipt = world.tried(source, hook, lines, body)
     if receipt is None:
-        raise SystemExit(f"{source} {hook}: the genuine message is refused, so that nothing else means anything")
+        raise SystemExit(
+            f"{source} {hook}: the genuine message is refused, so that nothing else means anything"
+        )
     world.restart()
     found: dict[str, Tally] = {}
     for name, tries in attacks.items():
@@ -227,9 +229,7 @@ def attacked(
     return found
 
 
-def _count(
-    world: World, each: Try, at: tuple[str, str], receipt: Mapping[str, object], tally: Tally
-) -> None:
+def _count(world: World, each: Try, at: tuple[str, str], receipt: Mapping[str, object], tally: Tally) -> None:
     source, hook = each.source or at[0], each.hook if each.source else at[1]
     world.now = float(NOW + each.later)
     answer = world.tried(source, hook, each.lines, each.body)

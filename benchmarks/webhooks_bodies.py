@@ -74,7 +74,9 @@ def fits(found: Mapping[str, object], means: Told) -> bool:
     """Say whether a sealed alert is what a sender means; a fingerprint that is made here has to be there."""
     title, severity, status, fingerprint = means
     same = (found["title"], found["severity"], found["status"]) == (title, severity, status)
-    return same and bool(found["fingerprint"]) and found["fingerprint"] == (fingerprint or found["fingerprint"])
+    return (
+        same and bool(found["fingerprint"]) and found["fingerprint"] == (fingerprint or found["fingerprint"])
+    )
 
 
 def sealed(world: World, body: Body) -> tuple[bytes, list[dict[str, object]], str]:
@@ -109,7 +111,9 @@ def correct(world: World, body: Body) -> bool:
 def measured(folder: Path) -> dict[str, float]:
     """Look at every file; print which are none, and why."""
     if not FOLDER.exists():
-        raise SystemExit(f"the real bodies are not there: {FOLDER} is beside a checkout, or nothing is measured")
+        raise SystemExit(
+            f"the real bodies are not there: {FOLDER} is beside a checkout, or nothing is measured"
+        )
     world = World(folder)
     known = {body.file: body for body in bodies()}
     out = [file for file in files() if why_not(file)]

@@ -6,12 +6,14 @@ stands still for a second is charged with all that should have been answered in 
 keep a connection, so each message has one of its own, with a full handshake of TLS; kept connections are
 measured for comparison. No message is sent twice: each body has a number in it that no other has. Detection
 and the folding of alerts run behind, and at the end every message that was answered has to be in the ledger.
+`load_before` is the machine's load average before: other programs at work show in the percentiles.
 """
 
 from __future__ import annotations
 
 import http.client
 import json
+import os
 import ssl
 import subprocess
 import sys
@@ -181,9 +183,11 @@ def generate(url: str, roots: str) -> None:
 def measured(folder: Path, seconds: float) -> dict[str, float]:
     """Run a tree and the rounds; return the figures."""
     if not FOLDER.exists():
-        raise SystemExit(f"the real bodies are not there: {FOLDER} is beside a checkout, or nothing is measured")
+        raise SystemExit(
+            f"the real bodies are not there: {FOLDER} is beside a checkout, or nothing is measured"
+        )
     settings = settings_for(folder / "home", Settings(log_level="ERROR"))
-    figures: dict[str, float] = {}
+    figures: dict[str, float] = {"load_before": os.getloadavg()[0]}
     with Supervisor(settings, 0) as tree:
         app = App(settings)
         _add_hooks(app)
@@ -192,9 +196,11 @@ def measured(folder: Path, seconds: float) -> dict[str, float]:
         with subprocess.Popen(command, **pipes, cwd=ROOT) as generator:
             answered = _asked(generator, 50.0, WARM_SECONDS, fresh=True).statuses.get("200", 0)
             for name, (rate, fresh) in ROUNDS.items():
+                used = _gateway_cpu(tree)
                 sent = _asked(generator, rate, seconds, fresh=fresh)
                 answered += sent.statuses.get("200", 0)
                 figures |= _figures(name, sent)
+                figures[f"{name}_gateway_cpu_ms"] = (_gateway_cpu(tree) - used) * 1000 / len(sent.times)
             assert generator.stdin is not None
             generator.stdin.close()
         figures["answered_and_not_stored"] = answered - _stored(app)
@@ -216,6 +222,15 @@ def _asked(generator: subprocess.Popen[str], rate: float, seconds: float, *, fre
     assert generator.stdout is not None
     print(json.dumps({"rate": rate, "seconds": seconds, "fresh": fresh}), file=generator.stdin, flush=True)
     return Sent(**json.loads(generator.stdout.readline()))
+
+
+def _gateway_cpu(tree: Supervisor) -> float:
+    """Return the processor time that the gateway's process has taken, in seconds."""
+    gateway = next(child for child in tree._children if child.name == "gateway")
+    assert gateway.process is not None
+    stat = Path(f"/proc/{gateway.process.pid}/stat").read_text()
+    user, system = stat.rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def _figures(name: str, sent: Sent) -> dict[str, float]:

@@ -10,7 +10,16 @@ from itertools import product
 
 from sentinel.webhooks import SOURCES
 from sentinel.webhooks.proofs import WRITTEN
-from tests.webhooks.senders import IN_THE_BODY, SENDERS, Headers, Sender, as_basic, as_bearer, digest, in_header
+from tests.webhooks.senders import (
+    IN_THE_BODY,
+    SENDERS,
+    Headers,
+    Sender,
+    as_basic,
+    as_bearer,
+    digest,
+    in_header,
+)
 
 ALGORITHMS = ("sha256", "sha384", "sha512")
 SIGNED = {"": "{body}", "X-Own-Time": "v0:{timestamp}:{body}"}
@@ -73,7 +82,9 @@ def signing(source: str, names: set[str]) -> Iterator[Way]:
             chosen["signed"] = SIGNED[chosen["timestamp_header"]]
         options = {"auth": "signature", "signature_header": "X-Own-Signature", **chosen}
         words = [chosen.get(name, "") for name in mine if name != "tolerance"]
-        name = " ".join(["signature", *filter(None, words), *([f"±{chosen['tolerance']} s"] if timed else [])])
+        name = " ".join(
+            ["signature", *filter(None, words), *([f"±{chosen['tolerance']} s"] if timed else [])]
+        )
         yield Way(source, name, Sender(Own(options, source).sign, dated=timed, options=options))
 
 
@@ -97,7 +108,7 @@ class Own:
 
 
 def falcon(source: str) -> Iterator[Way]:
-    """Yield the ways of CrowdStrike: order, encoding, which of two headers, other names, another tolerance."""
+    """Yield the ways of CrowdStrike: order, encoding, which of two headers, names, tolerance."""
     usual = {"signature_header": "x-cs-primary-signature", "secondary_header": "x-cs-secondary-signature"}
     for order, encoding, header, other in product(
         ("body_ts", "ts_body"), tuple(WRITTEN), usual, (False, True)
