@@ -28,7 +28,7 @@ PORTS = CORE | {
 ACTIONS = PORTS | {"siem", "accounts", "actions"}
 WIRING = ACTIONS | {"webhooks", "usecases", "adapters", "settings", "wiring"}
 BOOTSTRAP = WIRING | {"bootstrap", "bootstrap_doors", "bootstrap_approvals", "bootstrap_flow"}
-BOOTSTRAP |= {"bootstrap_alerts"}
+BOOTSTRAP |= {"bootstrap_alerts", "bootstrap_deliveries"}
 ENTRYPOINTS = BOOTSTRAP | {"entrypoints", "routes"}
 RINGS = {
     "errors": set[str](),
@@ -52,6 +52,7 @@ RINGS = {
     "wiring": WIRING,
     "bootstrap_doors": BOOTSTRAP,
     "bootstrap_alerts": BOOTSTRAP,
+    "bootstrap_deliveries": BOOTSTRAP,
     "bootstrap_approvals": BOOTSTRAP,
     "bootstrap_flow": BOOTSTRAP,
     "bootstrap": BOOTSTRAP,

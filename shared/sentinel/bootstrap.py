@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 
 from sentinel.bootstrap_alerts import Alerting
 from sentinel.bootstrap_approvals import People
+from sentinel.bootstrap_deliveries import Delivering
 from sentinel.bootstrap_flow import Flows
 from sentinel.settings import Settings
 from sentinel.wiring import grants_of, worker_name
 
 if TYPE_CHECKING:
-    from sentinel.actions.books import AccountBook, DeliveryBook, SinkBook
+    from sentinel.actions.books import AccountBook, SinkBook
     from sentinel.core.steps import Action
     from sentinel.ports import (
         Catalog,
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from sentinel.usecases.trace import Trace
 
 
-class App(People, Flows, Alerting):
+class App(People, Flows, Alerting, Delivering):
     """One process's adapters and use cases, each made on first use."""
 
     @cached_property
@@ -168,13 +169,6 @@ class App(People, Flows, Alerting):
         from sentinel.actions.books import AccountBook
 
         return AccountBook(self.catalog, time.time_ns, self.settings.catalog_seconds, self.opener)
-
-    @cached_property
-    def deliveries(self) -> DeliveryBook:
-        """The deliveries in force."""
-        from sentinel.actions.books import DeliveryBook
-
-        return DeliveryBook(self.catalog, time.time_ns, self.settings.catalog_seconds, self.opener)
 
     @cached_property
     def actions(self) -> dict[str, Action]:

@@ -25,9 +25,14 @@ def assumed(grants: Grants, action: str, run: StepRun, statements: Sequence[Stat
     The session is named after the task, which is how CloudTrail tells who did it, and may do no more than
     `statements` say, however much the role may. Raises `Forbidden` where no role is granted.
     """
+    return assumed_as(f"sentinel-{run.task.id}", grants, action, statements)
+
+
+def assumed_as(session: str, grants: Grants, action: str, statements: Sequence[Statement]) -> AssumedRole:
+    """Return the role of an action as a session of this name assumes it; as `assumed` else."""
     role = grants.role(action)
     policy = orjson.dumps({"Version": "2012-10-17", "Statement": list(statements)}).decode()
-    return AssumedRole(role.arn, f"sentinel-{run.task.id}"[:64], policy)
+    return AssumedRole(role.arn, session[:64], policy)
 
 
 def allow(

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from sentinel import siem
-from sentinel.actions.aws_step import allow, assumed
+from sentinel.actions.aws_step import allow, assumed_as
 from sentinel.core.grants import Grants, allowed
-from sentinel.core.steps import StepRun
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Conflict, Forbidden, Unavailable
 from sentinel.ports import FileAppend, Files, Http, HttpRequest
@@ -50,6 +49,17 @@ def target(config: SinkConfig, secret: str) -> Target:
     return Target(siem.make(config, secret), (config, sha256(secret.encode()).hexdigest()))
 
 
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What carrying needs to know of who sends: the name of its session in AWS, and what came before.
+
+    `maybe_there` says that the target may have the batch already.
+    """
+
+    session: str
+    maybe_there: bool = False
+
+
 class Carrier:
     """Carries batches for one deployment; safe to share between threads. `clock` in epoch nanoseconds."""
 
@@ -70,14 +80,14 @@ class Carrier:
         self._clock = clock
         self._tokens: dict[object, tuple[Token, int]] = {}
 
-    def carry(self, run: StepRun, to: Target, batch: Batch) -> Outcome:
+    def carry(self, errand: Errand, to: Target, batch: Batch) -> Outcome:
         """Send one batch; raises what the ports raise. An error is `unsent` where only the sign-in failed."""
         sink = to.sink
         if not isinstance(sink, SigningIn):
-            return self._sent(run, sink, batch)
+            return self._sent(errand, sink, batch)
         kept, until = self._tokens.get(to.account, (None, 0))
         if kept is not None and self._clock() < until:
-            outcome = self._sent(run, sink.signed_in(kept.text), batch)
+            outcome = self._sent(errand, sink.signed_in(kept.text), batch)
             if not isinstance(outcome, Parked):
                 return outcome
             self._tokens.pop(to.account, None)
@@ -87,7 +97,7 @@ class Carrier:
         if len(self._tokens) >= MAX_TOKENS:
             self._tokens.clear()
         self._tokens[to.account] = (token, self._clock() + int(token.seconds * 0.8 * SECOND))
-        return self._sent(run, sink.signed_in(token.text), batch)
+        return self._sent(errand, sink.signed_in(token.text), batch)
 
     def _token(self, sink: SigningIn) -> Token | RetryAfter | Parked:
         try:
@@ -96,24 +106,23 @@ class Carrier:
             error.unsent = True  # none of the batch, that is
             raise
 
-    def _sent(self, run: StepRun, sink: Sink, batch: Batch) -> Outcome:
+    def _sent(self, errand: Errand, sink: Sink, batch: Batch) -> Outcome:
         request = sink.request(batch)
         if isinstance(request, HttpRequest):
             return sink.outcome(self._http.send(request), batch)
         if isinstance(request, FileAppend):
-            self._append(run, request)
+            self._append(errand, request)
         elif isinstance(request, ObjectPut):
-            self._put(run, request)
+            self._put(errand, request)
         else:
             self._streams.send(request)
         return Delivered()
 
-    def _append(self, run: StepRun, request: FileAppend) -> None:
-        maybe_there = run.resumed or run.task.tries > 0
-        if not (maybe_there and self._files.holds(request)):
+    def _append(self, errand: Errand, request: FileAppend) -> None:
+        if not (errand.maybe_there and self._files.holds(request)):
             self._files.append(request)
 
-    def _put(self, run: StepRun, request: ObjectPut) -> None:
+    def _put(self, errand: Errand, request: ObjectPut) -> None:
         allowed(request.bucket, self._grants.buckets, "SENTINEL_AWS_BUCKETS")
         params = {
             "Bucket": request.bucket,
@@ -123,13 +132,13 @@ class Carrier:
             "ContentEncoding": request.encoding,
             "IfNoneMatch": "*",
         }
-        role = self._role(run, request)
+        role = self._role(errand, request)
         try:
             self._aws().call("s3", "PutObject", params, role, request.timeout)
         except Conflict:
             return  # it is there: named after what is in it, by an attempt before this one
 
-    def _role(self, run: StepRun, request: ObjectPut) -> AssumedRole:
+    def _role(self, errand: Errand, request: ObjectPut) -> AssumedRole:
         partition = self._grants.role(ACTION).partition
         folder = request.key.rpartition("/")[0]
         statements = [
@@ -138,7 +147,7 @@ class Carrier:
                 "kms:GenerateDataKey", "*", StringLike={"kms:ViaService": "s3.*.amazonaws.com*"}
             ),
         ]
-        return assumed(self._grants, ACTION, run, statements)
+        return assumed_as(errand.session, self._grants, ACTION, statements)
 
 
 class NoStreams:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sentinel import siem
-from sentinel.actions.siem_carry import Carrier, Target, target
+from sentinel.actions.siem_carry import Carrier, Errand, Target, target
 from sentinel.actions.siem_plan import planned
 from sentinel.actions.siem_progress import Told, result, resumed, settle
 from sentinel.core import task_trace
@@ -159,6 +159,7 @@ class SiemSend:
         items = [Item(notice.id, sink.encode(notice)) for notice in notices]
         place = {notice.id: f"{notice.chain} entry {notice.seq}" for notice in notices}
         left = _after(items, told.last)
+        errand = Errand(f"sentinel-{run.task.id}", maybe_there=run.resumed or run.task.tries > 0)
         most: int | None = None
         while left:
             if self._clock() >= until:
@@ -166,7 +167,7 @@ class SiemSend:
                 return
             batch = next(batches(sink, run.key, left, most))
             told.unsure = not sink.exact  # should there be no answer
-            outcome = self._carrier.carry(run, to, batch)
+            outcome = self._carrier.carry(errand, to, batch)
             wait = outcome.wait if isinstance(outcome, Partly) else outcome
             told.unsure = isinstance(wait, RetryAfter) and wait.unsure and not sink.exact
             if not isinstance(outcome, RetryAfter | Parked):

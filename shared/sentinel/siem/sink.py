@@ -8,7 +8,7 @@ recognisable: every event carries an id that is the same however often it is sen
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
@@ -31,7 +31,8 @@ class Notice:
     `t` is the ledger's time in epoch nanoseconds. `rule`, `title` and `level` are the Sigma rule's. `key`
     is the effect key of the step that tells. `entry` holds the bytes as stored; empty where only the
     entry's place is to be told. `trace` and `span` are the trace that the task is part of and the task's own
-    span in it: not the try's, since an event that is told again is the same, byte for byte.
+    span in it: not the try's, since an event that is told again is the same, byte for byte. `hash` is H of
+    the entry in its chain, hex, where entries themselves are delivered: then there is no task, recipe or key.
     """
 
     t: int
@@ -47,10 +48,16 @@ class Notice:
     entry: bytes = field(default=b"", repr=False)
     trace: str = ""
     span: str = ""
+    hash: str = ""
 
     @property
     def id(self) -> str:
-        """The event's id: SHA256(effect key ‖ chain ‖ seq), 64 hex digits; the same in every attempt."""
+        """The event's id, 64 hex digits, the same in every attempt: SHA256(effect key ‖ chain ‖ seq).
+
+        For a delivery it is the entry's hash in its chain.
+        """
+        if self.hash:
+            return self.hash
         return sha256(f"{self.key}\n{self.chain}\n{self.seq}".encode()).hexdigest()
 
 
@@ -193,15 +200,16 @@ def batches(
     for item in items:
         more = len(item.data) + 1
         if held and (len(held) >= limit or size + more > sink.max_bytes):
-            yield _batch(step_key, held)
+            yield batch_of(step_key, held)
             held, size = [], 0
         held.append(item)
         size += more
     if held:
-        yield _batch(step_key, held)
+        yield batch_of(step_key, held)
 
 
-def _batch(step_key: str, items: list[Item]) -> Batch:
+def batch_of(step_key: str, items: Sequence[Item]) -> Batch:
+    """Return items as one batch, named after who sends it and what is in it."""
     named = "\n".join([step_key, *(item.id for item in items)])
     return Batch(sha256(named.encode()).hexdigest(), tuple(items))
 

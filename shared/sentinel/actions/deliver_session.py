@@ -1,0 +1,294 @@
+"""One delivery while its holder has the lease: read, cut, send, settle, over and over, until it is to end.
+
+Everything that matters is in the records before the next batch of a chain leaves. What goes wrong ends in a
+pause, in a dead range or in a chain that stops and says so; nothing is passed over.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from sentinel.actions.breakers import Breakers
+from sentinel.actions.deliver_course import Course
+from sentinel.actions.deliver_cut import Cutter
+from sentinel.actions.deliver_lanes import Lanes
+from sentinel.actions.deliver_read import Reader
+from sentinel.actions.deliver_ship import BYTES, EVENTS, Arrival, Limits, Shipment, Shipping, fates_of, split
+from sentinel.actions.deliver_store import LEASE, Cursor, DeliveryStore, Lease
+from sentinel.core.deliveries import DeliveryPlan
+from sentinel.core.pace import Pace
+from sentinel.core.tasks import SECOND
+from sentinel.errors import Tampered, Unavailable
+from sentinel.siem.sink import Delivered, Fate, Parked, Partly, Refused, RetryAfter
+
+HELD = 32_000_000  # bytes of events that wait in memory, over which nothing is read
+REST = 0.25  # seconds: so soon an end or a change is noticed
+TRIAL = 10  # events in the first batch after a breaker was open
+
+log = logging.getLogger("sentinel.deliveries")
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What all deliveries of a process share. `idle` and `listing` are in seconds, `clock` in epoch ns.
+
+    A chain that has nothing new is asked at least every `idle`, and for new chains every `listing`.
+    """
+
+    store: DeliveryStore
+    breakers: Breakers
+    clock: Callable[[], int]
+    sleep: Callable[[float], None]
+    holder: str
+    idle: float = 1.0
+    listing: float = 5.0
+
+
+@dataclass(slots=True)
+class Counts:
+    """What one run of a delivery did, and what is wrong with it; `running`: another runner had it."""
+
+    delivered: int = 0
+    refused: int = 0
+    twice: int = 0
+    problem: str = ""
+    running: bool = False
+
+
+class Session:
+    """Runs a delivery with one set-up. `ending` says when it is enough, `setup` names the set-up."""
+
+    def __init__(
+        self,
+        name: str,
+        plan: DeliveryPlan,
+        shipping: Shipping,
+        reader: Reader,
+        tools: Tools,
+        ending: Callable[[], bool],
+        counts: Counts,
+        setup: str,
+    ) -> None:
+        self._name = name
+        self._plan = plan
+        self._shipping = shipping
+        self._reader = reader
+        self._tools = tools
+        self._ending = ending
+        self._counts = counts
+        self._setup = setup
+        sink, batch = shipping.sink, plan.batch
+        events = min(sink.max_events, batch.events or EVENTS)
+        self._limits = Limits(events, min(sink.max_bytes, batch.bytes or BYTES))
+        self._pace = Pace(plan.rate)
+        self._cutter = Cutter(plan, shipping, self._limits)
+        self._lanes: Lanes[Arrival] = Lanes(1 if shipping.file else plan.parallel)
+        self._courses: dict[str, Course] = {}
+        self._back: deque[Shipment] = deque()
+        self._not_before = 0
+        self._parked = False
+        self._kept = self._listed = 0
+        self._lease = Lease()
+        self._said = ""
+
+    def run(self, lease: Lease) -> bool:
+        """Deliver until it is to end; say whether nothing is left of which nobody knows. Raises `LeaseLost`.
+
+        `lease` is as the last holder has left it.
+        """
+        self._lease = lease
+        self._kept = self._tools.clock()
+        try:
+            while not self._parked and not self._ending():
+                if not self._turn():
+                    self._rest()
+            self._finish()
+        finally:
+            self._lanes.close()
+        return not self._lanes.busy and not any(each.tried for each in self._back)
+
+    def _turn(self) -> bool:
+        try:
+            self._house()
+            arrived = self._arrive()
+            return self._read() or self._send() or arrived
+        except Unavailable as error:
+            self._say(str(error))
+            return False
+
+    def _finish(self) -> None:
+        while self._lanes.busy:
+            for arrival in self._lanes.done(60.0):
+                self._settle(arrival)
+        for course in self._courses.values():
+            if course.unwritten:
+                self._write(course)
+
+    def _house(self) -> None:
+        """Keep the lease, look what was redriven, and find new chains, each when it is time."""
+        tools, now = self._tools, self._tools.clock()
+        if not 0 <= now - self._kept < LEASE // 3:
+            lease = tools.store.keep(self._name, tools.holder, int(self._pace.limit))
+            self._kept = now
+            if lease.redriven != self._lease.redriven:
+                for course in self._courses.values():
+                    course.look()
+                    self._cutter.offer(course)
+            self._lease = Lease(lease.holder, lease.until, self._lease.since, True, lease.redriven)
+        if not self._listed or not 0 <= now - self._listed < int(tools.listing * SECOND):
+            for chain in self._reader.chains():
+                if chain not in self._courses:
+                    self._begin(chain)
+            self._listed = now
+
+    def _begin(self, chain: str) -> None:
+        cursor = Cursor(self._tools.store, self._name, chain, self._wait)
+        course = Course(chain, cursor, self._tools.clock)
+        try:
+            course.begin(self._reader, self._lease.since)
+        except Tampered as error:
+            course.stopped = str(error)
+            log.critical("delivery %s: the chain is not delivered: %s", self._name, error)
+        if not self._lease.clean:
+            course.doubt = self._cutter.doubt
+        self._courses[chain] = course
+
+    def _read(self) -> bool:
+        found = False
+        now = self._tools.clock()
+        held = sum(course.size for course in self._cutter.ready)
+        for course in self._courses.values():
+            if held >= HELD:
+                break
+            hungry = len(course.pending) < self._limits.events and course.size < self._limits.bytes
+            if hungry and not course.stopped and not now < course.due < now + 3600 * SECOND:
+                before = course.size
+                found = self._read_one(course) or found
+                held += course.size - before
+            if course.passed:
+                self._write(course)
+        return found
+
+    def _read_one(self, course: Course) -> bool:
+        try:
+            return course.read(self._reader, self._limits.bytes, int(self._tools.idle * SECOND))
+        except Tampered as error:
+            if course.damaged(error):
+                log.critical("delivery %s: the chain stops at damage: %s", self._name, error)
+            return False
+        except Unavailable as error:
+            course.due = self._tools.clock() + SECOND
+            self._say(str(error))
+            return False
+        finally:
+            self._cutter.offer(course)
+
+    def _send(self) -> bool:
+        sent = False
+        while self._lanes.free:
+            shipment = self._next()
+            if shipment is None:
+                break
+            self._pace.sent(self._tools.clock(), len(shipment.parts))
+            self._lanes.begin(partial(self._shipping.carry, shipment))
+            sent = True
+        return sent
+
+    def _next(self) -> Shipment | None:
+        """Return what may be sent now: first what was sent before, byte for byte as it was then."""
+        now = self._tools.clock()
+        breaker = self._tools.breakers.now(self._plan.to, self._setup)
+        held_up = 0 < self._not_before - now < 3600 * SECOND
+        if held_up or breaker.wait(now) or (breaker.tripped and self._lanes.busy):
+            return None
+        if self._back:
+            ready = not self._pace.wait(now, len(self._back[0].parts))
+            return self._back.popleft() if ready else None
+        shipment, passed = self._cutter.cut(now, self._pace, TRIAL if breaker.tripped else 0)
+        for course in passed:
+            self._write(course)
+        return shipment
+
+    def _arrive(self) -> bool:
+        arrivals = self._lanes.done()
+        for arrival in arrivals:
+            self._settle(arrival)
+        return bool(arrivals)
+
+    def _settle(self, arrival: Arrival) -> None:
+        shipment, outcome = arrival.shipment, arrival.outcome
+        if isinstance(outcome, Unavailable):
+            outcome = RetryAfter(str(outcome), None, unsure=not outcome.unsent)
+        if isinstance(outcome, RetryAfter | Parked):
+            self._failed(shipment, outcome)
+            return
+        fates, reason = fates_of(shipment, outcome)
+        self._told(outcome)
+        self._cutter.learned(fates)
+        split(shipment, fates, reason)
+        for course in shipment.courses:
+            course.busy -= 1
+            self._write(course)
+            self._cutter.offer(course)
+
+    def _told(self, outcome: Delivered | Refused | Partly) -> None:
+        now, breakers, sink = self._tools.clock(), self._tools.breakers, self._plan.to
+        wait = outcome.wait if isinstance(outcome, Partly) else None
+        if wait is not None and Fate.DELIVERED not in getattr(outcome, "fates", ()):
+            breakers.failed(sink, wait.reason, wait.after)
+        else:
+            breakers.succeeded(sink)
+        if wait is not None:
+            self._not_before = now + int((1.0 if wait.after is None else wait.after) * SECOND)
+        if wait is not None or outcome == Delivered(slow_down=True):
+            self._pace.throttled(now)
+
+    def _failed(self, shipment: Shipment, outcome: RetryAfter | Parked) -> None:
+        """Keep a shipment to be sent again as it is; nothing of it counts as settled."""
+        self._back.append(shipment)
+        if isinstance(outcome, Parked):
+            self._tools.breakers.parked(self._plan.to, outcome.reason, self._setup)
+            self._parked = True  # another set-up or secret is a new session
+            return
+        self._tools.breakers.failed(self._plan.to, outcome.reason, outcome.after)
+        if not outcome.unsure:
+            self._pace.throttled(self._tools.clock())
+            return
+        shipment.tried = True
+        if self._shipping.doubles and not shipment.counted:
+            shipment.counted = True
+            for part in shipment.parts:
+                part.course.doubtful(1)
+
+    def _write(self, course: Course) -> None:
+        refused = course.cursor.record.refused
+        move = course.write()
+        self._counts.delivered += move.delivered
+        self._counts.refused += course.cursor.record.refused - refused
+        self._counts.twice += move.twice
+
+    def _wait(self, error: Unavailable) -> None:
+        """Wait for a store that does not answer. Raises its error where it is time to end."""
+        if self._ending():
+            raise error
+        self._say(str(error))
+        self._tools.sleep(REST)
+
+    def _rest(self) -> None:
+        if self._lanes.busy:
+            for arrival in self._lanes.done(REST / 5):
+                self._settle(arrival)
+            return
+        now = self._tools.clock()
+        due = min((each.due for each in self._courses.values() if not each.stopped), default=0)
+        left = (due - now) / SECOND if due > now else REST / 25
+        self._tools.sleep(max(0.002, min(REST, left)))
+
+    def _say(self, problem: str) -> None:
+        if problem != self._said:
+            log.warning("delivery %s: waiting: %s", self._name, problem)
+        self._said = self._counts.problem = problem
