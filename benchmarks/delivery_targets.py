@@ -45,7 +45,8 @@ class Counted:
     """What came. `stored` are events with an id that was new, `doubled` those that were stored once more.
 
     `known` are events that were there already and were not stored again; `disorder` counts events that were
-    new and came after a later one of their chain.
+    new and came after a later one of their chain, or before one that an earlier request had brought and the
+    target had put off (that one itself cannot come in order any more).
     """
 
     requests: int = 0
@@ -68,6 +69,7 @@ class Target:
         self._mood = mood
         self._arrived = arrived
         self._last: dict[str, int] = {}
+        self._off: dict[str, dict[int, int]] = {}
         self._turn = 0
 
     def answer(self, asked: Asked) -> Told:
@@ -120,12 +122,25 @@ class Target:
             return False
         self.places[place] = name
         counted.stored += 1
-        chain, seq = place
-        if seq < self._last.get(chain, -1):
-            counted.disorder += 1
-        else:
-            self._last[chain] = seq
+        counted.disorder += self._misplaced(*place)
         return True
+
+    def put_off(self, place: tuple[str, int]) -> None:
+        """Note that an event is to come again."""
+        chain, seq = place
+        self._off.setdefault(chain, {})[seq] = self._turn
+
+    def _misplaced(self, chain: str, seq: int) -> bool:
+        off = self._off.get(chain)
+        if off:
+            if off.pop(seq, None) is not None:
+                return False
+            if any(turn < self._turn for turn in off.values()):
+                return True
+        if seq < self._last.get(chain, -1):
+            return True
+        self._last[chain] = seq
+        return False
 
 
 def read(asked: Asked) -> list[Any]:
@@ -196,6 +211,7 @@ class Bulk(Target):
     def _create(self, name: str, document: Mapping[str, Any], number: int) -> dict[str, Any]:
         place = document["labels"]["sentinel_chain"], document["event"]["sequence"]
         if number and number % PART == 0 and place not in self.places:
+            self.put_off(place)
             return _BUSY
         if document["event"]["id"] != name or "@timestamp" not in document:
             return _ODD

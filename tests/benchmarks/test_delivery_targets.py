@@ -94,6 +94,20 @@ def test_order_is_that_of_a_chain(kind: str) -> None:
     assert target.counted.disorder == 1
 
 
+def test_what_is_put_off_comes_before_what_is_later() -> None:
+    """Not in order itself, which nobody can help; but nothing else of its chain comes in between."""
+    for between, disorder in ((False, 0), (True, 1)):
+        mood = Mood.PARTLY
+        target = Bulk(lambda: mood)  # noqa: B023 - it is over before the next one
+        outcome("elastic", target, batch("elastic", *map(notice, range(4))))
+        assert target.counted.stored == 3
+        mood = Mood.GOOD
+        if between:
+            outcome("elastic", target, batch("elastic", notice(4)))
+        outcome("elastic", target, batch("elastic", notice(0, "shop/1"), notice(2), notice(5)))
+        assert target.counted.disorder == disorder
+
+
 @KIND
 def test_moods(kind: str) -> None:
     """Busy takes nothing, partly takes some or asks to slow down, lost takes all and answers nothing."""
