@@ -21,7 +21,7 @@ from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 from sentinel.core.alerts import Alert, Severity, Status
 from sentinel.siem import ecs, ocsf
 from sentinel.siem.sink import Notice
-from tests.contracts.test_sinks import GOLDENS, NOTICE, NOTICES
+from tests.contracts.test_sinks import GOLDENS, NOTICE, NOTICES, delivered
 
 FIELDS: Mapping[str, Mapping[str, Any]] = json.loads(
     (Path(__file__).resolve().parents[1] / "vectors" / "ecs.json").read_text()
@@ -52,6 +52,10 @@ def told(alert: Alert) -> Notice:
 FIRING = told(ALERT)
 RESOLVED = told(replace(ALERT, status=Status.RESOLVED, ended=1_732_435_300_000_000_000))
 EXAMPLES = [*NOTICES, FIRING, RESOLVED]
+# What a delivery tells: no task, no recipe, and a rule only where the plan asks for matches.
+EXAMPLES += [delivered(each) for each in (*NOTICES, FIRING)] + [
+    replace(delivered(NOTICE), rule="r1", title="T")
+]
 DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z")
 
 anything = st.recursive(

@@ -24,7 +24,7 @@ DOCS = ROOT / "docs" / "connectors.md"
 
 # RFC 5424, 6: head, structured data with what is escaped in it, and the message with its mark.
 SYSLOG = re.compile(
-    r"<\d{1,3}>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z [!-~]{1,255} [!-~]{1,48} - alert "
+    r"<\d{1,3}>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z [!-~]{1,255} [!-~]{1,48} - (?:alert|entry) "
     r'\[sentinel@32473(?: [a-z]+="(?:[^"\\\]]|\\["\\\]])*")+\] \ufeff[^\x00-\x1f\x7f]*'
 )
 # One example document a kind; a kind without one fails here.
@@ -63,6 +63,12 @@ NOTICES = [
     replace(NOTICE, seq=43, entry=b"not JSON \xff"),
     replace(NOTICE, seq=44, t=1_732_435_200_000_000_000, entry=b"", title="", level="", trace="", span=""),
 ]
+
+
+def delivered(notice: Notice) -> Notice:
+    """Return a notice as a delivery makes it: its id is the entry's hash, no task is behind it."""
+    without = {"rule": "", "title": "", "level": "", "task": "", "recipe": "", "key": ""}
+    return replace(notice, **without, trace="", span="", hash=f"{notice.seq:064x}")  # type: ignore[arg-type]
 
 
 def sink(kind: str) -> Sink:
@@ -115,6 +121,17 @@ def test_a_sink_sends_the_bytes_of_its_golden(kind: str) -> None:
     if os.environ.get("SENTINEL_WRITE_GOLDENS"):
         golden.write_bytes(found)
     assert found == golden.read_bytes()
+
+
+@pytest.mark.parametrize("kind", siem.SINKS)
+def test_a_delivery_sends_the_bytes_of_its_golden(kind: str) -> None:
+    """What a delivery sends has a golden: an id that is the entry's hash, and nothing of a task."""
+    golden = GOLDENS / f"{kind}.delivery.txt"
+    found = rendered(sink(kind), [delivered(each) for each in NOTICES])
+    if os.environ.get("SENTINEL_WRITE_GOLDENS"):
+        golden.write_bytes(found)
+    assert found == golden.read_bytes()
+    assert b"%064x" % 41 in found
 
 
 @pytest.mark.parametrize("kind", siem.SINKS)

@@ -9,8 +9,8 @@ is promised for which sink.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -27,6 +27,7 @@ from sentinel.ports import Files, Ledger, Secrets
 from sentinel.siem.sink import SinkConfig
 
 AT_ONCE = 16  # deliveries of one runner
+FAULT = 2.0  # seconds until a delivery is run again that ended by a fault
 LOOK = SECOND  # between looks whether plans and sinks are still the same
 
 log = logging.getLogger("sentinel.deliveries")
@@ -59,29 +60,27 @@ class Deliverer:
         that is retired ends. Raises `Unavailable` only where the plans cannot be looked up at all.
         """
         found: dict[str, Counts] = {}
-        running: dict[str, threading.Thread] = {}
-        while True:
-            running = {name: thread for name, thread in running.items() if thread.is_alive()}
-            if self._over(until, stopped):
-                break
-            for name in self._sources.plans():
-                if name not in running and len(running) < AT_ONCE:
-                    counts = found.setdefault(name, Counts())
-                    run = (name, until, stopped, counts)
-                    running[name] = threading.Thread(target=self._guarded, args=run, name=f"deliver {name}")
-                    running[name].start()
-            self._tools.sleep(REST)
-        for thread in running.values():
-            thread.join()
+        running: dict[str, Future[Counts]] = {}
+        with ThreadPoolExecutor(AT_ONCE, "delivery") as pool:
+            while not self._over(until, stopped):
+                for name in [name for name, future in running.items() if future.done()]:
+                    self._ended(name, running.pop(name), found[name])
+                for name in self._sources.plans():
+                    if name not in running and len(running) < AT_ONCE:
+                        counts = found.setdefault(name, Counts())
+                        running[name] = pool.submit(self.one, name, until, stopped, counts)
+                self._tools.sleep(REST)
+        for name, future in running.items():
+            self._ended(name, future, found[name])
         return found
 
-    def _guarded(self, name: str, until: int, stopped: Callable[[], bool], counts: Counts) -> None:
-        try:
-            self.one(name, until, stopped, counts)
-        except Exception as error:  # a fault of ours: the others go on, and the cursors are where they were
+    def _ended(self, name: str, future: Future[Counts], counts: Counts) -> None:
+        """Tell of a fault of ours: the others go on, and the cursors are where they were."""
+        error = future.exception()
+        if error is not None:
             counts.problem = f"a fault of Sentinel: {type(error).__name__}"
-            log.exception("delivery %s ended by a fault", name)
-            self._tools.sleep(5.0)
+            log.error("delivery %s ended by a fault", name, exc_info=error)
+            self._tools.sleep(FAULT)
 
     def one(self, name: str, until: int, stopped: Callable[[], bool], counts: Counts | None = None) -> Counts:
         """Run one delivery in the caller's thread, for as long as its plan is in force."""

@@ -24,6 +24,7 @@ from sentinel.cli import (
     certs,
     chains,
     dead,
+    deliveries,
     detect,
     fork,
     hooks,
@@ -72,6 +73,7 @@ cli.add_command(chains.export)
 cli.add_command(tasks.tasks)
 cli.add_command(alerts.alerts)
 cli.add_command(queues.queues)
+cli.add_command(deliveries.deliveries)
 tasks.tasks.add_command(bulk.bulk)
 tasks.tasks.add_command(dead.dead)
 tasks.tasks.add_command(fork.fork)

@@ -42,7 +42,8 @@ def _event(notice: Notice, found: Said) -> dict[str, object]:
     alert = found.alert
     return {
         "id": notice.id,
-        "kind": "alert",
+        "hash": notice.hash,
+        "kind": "event" if notice.plain and not alert.title else "alert",
         "module": "sentinel",
         "provider": alert.source or "sentinel",
         "sequence": notice.seq,

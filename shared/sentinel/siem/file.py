@@ -56,10 +56,11 @@ class FileSink:
             "service": notice.service,
             "chain": notice.chain,
             "seq": notice.seq,
-            "rule": {"id": notice.rule, "title": notice.title, "level": notice.level},
-            "task": notice.task,
-            "recipe": notice.recipe,
         }
+        if not notice.plain:
+            told["rule"] = {"id": notice.rule, "title": notice.title, "level": notice.level}
+        if not notice.hash:
+            told |= {"task": notice.task, "recipe": notice.recipe}
         if notice.trace:  # named as in the Elastic Common Schema
             told |= {"trace": {"id": notice.trace}, "span": {"id": notice.span}}
         if notice.entry:

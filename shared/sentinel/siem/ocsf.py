@@ -73,6 +73,7 @@ def _metadata(notice: Notice, alert: Alert) -> dict[str, object]:
 
 def _finding_info(notice: Notice, found: Said) -> dict[str, object]:
     alert = found.alert
+    rule = {"type_id": RULE, "type": "Rule", "uid": notice.rule, "name": notice.title}
     return {
         "uid": alert.fingerprint or notice.id,
         "title": notice.title or found.message,
@@ -81,7 +82,7 @@ def _finding_info(notice: Notice, found: Said) -> dict[str, object]:
         "created_time": notice.t // _MILLISECOND,
         "first_seen_time": alert.started // _MILLISECOND or None,
         "last_seen_time": alert.ended // _MILLISECOND or None,
-        "analytic": {"type_id": RULE, "type": "Rule", "uid": notice.rule, "name": notice.title},
+        "analytic": None if notice.plain else rule,
     }
 
 

@@ -59,7 +59,7 @@ def said(notice: Notice) -> Said:
     found = _object(notice.entry)
     alert = _alert(found)
     told = next((each for name in _NAMES if isinstance(each := found.get(name), str) and each.strip()), "")
-    line = alert.title or told or notice.title or f"an entry of {notice.chain} matched a rule"
+    line = alert.title or told or notice.title or _about(notice)
     return Said(notice.entry.decode(errors="replace"), _line(line), alert)
 
 
@@ -120,6 +120,10 @@ def _text(found: Mapping[str, object], name: str) -> str:
 def _time(found: Mapping[str, object], name: str) -> int:
     value = found.get(name)
     return value if type(value) is int and 0 < value < _LATEST else 0
+
+
+def _about(notice: Notice) -> str:
+    return f"an entry of {notice.chain}{'' if notice.plain else ' matched a rule'}"
 
 
 def _line(text: str) -> str:

@@ -51,6 +51,11 @@ class Notice:
     hash: str = ""
 
     @property
+    def plain(self) -> bool:
+        """Whether it tells an entry for its own sake: no rule has matched it."""
+        return bool(self.hash) and not self.rule
+
+    @property
     def id(self) -> str:
         """The event's id, 64 hex digits, the same in every attempt: SHA256(effect key ‖ chain ‖ seq).
 

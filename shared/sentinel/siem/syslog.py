@@ -78,7 +78,8 @@ class SyslogSink:
         config = self._config
         priority = FACILITIES[config.facility] * 8 + SEVERITIES.get(notice.level, NOTICE)
         host = _ODD.sub("_", notice.service)[:255] or "-"
-        head = f"<{priority}>1 {instant(notice.t)[:26]}Z {host} {config.app} - alert "
+        kind = "entry" if notice.plain else "alert"
+        head = f"<{priority}>1 {instant(notice.t)[:26]}Z {host} {config.app} - {kind} "
         text = _BREAKS.sub(" ", notice.entry.decode(errors="replace") or notice.title)
         whole = self._framed(head, notice, text, cut=False)
         return whole if len(whole) <= config.max_message else self._framed(head, notice, text, cut=True)
