@@ -7,7 +7,7 @@ HEC's codes 9 and 26, 429 with `Retry-After`, single items of a bulk request wit
 lost after all has been taken.
 
 As a program this is a server in a process of its own: it prints its port, and for each line on standard input
-prints what it has counted and begins anew.
+prints what it has counted, forgets everything and begins anew.
 """
 
 from __future__ import annotations
@@ -253,7 +253,7 @@ def main(kind: str) -> None:
     print(served.port, flush=True)
     for _ in sys.stdin:
         print(json.dumps(asdict(served.target.counted)), flush=True)
-        served.target.counted = Counted()
+        served.target = KINDS[kind]()
     served.stop()
 
 
