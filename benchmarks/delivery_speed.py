@@ -3,7 +3,7 @@
 The ledger is sealed first: real log lines of about 300 bytes in batches of 500, in four chains. Then a
 process that is pinned to one core delivers all of it over HTTP on loopback, by `App.deliverer` as it is
 shipped, to a target that is a process of its own on another core and counts what comes. What is measured is
-the time from the deliverer's start to the moment at which everything is delivered and its cursors are written.
+the time from the deliverer's start until everything is delivered and its cursors are written.
 
 The *floor*, in the same process, round by round: the same events are encoded by the same sink, packed into
 the same requests and sent over the same client, one after the other, and nothing else is done: no ledger is
