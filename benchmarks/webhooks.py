@@ -6,7 +6,9 @@ printed, each with its reason.
 
 **Attacks** (`webhooks_attacks`, `webhooks_ways`, `webhooks_sns`). All sources, with every option of proof;
 the table has, for each source and attack, how many tries were stopped of how many. Who shows a secret does
-not cover the body: there an altered body is another message, and the table says so with `+`.
+not cover the body: there an altered body is another message, and the table says so with `+`. A chain
+remembers the messages of its last 64 segments: where no time is signed, a replay after more than that is
+stored again, which is counted apart (`sources_that_forget_a_replay`).
 
 **Answers** (`webhooks_load`). A tree of `sentinel up` on this repository's disk, with its doors, over TLS.
 
@@ -23,9 +25,10 @@ from pathlib import Path
 
 from benchmarks import webhooks_bodies, webhooks_load, webhooks_sns
 from benchmarks.report import Targets, report
-from benchmarks.webhooks_attacks import ATTACKS, Tally, tallied
+from benchmarks.webhooks_attacks import ATTACKS, Tally, remembered, tallied
 from benchmarks.webhooks_ways import ways
 from benchmarks.webhooks_world import World
+from sentinel.core.window import WINDOW
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGETS: dict[str, dict[str, float]] = {
@@ -60,7 +63,11 @@ def attacks(folder: Path) -> dict[str, float]:
         count += 1
         _add(table, "sns", webhooks_sns.tallied(world, version))
     show(table)
-    return {"sources": len(table), "ways": count, **figures_of(table)}
+    usual = {way.source: way for way in reversed(list(ways()))}
+    forgotten = [source for source, way in usual.items() if not remembered(world, way)]
+    print(f"replayed after {WINDOW} further messages, stored again: {', '.join(forgotten) or 'nowhere'}")
+    figures = {"sources": len(table), "ways": count, **figures_of(table)}
+    return {**figures, "sources_that_forget_a_replay": len(forgotten)}
 
 
 def _add(table: Table, source: str, found: dict[str, Tally]) -> None:

@@ -16,7 +16,8 @@ from typing import Final
 import orjson
 
 from benchmarks.webhooks_ways import Way
-from benchmarks.webhooks_world import World
+from benchmarks.webhooks_world import World, numbered
+from sentinel.core.window import WINDOW
 from tests.webhooks.senders import NOW, first
 
 DECOY: Final = "whsec_" + "A" * 43 + "="  # what unknown webhooks are checked against
@@ -104,8 +105,8 @@ def altered_body(good: Genuine) -> Iterator[Try]:
 
 
 def replayed_body(good: Genuine) -> Iterator[Try]:
-    """Send the same again: at once, later, from elsewhere, with other values in what nobody signs."""
-    for later in (0, 0, 29):
+    """Send the same again: at once, later, an hour later, with other values in what nobody signs."""
+    for later in (0, 0, 29, 3600):
         yield Try(good.lines(), good.body, later=later)
     more = (("request-id", "other"), ("sentry-hook-timestamp", "1"), ("user-agent", "replay/1"))
     yield Try((*good.lines(), *more), good.body)
@@ -227,6 +228,24 @@ def attacked(
             tally.refused = tally.recognised = 0
         found[name] = tally
     return found
+
+
+def remembered(world: World, way: Way) -> bool:
+    """Say whether a replay does nothing after so many further messages that the chain forgot the first.
+
+    Where a time is signed it is refused by then, an hour later.
+    """
+    hook = f"{way.source}-remembered"
+    world.add(hook, way.source, way.sender.options, way.sender.secret)
+    good = Genuine(way, hook)
+    world.now = float(NOW)
+    receipt = world.receive(way.source, hook, good.lines(), good.body)
+    for number in range(1_000, 1_000 + WINDOW):  # no number that a golden has
+        body = numbered(way.source, good.body, number)
+        world.receive(way.source, hook, good.lines(body), body)
+    world.now = float(NOW + 3600)
+    answer = world.tried(way.source, hook, good.lines(), good.body)
+    return answer is None or answer == receipt
 
 
 def _count(world: World, each: Try, at: tuple[str, str], receipt: Mapping[str, object], tally: Tally) -> None:

@@ -31,13 +31,12 @@ import orjson
 
 from benchmarks.tasks_speed import percentile
 from benchmarks.webhooks_bodies import FOLDER, bodies
-from benchmarks.webhooks_world import named
+from benchmarks.webhooks_world import named, numbered
 from sentinel.bootstrap import App
 from sentinel.core.access import Service
 from sentinel.local.doors import server_roots
 from sentinel.local.supervisor import Supervisor, settings_for
 from sentinel.settings import Settings
-from sentinel.webhooks import SOURCES
 from tests.webhooks.senders import SENDERS, in_header
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,19 +66,6 @@ class Sent:
 
     times: list[float]
     statuses: dict[str, int]
-
-
-def numbered(source: str, body: bytes, number: int) -> bytes:
-    """Return a body as one that was not sent before: another id where it brings one, else one member more.
-
-    >>> numbered("splunk", b'{"sid": "a"}', 7)
-    b'{"number":7,"sid": "a"}'
-    """
-    made = SOURCES[source].make({})
-    name = made.message({"webhook-id": "x"}, body).partition(" ")[0].encode()
-    if name != b"x" and name in body:
-        return body.replace(name, b"%s%08x" % (name[:-8], number))
-    return body.replace(b"{", b'{"number":%d,' % number, 1)
 
 
 def hook_of(source: str, options: Mapping[str, str]) -> str:

@@ -24,7 +24,7 @@ from sentinel.usecases.append import Appender
 from sentinel.usecases.directory import Directory
 from sentinel.usecases.ingest import Ingest, Origin
 from sentinel.usecases.receive import Receiver
-from sentinel.webhooks import sources
+from sentinel.webhooks import SOURCES, sources
 from tests.webhooks.senders import NOW
 from tests.webhooks.test_sns import Served
 
@@ -135,3 +135,16 @@ def named(text: str) -> str:
     'azure-monitor-log-json'
     """
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60]
+
+
+def numbered(source: str, body: bytes, number: int) -> bytes:
+    """Return a body as one that was not sent before: another id where it brings one, else one member more.
+
+    >>> numbered("splunk", b'{"sid": "a"}', 7)
+    b'{"number":7,"sid": "a"}'
+    """
+    made = SOURCES[source].make({})
+    name = made.message({"webhook-id": "x"}, body).partition(" ")[0].encode()
+    if name != b"x" and name in body:
+        return body.replace(name, b"%s%08x" % (name[:-8], number))
+    return body.replace(b"{", b'{"number":%d,' % number, 1)

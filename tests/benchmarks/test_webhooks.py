@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import webhooks, webhooks_bodies, webhooks_load, webhooks_sns
-from benchmarks.webhooks_attacks import ATTACKS, Tally, Try, attacked, tallied
+from benchmarks.webhooks_attacks import ATTACKS, Tally, Try, attacked, remembered, tallied
 from benchmarks.webhooks_bodies import Body, Told, bodies, files, fits, why_not
 from benchmarks.webhooks_ways import Way, ways
 from benchmarks.webhooks_world import World
@@ -106,8 +106,15 @@ def test_attacks_on_a_source_are_stopped(world: World, source: str) -> None:
         assert tally.stopped + tally.other == tally.tries, name
         assert bool(tally.tries) is (name != "stale time" or USUAL[source].sender.dated), name
         assert not tally.other or (name == "altered body" and not USUAL[source].sender.covers)
-    assert found["replayed body"].recognised == found["replayed body"].tries
+    # An hour later it is recognised all the same, or refused where a time is signed.
+    assert found["replayed body"].refused == (1 if USUAL[source].sender.dated else 0)
     assert found["wrong secret"].refused == found["wrong secret"].tries
+
+
+@pytest.mark.parametrize(("source", "kept"), [("standard-webhooks", True), ("sentry", False)])
+def test_what_a_chain_forgets_is_said(world: World, source: str, kept: bool) -> None:
+    """After 64 further messages a replay is stored again, unless the sender signs a time."""
+    assert remembered(world, USUAL[source]) is kept
 
 
 @pytest.mark.parametrize("version", ["1", "2"])
