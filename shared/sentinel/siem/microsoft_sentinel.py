@@ -8,7 +8,6 @@ the same in every attempt.
 
 from __future__ import annotations
 
-import gzip
 import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
@@ -30,6 +29,7 @@ from sentinel.siem.sink import (
     SecretName,
     SinkConfig,
     Token,
+    packed,
 )
 
 API = "2023-01-01"
@@ -157,9 +157,7 @@ class MicrosoftSentinelSink:
         }
         url = f"{config.endpoint}/dataCollectionRules/{config.rule}/streams/{config.stream}?api-version={API}"
         body = b"[" + b",".join(item.data for item in batch.items) + b"]"
-        return HttpRequest(
-            "POST", url, headers, gzip.compress(body, compresslevel=6, mtime=0), config.timeout
-        )
+        return HttpRequest("POST", url, headers, packed(body), config.timeout)
 
     def outcome(self, response: HttpResponse, batch: Batch) -> Outcome:
         """Say what an answer means, by its status."""
