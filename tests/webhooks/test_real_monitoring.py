@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import orjson
 import pytest
 
 from sentinel.core.alerts import Alert, Status
@@ -19,6 +20,7 @@ HOW: Mapping[str, tuple[str, str]] = {
     "cloudevents": ("cloudevents", ""),
     "cloudwatch": ("generic", "cloudwatch"),
     "gcpmonitoring": ("generic", "gcpmonitoring"),
+    "github": ("generic", "github"),
     "grafana": ("grafana", ""),
     "guardduty": ("guardduty", ""),
     "libre_nms": ("generic", "librenms"),
@@ -66,6 +68,12 @@ TELLS = {
         "firing",
         "mem-234",
     ),
+    "github/code_scanning_alert_created.json": (
+        "Query built from user-controlled sources",
+        "error",
+        "firing",
+        "https://github.com/Codertocat/Hello-World/security/code-scanning/10",
+    ),
     "grafana/alerta_grafana_6.json": ("Testing -> Battery Voltage alert", "warning", "firing", ""),
     "grafana/alerta_grafana_alert_alerting.json": ("Zeta CPU alert", "unknown", "firing", ""),
     "grafana/docs_unified_firing.json": (
@@ -112,6 +120,8 @@ TELLS = {
     ),
     "wazuh/keep_mock.json": ("New dpkg (Debian Package) installed.", "info", "firing", ""),
 }
+# Messages about work, not about what is wrong: known, and no alert.
+SILENT = {"github/pull_request_opened.json", "github/push_payload.json"}
 # Definitions of alert rules, as Grafana's interface for provisioning has them: no webhook sends these.
 NONE = {"grafana/keep_highmemoryconsumption.json", "grafana/keep_networklatencyishigh.json"}
 
@@ -136,7 +146,13 @@ def test_no_real_body_is_left_out() -> None:
     """Every file of these senders is looked at."""
     folder = need("webhooks")
     there = {f"{name}/{path.name}" for name in HOW for path in (folder / name).iterdir()}
-    assert there == set(TELLS) | NONE
+    assert there == set(TELLS) | SILENT | NONE
+
+
+@pytest.mark.parametrize("file", sorted(SILENT))
+def test_what_tells_no_alert_is_known_to_tell_none(file: str) -> None:
+    """A push and a pull request are kept, and not parked."""
+    assert tell(file) == []
 
 
 @pytest.mark.parametrize("file", sorted(NONE))
@@ -158,3 +174,32 @@ def test_problems_have_names_of_their_own() -> None:
     """No two of these bodies are one problem, but Google's incident."""
     names = [tell(file)[0].fingerprint for file in TELLS if "cloudevents" not in file]
     assert len(names) - len(set(names)) == 1
+
+
+@pytest.mark.parametrize(
+    ("alert", "told"),
+    [
+        (
+            {
+                "state": "fixed",
+                "fixed_at": "2026-03-01T10:00:00Z",
+                "security_advisory": {"summary": "Overflow", "ghsa_id": "GHSA-x"},
+                "security_vulnerability": {"severity": "high"},
+            },
+            ("Overflow", "error", "resolved"),
+        ),
+        (
+            {"state": "open", "secret_type": "key", "secret_type_display_name": "A key"},
+            ("A key", "unknown", "firing"),
+        ),
+    ],
+    ids=["dependabot", "secret scanning"],
+)
+def test_alerts_of_github_that_no_real_body_is_there_for(
+    alert: dict[str, object], told: tuple[str, str, str]
+) -> None:
+    """Dependabot and secret scanning, by GitHub's own names of fields."""
+    body = orjson.dumps({"action": "x", "alert": {**alert, "html_url": "https://github.com/a/b/security/1"}})
+    (found,) = SOURCES["generic"].make({"mapping": "github"}).alerts({}, body)
+    assert (found.title, found.severity, found.status) == told
+    assert found.fingerprint == found.link == "https://github.com/a/b/security/1"

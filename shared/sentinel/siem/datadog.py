@@ -8,7 +8,6 @@ the attribute `time`, to the nanosecond. The intake does not look at ids: at lea
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -28,6 +27,7 @@ from sentinel.siem.sink import (
     SecretName,
     SinkConfig,
     embedded,
+    packed,
 )
 
 SITES = (
@@ -117,8 +117,7 @@ class DatadogSink:
             "Content-Encoding": "gzip",
         }
         body = b"[" + b",".join(item.data for item in batch.items) + b"]"
-        packed = gzip.compress(body, compresslevel=6, mtime=0)
-        return HttpRequest("POST", self._url, headers, packed, self._config.timeout)
+        return HttpRequest("POST", self._url, headers, packed(body), self._config.timeout)
 
     def check(self) -> Question:
         """Ask the intake with an empty list, then the site's API whether the key is valid."""

@@ -10,7 +10,6 @@ not take, and that went to its failure store with status 201, counts as refused:
 
 from __future__ import annotations
 
-import gzip
 import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -36,6 +35,7 @@ from sentinel.siem.sink import (
     RetryAfter,
     SecretName,
     SinkConfig,
+    packed,
 )
 
 PATH = "_bulk?filter_path=errors,items.*.status,items.*.error.type,items.*.failure_store"
@@ -126,7 +126,7 @@ class ElasticSink:
             "Content-Encoding": "gzip",
             "Accept": "application/json",
         }
-        body = gzip.compress(b"".join(lines), compresslevel=6, mtime=0)
+        body = packed(b"".join(lines))
         url = f"{self._config.url}/{self._config.index}/{PATH}"
         return HttpRequest("POST", url, headers, body, self._config.timeout)
 

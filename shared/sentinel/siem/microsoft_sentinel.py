@@ -8,7 +8,6 @@ the same in every attempt.
 
 from __future__ import annotations
 
-import gzip
 import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, Protocol, Self
@@ -31,6 +30,7 @@ from sentinel.siem.sink import (
     SecretName,
     SinkConfig,
     Token,
+    packed,
 )
 
 API = "2023-01-01"
@@ -141,9 +141,7 @@ class MicrosoftSentinelSink:
         }
         url = f"{config.endpoint}/dataCollectionRules/{config.rule}/streams/{config.stream}?api-version={API}"
         body = b"[" + b",".join(item.data for item in batch.items) + b"]"
-        return HttpRequest(
-            "POST", url, headers, gzip.compress(body, compresslevel=6, mtime=0), config.timeout
-        )
+        return HttpRequest("POST", url, headers, packed(body), config.timeout)
 
     def check(self) -> Question:
         """Send no rows: the service looks at the token, the rule and the stream first."""

@@ -18,6 +18,7 @@ MAX_LINE = 1_000
 MAX_TEXT = 4_000
 SECOND = 1_000_000_000
 _LATEST = 253_402_300_800 * SECOND  # the year 10000 in epoch nanoseconds
+_NUMBERS = frozenset({int, float, bool})  # which are never empty
 _NAMES = ("message", "msg", "event", "error")
 
 
@@ -77,8 +78,8 @@ def filled(told: Mapping[str, object]) -> dict[str, object]:
     """Return a mapping without what is empty, in maps below it too."""
     found: dict[str, object] = {}
     for name, value in told.items():
-        kept = filled(value) if isinstance(value, dict) else value
-        if kept not in ("", None, {}, []):
+        kept = filled(value) if type(value) is dict else value
+        if kept or type(kept) in _NUMBERS:
             found[name] = kept
     return found
 

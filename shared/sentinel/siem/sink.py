@@ -7,6 +7,7 @@ recognisable: every event carries an id that is the same however often it is sen
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -217,6 +218,14 @@ def batch_of(step_key: str, items: Sequence[Item]) -> Batch:
     """Return items as one batch, named after who sends it and what is in it."""
     named = "\n".join([step_key, *(item.id for item in items)])
     return Batch(sha256(named.encode()).hexdigest(), tuple(items))
+
+
+def packed(body: bytes) -> bytes:
+    """Return a request's body as gzip, the same for the same bytes.
+
+    The fastest level: a log gets some tenths larger than at the usual one, for a third of the time.
+    """
+    return gzip.compress(body, compresslevel=1, mtime=0)
 
 
 def embedded(entry: bytes) -> object:

@@ -9,7 +9,6 @@ in every attempt: `| dedup sentinel_event_id`. Indexer acknowledgement is not us
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Mapping
 from typing import Literal, Protocol
 
@@ -32,6 +31,7 @@ from sentinel.siem.sink import (
     SecretName,
     SinkConfig,
     embedded,
+    packed,
 )
 
 PATH = "/services/collector/event"
@@ -166,7 +166,7 @@ class SplunkSink:
             "Content-Type": "application/json",
             "Content-Encoding": "gzip",
         }
-        body = gzip.compress(b"\n".join(item.data for item in batch.items), compresslevel=6, mtime=0)
+        body = packed(b"\n".join(item.data for item in batch.items))
         return HttpRequest("POST", self._config.url, headers, body, self._config.timeout)
 
     def check(self) -> Question:
