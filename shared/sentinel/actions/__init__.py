@@ -89,7 +89,7 @@ def build(  # noqa: PLR0913 - one argument for each port
     nothing. Without `streams` no step sends to one.
     """
     may = grants or Grants()
-    carrier = Carrier(http, files, streams or NoStreams(), aws, may, clock)
+    carrier = Carrier(http, files, streams or NoStreams(), aws, may, clock, sleep)
     falcon = FalconCalls(http, secrets, accounts, clock)
     actions: list[Action] = [
         SiemSend(carrier, files, secrets, sinks, clock=clock, sleep=sleep),
