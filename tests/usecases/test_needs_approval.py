@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,10 +18,12 @@ from sentinel.core.approvals import Approval, Asked
 from sentinel.core.recipes import load
 from sentinel.core.states import State
 from sentinel.core.step_inputs import Form
-from sentinel.core.steps import needs_approval
+from sentinel.core.steps import Failed, Outcome, StepRun, needs_approval
 from sentinel.core.tasks import SECOND, Task
 from sentinel.usecases.asking import NOBODY
 from sentinel.usecases.check_recipe import problems
+from sentinel.usecases.fork import Wish
+from tests.action_targets import Killed
 from tests.approvals import ALICE, BOB, AskingWorld, approving_recipe
 from tests.falcon_target import HOST, OTHER, Falcon
 from tests.replays import reenact_all
@@ -166,8 +169,6 @@ def test_an_approval_that_the_lineage_does_not_tell_is_none(
 
 def test_a_redrive_asks_before_it_acts_again(world: AskingWorld) -> None:
     """What people approved was one effect: another, after one that ended badly, is theirs to decide again."""
-    from sentinel.core.steps import Failed
-
     cut = world.targets["cut"]
     cut.answers = [Failed("it broke", over=True)]
     task = world.begin(approving_recipe("uses: cut"))
@@ -188,18 +189,12 @@ def test_a_fork_asks_for_itself(world: AskingWorld) -> None:
     task = world.begin(approving_recipe("uses: cut"))
     world.approve(task, ALICE)
     world.run()
-    fork = world.forking().fork(task.id, _wish())
+    fork = world.forking().fork(task.id, Wish("ann", "another try"))
     world.run()
     found = world.tasks.get(fork.id)
     assert found is not None
     assert (found.state, len(world.targets["cut"].runs)) == (State.AWAITING_APPROVAL, 1)
     _replays(world, 2)
-
-
-def _wish() -> Any:
-    from sentinel.usecases.fork import Wish
-
-    return Wish("ann", "another try")
 
 
 class Containing:
@@ -274,3 +269,29 @@ def test_an_account_that_changed_since_is_asked_about_again(containing: Containi
     assert world.only().state is State.AWAITING_APPROVAL
     assert world.bodies(world.only())[-1]["changed"] == ["s0"]
     assert containing.falcon.server.asked == []
+
+
+def test_a_worker_that_dies_behind_its_wish_leaves_one(
+    containing: Containing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Falcon has taken the wish and nothing says so here: the next worker follows it, approved as it is."""
+    world = containing.world
+    task = containing.begin()
+    world.approve(task, ALICE)
+    real = world.actions["falcon.contain_host"]
+    perform = real.perform
+
+    def dies(run: StepRun) -> Outcome:
+        perform(run)
+        monkeypatch.setattr(real, "perform", perform)
+        raise Killed
+
+    monkeypatch.setattr(real, "perform", dies)
+    with suppress(Killed):
+        world.run()
+    assert (world.only().state, len(containing.falcon.wishes)) == (State.RUNNING, 1)
+    world.settle()
+    assert world.only().state is State.SUCCEEDED
+    assert world.only().attempt > 1
+    assert containing.falcon.wishes == [f"contain {HOST}"]
+    _replays(world)

@@ -145,7 +145,12 @@ def test_from_the_door_to_the_chain(name: str, sender: Sender, tmp_path: Path) -
     receipt = bench.take(headers, body, name, "hook")
     assert bench.take(headers, body, name, "hook") == receipt
     found = [orjson.loads(entry) for entry in bench.stored()]
-    about = {"source": name, "hook": "hook", "id": made(name, sender).message(headers, body)}
+    about: dict[str, object] = {
+        "source": name,
+        "hook": "hook",
+        "id": made(name, sender).message(headers, body),
+    }
+    about |= {"strangers": True} if SOURCES[name].strangers(sender.options) else {}
     alerts = [each.json() for each in made(name, sender).alerts(headers, body)]
     assert found[0] == {"webhook": about, "body": body.decode()}
     assert found[1:] == [
