@@ -12,6 +12,7 @@ import orjson
 import pytest
 from pydantic import BaseModel
 
+from sentinel.accounts import ACCOUNTS
 from sentinel.actions import ACTIONS, build
 from sentinel.actions.schema import recipe_schema
 from sentinel.core import places, recipes, sigma_correlation
@@ -31,6 +32,7 @@ from sentinel.core.correlation_state import MOST
 from sentinel.core.entry import MAX_BATCH_BYTES, MAX_ENTRIES, MAX_ENTRY_BYTES
 from sentinel.core.expressions import MAX_VALUE
 from sentinel.core.recipe_flow import Debounce, Limit, Rate, Window
+from sentinel.core.rules import load_all
 from sentinel.core.segment import STORED_LIMIT
 from sentinel.core.states import BIRTHS, TRANSITIONS, State
 from sentinel.core.step_inputs import MAX_INPUTS
@@ -95,6 +97,28 @@ def test_sinks_are_documented(kind: str) -> None:
     needs_secret = fields["token"].annotation is str
     for key in fields:
         assert f"`{key}`" in section or (key == "token" and not needs_secret), key
+
+
+@pytest.mark.parametrize("kind", ACCOUNTS)
+def test_accounts_are_documented(kind: str) -> None:
+    """Every kind of account has a heading in docs/connectors.md and all its keys below it."""
+    section = DOCS["connectors.md"].partition(f"\n### account {kind}\n")[2].partition("\n#")[0]
+    assert section
+    for key in ACCOUNTS[kind].model_fields:
+        assert f"`{key}`" in section, key
+
+
+def test_the_example_of_a_reply_is_one() -> None:
+    """The recipe and the rule of docs/alerts.md load, fit each other, and pass the checks of a push."""
+    nothing: Any = None
+    texts = [text.encode() for text in re.findall(r"```yaml\n(.*?)```", DOCS["alerts.md"], re.DOTALL)]
+    recipe_text, rule_text = (each for each in texts if each.startswith((b"id:", b"title:")))
+    recipe = recipes.load("docs/alerts.md", recipe_text)
+    assert list(problems(recipe, build(nothing, nothing, nothing, dict))) == []
+    assert jsonschema_rs.validator_for(recipe_schema()).is_valid(recipes.load_yaml("x", recipe_text))
+    rules, refused = load_all([("docs/alerts.md", rule_text)])
+    assert not refused
+    assert [each.name for each in rules.rules] == [recipe.on.rule]
 
 
 @pytest.mark.parametrize("action", ACTIONS)

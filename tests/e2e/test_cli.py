@@ -398,6 +398,8 @@ def test_documents_are_told_apart_checked_and_pushed(cli: Any, home: Path, tmp_p
         (("recipe", "siem.send", "siem.shout"), "no action 'siem.shout'"),
         (("recipe", "[file]", "[elsewhere]"), "no sink 'elsewhere'"),
         (("recipe", "to:", "two:"), "siem.send"),
+        (("recipe", "siem.send, with: {to: [file]", "alert.reply, with: {to: file"), "no account 'file'"),
+        (("sinks", "sinks:", "accounts:"), "kind is one of"),
         (("recipe", "id: tell\non", "id: tell\nwhen: now\non"), "when"),
         (("rule", "n|gte", "n|dances"), "dances"),
         (("sinks", "kind: file", "kind: drawer"), "kind is one of"),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import orjson
 import pytest
 
-from sentinel.core.alerts import Alert, Severity, Status, Unparsed
+from sentinel.core.alerts import MAX_LABELS, Alert, Severity, Status, Unparsed
 from sentinel.core.entry import MAX_BATCH_BYTES, parse
+from sentinel.core.replies import mark
 from sentinel.ports_doors import Delivery
 from sentinel.usecases.alert_entries import MOST, MOST_BYTES, alert_entries, told
 from sentinel.usecases.receive import MAX_BODY
@@ -42,6 +45,16 @@ def test_the_longest_message_with_the_longest_alerts_is_a_batch() -> None:
     whole = b"\n".join([*stored(DELIVERY, b'"' * MAX_BODY), *entries])
     assert 4_000_000 < len(whole) <= MAX_BATCH_BYTES
     assert parse(whole).bad == 0
+
+
+def test_an_echo_of_our_own_words_is_labelled() -> None:
+    """An alert that holds the mark of a reply is `by: sentinel`; one that only mentions Sentinel is not."""
+    for text, label in ((f"event: x {mark('ab' * 32)}", "sentinel"), ("sentinel:abc", None)):
+        (entry,) = alert_entries(DELIVERY, [alert(0, text)])
+        assert orjson.loads(entry)["alert"].get("labels", {}).get("by") == label
+    full = replace(alert(0, mark("ab" * 32)), labels={f"l{n}": "x" for n in range(MAX_LABELS)})
+    (entry,) = alert_entries(DELIVERY, [full])
+    assert orjson.loads(entry)["alert"]["labels"]["by"] == "sentinel"
 
 
 def test_what_is_not_understood_has_a_reason() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -53,12 +54,9 @@ def alert_entries(delivery: Delivery, alerts: Sequence[Alert]) -> list[bytes]:
 def _entry(delivery: Delivery, number: int, alert: Alert, left_out: int) -> bytes:
     about = delivery.about()
     about |= {"alert": number} | ({"left_out": left_out} if left_out else {})
-    return orjson.dumps({"webhook": about, "alert": _echo(alert.json())})
-
-
-def _echo(told: dict[str, object]) -> dict[str, object]:
-    """Return an alert, labelled `by: sentinel` where it only tells what a reply of ours has said."""
-    if not marked(orjson.dumps(told).decode()):
-        return told
-    labels = told.get("labels")
-    return {**told, "labels": {**(labels if isinstance(labels, dict) else {}), BY: OURS}}
+    entry = orjson.dumps({"webhook": about, "alert": alert.json()})
+    if not marked(entry.decode()):
+        return entry
+    # It only tells what a reply of ours has said: rules can leave it out, and it is not replied to.
+    echo = replace(alert, labels={BY: OURS, **alert.labels})
+    return orjson.dumps({"webhook": about, "alert": echo.json()})
