@@ -1,7 +1,8 @@
 """Senders of each kind, by the letter of what they document: what the contract suite sends with.
 
-A new source needs an entry here and its golden, `tests/goldens/webhooks/SOURCE.json`: bodies, each with what
-is to come of it.
+A source has a golden, `tests/goldens/webhooks/SOURCE.json`: bodies, each with what is to come of it. One that
+has no entry here shows its secret in the usual ways; or its golden says, as `"(sender)"`, in which header it
+brings the HMAC-SHA256 of the body in hex: `{"signature": HEADER, "prefix": TEXT}`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from sentinel.webhooks import SOURCES
 
 GOLDENS = Path(__file__).resolve().parents[1] / "goldens" / "webhooks"
 NOW = 1_772_359_200
@@ -126,7 +129,7 @@ _SHOWN = [
     Sender(as_bearer(), covers=False),
 ]
 
-SENDERS: Mapping[str, list[Sender]] = {
+_KNOWN: Mapping[str, list[Sender]] = {
     "standard-webhooks": [Sender(_standard, dated=True)],
     "sentry": [
         Sender(_sentry),
@@ -176,16 +179,36 @@ SENDERS: Mapping[str, list[Sender]] = {
         Sender(_own, dated=True, options={**_OWN, "mapping": "signalfx"}),
     ],
 }
-"""The ways in which each kind of sender proves itself; the first is the usual one."""
-
 IN_THE_BODY = frozenset({"sns"})
 """Sources whose messages bring their proof along in the body: each has a test file of its own."""
 
 
-def golden(source: str) -> dict[str, dict[str, Any]]:
-    """Return the cases of a source's golden: name to `{"headers"?, "body", "alerts" or "parked"}`."""
+SENDER = "(sender)"
+
+
+def read(source: str) -> dict[str, dict[str, Any]]:
+    """Return a source's golden, whole."""
     found: dict[str, dict[str, Any]] = json.loads((GOLDENS / f"{source}.json").read_text())
     return found
+
+
+def golden(source: str) -> dict[str, dict[str, Any]]:
+    """Return the cases of a source's golden: name to `{"headers"?, "body", "alerts" or "parked"}`."""
+    return {name: case for name, case in read(source).items() if name != SENDER}
+
+
+def _declared(source: str) -> list[Sender]:
+    told = read(source).get(SENDER)
+    if told is None:
+        return _SHOWN
+    header, prefix = told["signature"], told.get("prefix", "")
+    return [Sender(lambda body, secret, _: {header: prefix + digest(secret, body).hex()})]
+
+
+SENDERS: Mapping[str, list[Sender]] = {
+    source: _KNOWN.get(source) or _declared(source) for source in SOURCES if source not in IN_THE_BODY
+}
+"""The ways in which each kind of sender proves itself; the first is the usual one."""
 
 
 def sent(case: Mapping[str, Any]) -> bytes:

@@ -22,7 +22,7 @@ from sentinel.errors import Malformed, Unauthenticated
 from sentinel.webhooks import SOURCES
 from sentinel.webhooks.source import Source, Unparsed
 from tests.usecases.test_receive import Bench
-from tests.webhooks.senders import GOLDENS, IN_THE_BODY, NOW, SENDERS, Sender, first, golden, sent
+from tests.webhooks.senders import GOLDENS, IN_THE_BODY, NOW, SENDERS, Sender, first, golden, read, sent
 
 WAYS = [(name, sender) for name, senders in SENDERS.items() for sender in senders]
 CASES = [(source, name) for source in SOURCES for name in golden(source)]
@@ -192,7 +192,7 @@ def test_what_a_message_tells(source: str, case: str) -> None:
     told = golden(source)[case]
     found = _told(source, told)
     if os.environ.get("SENTINEL_WRITE_GOLDENS"):
-        everything = golden(source)
+        everything = read(source)
         kept = {name: value for name, value in told.items() if name in {"headers", "options", "body"}}
         everything[case] = kept | found
         (GOLDENS / f"{source}.json").write_text(json.dumps(everything, indent=2, ensure_ascii=False) + "\n")

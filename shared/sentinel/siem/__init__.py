@@ -1,7 +1,7 @@
 """The SIEMs that Sentinel can tell: one file a sink, this registry, and the loader of sink documents.
 
-To add one: a file beside this one with a configuration and a sink, one line in `SINKS`, its golden below
-`tests/goldens/siem/` and its heading in `docs/connectors.md`; the contract tests ask for both.
+To add one: a file beside this one with a configuration and a sink, one line in `SINKS`, and its golden below
+`tests/goldens/siem/`; `docs/connectors.md` shows all three.
 """
 
 from __future__ import annotations
