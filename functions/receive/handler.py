@@ -1,4 +1,4 @@
-"""Takes webhooks in: `POST /hooks/{source}/{hook}`."""
+"""Takes webhooks in, and says who may send: `POST` and `OPTIONS /hooks/{source}/{hook}`."""
 
 from sentinel.bootstrap import bootstrap
 from sentinel.entrypoints.aws import api_gateway

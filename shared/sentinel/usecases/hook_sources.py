@@ -67,6 +67,9 @@ class TakesTokens(Protocol):
     def tokens(self) -> Taken | None:
         """Whose tokens; None where it takes none."""
 
+    def usable(self, secret: str) -> bool:
+        """Say whether a secret is one that may prove something."""
+
 
 @runtime_checkable
 class Inviting(Protocol):

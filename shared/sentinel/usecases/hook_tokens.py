@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -51,15 +51,19 @@ class HookTokenIssuer:
         self._issuer = issuer
         self._clock = clock
 
-    def token(self, hook_id: str, secret: str) -> dict[str, object]:
-        """Return the answer of RFC 6749, 5.1, to whoever has a webhook's secret.
+    def token(self, hook_id: str, given: Sequence[str]) -> dict[str, object]:
+        """Return the answer of RFC 6749, 5.1, to whoever has a webhook's secret; one of `given` is it.
 
         Raises `Unauthenticated`, and `Unavailable` where it cannot be told now whether they have.
         """
         from sentinel.core import hook_tokens, tokens
 
-        hook = self._hook(hook_id)
-        if not self._fits(hook, secret) or hook is None:
+        found = self._hook(hook_id)
+        if found is None:
+            _among(given, [_DECOY])
+            raise Unauthenticated(_REFUSED)
+        hook, source = found
+        if not self._fits(hook, source, given):
             raise Unauthenticated(_REFUSED)
         now = int(self._clock())
         told = hook_tokens.claims(self._issuer, hook.id, now, secrets.token_urlsafe(16))
@@ -70,28 +74,29 @@ class HookTokenIssuer:
             "scope": hook_tokens.SCOPE,
         }
 
-    def _hook(self, hook_id: str) -> Hook | None:
-        """Return a webhook that takes our tokens, None where there is none."""
+    def _hook(self, hook_id: str) -> tuple[Hook, TakesTokens] | None:
+        """Return a webhook that takes our tokens with its source, None where there is none."""
         known = self._hooks.known(hook_id)
         if known is None:
             return None
         source = self._hooks.source(known[0])
-        taken = source.tokens if isinstance(source, TakesTokens) else None
-        return known[0] if taken is not None and not taken.issuer else None
+        if not isinstance(source, TakesTokens) or source.tokens is None or source.tokens.issuer:
+            return None
+        return known[0], source
 
-    def _fits(self, hook: Hook | None, secret: str) -> bool:
-        if hook is None:
-            return _among(secret, [_DECOY]) and False
-        return _among(secret, self._secrets.accepted(hook)) or (
-            self._secrets.renew(hook) and _among(secret, self._secrets.accepted(hook))
-        )
+    def _fits(self, hook: Hook, source: TakesTokens, given: Sequence[str]) -> bool:
+        while not _among(given, [each for each in self._secrets.accepted(hook) if source.usable(each)]):
+            if not self._secrets.renew(hook):
+                return False
+        return True
 
 
-def _among(secret: str, accepted: list[str]) -> bool:
+def _among(given: Sequence[str], accepted: Sequence[str]) -> bool:
     """Say whether a secret is one of these, in the same time whichever it is."""
     found = False
-    for each in accepted:
-        found |= hmac.compare_digest(each.encode(), secret.encode("utf-8", "replace"))
+    for secret in accepted:
+        for each in given:
+            found |= hmac.compare_digest(secret.encode(), each.encode("utf-8", "replace"))
     return found
 
 
