@@ -82,7 +82,7 @@ class Bench:
         appender = Appender(
             self.ledger, lambda: int(self.now) * 10**9, lambda n: b"n" * n, lambda: 0.5, lambda _: None
         )
-        directory = Directory(self.registry, 0, lambda: self.now)
+        self.directory = directory = Directory(self.registry, 0, lambda: self.now)
         secrets: Any = self.secrets
         outside = OutsideIssuers(parse_issuers(self.issuers), self.http, lambda: self.now)
         self.sources = HookSources(self.kinds, directory)
