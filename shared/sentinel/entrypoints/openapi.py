@@ -42,6 +42,10 @@ _DOORS: Mapping[str, list[dict[str, list[str]]]] = {
     "certificate": [{"mutualTLS": []}],
     "secret": [{"basic": []}, {}],
 }
+_ABOUT = (
+    "The service API, behind mutual TLS as a whole, and the webhook API (`/hooks/`), "
+    "whose senders have no certificates. docs/wire.md says what the formats mean."
+)
 _PARAMETER = re.compile(r"\{(\w+)\+?\}")
 
 
@@ -59,8 +63,7 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "Sentinel",
             "version": VERSION,
-            "description": "The service API, behind mutual TLS as a whole, and the webhook API (`/hooks/`), "
-            "whose senders have no certificates. docs/wire.md says what the formats mean.",
+            "description": _ABOUT,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [
@@ -81,7 +84,7 @@ def document() -> dict[str, Any]:
                 "basic": {
                     "type": "http",
                     "scheme": "basic",
-                    "description": "service id and API key, or a webhook's id and secret",
+                    "description": "an id and its API key or secret",
                 },
             },
         },
