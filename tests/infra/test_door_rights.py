@@ -57,7 +57,7 @@ def _ca_keys(templates: Templates) -> list[str]:
 def test_secrets_of_the_doors_are_read_by_their_door(templates: Templates, secret: str) -> None:
     """The signing keys are read by `token`, webhooks' secrets by it and `receive`, all by `rotate`.
 
-    A token that anybody else could sign would be let in by every door. `token` gives some for webhooks' secrets.
+    A token that anybody else could sign would be let in by every door; `token` gives some for such secrets.
     """
     assert verbs(templates, "secretsmanager:GetSecretValue", secret) == READERS[secret]
 
