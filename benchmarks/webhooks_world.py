@@ -15,6 +15,7 @@ from sentinel.adapters.secret_versions_file import FileSecretVersions
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.adapters.sqlite_registry import SqliteRegistry
 from sentinel.core.access import Hook, Service, decode, encode
+from sentinel.core.issuers import parse_issuers
 from sentinel.core.ring import Key, Ring
 from sentinel.core.verify import Verifier
 from sentinel.entrypoints.aws import request_from
@@ -22,9 +23,14 @@ from sentinel.errors import Conflict, Unauthenticated
 from sentinel.ports_doors import Record
 from sentinel.usecases.append import Appender
 from sentinel.usecases.directory import Directory
+from sentinel.usecases.hook_secrets import HookSecrets
+from sentinel.usecases.hook_sources import HookSources
+from sentinel.usecases.hook_tokens import HookTokens
 from sentinel.usecases.ingest import Ingest, Origin
+from sentinel.usecases.outside_issuers import OutsideIssuers
 from sentinel.usecases.receive import Receiver
 from sentinel.webhooks import SOURCES, sources
+from tests.doors import ISSUER, NoHttp
 from tests.webhooks.senders import NOW
 from tests.webhooks.test_sns import Served
 
@@ -52,12 +58,13 @@ class World:
             self.ledger, lambda: int(self.now * 1e9), lambda n: b"n" * n, lambda: 0.5, lambda _: None
         )
         directory = Directory(self._registry, 0, lambda: self.now)
+        outside = OutsideIssuers(parse_issuers(""), NoHttp(), lambda: self.now)
         self.receiver = Receiver(
-            sources(Served()),
-            directory,
-            self._secrets,
+            HookSources(sources(Served()), directory),
+            HookSecrets(self._secrets, lambda: self.now, lambda: self.now),
+            HookTokens(directory, outside, ISSUER, lambda: self.now),
             Ingest(appender, 1),
-            lambda: self.now,
+            NoHttp(),
             lambda: self.now,
         )
 

@@ -146,10 +146,17 @@ class DoorFunctions:
         spec = Spec("token", settings, memory=1024, timeout=20, network=self._network())
         token = self._make.make("Token", spec)
         token.allow(
-            self._read(*CALLERS, ApiKey.KIND, Author.KIND),
+            self._read(*CALLERS, ApiKey.KIND, Author.KIND, Hook.KIND),
             access.secret(self._tables, self._to.door_prefix + settings.signing_secret),
             # What a link to approve is made for.
             access.on_table(self._tables.tasks, "GetItem"),
+        )
+        self._make.allow_secrets(
+            token,
+            self._to.door_prefix + settings.hook_prefix,
+            "GetSecretValue",
+            reason="The secrets of webhooks, for which it gives tokens, below their own prefix: hooks are "
+            "added without a deployment, so their names are not known here.",
         )
         return token
 
@@ -178,12 +185,17 @@ class DoorFunctions:
         settings = self._make.settings(
             lanes=self._to.lanes,
             door_prefix=self._to.door_prefix,
+            issuer=self._issuer,
+            oidc_issuers=self._to.oidc_issuers,
             **self._registry(),
             **self._limited(),
         )
         spec = Spec("receive", settings, memory=1024, timeout=20, network=self._network())
         receive = self._make.make("Receive", spec)
-        receive.allow(access.on_table(self._ledger, "PutItem", "Query"), self._read(Hook.KIND, Service.KIND))
+        receive.allow(
+            access.on_table(self._ledger, "PutItem", "Query"),
+            self._read(Hook.KIND, Service.KIND, PUBLIC_KEYS),
+        )
         self._make.allow_secrets(
             receive,
             self._to.door_prefix + settings.hook_prefix,

@@ -1,8 +1,8 @@
 """What runs by the clock: the safety nets each minute, the trust store and the rotation of keys by the day.
 
-The workers are the safety net under lost rings, the sweep under lost hints; deliveries run by the clock alone.
-Once a day `rotate` publishes the trust store, so that a root that was added or ran out counts within a day
-without anybody's doing.
+The workers are the safety net under lost rings, the sweep under lost hints; deliveries run by the clock
+alone. Once a day `rotate` publishes the trust store, so that a root that was added or ran out counts within a
+day without anybody's doing.
 
 Rules of EventBridge, not its Scheduler: a rule needs no role, and the function's permission names the one
 rule. A firing that fails is not tried again: the next one comes within a minute and does the same.

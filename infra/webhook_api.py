@@ -60,8 +60,10 @@ class WebhookApi(Construct):
             "function checks it against the hook's secret before anything else is done with the request.",
             "link": "A link's token is in the body, which no authorizer sees: the function checks it before "
             "anything else is done with the request.",
-            "open": "Public keys, the page of links and whether events are taken are for everybody: there is "
-            "nothing to protect.",
+            "secret": "A webhook's secret is in the form, which no authorizer sees: the function checks it "
+            "before anything else is done with the request.",
+            "open": "Public keys, the page of links, whether a sender is wanted and whether events are taken "
+            "are for everybody: there is nothing to protect.",
         }[route.door]
         acknowledge(method, "AwsSolutions-APIG4", reason)
         acknowledge(

@@ -1,4 +1,4 @@
-"""Takes webhooks in, `POST /hooks/{source}/{hook}`, and log events, `POST /services/collector`."""
+"""Takes webhooks in, says who may send them, and takes log events: `/hooks/...` and `/services/collector`."""
 
 from sentinel.bootstrap import bootstrap
 from sentinel.entrypoints.aws import api_gateway

@@ -1,4 +1,4 @@
-"""Gives access tokens and publishes their keys: `POST /v1/token`, `GET /.well-known/jwks.json`."""
+"""Gives access tokens and publishes their keys: `/v1/token`, `/oauth/token`, `/.well-known/jwks.json`."""
 
 from sentinel.bootstrap import bootstrap
 from sentinel.entrypoints.aws import api_gateway

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from sentinel.usecases.certify import Authority
     from sentinel.usecases.collect import Collector
     from sentinel.usecases.directory import Directory
+    from sentinel.usecases.hook_secrets import HookSecrets
+    from sentinel.usecases.hook_sources import HookSources
+    from sentinel.usecases.hook_tokens import HookTokenIssuer
     from sentinel.usecases.issue_token import TokenIssuer
     from sentinel.usecases.limit import Limiter
     from sentinel.usecases.proxy import Proxy
@@ -197,30 +200,62 @@ class Doors(Base):
         return Limiter((lambda: self.limit_store) if shared else None, time.monotonic)
 
     @cached_property
-    def receiver(self) -> Receiver:
-        """Takes webhooks in."""
-        from sentinel.adapters.hosts import Hosts
-        from sentinel.adapters.http import HttpClient
-        from sentinel.adapters.sns_certificates import HOSTS, SnsCertificates
-        from sentinel.usecases.receive import Receiver
+    def _hook_sources(self) -> HookSources:
+        """The webhooks, each with its source."""
+        from sentinel.adapters.sns_certificates import SnsCertificates
+        from sentinel.usecases.hook_sources import HookSources
         from sentinel.webhooks import sources
 
+        return HookSources(sources(SnsCertificates(self._sns, time.monotonic)), self.directory)
+
+    @cached_property
+    def _sns(self) -> Any:
+        """Asks Amazon SNS, and nobody else."""
+        from sentinel.adapters.hosts import Hosts
+        from sentinel.adapters.http import HttpClient
+        from sentinel.adapters.sns_certificates import HOSTS
+
+        return HttpClient(Hosts(HOSTS))
+
+    @cached_property
+    def _hook_secrets(self) -> HookSecrets:
+        """The secrets of webhooks."""
+        from sentinel.usecases.hook_secrets import HookSecrets
+
+        return HookSecrets(self.door_secrets, time.time, time.monotonic)
+
+    @cached_property
+    def hook_token_issuer(self) -> HookTokenIssuer:
+        """Gives access tokens for the secrets of webhooks."""
+        from sentinel.usecases.hook_tokens import HookTokenIssuer
+        from sentinel.usecases.signing_keys import SigningKeys
+
+        to = self.settings
+        keys = SigningKeys(self.directory, self.door_secrets, to.signing_secret, time.monotonic)
+        return HookTokenIssuer(self._hook_sources, self._hook_secrets, keys, to.issuer, time.time)
+
+    @cached_property
+    def receiver(self) -> Receiver:
+        """Takes webhooks in."""
+        from sentinel.usecases.hook_tokens import HookTokens
+        from sentinel.usecases.receive import Receiver
+
         ingest = self.ingest  # type: ignore[attr-defined] # App has it
-        certificates = SnsCertificates(HttpClient(Hosts(HOSTS)), time.monotonic)
-        known = sources(certificates)
-        return Receiver(known, self.directory, self.door_secrets, ingest, time.time, time.monotonic)
+        tokens = HookTokens(self.directory, self._outside, self.settings.issuer, time.time)
+        return Receiver(self._hook_sources, self._hook_secrets, tokens, ingest, self._sns, time.time)
 
     @cached_property
     def collector(self) -> Collector:
         """Takes log events in that come by Splunk's HTTP Event Collector."""
         from sentinel.core.hec_tokens import SOURCE
-        from sentinel.usecases.collect import Collector
+        from sentinel.usecases.collect import Collector, Way
+        from sentinel.usecases.hook_sources import HookWays
         from sentinel.usecases.prove import Prover
         from sentinel.webhooks import COLLECTORS
 
         ingest = self.ingest  # type: ignore[attr-defined] # App has it
-        known = {SOURCE: COLLECTORS[SOURCE]}
-        return Collector(Prover(known, self.directory, self.door_secrets, time.time, time.monotonic), ingest)
+        hooks: HookWays[Way] = HookWays({SOURCE: COLLECTORS[SOURCE]}, self.directory)
+        return Collector(Prover(hooks, self._hook_secrets, time.time), ingest)
 
     @cached_property
     def proxy(self) -> Proxy:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Door = Literal["token", "key", "certificate", "signature", "link", "open"]
+Door = Literal["token", "key", "certificate", "signature", "secret", "link", "open"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,7 @@ class Route:
     - `key`: a client certificate and the service's API key;
     - `certificate`: a client certificate, as everything on the service API needs one;
     - `signature`: what the webhook's source proves itself with, a signature or the secret itself;
+    - `secret`: a webhook's id and its secret;
     - `link`: in its body, the token of a one-time link to approve;
     - `open`: nothing.
 
@@ -79,6 +80,10 @@ COLLECTOR_ROUTES: tuple[Route, ...] = (
 # The webhook API: its senders have no certificates.
 HOOK_ROUTES: tuple[Route, ...] = (
     Route("POST", "/hooks/{source}/{hook}", "receive", door="signature"),
+    # A sender asks whether it may send, before it has anything to prove.
+    Route("OPTIONS", "/hooks/{source}/{hook}", "receive", door="open"),
+    # Whoever gives tokens signs in the deployment's name: the function that does so already.
+    Route("POST", "/oauth/token", "token", door="secret"),
     Route("GET", "/.well-known/jwks.json", "token", door="open"),
     # The page is for everybody; what is posted to it proves itself by a link's token.
     Route("GET", "/approve", "approve", door="open"),

@@ -42,6 +42,7 @@ DOOR_SECONDS = 2  # SENTINEL_DOOR_SECONDS: within so many seconds a revocation c
 MARGIN = 0.7
 SOURCE = "standard-webhooks"
 APPROVER = "vera"
+TOKEN_HOOKS = {"monitors": VICTIM, "mallorys-monitors": ME}  # webhooks that take access tokens, and whose
 ODD_HOSTS = (
     "127.0.0.1,localhost,2130706433,0x7f000001,0x7f.1,0177.0.0.1,127.1,0,0.0.0.0,169.254.169.254,"
     "::1,::ffff:127.0.0.1,::ffff:169.254.169.254,fd00:ec2::254,fe80::1,10.0.0.1,100.100.100.200,192.0.0.192"
@@ -92,6 +93,7 @@ class Deployment:
     hook_secret: str = ""
     hec_token: str = ""
     alarms_secret: str = ""
+    token_secrets: dict[str, str] = field(default_factory=dict)
     clients: list[Client] = field(default_factory=list)
 
     @property
@@ -243,6 +245,11 @@ def _settle(made: Deployment) -> None:
     events = made.app.services.add_hook("events", VICTIM, hec_tokens.SOURCE, options={"ack": "true"})
     made.hec_token = made.keep("collector token", hec_tokens.token("events", events.secret))
     made.keep("collector secret", events.secret)
+    hooks = made.app.services
+    hooks.add_hook("events", VICTIM, "cloudevents", options={"origins": "sender.example"})
+    for name, whose in TOKEN_HOOKS.items():
+        secret = hooks.add_hook(name, whose, "datadog", options={"auth": "oauth2"}).secret
+        made.token_secrets[name] = made.keep("webhook secret", secret)
     places = {name: name for name in ("title", "status", "fingerprint")}
     alarms = made.app.services.add_hook("alarms", VICTIM, SOURCE, options=places)
     made.alarms_secret = made.keep("webhook secret", alarms.secret)

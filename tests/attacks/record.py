@@ -19,7 +19,7 @@ _INSIDES = re.compile(
 )
 _OTLP = "/v1/logs"  # its function answers in google.rpc.Status, as OTLP asks
 COLLECTOR = "/services/collector"  # answers in Splunk's own form
-_TOKEN = "/v1/token"  # its function answers in the form of RFC 6749
+_TOKENS = {"/v1/token", "/oauth/token"}  # their function answers in the form of RFC 6749
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _words(answer: Answer, path: str) -> str:
     if path.startswith(COLLECTOR) and {"text", "code"} <= set(told) <= {"text", "code", "message"}:
         return ""
     wanted = {"error", "message"}
-    if path in {_TOKEN, ""} and "error_description" in told:
+    if path in {*_TOKENS, ""} and "error_description" in told:
         wanted |= {"error_description"}
     if not wanted <= set(told) <= wanted | {"problems"}:
         return f"the body has {sorted(told)}"

@@ -36,6 +36,12 @@ def honest(tree: Deployment, member: Member, target: Target) -> Answer:
         answer = client.ask(target.method, target.path, body, target.headers)
         client.close()
         return answer
+    if door == "secret":
+        client = tree.client(hooks=True)
+        headers = {**target.headers, **basic("monitors", tree.token_secrets["monitors"])}
+        answer = client.ask(target.method, target.path, target.body, headers)
+        client.close()
+        return answer
     if door in {"signature", "open"}:
         headers = sign(target.body, tree.hook_secret, uuid.uuid4().hex, int(time.time()))
         if target.path.startswith("/services/"):

@@ -18,7 +18,7 @@ from tests import pki
 
 MARK = "CANARY"  # in every body, so that it can be looked for
 SERVICE_DOORS = {"token", "key", "certificate"}
-HOOK_DOORS = {"signature", "link", "open"}
+HOOK_DOORS = {"signature", "secret", "link", "open"}
 ANY = ("GET", "POST", "DELETE")  # for routes that take every method
 _PARAMETER = re.compile(r"\{(\w+)(\+?)\}")
 _KNOWN = {
@@ -28,6 +28,7 @@ _KNOWN = {
     "source": "standard-webhooks",
     "hook": "bills",
 }
+_ASKING = {"source": "cloudevents", "hook": "events"}  # of a sender that asks whether it may send
 _ENTRY = json.dumps({"text": f"{MARK}-entry"}).encode()
 _LOGS = json.dumps(
     {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"body": {"stringValue": f"{MARK}-record"}}]}]}]}
@@ -39,6 +40,7 @@ _BODIES: Mapping[str, tuple[str, bytes]] = {
     "/v1/logs": ("application/json", _LOGS),
     "/v1/certificate": ("application/pkcs10", pki.request(pki.p256())),
     "/v1/token": ("application/x-www-form-urlencoded", _FORM),
+    "/oauth/token": ("application/x-www-form-urlencoded", _FORM),
     "/hooks/{source}/{hook}": ("application/json", b'{"note":"%s-hook"}' % MARK.encode()),
     **{
         f"/services/collector{path}": ("application/json", b'{"event":"%s-event"}' % MARK.encode())
@@ -105,10 +107,12 @@ def _targets(found: tuple[Route, ...], known: set[str], doors: tuple[str, ...]) 
 
 
 def _target(route: Route, method: str, **known: str) -> Target:
+    known = {**_ASKING, **known} if method == "OPTIONS" else known
     params = {name: {**_KNOWN, **known}.get(name, "x") for name, _ in _PARAMETER.findall(route.path)}
     path = _PARAMETER.sub(lambda found: params[found[1]], route.path)
-    if method in {"GET", "DELETE", "HEAD"}:
-        return Target(route, method, path, params=params)
+    if method in {"GET", "DELETE", "HEAD", "OPTIONS"}:
+        headers = {"WebHook-Request-Origin": "sender.example"} if method == "OPTIONS" else {}
+        return Target(route, method, path, headers=headers, params=params)
     kind, body = _BODIES.get(route.path, ("application/json", b'{"note":"%s"}' % MARK.encode()))
     return Target(route, method, path, body, {"Content-Type": kind}, params)
 

@@ -69,6 +69,7 @@ def test_every_route_is_in_it(route: Route) -> None:
             "key": {"mutualTLS", "basic"},
             "certificate": {"mutualTLS"},
             "signature": set(),
+            "secret": {"basic"},
             "link": set(),
             # Where it is a route of both APIs it has a door on the other.
             "open": {"mutualTLS"} if ("GET", route.path) in SERVICE_ROUTES else set(),
@@ -76,7 +77,9 @@ def test_every_route_is_in_it(route: Route) -> None:
         assert schemes == wanted
         if route.scope:
             assert found["security"][0]["bearer"] == [route.scope]
-        assert ("401" in found["responses"]) == (route.door in {"token", "key", "signature", "link"})
+        assert ("401" in found["responses"]) == (
+            route.door in {"token", "key", "signature", "secret", "link"}
+        )
         assert {"400", "403", "413", "429", "500", "502", "503", "504"} <= set(found["responses"])
 
 

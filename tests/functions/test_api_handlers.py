@@ -20,7 +20,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from sentinel.bootstrap import App, bootstrap
 from sentinel.core.entry import MAX_BATCH_BYTES
 from sentinel.core.verify import Verifier
-from sentinel.errors import Unavailable
+from sentinel.errors import Tampered, Unavailable
 from sentinel.usecases.ingest import decompress
 from tests.core.test_otlp import in_json, in_protobuf
 from tests.data import need
@@ -435,3 +435,30 @@ def test_a_retry_from_another_address_is_recognised(tmp_path: Path, monkeypatch:
     assert len(chains) == 1
     assert chains != {"checkout/0"}
     bootstrap.cache_clear()
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/x-protobuf"])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("broken"), Tampered("c/0", 0, "injected", "x"), Unavailable("injected")]
+)
+def test_otlp_is_told_to_send_again_whatever_is_wrong_here(
+    app: App,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    kind: str,
+    error: Exception,
+) -> None:
+    """Its clients drop what they have after a 500: it is a 503, in their form, and logged as what it is."""
+
+    def broken(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(app.ledger, "head", broken)
+    body = orjson.dumps(in_json()) if kind.endswith("json") else in_protobuf().SerializeToString()
+    answer = load("ingest")(event("POST", "/v1/logs", body, headers={"Content-Type": kind}), None)
+    assert (answer["statusCode"], answer["headers"]["Content-Type"]) == (503, kind)
+    assert int(answer["headers"]["Retry-After"]) >= 1
+    assert "broken" not in answer["body"]
+    levels = {record.levelname for record in caplog.records}
+    assert levels >= ({"CRITICAL"} if isinstance(error, Tampered) else set())
+    assert ("ERROR" in levels) is isinstance(error, RuntimeError)

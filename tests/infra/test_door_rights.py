@@ -20,7 +20,7 @@ SIGNING, API_KEY, HOOK = (
     f"{DOOR}{name}-AbCdEf" for name in ("signing-keys", "services.shop", "hooks.sentry")
 )
 # Who may read the value of which secret of the doors. Services' keys are hashes to everybody but rotation.
-READERS = {SIGNING: {"token", "rotate"}, API_KEY: {"rotate"}, HOOK: {"receive", "rotate"}}
+READERS = {SIGNING: {"token", "rotate"}, API_KEY: {"rotate"}, HOOK: {"receive", "token", "rotate"}}
 CERTIFICATE = "arn:aws:acm:eu-central-1:111122223333:certificate/7a1f0c1e-1111-4222-8333-444455556666"
 DOMAIN = {"domain_name": "api.example.com", "certificate_arn": CERTIFICATE}
 
@@ -55,9 +55,9 @@ def _ca_keys(templates: Templates) -> list[str]:
 
 @pytest.mark.parametrize("secret", READERS, ids=["signing keys", "API key", "webhook"])
 def test_secrets_of_the_doors_are_read_by_their_door(templates: Templates, secret: str) -> None:
-    """The signing keys are read by `token`, webhooks' secrets by `receive`, all by `rotate`: nobody else.
+    """The signing keys are read by `token`, webhooks' secrets by it and `receive`, all by `rotate`.
 
-    A token that anybody else could sign would be let in by every door.
+    A token that anybody else could sign would be let in by every door; `token` gives some for such secrets.
     """
     assert verbs(templates, "secretsmanager:GetSecretValue", secret) == READERS[secret]
 
@@ -77,10 +77,10 @@ CALLERS = {"root", "revoked", "certificate", "identity", "service", JWKS[0]}
 KINDS: dict[str, tuple[set[str], set[str]]] = {
     "control": ({"service", "key", "author"}, set()),
     "authorize": (CALLERS, set()),
-    "token": (CALLERS | {"key", "author"}, set()),
+    "token": (CALLERS | {"key", "author", "hook"}, set()),
     "approve": ({"author", JWKS[0]}, set()),
     "certify": ({"certificate", "revoked", "root", "service"}, {"certificate", "revoked"}),
-    "receive": ({"hook", "service"}, set()),
+    "receive": ({"hook", "service", JWKS[0]}, set()),
     "rotate": ({"key", "hook", JWKS[0], "root", "service"}, {"key", JWKS[0]}),
     # Whose signatures count: read by all that read the catalog, and written by none of them.
     **{verb: ({"author"}, set()) for verb in ("detect", "work_siem", "work_action", "sweep", "deliver")},

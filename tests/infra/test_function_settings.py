@@ -36,7 +36,7 @@ SETTINGS: dict[str, set[str]] = {
     "approve": {"ledger_table", "tasks_table", "counters_table", "issuer"} | CATALOG | TOUCHED,
     "certify": {"ledger_table", "registry_table", "ca_key", "trust_domain"},
     "proxy": {"ledger_table", "proxy"} | REDIS,
-    "receive": {"ledger_table", "lanes", "registry_table", "door_prefix"} | REDIS,
+    "receive": {"ledger_table", "lanes", "registry_table", "door_prefix", "issuer", "oidc_issuers"} | REDIS,
     "rotate": {*("ledger_table", "registry_table", "door_prefix", "truststore", "domain", "trust_domain")},
     "detect": {"ledger_table", "tasks_table", "counters_table", "alerts_table"} | CATALOG,
     "dispatch": {"ledger_table", "tasks_table", "worker_functions"} | REDIS,

@@ -15,16 +15,21 @@ from sentinel.adapters.secret_versions_file import FileSecretVersions
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.adapters.sqlite_registry import SqliteRegistry
 from sentinel.core.access import Hook, Service, encode
+from sentinel.core.issuers import parse_issuers
 from sentinel.core.ring import Key, Ring
 from sentinel.core.verify import Verifier
 from sentinel.errors import Conflict, SentinelError, TooLarge, Unauthenticated, Unavailable
 from sentinel.ports_doors import Record
 from sentinel.usecases.append import Appender
 from sentinel.usecases.directory import Directory
+from sentinel.usecases.hook_secrets import COOL_DOWN, FRESH, SECONDS, STALE, HookSecrets
+from sentinel.usecases.hook_sources import HookSources
+from sentinel.usecases.hook_tokens import HookTokens
 from sentinel.usecases.ingest import Ingest, Origin
-from sentinel.usecases.prove import COOL_DOWN, FRESH, SECONDS, STALE
+from sentinel.usecases.outside_issuers import OutsideIssuers
 from sentinel.usecases.receive import MAX_BODY, Receiver
 from sentinel.webhooks import SOURCES
+from tests.doors import ISSUER, NoHttp
 from tests.webhooks.test_standard import BODY, ID, NOW, OTHER, SECRET, sign
 
 ZEROS = "whsec_" + "A" * 43 + "="
@@ -59,6 +64,9 @@ class Bench:
     secrets: Secrets = field(init=False)
     ledger: SqliteLedger = field(init=False)
     receiver: Receiver = field(init=False)
+    kinds: Any = field(default_factory=lambda: SOURCES)
+    http: Any = field(default_factory=NoHttp)
+    issuers: str = ""
 
     def __post_init__(self) -> None:
         self.registry = SqliteRegistry(self.home / "registry.db")
@@ -69,19 +77,22 @@ class Bench:
         self.secrets.real.create("hooks.billing", Ring((Key("k1", SECRET),)).encode())
         self.restart(lanes=1)
 
-    def restart(self, lanes: int) -> None:
+    def restart(self, lanes: int = 1) -> None:
         """Begin a process of its own."""
         appender = Appender(
             self.ledger, lambda: int(self.now) * 10**9, lambda n: b"n" * n, lambda: 0.5, lambda _: None
         )
-        directory = Directory(self.registry, 0, lambda: self.now)
+        self.directory = directory = Directory(self.registry, 0, lambda: self.now)
         secrets: Any = self.secrets
+        outside = OutsideIssuers(parse_issuers(self.issuers), self.http, lambda: self.now)
+        self.sources = HookSources(self.kinds, directory)
+        self.kept = HookSecrets(secrets, lambda: self.now, lambda: self.now)
         self.receiver = Receiver(
-            SOURCES,
-            directory,
-            secrets,
+            self.sources,
+            self.kept,
+            HookTokens(directory, outside, ISSUER, lambda: self.now),
             Ingest(appender, lanes),
-            lambda: self.now,
+            self.http,
             lambda: self.now,
         )
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from sentinel.errors import Malformed
 from sentinel.webhooks import SOURCES
+from sentinel.webhooks.cloudevents import CloudEvents
 from sentinel.webhooks.source import Unparsed, hashed
 
 SOURCE = SOURCES["cloudevents"].make({})
@@ -96,3 +98,26 @@ def test_what_is_signed_is_the_body_alone() -> None:
     assert [each.kind for each in signed.alerts(forged, BODY)] == ["t"]
     assert signed.proof == ("x-signature",)
     assert set(SOURCE.proof) >= {"content-type", "ce-id", "ce-source", "ce-type", "ce-specversion"}
+
+
+def test_who_is_invited() -> None:
+    """Listed origins, in any case, with a rate; `*` is everybody; without the option nobody is."""
+    invites = CloudEvents({"origins": "eventgrid.azure.net, Sender.example"}).invites
+    told = {"WebHook-Allowed-Origin": "EventGrid.azure.net", "WebHook-Allowed-Rate": "600"}
+    assert invites("EventGrid.azure.net") == told
+    for origin in ("", "*", "evil.example", "x.sender.example", "sender.example\r\nX: y", "sender.example,"):
+        assert invites(origin) == {}, origin
+    everybody = CloudEvents({"origins": "*", "rate": "0030"}).invites
+    assert everybody("a.example") == {"WebHook-Allowed-Origin": "*", "WebHook-Allowed-Rate": "30"}
+    for origin in ("", "*", "a\nb", "a" * 254):
+        assert everybody(origin) == {}
+    assert CloudEvents({}).invites("a.example") == {}
+
+
+@pytest.mark.parametrize(
+    "options", [{"origins": "https://a"}, {"origins": "*.a"}, {"rate": "0"}, {"rate": "x"}]
+)
+def test_invitations_that_are_none(options: dict[str, str]) -> None:
+    """An origin is a name, and a rate a number."""
+    with pytest.raises(Malformed):
+        CloudEvents(options)

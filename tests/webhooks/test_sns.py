@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 import functools
 import json
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -18,12 +21,14 @@ from hypothesis import strategies as st
 
 from sentinel.adapters.sns_certificates import FETCHES, MOST, WINDOW, SnsCertificates
 from sentinel.core import sns
+from sentinel.core.access import Hook
 from sentinel.errors import Forbidden, Malformed, Unauthenticated, Unavailable
 from sentinel.ports import HttpRequest, HttpResponse
 from sentinel.webhooks import SOURCES, sources
 from sentinel.webhooks.sns import Sns
 from sentinel.webhooks.source import Unparsed
 from tests.data import need
+from tests.usecases.test_receive import Bench
 
 NOW = 1_772_359_200
 TOPIC = "arn:aws:sns:eu-west-1:111122223333:alarms"
@@ -242,7 +247,7 @@ def test_a_retry_has_the_same_id() -> None:
 def test_the_answer_to_a_question() -> None:
     """For a listed topic the URL of SNS that confirms this very subscription; for anything else nothing."""
     source = Sns({"topics": TOPIC})
-    assert source.answer(question()) == HttpRequest("GET", CONFIRM, timeout=5.0)
+    assert source.answer(question()) == HttpRequest("GET", CONFIRM, timeout=3.0)
     other = TOPIC + "-of-others"
     evil = [
         CONFIRM.replace("amazonaws.com", "amazonaws.com.evil.example"),
@@ -349,6 +354,80 @@ def test_strangers_cannot_have_us_fetch_for_ever() -> None:
     now[0] += WINDOW
     web.answer = HttpResponse(200, {}, certificate())
     assert kept.get(named(0))
+
+
+@dataclass
+class Asked:
+    """A deployment with a webhook of SNS, and what it sends."""
+
+    bench: Bench
+    web: Web = field(default_factory=Web)
+
+    def __post_init__(self) -> None:
+        self.bench.http = self.web
+        self.bench.kinds = sources(Served())
+        self.bench.put(Hook("alarms", "payments", "sns", "hooks.billing", options={"topics": TOPIC}))
+        self.bench.restart()
+
+    def take(self, body: bytes) -> dict[str, object]:
+        """Receive a message as the endpoint does."""
+        return self.bench.take({}, body, "sns", "alarms")
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Asked:
+    """A fresh one."""
+    return Asked(Bench(tmp_path, NOW))
+
+
+def test_the_question_of_a_listed_topic_is_stored_and_answered(asked: Asked) -> None:
+    """Its address is asked for once it is sealed; for a notification nothing is, nor for what is refused."""
+    receipt = asked.take(question())
+    assert [(each.method, each.url, each.timeout) for each in asked.web.sent] == [("GET", CONFIRM, 3.0)]
+    (entry,) = asked.bench.stored()
+    assert "parked" not in orjson.loads(entry)["webhook"]
+    assert asked.take(question()) == receipt
+    assert len(asked.bench.stored()) == 1
+    asked.take(notice())
+    for body in (question(TopicArn=TOPIC + "-of-others"), question().replace(b"chosen", b"choosen")):
+        with pytest.raises(Unauthenticated):
+            asked.take(body)
+    assert len(asked.web.sent) == 2
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_question_is_asked_again_until_it_was_answered(asked: Asked, status: int) -> None:
+    """SNS that takes no answer is told to send again: stored once, answered when it does."""
+    asked.web.answer = HttpResponse(status)
+    with pytest.raises(Unavailable):
+        asked.take(question())
+    assert len(asked.bench.stored()) == 1
+    asked.web.answer = HttpResponse(200)
+    asked.take(question())
+    assert (len(asked.bench.stored()), len(asked.web.sent)) == (1, 2)
+
+
+def test_nothing_is_answered_that_is_not_stored(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash before the answer loses nothing, and one before the seal confirms nothing."""
+
+    def away(*_: object) -> None:
+        raise Unavailable("injected")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(asked.bench.ledger, "append", away)
+        with pytest.raises(Unavailable):
+            asked.take(question())
+    assert asked.web.sent == []
+    asked.take(question())
+    assert len(asked.web.sent) == 1
+
+
+def test_an_answer_that_is_refused_is_logged(asked: Asked, caplog: pytest.LogCaptureFixture) -> None:
+    """A token that ran out never counts again: the question is stored, and its address is in no line."""
+    asked.web.answer = HttpResponse(404)
+    asked.take(question())
+    assert "was refused with 404" in caplog.text
+    assert "Token" not in caplog.text
 
 
 def test_only_certificates_are_kept() -> None:

@@ -16,7 +16,7 @@ from sentinel.core.ring import Key, Ring
 from sentinel.errors import Malformed, Unauthenticated
 
 LIFETIME = 900  # seconds that a token of ours is valid
-LONGEST = 86_400  # seconds that a token of another issuer may be valid
+LONGEST = 90_000  # seconds that a token of another issuer may be valid: a day, and some give minutes more
 SKEW = 30  # seconds that clocks may be apart
 OURS = frozenset({"at+jwt"})
 OTHERS = frozenset({"", "jwt", "at+jwt"})
@@ -43,11 +43,15 @@ class Unverified:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a token of one issuer has to be. `ours`: of our own, with all that RFC 9068 and RFC 8705 ask."""
+    """What a token of one issuer has to be. `ours`: of our own, with all that RFC 9068 asks.
+
+    Those of ours that are `bound` have to be so by RFC 8705, and the others must not.
+    """
 
     issuer: str
     audience: str
     ours: bool
+    bound: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +91,8 @@ def checked(found: Unverified, key: jws.PublicKey, rules: Rules, now: int) -> Cl
         if _text(claims, "client_id") != subject:
             raise Unauthenticated("the token's client_id is not its subject")
     thumbprint = _thumbprint(claims)
-    if rules.ours and not thumbprint:
-        raise Unauthenticated("the token is not bound to a certificate")
+    if rules.ours and bool(thumbprint) is not rules.bound:
+        raise Unauthenticated(f"the token is {'not ' if rules.bound else ''}bound to a certificate")
     return Claims(found.issuer, subject, _scopes(claims), thumbprint)
 
 

@@ -6,12 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import orjson
+
 from sentinel.entrypoints import limits, oauth, observe
 from sentinel.entrypoints.web import Request, Response, json_response, trace_of
 from sentinel.errors import Limited, Unavailable
 
 if TYPE_CHECKING:
     from sentinel.bootstrap import App
+
+ORIGIN = "webhook-request-origin"
 
 
 def receive(app: App, request: Request) -> Response:
@@ -39,6 +43,19 @@ def receive(app: App, request: Request) -> Response:
     receipt = app.receiver.store(proven, origin)
     observe.count("receive", "messages", 1)
     return json_response(200, receipt)
+
+
+def invited(app: App, request: Request) -> Response:
+    """`OPTIONS /hooks/{source}/{hook}`: whether a sender may send (CloudEvents, HTTP webhooks, 4).
+
+    What says no is the same for a webhook that is not there and for one that this sender may not send to.
+    """
+    origin = "" if ORIGIN in request.repeated else request.headers.get(ORIGIN, "")
+    told = app.receiver.invited(request.params["source"], request.params["hook"], origin)
+    if not told:
+        no = {"error": "NotAllowed", "message": "this path takes POST"}
+        return Response(405, orjson.dumps(no), headers={"Allow": "POST"})
+    return Response(200, b"{}", headers={"Allow": "OPTIONS, POST", **told})
 
 
 def proxied(app: App, request: Request) -> Response:
@@ -87,5 +104,7 @@ DOOR_ENDPOINTS: Mapping[tuple[str, str], Callable[[App, Request], Response]] = {
     ("POST", "/v1/certificate"): certificate,
     ("GET", "/v1/services"): services,
     ("POST", "/hooks/{source}/{hook}"): receive,
+    ("OPTIONS", "/hooks/{source}/{hook}"): invited,
+    ("POST", "/oauth/token"): oauth.hook_token,
     ("ANY", "/v1/proxy/{upstream}/{path+}"): proxied,
 }

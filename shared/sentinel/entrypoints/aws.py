@@ -54,8 +54,7 @@ def _answer(function: str, bootstrap: Bootstrap, event: dict[str, Any]) -> Respo
             limits.tell(app, function)
     except SentinelError as error:
         if isinstance(error, Tampered):
-            log.critical("tampered: %s", error)
-            observe.count(function, "tampered", 1)
+            observe.tampered(function, error)
         return error_response(error)
     except Exception:
         # The last line of defence: the caller learns nothing of our insides, the log says where it broke.

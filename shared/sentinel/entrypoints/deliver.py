@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Callable
@@ -28,7 +29,7 @@ def run(app: App, left: Callable[[], float]) -> dict[str, Any]:
         log.warning("deliveries stop until their next schedule: %s", error)
         return {"unavailable": str(error)}
     for each in found.values():
-        for name in ("delivered", "refused", "tampered"):
+        for name in ("delivered", "refused", "twice"):
             if value := getattr(each, name):
                 observe.count("deliver", name, value)
-    return {name: each.json() for name, each in found.items()}
+    return {name: dataclasses.asdict(each) for name, each in found.items()}

@@ -113,7 +113,7 @@ def identity_of(event: Mapping[str, Any], header: str) -> Identity:
     about = event["requestContext"]
     route = route_of(event["httpMethod"], event["resource"])
     address = (about.get("identity") or {}).get("sourceIp") or ""
-    pem = "" if route.door in {"signature", "link", "open"} else certificate_of(event, header)
+    pem = "" if route.door in {"signature", "secret", "link", "open"} else certificate_of(event, header)
     if route.door != "token":
         return Identity("", address=address, pem=pem)
     door = about.get("authorizer") or {}

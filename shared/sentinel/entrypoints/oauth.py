@@ -1,9 +1,10 @@
-"""The token endpoint (RFC 6749) and the public keys of the tokens (RFC 7517)."""
+"""The token endpoints (RFC 6749) of both APIs, and the public keys of the tokens (RFC 7517)."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote_plus
 
@@ -57,6 +58,30 @@ def _issued(app: App, request: Request) -> dict[str, object]:
         raise
 
 
+def hook_token(app: App, request: Request) -> Response:
+    """`POST /oauth/token`: an access token for a webhook's id and secret."""
+    try:
+        fields = _form(request)
+        hook, given = _hook_client(_authorization(request), fields)
+        _check_grant(fields.get("grant_type"))
+        told = _hook_issued(app, request, hook, given)
+    except (Malformed, Unauthenticated) as error:
+        observe.count("token", "refused", 1)
+        return _refusal(error)
+    return Response(200, orjson.dumps(told), headers=_PRIVATE)
+
+
+def _hook_issued(app: App, request: Request, hook: str, given: Sequence[str]) -> dict[str, object]:
+    """Return a new token. Whoever keeps failing is `Limited` by webhook and address before that is tried."""
+    who = f"/hooks/{hook}", request.identity.address  # no service's name has a slash
+    limits.check_failures(app, *who)
+    try:
+        return app.hook_token_issuer.token(hook, given)
+    except Unauthenticated:
+        limits.failed(app, *who)
+        raise
+
+
 def keys(app: App, request: Request) -> Response:
     """`GET /.well-known/jwks.json`: the public keys that access tokens are signed with."""
     del request
@@ -104,24 +129,40 @@ def _form(request: Request) -> dict[str, str]:
 
 def _client(authorization: str | None, fields: dict[str, str]) -> tuple[str, str]:
     """Return client id and secret, of HTTP Basic or of the form but not of both (RFC 6749, 2.3.1)."""
-    if authorization is None:
-        found = fields.get("client_id", ""), fields.get("client_secret", "")
-    else:
-        found = _basic(authorization)
-        if "client_secret" in fields or fields.get("client_id", found[0]) != found[0]:
-            raise Malformed("the client names itself twice: use HTTP Basic or the form, not both")
+    found = _named(authorization, fields)
     if not all(found):
         raise Unauthenticated("name the client: client_id is the service, client_secret its API key")
+    return found[0], found[1]
+
+
+def _hook_client(authorization: str | None, fields: dict[str, str]) -> tuple[str, list[str]]:
+    """Return the webhook and the secret that it claims: by Basic, also as it came.
+
+    RFC 6749 has it percent-encoded there, not every client does that, and a `+` would be read as a blank.
+    """
+    hook, *given = _named(authorization, fields)
+    if not hook or not given[0]:
+        raise Unauthenticated("name the client: client_id is the webhook, client_secret its secret")
+    return hook, given
+
+
+def _named(authorization: str | None, fields: dict[str, str]) -> tuple[str, ...]:
+    """Return client id and secret as the client gives them, of Basic with the secret as it came besides."""
+    if authorization is None:
+        return fields.get("client_id", ""), fields.get("client_secret", "")
+    found = _basic(authorization)
+    if "client_secret" in fields or fields.get("client_id", found[0]) != found[0]:
+        raise Malformed("the client names itself twice: use HTTP Basic or the form, not both")
     return found
 
 
-def _basic(authorization: str) -> tuple[str, str]:
+def _basic(authorization: str) -> tuple[str, str, str]:
     scheme, _, text = authorization.partition(" ")
     refusal = Unauthenticated("this is no HTTP Basic authentication (RFC 7617)")
     if scheme.lower() != "basic" or len(text) > MAX_FORM:
         raise refusal
     try:
         client_id, _, secret = base64.b64decode(text, validate=True).decode().partition(":")
-        return unquote_plus(client_id, errors="strict"), unquote_plus(secret, errors="strict")
+        return unquote_plus(client_id, errors="strict"), unquote_plus(secret, errors="strict"), secret
     except (ValueError, binascii.Error):
         raise refusal from None

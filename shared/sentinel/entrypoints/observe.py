@@ -57,3 +57,9 @@ def count(function: str, name: str, value: float) -> None:
     """Add to a counter of this function, for example the entries stored. Free where nobody collects."""
     if _in_lambda():
         _metrics(function).add_metric(name=name, unit="Count", value=value)
+
+
+def tampered(function: str, error: Exception) -> None:
+    """Tell whoever is on call that a stored chain does not verify."""
+    logging.getLogger("sentinel").critical("tampered: %s", error)
+    count(function, "tampered", 1)

@@ -26,6 +26,7 @@ ERRORS: Mapping[int, str] = {
     401: "no valid identity came with the request",
     403: "the identity may not do this; or the TLS layer does not take the certificate",
     404: "there is no such thing",
+    405: "this is not done here",
     408: "the body did not arrive in time",
     409: "the thing is in a state that does not allow this",
     413: "over a limit that the message names",
@@ -42,7 +43,12 @@ _WAITS = {429, 502, 503, 504}
 _DOORS: Mapping[str, list[dict[str, list[str]]]] = {
     "key": [{"mutualTLS": [], "basic": []}, {"mutualTLS": []}],
     "certificate": [{"mutualTLS": []}],
+    "secret": [{"basic": []}, {}],
 }
+_ABOUT = (
+    "The service API, behind mutual TLS as a whole, and the webhook API (`/hooks/`, "
+    "`/services/collector`), whose senders have no certificates. docs/wire.md says what the formats mean."
+)
 _PARAMETER = re.compile(r"\{(\w+)\+?\}")
 
 
@@ -60,9 +66,7 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "Sentinel",
             "version": VERSION,
-            "description": "The service API, behind mutual TLS as a whole, and the webhook API (`/hooks/`, "
-            "`/services/collector`), "
-            "whose senders have no certificates. docs/wire.md says what the formats mean.",
+            "description": _ABOUT,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [
@@ -80,7 +84,11 @@ def document() -> dict[str, Any]:
                     "bearerFormat": "JWT",
                     "description": "an access token of `POST /v1/token`, bound to the certificate (RFC 8705)",
                 },
-                "basic": {"type": "http", "scheme": "basic", "description": "service id and API key"},
+                "basic": {
+                    "type": "http",
+                    "scheme": "basic",
+                    "description": "an id and its API key or secret",
+                },
             },
         },
     }
@@ -123,7 +131,7 @@ def _responses(route: Route, about: Operation) -> dict[int | str, dict[str, Any]
     statuses = [
         *ALWAYS,
         *about.errors,
-        *([401] if route.door in {"token", "key", "signature", "link"} else []),
+        *([401] if route.door in {"token", "key", "signature", "secret", "link"} else []),
     ]
     content = about.error_content or json_content("Error")
     found: dict[int | str, dict[str, Any]] = {}

@@ -58,6 +58,10 @@ _TOKEN_ERROR = {
     "allOf": [{"$ref": "#/components/schemas/Error"}],
     "properties": {"error_description": {"type": "string"}},
 }
+_ALLOWED = {
+    "WebHook-Allowed-Origin": {"description": "who may", "schema": {"type": "string"}},
+    "WebHook-Allowed-Rate": {"description": "messages a minute", "schema": {"type": "string"}},
+}
 _KEYS = Operation(
     "keys", "The public keys of access tokens (RFC 7517)", (Answer("the keys", json_content("Keys")),)
 )
@@ -246,6 +250,23 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             {FORM: {"schema": {"$ref": "#/components/schemas/TokenRequest"}}},
         ),
         error_content={JSON: {"schema": _TOKEN_ERROR}},
+    ),
+    ("POST", "/oauth/token"): Operation(
+        "hookToken",
+        "An access token for a webhook's id and secret (RFC 6749, client credentials)",
+        (Answer("the token", json_content("Token")),),
+        body=_body(
+            "the webhook's id and its secret are here, or in `Authorization: Basic`",
+            {FORM: {"schema": {"$ref": "#/components/schemas/TokenRequest"}}},
+        ),
+        error_content={JSON: {"schema": _TOKEN_ERROR}},
+    ),
+    ("OPTIONS", "/hooks/{source}/{hook}"): Operation(
+        "invited",
+        "Whether a sender may send (CloudEvents, HTTP webhooks, 4)",
+        (Answer("it may", {JSON: {"schema": {"type": "object"}}}, headers=_ALLOWED),),
+        ("webhook-request-origin",),
+        errors=(405,),
     ),
     ("GET", "/.well-known/jwks.json"): _KEYS,
     ("POST", "/hooks/{source}/{hook}"): Operation(

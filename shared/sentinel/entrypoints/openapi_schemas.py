@@ -269,6 +269,7 @@ PARAMETERS: Mapping[str, dict[str, Any]] = {
     "trace": _parameter("traceparent", "header", "W3C trace context; the ledger keeps the trace id"),
     "webhook-id": _parameter("webhook-id", "header", "the message's id, the same each time it is sent"),
     "webhook-timestamp": _parameter("webhook-timestamp", "header", "when it is sent, epoch seconds"),
+    "webhook-request-origin": _parameter("webhook-request-origin", "header", "who asks: a DNS name"),
     "webhook-signature": _parameter(
         "webhook-signature", "header", "`v1,` and base64, several with blanks between"
     ),

@@ -16,8 +16,9 @@ from sentinel.core import hec
 from sentinel.core.entry import MAX_BATCH_BYTES, MAX_ENTRIES
 from sentinel.core.hec_tokens import SOURCE, presented
 from sentinel.errors import Unauthenticated
+from sentinel.usecases.hook_sources import Proves
 from sentinel.usecases.ingest import Ingest, Origin
-from sentinel.usecases.prove import Prover, Proves, Sender
+from sentinel.usecases.prove import Prover, Sender
 
 _BATCH_BYTES: Final = MAX_BATCH_BYTES - MAX_ENTRIES  # room for the line breaks between
 

@@ -1,61 +1,30 @@
-"""Prove: who sends to a webhook has its secret; until then nothing is told and nothing done.
+"""Prove: who sends to a webhook has its secret, or a token for it; until then nothing is told, nothing done.
 
 An unknown hook, a disabled one, another source's and a wrong signature are refused with the same words, after
-the same work. The secret is a `core.ring.Ring`, so that two count while it rotates.
+the same work.
 """
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Generic
 
-from sentinel.core.ring import Ring
-from sentinel.errors import Malformed, Missing, Unauthenticated, Unavailable
-from sentinel.ports_doors import SecretVersions
-from sentinel.usecases.kept import Kept
+from sentinel.errors import Unauthenticated, Unavailable
+from sentinel.usecases.hook_sources import How, TakesTokens
 
 if TYPE_CHECKING:
     from sentinel.core.access import Hook, Service
-    from sentinel.usecases.directory import Directory
+    from sentinel.usecases.hook_secrets import HookSecrets
+    from sentinel.usecases.hook_sources import HookWays
+    from sentinel.usecases.hook_tokens import HookTokens
 
-SECONDS: Final = 60.0  # that a secret is kept
-STALE: Final = 300.0  # that it counts while it cannot be read again
-FRESH: Final = 5.0  # a secret read less long ago is not read again because a signature is wrong
-COOL_DOWN: Final = 10.0  # between two such readings of one hook's secret
 _DECOY: Final = "whsec_" + "A" * 43 + "="  # 32 zero bytes: whoever signs with it is refused all the same
 _REFUSED: Final = (
     "there is no such webhook, or the message is not signed with its secret, or its time is off; "
     "check the address, the secret and the sender's clock"
 )
-
-log = logging.getLogger("sentinel.receive")
-
-
-class Proves(Protocol):
-    """What is needed of a webhook source; see `webhooks.source.Source`."""
-
-    @property
-    def proof(self) -> Sequence[str]:
-        """Names of the headers that prove."""
-
-    def verify(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: int) -> None:
-        """Raise `Unauthenticated` unless one of `secrets` signed this."""
-
-
-How = TypeVar("How", bound=Proves)
-How_co = TypeVar("How_co", bound=Proves, covariant=True)
-
-
-class Makes(Protocol[How_co]):
-    """What is needed of a kind of sources; see `webhooks.source.Kind`."""
-
-    @property
-    def make(self) -> Callable[[Mapping[str, str]], How_co]:
-        """Makes a source with a webhook's options. Raises `Malformed`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,45 +36,20 @@ class Sender(Generic[How]):
     how: How
 
 
-class _Secret:
-    """One hook's secret, kept."""
-
-    def __init__(self, load: Callable[[], Ring], monotonic: Callable[[], float]) -> None:
-        self.kept = Kept(load, SECONDS, monotonic, STALE)
-        self._monotonic = monotonic
-        self._lock = threading.Lock()
-        self._cool = float("-inf")
-
-    def renew(self) -> bool:
-        """Say whether a signature that did not fit is reason to read again, and have it read if so."""
-        now = self._monotonic()
-        with self._lock:
-            if self.kept.age() < FRESH or now - self._cool < COOL_DOWN:
-                return False
-            self._cool = now
-        # Not forgotten: anybody can send a wrong signature, also while the secret cannot be read again.
-        self.kept.expire()
-        return True
-
-
 class Prover(Generic[How]):
-    """Checks senders. `clock` gives epoch seconds, `monotonic` seconds; threads may share it."""
+    """Checks senders; without `tokens` no source takes any. `clock` gives epoch seconds; for many threads."""
 
     def __init__(
         self,
-        sources: Mapping[str, Makes[How]],
-        directory: Directory,
-        secrets: SecretVersions,
+        hooks: HookWays[How],
+        secrets: HookSecrets,
         clock: Callable[[], float],
-        monotonic: Callable[[], float],
+        tokens: HookTokens | None = None,
     ) -> None:
-        self._sources = sources
-        self._directory = directory
+        self._hooks = hooks
         self._secrets = secrets
         self._clock = clock
-        self._monotonic = monotonic
-        self._kept: dict[str, _Secret] = {}
-        self._made: dict[tuple[object, ...], How] = {}
+        self._tokens = tokens
 
     def prove(
         self,
@@ -119,60 +63,43 @@ class Prover(Generic[How]):
 
         Raises `Unauthenticated`, and `Unavailable` where that cannot be told now.
         """
-        known = self._known(source, hook_id)
-        how = self._source(known[0]) if known else self._decoy(source)
+        known = self._hooks.known(hook_id, source)
+        how = self._hooks.source(known[0]) if known else self._hooks.decoy(source)
         if known is None or any(name in repeated for name in how.proof):
-            with suppress(Unauthenticated):
-                how.verify(headers, body, [_DECOY], int(self._clock()))
+            self._rehearse(source, headers, body)
+            self._rehearse_token(headers)
             raise Unauthenticated(_REFUSED)
         hook, service = known
         self._verify(how, hook, headers, body)
         return Sender(hook, service, how)
 
-    def _known(self, source: str, hook_id: str) -> tuple[Hook, Service] | None:
-        """Return a hook that takes messages of this source, and whose it is; None where there is none."""
-        if source not in self._sources or not 1 <= len(hook_id) <= 64:
-            return None
-        hook = self._directory.hook(hook_id)
-        if hook is None or hook.disabled or hook.source != source:
-            return None
-        service = self._directory.service(hook.service)
-        return None if service is None or service.disabled else (hook, service)
-
-    def _source(self, hook: Hook) -> How:
-        """Return the source with this hook's options."""
-        named = (hook.source, *sorted(hook.options.items()))
-        found = self._made.get(named)
-        if found is None:
-            try:
-                found = self._sources[hook.source].make(hook.options)
-            except Malformed as error:
-                log.error("the options of webhook %s cannot be used: %s", hook.id, error)  # noqa: TRY400
-                raise Unavailable("the webhook cannot be verified now", 60.0) from None
-            self._made[named] = found
-        return found
-
-    def _decoy(self, source: str) -> How:
-        """Return a source for the work of a hook that is not there."""
-        return (self._sources.get(source) or next(iter(self._sources.values()))).make({})
-
     def _verify(self, how: How, hook: Hook, headers: Mapping[str, str], body: bytes) -> None:
-        secret = self._kept.get(hook.secret) or self._kept.setdefault(
-            hook.secret, _Secret(lambda: self._load(hook), self._monotonic)
-        )
-        while True:
-            now = int(self._clock())
-            accepted = [key.value for key in secret.kept.get().accepted(now)]
-            try:
-                return how.verify(headers, body, accepted, now)
-            except Unauthenticated:
-                if not secret.renew():
-                    raise Unauthenticated(_REFUSED) from None
-
-    def _load(self, hook: Hook) -> Ring:
+        way: object = how
+        taken = way.tokens if isinstance(way, TakesTokens) else None
         try:
-            return Ring.decode(self._secrets.value(hook.secret))
-        except (Missing, Malformed) as error:
-            # The sender cannot mend this, and should send again once somebody has.
-            log.error("the secret %s of webhook %s cannot be used: %s", hook.secret, hook.id, error)  # noqa: TRY400
-            raise Unavailable("the webhook cannot be verified now", 60.0) from None
+            if taken is None or self._tokens is None:
+                return self._verify_secret(how, hook, headers, body)
+            return self._tokens.check(hook.id, taken, headers)
+        except Unauthenticated:
+            if taken is not None:
+                self._rehearse(hook.source, headers, body)
+            else:
+                self._rehearse_token(headers)
+            raise Unauthenticated(_REFUSED) from None
+
+    def _verify_secret(self, how: How, hook: Hook, headers: Mapping[str, str], body: bytes) -> None:
+        while True:
+            try:
+                return how.verify(headers, body, self._secrets.accepted(hook), int(self._clock()))
+            except Unauthenticated:
+                if not self._secrets.renew(hook):
+                    raise
+
+    def _rehearse(self, source: str, headers: Mapping[str, str], body: bytes) -> None:
+        """Do the work of a webhook with a secret for what is refused anyway."""
+        with suppress(Unauthenticated, Unavailable):
+            self._hooks.decoy(source).verify(headers, body, [_DECOY], int(self._clock()))
+
+    def _rehearse_token(self, headers: Mapping[str, str]) -> None:
+        if self._tokens is not None:
+            self._tokens.rehearse(headers)

@@ -8,47 +8,28 @@ Whoever cannot prove itself learns nothing (`usecases.prove`).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from sentinel.errors import TooLarge
-from sentinel.ports_doors import Delivery, SecretVersions
+from sentinel.errors import TooLarge, Unavailable
+from sentinel.ports_doors import Delivery
 from sentinel.usecases.alert_entries import alert_entries, told
+from sentinel.usecases.hook_sources import Answering, Inviting
 from sentinel.usecases.ingest import Ingest, Origin
-from sentinel.usecases.prove import Makes, Prover, Proves
+from sentinel.usecases.prove import Prover
 
 if TYPE_CHECKING:
-    from sentinel.core.alerts import Alert
-    from sentinel.usecases.directory import Directory
+    from sentinel.ports import Http, HttpRequest
+    from sentinel.usecases.hook_secrets import HookSecrets
+    from sentinel.usecases.hook_sources import HookSources
+    from sentinel.usecases.hook_tokens import HookTokens
 
 MAX_BODY: Final = 1_000_000
 
-
-class Source(Proves, Protocol):
-    """What is needed of a webhook source; see `webhooks.source.Source`."""
-
-    def message(self, headers: Mapping[str, str], body: bytes) -> str:
-        """Return the id of the message."""
-
-    def alerts(self, headers: Mapping[str, str], body: bytes) -> list[Alert]:
-        """Return the alerts that it tells. Raises `Unparsed`."""
-
-    def entries(self, delivery: Delivery, body: bytes) -> list[bytes]:
-        """Return what is stored of the message itself."""
-
-
-class Kind(Makes[Source], Protocol):
-    """What is needed of a kind of sources; see `webhooks.source.Kind`."""
-
-    @property
-    def heeds_429(self) -> bool:
-        """Whether such a sender sends again after a 429."""
-
-    @property
-    def strangers(self) -> Callable[[Mapping[str, str]], bool]:
-        """Says of a webhook's options whether anybody may have written what it tells."""
+log = logging.getLogger("sentinel.receive")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +37,7 @@ class Proven:
     """A message whose sender has proven itself. `service` is whose chains it goes to.
 
     `tier` names that service's limits, `lanes` is its number of chains (0: the deployment's). `heeds_429`
-    says whether the sender sends again after a 429.
+    says whether the sender sends again after a 429; `answer` is what it asks for, once the message is stored.
     """
 
     service: str
@@ -66,23 +47,25 @@ class Proven:
     entries: Sequence[bytes]
     size: int
     heeds_429: bool = True
+    answer: HttpRequest | None = field(default=None, repr=False)
 
 
 class Receiver:
-    """The use case. `clock` gives epoch seconds, `monotonic` seconds; threads may share it."""
+    """The use case. `clock` gives epoch seconds; threads may share it."""
 
     def __init__(
         self,
-        sources: Mapping[str, Kind],
-        directory: Directory,
-        secrets: SecretVersions,
+        hooks: HookSources,
+        secrets: HookSecrets,
+        tokens: HookTokens,
         ingest: Ingest,
+        http: Http,
         clock: Callable[[], float],
-        monotonic: Callable[[], float],
     ) -> None:
-        self._sources = sources
-        self._prover = Prover(sources, directory, secrets, clock, monotonic)
+        self._hooks = hooks
+        self._prover = Prover(hooks, secrets, clock, tokens)
         self._ingest = ingest
+        self._http = http
 
     def admit(
         self,
@@ -101,18 +84,39 @@ class Receiver:
         sender = self._prover.prove(source, hook_id, headers, body, repeated)
         hook, service, how = sender.hook, sender.service, sender.how
         alerts, parked = told(lambda: how.alerts(headers, body))
-        anybody = self._sources[source].strangers(hook.options)
+        anybody = self._hooks.strangers(hook)
         delivery = Delivery(source, hook.id, how.message(headers, body), parked, anybody)
         entries = [*how.entries(delivery, body), *alert_entries(delivery, alerts)]
-        heeds = self._sources[source].heeds_429
-        return Proven(service.id, service.tier, service.lanes, delivery, entries, len(body), heeds)
+        return Proven(
+            service=service.id,
+            tier=service.tier,
+            lanes=service.lanes,
+            delivery=delivery,
+            entries=entries,
+            size=len(body),
+            heeds_429=self._hooks.heeds_429(source),
+            answer=how.answer(body) if isinstance(how, Answering) else None,
+        )
+
+    def invited(self, source: str, hook_id: str, origin: str) -> Mapping[str, str]:
+        """Return the headers that let a sender of this origin send to a webhook; none where it may not.
+
+        Raises `Unavailable` where that cannot be told now.
+        """
+        known = self._hooks.known(hook_id, source)
+        if known is None:
+            return {}
+        how = self._hooks.source(known[0])
+        return how.invites(origin) if isinstance(how, Inviting) else {}
 
     def store(self, proven: Proven, origin: Origin) -> dict[str, object]:
         """Seal a message and return the least of its receipt: `{"batch_id", "head", "t"}`.
 
         `origin` says how it came. The batch is named by the sender's id, so what is sent again is found
-        again; all messages of a hook go to one lane, which remembers them. Raises `Conflict` where the same
-        id came with another body.
+        again; all messages of a hook go to one lane, which remembers them. Where the sender asks back, it is
+        answered once the message is sealed: what was not answered is asked again.
+
+        Raises `Conflict` where the same id came with another body, `Unavailable` where it is to be sent anew.
         """
         told = proven.delivery
         names = "\0".join((proven.service, told.source, told.hook, told.id))
@@ -120,4 +124,14 @@ class Receiver:
         by = f"hook/{told.source}/{told.hook}"
         origin = replace(origin, service=proven.service, subject=by, instance=by, lanes=proven.lanes)
         receipt = self._ingest.entries(origin, b"\n".join(proven.entries), {"sentinel-batch-id": batch})
+        if proven.answer is not None:
+            self._answer(proven.answer, told)
         return {name: receipt[name] for name in ("batch_id", "head", "t")}
+
+    def _answer(self, request: HttpRequest, to: Delivery) -> None:
+        """Send an answer. One that will never be taken is no reason to ask again: the message is stored."""
+        status = self._http.send(request).status
+        if status == 429 or status >= 500:
+            raise Unavailable("the message is stored, but who sent it took no answer: send it again", 20.0)
+        if status >= 300:
+            log.error("the answer to message %s of webhook %s was refused with %d", to.id, to.hook, status)

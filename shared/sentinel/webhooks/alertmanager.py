@@ -13,11 +13,11 @@ from typing import Final
 import orjson
 
 from sentinel.core.alerts import Alert, Severity, Status, digest, instant, severity_of
-from sentinel.webhooks import credentials, proofs
+from sentinel.webhooks import proofs
 from sentinel.webhooks.reading import Part, document
 from sentinel.webhooks.source import Unparsed, only
 
-OPTIONS: Final[Mapping[str, str]] = credentials.OPTIONS
+OPTIONS: Final[Mapping[str, str]] = proofs.SHOWN
 _RESOURCE: Final = ("instance", "pod", "node", "host", "hostname", "device", "container", "namespace")
 _SERVICE: Final = ("service", "app", "app_kubernetes_io_name", "deployment", "job")
 _ENVIRONMENT: Final = ("environment", "env", "stage", "cluster")
@@ -30,7 +30,7 @@ class Alertmanager(proofs.Proven):
 
     def __init__(self, options: Mapping[str, str]) -> None:
         only(options, OPTIONS)
-        super().__init__(proofs.Shown(options))
+        super().__init__(proofs.shown(options))
 
     def alerts(self, headers: Mapping[str, str], body: bytes) -> list[Alert]:
         """Return the alerts of a group, or the single one; see `Source.alerts`."""

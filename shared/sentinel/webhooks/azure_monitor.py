@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sentinel.core.alerts import Alert, Status, severity_of, status_of
-from sentinel.webhooks.credentials import OPTIONS
-from sentinel.webhooks.proofs import Proven, Shown
+from sentinel.webhooks.proofs import SHOWN as OPTIONS
+from sentinel.webhooks.proofs import Proven, shown
 from sentinel.webhooks.reading import Part, document, known
 from sentinel.webhooks.source import Unparsed, only
 
@@ -24,7 +24,7 @@ class AzureMonitor(Proven):
 
     def __init__(self, options: Mapping[str, str] | None = None) -> None:
         only(options or {}, OPTIONS)
-        super().__init__(Shown(options or {}))
+        super().__init__(shown(options or {}))
 
     def alerts(self, headers: Mapping[str, str], body: bytes) -> list[Alert]:
         """Return the alert."""

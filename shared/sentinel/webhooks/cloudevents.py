@@ -18,12 +18,17 @@ from urllib.parse import unquote
 import orjson
 
 from sentinel.core.alerts import Alert, Status, digest, severity_of, status_of
+from sentinel.errors import Malformed
 from sentinel.webhooks import generic, proofs
 from sentinel.webhooks.places import anything
 from sentinel.webhooks.reading import Part, known
 from sentinel.webhooks.source import Unparsed, hashed, only
 
-OPTIONS: Final[Mapping[str, str]] = generic.OPTIONS
+OPTIONS: Final[Mapping[str, str]] = {
+    **generic.OPTIONS,
+    "origins": "the origins that may send, as they ask, with commas between; `*` for all; empty: none",
+    "rate": "deliveries a minute that a sender is told it may make, 1 to 1000000; else 600",
+}
 BATCH: Final = "application/cloudevents-batch"
 SINGLE: Final = "application/cloudevents"
 MAX_ID: Final = 250  # characters of source and id together
@@ -42,6 +47,7 @@ _ATTRIBUTES: Final = frozenset(
         "data_base64",
     }
 )
+_ORIGIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _WORD = re.compile(r"[\x21-\x7e]+")
 
 
@@ -51,6 +57,8 @@ class CloudEvents(proofs.Proven):
     def __init__(self, options: Mapping[str, str]) -> None:
         only(options, OPTIONS)
         super().__init__(proofs.chosen(options, generic.SIGNATURE_HEADER))
+        self._origins = _origins(options.get("origins", ""))
+        self._rate = _rate(options.get("rate", "600"))
         self._signed = options.get("auth") == "signature"
         self._mapping = generic.mapped(options)
 
@@ -58,6 +66,14 @@ class CloudEvents(proofs.Proven):
     def proof(self) -> Sequence[str]:
         """See `Source.proof`."""
         return self._way.headers if self._signed else (*self._way.headers, *_HEADERS)
+
+    def invites(self, origin: str) -> Mapping[str, str]:
+        """Return the headers that let an origin send (HTTP webhooks, 4.2); none where it may not."""
+        if not _ORIGIN.fullmatch(origin):
+            return {}
+        named = origin.lower() in self._origins
+        allowed = origin if named else "*" if "*" in self._origins else ""
+        return {"WebHook-Allowed-Origin": allowed, "WebHook-Allowed-Rate": self._rate} if allowed else {}
 
     def message(self, headers: Mapping[str, str], body: bytes) -> str:
         """Return the event's id and source, which are its own; of a batch the body's hash."""
@@ -87,6 +103,19 @@ class CloudEvents(proofs.Proven):
         if isinstance(told.value, list) and (self._signed or kind.startswith(BATCH)):
             return [Part(each) for each in told.value]
         return [told]
+
+
+def _origins(text: str) -> frozenset[str]:
+    origins = frozenset(filter(None, (each.strip().lower() for each in text.split(","))))
+    if any(each != "*" and not _ORIGIN.fullmatch(each) for each in origins):
+        raise Malformed("origins is DNS names such as eventgrid.azure.net with commas between, or *")
+    return origins
+
+
+def _rate(text: str) -> str:
+    if not re.fullmatch(r"[0-9]{1,7}", text) or not 1 <= int(text) <= 1_000_000:
+        raise Malformed("rate is a number of deliveries a minute from 1 to 1000000")
+    return str(int(text))
 
 
 def _binary(headers: Mapping[str, str], body: bytes) -> Part:

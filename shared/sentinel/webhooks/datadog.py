@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 from sentinel.core.alerts import Alert, Severity, Status, digest, severity_of
-from sentinel.webhooks.credentials import OPTIONS
-from sentinel.webhooks.proofs import Proven, Shown
+from sentinel.webhooks.proofs import SHOWN as OPTIONS
+from sentinel.webhooks.proofs import Proven, shown
 from sentinel.webhooks.reading import Part, document, known
 from sentinel.webhooks.source import Unparsed, only
 
@@ -34,7 +34,7 @@ class Datadog(Proven):
 
     def __init__(self, options: Mapping[str, str] | None = None) -> None:
         only(options or {}, OPTIONS)
-        super().__init__(Shown(options or {}))
+        super().__init__(shown(options or {}))
 
     def alerts(self, headers: Mapping[str, str], body: bytes) -> list[Alert]:
         """Return the alert of a monitor, a security signal or an incident."""

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from sentinel.core.alerts import Alert, Severity, Status, digest, severity_of
-from sentinel.webhooks import credentials, proofs
+from sentinel.webhooks import proofs
 from sentinel.webhooks.reading import Part, document, known
 from sentinel.webhooks.source import Unparsed, only
 
 SCHEMA: Final = "sentinel/elastic/1"
-OPTIONS: Final[Mapping[str, str]] = credentials.OPTIONS
+OPTIONS: Final[Mapping[str, str]] = proofs.SHOWN
 TEMPLATE: Final = """\
 {
   "schema": "sentinel/elastic/1",
@@ -54,7 +54,7 @@ class Elastic(proofs.Proven):
 
     def __init__(self, options: Mapping[str, str]) -> None:
         only(options, OPTIONS)
-        super().__init__(proofs.Shown(options))
+        super().__init__(proofs.shown(options))
 
     def alerts(self, headers: Mapping[str, str], body: bytes) -> list[Alert]:
         """Return the alerts of a rule's action; see `Source.alerts`."""

@@ -19,7 +19,7 @@ from sentinel.webhooks.source import Unparsed, only
 SIGNATURE_HEADER: Final = "x-grafana-alerting-signature"
 OPTIONS: Final[Mapping[str, str]] = {
     name: proofs.OPTIONS[name]
-    for name in ("auth", "header", "user", "signature_header", "timestamp_header", "tolerance")
+    for name in (*proofs.SHOWN, "signature_header", "timestamp_header", "tolerance")
 }
 _STATES: Final = {
     "alerting": Status.FIRING,

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from sentinel.core.alerts import Alert, Severity, Status
-from sentinel.webhooks import credentials, proofs
+from sentinel.webhooks import proofs
 from sentinel.webhooks.reading import Part, document, known
 from sentinel.webhooks.source import Unparsed, only
 
-OPTIONS: Final[Mapping[str, str]] = credentials.OPTIONS
+OPTIONS: Final[Mapping[str, str]] = proofs.SHOWN
 MAX_DEPTH: Final = 12  # of what is read of a finding
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+){1,3}-[0-9]{1,2}")
 _FINDING = re.compile(r"[A-Za-z0-9-]{1,100}")
@@ -44,7 +44,7 @@ class GuardDuty(proofs.Proven):
 
     def __init__(self, options: Mapping[str, str]) -> None:
         only(options, OPTIONS)
-        super().__init__(proofs.Shown(options))
+        super().__init__(proofs.shown(options))
 
     def alerts(self, headers: Mapping[str, str], body: bytes) -> list[Alert]:
         """Return the finding; see `Source.alerts`."""

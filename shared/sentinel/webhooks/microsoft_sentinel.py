@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 from sentinel.core.alerts import Alert, Status, severity_of, status_of
 from sentinel.core.replies import BY, OURS, marked
-from sentinel.webhooks.credentials import OPTIONS
-from sentinel.webhooks.proofs import Proven, Shown
+from sentinel.webhooks.proofs import SHOWN as OPTIONS
+from sentinel.webhooks.proofs import Proven, shown
 from sentinel.webhooks.reading import Part, document, known
 from sentinel.webhooks.source import Unparsed, hashed, only
 
@@ -28,7 +28,7 @@ class MicrosoftSentinel(Proven):
 
     def __init__(self, options: Mapping[str, str] | None = None) -> None:
         only(options or {}, OPTIONS)
-        super().__init__(Shown(options or {}))
+        super().__init__(shown(options or {}))
 
     def message(self, headers: Mapping[str, str], body: bytes) -> str:
         """Return the event's id; a hash of the body where there is none."""

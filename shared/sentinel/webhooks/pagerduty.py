@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sentinel.core.alerts import Alert, Severity, Status, severity_of, status_of
-from sentinel.webhooks.credentials import OPTIONS as PRESENTED
+from sentinel.webhooks.proofs import SHOWN as PRESENTED
 from sentinel.webhooks.proofs import Proven, Signed, either
 from sentinel.webhooks.reading import Part, document, known
 from sentinel.webhooks.source import Unparsed, hashed, only

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from sentinel.core.alerts import instant
+from sentinel.core.hook_tokens import Taken
+from sentinel.core.issuers import is_https
 from sentinel.errors import Malformed, Unauthenticated
 from sentinel.ports_doors import Delivery
 from sentinel.webhooks import credentials
@@ -22,6 +24,8 @@ from sentinel.webhooks.source import hashed, stored
 TOLERANCE: Final = 300  # seconds that a signed time may be off, either way
 _HEADER = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _PREFIX = re.compile(r"[A-Za-z0-9=:_-]{0,20}")
+_TOKENS = ("oauth2", "jwt")
+_OUTSIDE = {"issuer", "audience", "subjects", "parties"}
 _PARTS = re.compile(r"(\{timestamp\}|\{body\})")
 
 # How a digest is written.
@@ -29,9 +33,19 @@ WRITTEN: Final[Mapping[str, Callable[[bytes], str]]] = {
     "hex": bytes.hex,
     "base64": lambda digest: base64.b64encode(digest).decode(),
 }
-OPTIONS: Final[Mapping[str, str]] = {
-    "auth": "`secret`, the usual: the sender shows it; `signature`: the sender signs the body with it",
+SHOWN: Final[Mapping[str, str]] = {
+    "auth": "`secret`, the usual: the sender shows it; `oauth2`: it gets a token for it here; "
+    "`jwt`: it has one of an outside issuer",
     **credentials.OPTIONS,
+    "issuer": "with `jwt`: the issuer, one of `SENTINEL_OIDC_ISSUERS`",
+    "audience": "with `jwt`: the audience that a token names",
+    "subjects": "with `jwt`: whom a token may be about (`sub`), with commas between",
+    "parties": "with `jwt`: to whom a token may be given (`azp`, `appid`, `client_id`), with commas between",
+}
+OPTIONS: Final[Mapping[str, str]] = {
+    **SHOWN,
+    "auth": "`secret`, the usual: the sender shows it; `signature`: the sender signs the body with it; "
+    "`oauth2`: it gets a token for it here; `jwt`: it has one of an outside issuer",
     "signature_header": "with `signature`: the header with the signature",
     "timestamp_header": "with `signature`: the header with the time, where the sender signs one",
     "signed": "with `signature`: what is signed, of `{timestamp}`, `{body}` and up to 20 characters between",
@@ -68,6 +82,19 @@ class Shown:
         """See `Proof`."""
         del body, now
         self._presented.check(headers, secrets)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An access token comes. Its issuer's keys are needed to check it: whoever has them goes by `taken`."""
+
+    taken: Taken
+    headers: Sequence[str] = ("authorization",)
+
+    def prove(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: int) -> None:
+        """Refuse: no secret proves anything here."""
+        del headers, body, secrets, now
+        raise Unauthenticated(credentials.REFUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +151,11 @@ class Proven:
         """See `Source.proof`."""
         return self._way.headers
 
+    @property
+    def tokens(self) -> Taken | None:
+        """Whose access tokens are taken in the place of a secret or a signature; None: nobody's."""
+        return self._way.taken if isinstance(self._way, Token) else None
+
     def usable(self, secret: str) -> bool:
         """See `Source.usable`."""
         return credentials.usable(secret)
@@ -147,11 +179,10 @@ def chosen(options: Mapping[str, str], signature: str, signed: str = "{timestamp
 
     `signature` is the sender's usual header of signatures; `signed` how it joins a time and the body.
     """
-    mine = [name for name in OPTIONS if name in options and name != "auth"]
-    if one_of(options, "auth", ("secret", "signature")) == "secret":
-        _none_of(mine, set(OPTIONS) - set(credentials.OPTIONS), "signature")
-        return Shown(options)
-    _none_of(mine, set(credentials.OPTIONS), "secret")
+    if one_of(options, "auth", ("secret", "signature", *_TOKENS)) != "signature":
+        _none_of(options, set(OPTIONS) - set(SHOWN), "signature")
+        return shown(options)
+    _none_of(options, set(SHOWN) - {"auth"}, "secret, oauth2 or jwt")
     timestamp = _header(options, "timestamp_header", "")
     return Signed(
         header=_header(options, "signature_header", signature),
@@ -166,10 +197,34 @@ def chosen(options: Mapping[str, str], signature: str, signed: str = "{timestamp
 
 def either(options: Mapping[str, str], signed: Signed) -> Proof:
     """Return a sender's own signature, or with `auth=secret` the secret itself. Raises `Malformed`."""
-    if one_of(options, "auth", ("signature", "secret")) == "secret":
-        return Shown(options)
-    _none_of(list(options), set(credentials.OPTIONS), "secret")
+    if one_of(options, "auth", ("signature", "secret", *_TOKENS)) != "signature":
+        return shown(options)
+    _none_of(options, set(SHOWN) - {"auth"}, "secret, oauth2 or jwt")
     return signed
+
+
+def shown(options: Mapping[str, str]) -> Proof:
+    """Return what a sender shows by options of `SHOWN`: the secret or a token. Raises `Malformed`."""
+    how = one_of(options, "auth", ("secret", *_TOKENS))
+    if how != "jwt":
+        _none_of(options, _OUTSIDE, "jwt")
+    if how == "secret":
+        return Shown(options)
+    _none_of(options, set(credentials.OPTIONS), "secret")
+    return Token(Taken() if how == "oauth2" else _outside(options))
+
+
+def _outside(options: Mapping[str, str]) -> Taken:
+    """Return whose tokens of an outside issuer are taken. Raises `Malformed`."""
+    issuer, audience = options.get("issuer", ""), options.get("audience", "")
+    subjects, parties = (_names(options.get(name, "")) for name in ("subjects", "parties"))
+    if not is_https(issuer) or not audience or not (subjects or parties):
+        raise Malformed("auth=jwt needs issuer (https://...), audience, and subjects or parties")
+    return Taken(issuer, audience, subjects, parties)
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(filter(None, (name.strip() for name in text.split(","))))
 
 
 def one_of(options: Mapping[str, str], name: str, allowed: Sequence[str]) -> str:
@@ -180,7 +235,7 @@ def one_of(options: Mapping[str, str], name: str, allowed: Sequence[str]) -> str
     return value
 
 
-def _none_of(given: Sequence[str], others: set[str], way: str) -> None:
+def _none_of(given: Iterable[str], others: set[str], way: str) -> None:
     wrong = [name for name in given if name in others]
     if wrong:
         raise Malformed(f"{', '.join(wrong)} goes with auth={way} only")

@@ -14,7 +14,7 @@ from dataclasses import replace
 from sentinel.core.alerts import Alert, Severity, Status, severity_of, status_of
 from sentinel.core.replies import BY, OURS
 from sentinel.errors import Malformed
-from sentinel.webhooks.credentials import OPTIONS as PRESENTED
+from sentinel.webhooks.proofs import SHOWN as PRESENTED
 from sentinel.webhooks.proofs import Proven, Signed, either
 from sentinel.webhooks.reading import Part, document, known
 from sentinel.webhooks.source import Unparsed, only

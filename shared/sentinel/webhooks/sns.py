@@ -2,7 +2,8 @@
 
 SNS signs with a certificate, not with the webhook's secret. So who may send is told by the option `topics`;
 without it nothing is taken but the question to confirm a subscription, which is kept and parked for an
-operator. Certificates come by `Certificates`, which is given by `using`: nothing is fetched here.
+operator. That of a listed topic is answered. Certificates come by `Certificates`, which is given by `using`:
+nothing is fetched or sent here.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from sentinel.webhooks.reading import document
 from sentinel.webhooks.source import Unparsed, hashed, only, stored
 
 OLDEST: Final = 3600  # seconds: for longer SNS does not try to deliver by its usual policy
+ANSWER: Final = 3.0  # seconds that a confirmation may take: SNS waits for 15
 AHEAD: Final = 300  # seconds that a message may be from the future
 OPTIONS: Final[Mapping[str, str]] = {
     "topics": "ARNs of the topics that may send, with commas between; up to 50",
@@ -83,6 +85,8 @@ class Sns:
         told = _message(body)
         if told is None:
             raise Unparsed("no message of SNS")
+        if self.answer(body) is not None:
+            return []
         if told.kind == "SubscriptionConfirmation":
             raise Unparsed(
                 f"{told.topic} asks to confirm its subscription: open SubscribeURL of this message"
@@ -104,7 +108,7 @@ class Sns:
         if told is None or told.kind != "SubscriptionConfirmation" or told.topic not in self._topics:
             return None
         url = sns.confirmation_url(told)
-        return HttpRequest("GET", url, timeout=5.0) if url else None
+        return HttpRequest("GET", url, timeout=ANSWER) if url else None
 
     def _expected(self, told: sns.Told) -> bool:
         if self._topics:

@@ -15,12 +15,12 @@ from typing import Final
 
 from sentinel.core.alerts import Alert, Severity, Status, digest, instant, severity_of
 from sentinel.errors import Malformed
-from sentinel.webhooks import credentials, proofs
+from sentinel.webhooks import proofs
 from sentinel.webhooks.reading import Part, document
 from sentinel.webhooks.source import Unparsed, only
 
 OPTIONS: Final[Mapping[str, str]] = {
-    **credentials.OPTIONS,
+    **proofs.SHOWN,
     "severity": "the severity where the row has no field `severity`, `urgency` or `priority`",
     "key": "fields of the row, with commas between, that with the search are the problem; `host,dest`",
 }
@@ -34,7 +34,7 @@ class Splunk(proofs.Proven):
 
     def __init__(self, options: Mapping[str, str]) -> None:
         only(options, OPTIONS)
-        super().__init__(proofs.Shown(options))
+        super().__init__(proofs.shown(options))
         self._severity = severity_of(options.get("severity", ""))
         if "severity" in options and self._severity is Severity.UNKNOWN:
             raise Malformed("severity is critical, error, warning or info")
