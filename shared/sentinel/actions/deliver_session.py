@@ -242,6 +242,7 @@ class Session:
             breakers.failed(sink, wait.reason, wait.after)
         else:
             breakers.succeeded(sink)
+            self._said = self._counts.problem = ""
         if wait is not None:
             self._not_before = now + int((1.0 if wait.after is None else wait.after) * SECOND)
         if wait is not None or outcome == Delivered(slow_down=True):
@@ -250,6 +251,7 @@ class Session:
     def _failed(self, shipment: Shipment, outcome: RetryAfter | Parked) -> None:
         """Keep a shipment to be sent again as it is; nothing of it counts as settled."""
         self._back.append(shipment)
+        self._counts.problem = outcome.reason
         if isinstance(outcome, Parked):
             self._tools.breakers.parked(self._plan.to, outcome.reason, self._setup)
             self._parked = True  # another set-up or secret is a new session
