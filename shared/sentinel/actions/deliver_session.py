@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from sentinel.actions.breakers import Breakers
@@ -138,12 +138,13 @@ class Session:
                 for course in self._courses.values():
                     course.look()
                     self._cutter.offer(course)
-            self._lease = Lease(lease.holder, lease.until, self._lease.since, True, lease.redriven)
+            self._lease = replace(self._lease, redriven=lease.redriven)
         if not self._listed or not 0 <= now - self._listed < int(tools.listing * SECOND):
             for chain in self._reader.chains():
                 if chain not in self._courses:
                     self._begin(chain)
             self._listed = now
+            self._lease = replace(self._lease, clean=True)  # nobody had what comes later
 
     def _begin(self, chain: str) -> None:
         cursor = Cursor(self._tools.store, self._name, chain, self._wait)
