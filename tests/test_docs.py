@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from sentinel.accounts import ACCOUNTS
 from sentinel.actions import ACTIONS, build
 from sentinel.actions.schema import recipe_schema
-from sentinel.core import places, recipes, sigma_correlation
+from sentinel.core import hec, places, recipes, sigma_correlation
 from sentinel.core.alerts import (
     MAX_DESCRIPTION,
     MAX_LABELS,
@@ -39,7 +39,7 @@ from sentinel.core.step_inputs import MAX_INPUTS
 from sentinel.core.tasks import SECOND
 from sentinel.entrypoints import workers
 from sentinel.entrypoints.api import ENDPOINTS
-from sentinel.routes import HOOK_ROUTES, ROUTES
+from sentinel.routes import COLLECTED, HOOK_ROUTES, ROUTES
 from sentinel.settings import PREFIX, Settings
 from sentinel.siem import SINKS
 from sentinel.usecases import agenda
@@ -48,7 +48,7 @@ from sentinel.usecases.alert_entries import MOST_BYTES as ALERT_BYTES
 from sentinel.usecases.check_recipe import problems
 from sentinel.usecases.receive import MAX_BODY
 from sentinel.usecases.replayed import DIFFERENCES, Replayed
-from sentinel.webhooks import SOURCES
+from sentinel.webhooks import COLLECTORS, SOURCES
 from sentinel.webhooks.source import PIECE, WHOLE
 from tests.generated import PARTS, placed
 
@@ -286,6 +286,17 @@ def test_the_limits_of_webhooks_are_documented() -> None:
     """The sizes in docs/webhooks.md are those of the code."""
     for limit in (MAX_BODY, WHOLE, PIECE):
         assert f"{limit:,}" in DOCS["webhooks.md"]
+
+
+def test_the_event_collector_is_documented() -> None:
+    """Its options, bounds and codes in docs/webhooks.md are those of the code."""
+    text = DOCS["webhooks.md"].partition("\n## Splunk's HTTP Event Collector\n")[2]
+    for name in COLLECTORS["splunk-hec"].options:
+        assert f"| `{name}` |" in text
+    for bound in (COLLECTED, hec.MAX_EVENTS, hec.MAX_RAW, MAX_ENTRY_BYTES):
+        assert f"{bound:,}" in text
+    for reply in hec.REPLIES:
+        assert re.search(rf"\b{reply.code}\b", text), reply
 
 
 @pytest.mark.parametrize("kind", sorted(sigma_correlation.KINDS))

@@ -52,3 +52,22 @@ def test_who_is_known_otherwise_has_a_line_by_that() -> None:
     assert lines.line(task, None) == STRANGERS
     assert lines.line(Call(request, OPEN, {}, Peer(None, "d"), "r"), None) == "d"
     assert lines.line(Call(request, OPEN, {}, Peer(), "r"), None) == ""
+
+
+def test_a_token_has_a_line_once_events_with_it_were_taken() -> None:
+    """The collector's paths name no webhook: its line is the token's, and strangers share theirs."""
+    lines = Callers()
+    route = next(each for each in HOOK_ROUTES if each.path == "/services/collector")
+
+    def sent(token: str) -> Call:
+        headers = {"Authorization": f"Splunk {token}"} if token else {}
+        return Call(make_mocked_request("POST", route.path, headers), route, {}, Peer(), "r")
+
+    for status in (401, 403, 503, 400):
+        lines.answered(sent("a.b"), status)
+        assert lines.line(sent("a.b"), None) == STRANGERS
+    lines.answered(sent("a.b"), 200)
+    line = lines.line(sent("a.b"), None)
+    assert line not in {STRANGERS, ""}
+    assert "a.b" not in line
+    assert [lines.line(sent(token), None) for token in ("a.c", "")] == [STRANGERS, STRANGERS]
