@@ -118,8 +118,8 @@ class Functions(Construct):
             worker,
             to.secrets,
             "GetSecretValue",
-            reason="The secrets of sinks, below this deployment's prefix: sinks are added without a "
-            "deployment, so their names are not known here.",
+            reason="The secrets of sinks and accounts, below this deployment's prefix: they are added "
+            "without a deployment, so their names are not known here.",
         )
         return worker
 
