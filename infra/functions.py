@@ -124,8 +124,8 @@ class Functions(Construct):
             function,
             self._make.deployment.secrets,
             "GetSecretValue",
-            reason="The secrets of sinks, below this deployment's prefix: sinks are added without a "
-            "deployment, so their names are not known here.",
+            reason="The secrets of sinks and accounts, below this deployment's prefix: they are added "
+            "without a deployment, so their names are not known here.",
         )
 
     def _allow_roles(self, function: Function, output: str, *, told: bool) -> None:

@@ -393,6 +393,32 @@ def test_a_plan_says_it_all_and_asks_nobody(bench: Bench) -> None:
         bench.action.plan(step_run("alert.reply", {"to": "it"}, [b"{}"]))
 
 
+class Dragging:
+    """The port before another, each request of which takes its time."""
+
+    def __init__(self, http: HttpClient, clock: Clock, seconds: int) -> None:
+        self._http, self._clock, self._seconds = http, clock, seconds
+
+    def send(self, request: HttpRequest) -> HttpResponse:
+        self._clock.now += self._seconds * SECOND
+        return self._http.send(request)
+
+
+@pytest.mark.parametrize("kind", ["sentry", "datadog"])
+def test_a_try_ends_before_its_lease(bench: Bench) -> None:
+    """A talk that drags on, or whose task was taken away, stops between requests, and goes on later."""
+    action = bench.made(Dragging(bench.http, bench.clock, 15))
+    first = action.perform(bench.run())
+    assert isinstance(first, Again)
+    assert len(bench.asked) == 2
+    stopped = bench.action.perform(replace(bench.run(), stopped=lambda: True))
+    assert isinstance(stopped, Again)
+    assert not stopped.unsure
+    assert len(bench.asked) == 2
+    assert isinstance(bench.drive(tries=1), Done)
+    assert len(bench.product.texts) == 1
+
+
 @pytest.mark.parametrize("kind", ["sentry"])
 def test_a_slow_product_is_asked_again(bench: Bench) -> None:
     """It took the comment and answered too late: the next try finds it."""

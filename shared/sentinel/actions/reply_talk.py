@@ -27,6 +27,7 @@ from sentinel.ports import Http, HttpRequest
 from sentinel.siem.sink import Parked, RetryAfter, Token
 
 MAX_TOKENS = 100
+BUDGET = 25 * SECOND  # of a talk in one try; a lease is 60 s and a request takes 20 s at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +82,12 @@ class Leader:
 
     def _talked(self, run: StepRun, talk: Talk, *, acting: bool) -> Ending | Would:
         acted = last = False
+        until = self._clock() + BUDGET
         try:
             step = next(talk)
             while acting or not isinstance(step, Act):
+                if run.stopped() or self._clock() >= until:
+                    return Later("the step's time was over before it was done", unsure=acted)
                 last = isinstance(step, Act)
                 response = self._http.send(_handed(run, step.request))
                 acted = acted or (last and response.status < 300)
