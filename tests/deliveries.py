@@ -119,7 +119,7 @@ class World:
         """Return what a process has."""
         sources = Sources(
             self.ledger,
-            Carrier(self.http, self.files, NoStreams(), no_aws, Grants(), self.clock),
+            Carrier(self.http, self.files, NoStreams(), no_aws, Grants(), self.clock, self.sleep),
             self.files,
             FileSecrets(self.folder / "secrets"),
             lambda: dict(self.plans),

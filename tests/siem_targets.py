@@ -267,3 +267,45 @@ def _misshaped(row: Mapping[str, Any]) -> bool:
     reserved = {"_ResourceId", "id", "_SubscriptionId", "TenantId", "Type", "UniqueId", "Title"}
     dated = re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,7})?Z", str(row.get("TimeGenerated")))
     return not named or bool(reserved & set(row)) or dated is None or type(row.get("Seq")) is not int
+
+
+class AcknowledgingHec(Target):
+    """A collector whose token has indexer acknowledgement on: it accepts first, and stores after some looks.
+
+    `looks` is how many questions for a batch are answered with false; `forgets` are numbers of requests that
+    are accepted and never stored. An answer of true is given once.
+    """
+
+    def __init__(self, token: str, looks: int = 0) -> None:
+        self.token = token
+        self.looks = looks
+        self.forgets: frozenset[int] = frozenset()
+        self.stored: list[dict[str, Any]] = []
+        self._waiting: dict[int, tuple[int, list[dict[str, Any]]]] = {}
+        super().__init__()
+
+    def take(self, asked: Asked) -> Told:
+        """Answer a batch with its number, or a question for numbers."""
+        if asked.headers.get("Authorization") != f"Splunk {self.token}":
+            return Told(403, b'{"text":"Invalid token","code":4}', JSON)
+        if not re.fullmatch(
+            r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", asked.headers.get("X-Splunk-Request-Channel", "")
+        ):
+            return Told(400, b'{"text":"Data channel is missing","code":10}', JSON)
+        if asked.path == "/services/collector/ack":
+            acks = {str(number): self._look(number) for number in json.loads(asked.body)["acks"]}
+            return Told(200, json.dumps({"acks": acks}).encode(), JSON)
+        events = [json.loads(line) for line in body_of(asked).split(b"\n")]
+        self.requests.append(len(events))
+        number = len(self.requests)
+        if number not in self.forgets:
+            self._waiting[number] = (self.looks, events)
+        return Told(200, json.dumps({"text": "Success", "code": 0, "ackId": number}).encode(), JSON)
+
+    def _look(self, number: int) -> bool:
+        left, events = self._waiting.pop(number, (1, []))
+        if left and events:
+            self._waiting[number] = (left - 1, events)
+        elif events:
+            self.stored += events
+        return bool(events) and not left

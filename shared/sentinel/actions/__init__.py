@@ -77,7 +77,7 @@ def build(  # noqa: PLR0913 - one argument for each port
     """
     del accounts  # no action uses one yet
     may = grants or Grants()
-    carrier = Carrier(http, files, streams or NoStreams(), aws, may, clock)
+    carrier = Carrier(http, files, streams or NoStreams(), aws, may, clock, sleep)
     actions: list[Action] = [
         SiemSend(carrier, files, secrets, sinks, clock=clock, sleep=sleep),
         HttpCall(http, secrets, clock=clock),

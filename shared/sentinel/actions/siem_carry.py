@@ -7,6 +7,7 @@ that refuses a token from before is asked once more with a new one, since a refu
 from __future__ import annotations
 
 import gzip
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -16,10 +17,11 @@ from sentinel.actions.aws_step import allow, assumed_as
 from sentinel.core.grants import Grants, allowed
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Conflict, Forbidden, Unavailable
-from sentinel.ports import FileAppend, Files, Http, HttpRequest
+from sentinel.ports import FileAppend, Files, Http, HttpRequest, HttpResponse
 from sentinel.ports_aws import AssumedRole, AwsCalls
 from sentinel.ports_sinks import ObjectPut, Streams, StreamSend
 from sentinel.siem.sink import (
+    Acknowledging,
     Batch,
     Delivered,
     Outcome,
@@ -34,6 +36,7 @@ from sentinel.siem.sink import (
 
 ACTION = "siem.send"
 MAX_TOKENS = 100
+PATIENCE = 15.0  # seconds until a batch that was accepted and not acknowledged is sent again
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ class Carrier:
         aws: Callable[[], AwsCalls],
         grants: Grants,
         clock: Callable[[], int],
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._http = http
         self._files = files
@@ -78,6 +82,7 @@ class Carrier:
         self._aws = aws
         self._grants = grants
         self._clock = clock
+        self._sleep = sleep
         self._tokens: dict[object, tuple[Token, int]] = {}
 
     def carry(self, errand: Errand, to: Target, batch: Batch) -> Outcome:
@@ -109,7 +114,7 @@ class Carrier:
     def _sent(self, errand: Errand, sink: Sink, batch: Batch) -> Outcome:
         request = sink.request(batch)
         if isinstance(request, HttpRequest):
-            return sink.outcome(self._http.send(request), batch)
+            return self._exchanged(sink, request, batch)
         if isinstance(request, FileAppend):
             self._append(errand, request)
         elif isinstance(request, ObjectPut):
@@ -117,6 +122,32 @@ class Carrier:
         else:
             self._streams.send(request)
         return Delivered()
+
+    def _exchanged(self, sink: Sink, request: HttpRequest, batch: Batch) -> Outcome:
+        response = self._http.send(request)
+        outcome = sink.outcome(response, batch)
+        if not isinstance(outcome, Delivered) or not isinstance(sink, Acknowledging):
+            return outcome
+        asking = sink.ask(response)
+        if asking is None:
+            return Parked(
+                "accepted without an acknowledgement: is that on for this token? (or set ack: false)"
+            )
+        until = self._clock() + int(PATIENCE * SECOND)
+        pause = 0.05
+        while not sink.stored(asking, self._asked(asking)):
+            if self._clock() >= until:
+                return RetryAfter(f"accepted, but not acknowledged within {PATIENCE:.0f} s", unsure=True)
+            self._sleep(pause)
+            pause = min(2 * pause, 1.0)
+        return outcome
+
+    def _asked(self, asking: HttpRequest) -> HttpResponse:
+        try:
+            return self._http.send(asking)
+        except Unavailable as error:
+            error.unsent = False  # the batch was taken, whatever became of this question
+            raise
 
     def _append(self, errand: Errand, request: FileAppend) -> None:
         if not (errand.maybe_there and self._files.holds(request)):

@@ -21,7 +21,7 @@ from sentinel.siem.file import FileConfig, FileSink
 from sentinel.siem.microsoft_sentinel import MicrosoftSentinelConfig, MicrosoftSentinelSink
 from sentinel.siem.s3 import S3Config, S3Sink
 from sentinel.siem.sink import Sink, SinkConfig
-from sentinel.siem.splunk import SplunkConfig, SplunkSink
+from sentinel.siem.splunk import SplunkConfig, splunk_sink
 from sentinel.siem.syslog import SyslogConfig, SyslogSink
 
 __all__ = ["SINKS", "Kind", "Sink", "SinkConfig", "load", "make"]
@@ -42,7 +42,7 @@ SINKS: Mapping[str, Kind] = {
     "file": Kind(FileConfig, FileSink),
     "microsoft_sentinel": Kind(MicrosoftSentinelConfig, MicrosoftSentinelSink),
     "s3": Kind(S3Config, S3Sink),
-    "splunk": Kind(SplunkConfig, SplunkSink),
+    "splunk": Kind(SplunkConfig, splunk_sink),
     "syslog": Kind(SyslogConfig, SyslogSink),
 }
 

@@ -193,6 +193,20 @@ class SigningIn(Protocol):
         """Return the same sink with a token: only then are its requests whole."""
 
 
+@runtime_checkable
+class Acknowledging(Protocol):
+    """What a sink has besides that accepts a batch first, and tells later that it is stored.
+
+    The sink only says how to ask: `actions.siem_carry` asks until it is told so, or its patience ends.
+    """
+
+    def ask(self, response: HttpResponse) -> HttpRequest | None:
+        """Return the request that asks for the batch which this answer has accepted; None where it cannot."""
+
+    def stored(self, asked: HttpRequest, response: HttpResponse) -> bool:
+        """Say whether the answer to it tells that the batch is stored."""
+
+
 def batches(
     sink: Sink, step_key: str, items: Iterable[Item], max_events: int | None = None
 ) -> Iterator[Batch]:

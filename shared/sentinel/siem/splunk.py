@@ -4,13 +4,18 @@ Format and codes are those of Splunk's "HTTP Event Collector REST API endpoints"
 Event Collector" pages: concatenated JSON objects (no array), gzip, `Authorization: Splunk <token>`, and an
 answer `{"text", "code", "invalid-event-number"?}` whose code says more than the status. HEC cannot be asked
 whether it has an event, so delivery is at least once, and the indexed field `sentinel_event_id` is the same
-in every attempt: `| dedup sentinel_event_id`. Indexer acknowledgement is not used.
+in every attempt: `| dedup sentinel_event_id`. With `ack` (indexer acknowledgement, where the token has it on)
+a batch counts only when an indexer has it: each request names a channel, its answer has an `ackId`, and
+`/services/collector/ack` tells of it, once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from hashlib import sha256
 from typing import Literal, Protocol
+from uuid import UUID
 
 import orjson
 from pydantic import Field, field_validator
@@ -34,6 +39,8 @@ from sentinel.siem.sink import (
 )
 
 PATH = "/services/collector/event"
+ACK_PATH = "/services/collector/ack"
+CHANNEL = "X-Splunk-Request-Channel"
 _MILLISECOND = 1_000_000
 _BLANK = frozenset({b"", b"{}", b"[]", b"null", b'""'})  # HEC answers a blank event with code 13
 
@@ -88,6 +95,7 @@ class SplunkConfig(SinkConfig):
     source: str = Field(default="sentinel", max_length=200)
     sourcetype: str = Field(default="_json", max_length=200)
     host: str = Field(default="", max_length=200)
+    ack: bool = False
     timeout: float = Field(default=10.0, ge=1, le=20)
 
     @field_validator("url")
@@ -181,6 +189,44 @@ class SplunkSink:
         if code in _BUSY:
             return RetryAfter(reason, retry_after(response), unsure=code == _INTERNAL)
         return _by_status(response, batch)
+
+
+class AcknowledgedSplunkSink(SplunkSink):
+    """HEC with indexer acknowledgement. The channel is the collector's: the same from every process."""
+
+    def __init__(self, config: HecConfig, token: str) -> None:
+        super().__init__(config, token)
+        self._channel = str(UUID(bytes=sha256(f"sentinel\n{config.url}".encode()).digest()[:16], version=4))
+
+    def request(self, batch: Batch) -> HttpRequest:
+        """Return the POST that carries a batch on the channel."""
+        request = super().request(batch)
+        return replace(request, headers={**request.headers, CHANNEL: self._channel})
+
+    def ask(self, response: HttpResponse) -> HttpRequest | None:
+        """Return the request for the `ackId` of an answer; None where the token has acknowledgement off."""
+        number = json_object(response).get("ackId")
+        if type(number) is not int:
+            return None
+        parts = urls.parse(self._config.url)
+        headers = {
+            "Authorization": f"{self.scheme} {self._token}",
+            "Content-Type": "application/json",
+            CHANNEL: self._channel,
+        }
+        url = f"{parts.scheme}://{parts.netloc}{ACK_PATH}"
+        return HttpRequest("POST", url, headers, orjson.dumps({"acks": [number]}), self._config.timeout)
+
+    def stored(self, asked: HttpRequest, response: HttpResponse) -> bool:
+        """Say whether the answer tells `true` of the number that was asked for."""
+        acks = json_object(response).get("acks")
+        numbers = orjson.loads(asked.body)["acks"]
+        return isinstance(acks, dict) and all(acks.get(str(number)) is True for number in numbers)
+
+
+def splunk_sink(config: SplunkConfig, token: str) -> SplunkSink:
+    """Return the sink of a configuration."""
+    return (AcknowledgedSplunkSink if config.ack else SplunkSink)(config, token)
 
 
 def _event(notice: Notice) -> object:
