@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import orjson
 
@@ -46,6 +47,9 @@ class Alert:
         return self.status == "resolved"
 
 
+_NO_ALERT = Alert()
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """`text` is the whole entry, `message` one line of it or of the rule; a log entry has no `alert`."""
@@ -59,11 +63,19 @@ def said(notice: Notice) -> Said:
     """Read a notice's entry."""
     found = _object(notice.entry)
     alert = _alert(found)
-    told = next((each for name in _NAMES if isinstance(each := found.get(name), str) and each.strip()), "")
-    line = alert.title or told or notice.title or _about(notice)
+    line = alert.title or _told(found) or notice.title or _about(notice)
     return Said(notice.entry.decode(errors="replace"), _line(line), alert)
 
 
+def _told(entry: Mapping[str, object]) -> str:
+    for name in _NAMES:
+        each = entry.get(name)
+        if isinstance(each, str) and each.strip():
+            return each
+    return ""
+
+
+@lru_cache(maxsize=16)  # all entries of a segment have one time
 def instant(t: int) -> str:
     """Return epoch nanoseconds as RFC 3339 in UTC.
 
@@ -95,7 +107,7 @@ def _object(entry: bytes) -> Mapping[str, object]:
 def _alert(entry: Mapping[str, object]) -> Alert:
     webhook, alert = entry.get("webhook"), entry.get("alert")
     if not isinstance(webhook, dict) or not isinstance(alert, dict):
-        return Alert()
+        return _NO_ALERT
     return Alert(
         title=_text(alert, "title"),
         severity=_text(alert, "severity"),
