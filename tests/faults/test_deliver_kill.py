@@ -26,11 +26,11 @@ def test_killed_deliverers_lose_and_double_nothing(tmp_path: Path) -> None:
     home = world(tmp_path, elastic.url)
     rng = random.Random(5)
     command = [sys.executable, "-m", "tests.faults.delivering", str(tmp_path), elastic.url]
-    place = {"cwd": Path(__file__).resolve().parents[2]}
+    root = Path(__file__).resolve().parents[2]
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     many = dict.fromkeys(CHAINS, 0)
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environ, **place) as driver:
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environ, cwd=root) as driver:
         assert driver.stdin is not None
         assert driver.stdout is not None
         pid = 0

@@ -310,8 +310,8 @@ def test_several_requests_may_be_on_their_way(world: Sinks) -> None:
     world.plan("loose", to="elastic", parallel=4, order="any", batch={"events": 7})
     world.elastic.documents.clear()
     world.elastic.trouble.odd = frozenset({11})
-    found = world.run(20, "loose")
-    assert (found.delivered, found.refused) == (236, 4)
+    loose = world.run(20, "loose")
+    assert (loose.delivered, loose.refused) == (236, 4)
     assert world.show.one("loose")["lag"] == 0
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 
 from sentinel.core.breaker import CLOSED, Breaker, unpack
 from sentinel.core.tasks import SECOND
@@ -91,7 +90,7 @@ class Breakers:
 
     def _keep(self, sink: str, breaker: Breaker, now: int) -> None:
         with self._lock:
-            self._known[sink] = (replace(breaker), now)
+            self._known[sink] = (breaker, now)
 
 
 def _tell(sink: str, before: Breaker, after: Breaker) -> None:

@@ -157,7 +157,10 @@ class Deliverer:
 
 
 class _Ending:
-    """Whether a session is to end: its time is over, or its plan or sink is another; looks once a second."""
+    """Whether a session is to end: its time is over, or its plan or sink is another; looks once a second.
+
+    Once it has said so it stays with that.
+    """
 
     def __init__(
         self,
@@ -175,10 +178,13 @@ class _Ending:
         self._clock = clock
         self._over = over
         self._looked = clock()
+        self._ended = False
 
     def __call__(self) -> bool:
-        if self._over():
-            return True
+        self._ended = self._ended or self._over() or self._changed()
+        return self._ended
+
+    def _changed(self) -> bool:
         now = self._clock()
         if 0 <= now - self._looked < LOOK:
             return False

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from sentinel.actions.breakers import Breakers
@@ -138,12 +138,13 @@ class Session:
                 for course in self._courses.values():
                     course.look()
                     self._cutter.offer(course)
-            self._lease = Lease(lease.holder, lease.until, self._lease.since, True, lease.redriven)
+            self._lease = replace(self._lease, redriven=lease.redriven)
         if not self._listed or not 0 <= now - self._listed < int(tools.listing * SECOND):
             for chain in self._reader.chains():
                 if chain not in self._courses:
                     self._begin(chain)
             self._listed = now
+            self._lease = replace(self._lease, clean=True)  # nobody had what comes later
 
     def _begin(self, chain: str) -> None:
         cursor = Cursor(self._tools.store, self._name, chain, self._wait)
@@ -242,6 +243,7 @@ class Session:
             breakers.failed(sink, wait.reason, wait.after)
         else:
             breakers.succeeded(sink)
+            self._said = self._counts.problem = ""
         if wait is not None:
             self._not_before = now + int((1.0 if wait.after is None else wait.after) * SECOND)
         if wait is not None or outcome == Delivered(slow_down=True):
@@ -250,6 +252,7 @@ class Session:
     def _failed(self, shipment: Shipment, outcome: RetryAfter | Parked) -> None:
         """Keep a shipment to be sent again as it is; nothing of it counts as settled."""
         self._back.append(shipment)
+        self._counts.problem = outcome.reason
         if isinstance(outcome, Parked):
             self._tools.breakers.parked(self._plan.to, outcome.reason, self._setup)
             self._parked = True  # another set-up or secret is a new session
