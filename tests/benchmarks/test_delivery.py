@@ -122,7 +122,7 @@ def test_a_minute_of_trouble(kind: str, name: str, tmp_path: Path) -> None:
     found = trouble(tmp_path / "run", kind, name, 60)
     assert found["sealed"] == 60 * SEALED
     assert (found["lost"], found["refused"], found["disorder"], found["doubled_uncounted"]) == (0, 0, 0, 0)
-    assert found["peak_of_allowed"] <= 1
+    assert found["peak_of_allowed"] <= 1.001
     assert found["caught_up_after_s"] < 400
     if kind == "elastic":
         assert found["doubled"] == 0

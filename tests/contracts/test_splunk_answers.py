@@ -7,9 +7,19 @@ import json
 import pytest
 
 from sentinel import siem
-from sentinel.ports import HttpResponse
-from sentinel.siem.sink import Batch, Delivered, Fate, Item, Outcome, Parked, Refused, RetryAfter
-from sentinel.siem.splunk import CODES
+from sentinel.ports import HttpRequest, HttpResponse
+from sentinel.siem.sink import (
+    Acknowledging,
+    Batch,
+    Delivered,
+    Fate,
+    Item,
+    Outcome,
+    Parked,
+    Refused,
+    RetryAfter,
+)
+from sentinel.siem.splunk import CHANNEL, CODES
 
 SINK = siem.make(
     siem.load("x", b"sinks: {a: {kind: splunk, url: 'https://h', token: t}}")["a"], "canary-token"
@@ -101,3 +111,43 @@ def test_a_batch_of_one_is_the_item_that_is_minded() -> None:
     one = Batch("k", BATCH.items[:1])
     assert SINK.outcome(answer(400, 6), one) == Refused("invalid data format (400/6)", (R,))
     assert SINK.outcome(answer(413), one) == Refused("the request is too large (413)", (R,))
+
+
+ACKNOWLEDGED = siem.load(
+    "ack", b"sinks: {it: {kind: splunk, url: 'https://hec.example.com:8088', token: hec, ack: true}}"
+)["it"]
+
+
+@pytest.mark.parametrize(
+    ("body", "stored"),
+    [
+        (b'{"acks":{"7":true}}', True),
+        (b'{"acks":{"7":false}}', False),
+        (b'{"acks":{"7":"true"}}', False),
+        (b'{"acks":{"8":true}}', False),
+        (b'{"acks":[7]}', False),
+        (b"", False),
+    ],
+)
+def test_only_true_for_its_own_number_is_an_acknowledgement(body: bytes, stored: bool) -> None:
+    """The question names the number of the answer, on the batch's channel, and only `true` for it counts."""
+    it = siem.make(ACKNOWLEDGED, "canary-token")
+    assert isinstance(it, Acknowledging)
+    request = it.request(Batch("k", (Item("a", b"{}"),)))
+    asking = it.ask(HttpResponse(200, {}, b'{"text":"Success","code":0,"ackId":7}'))
+    assert isinstance(request, HttpRequest)
+    assert asking is not None
+    assert asking.url == "https://hec.example.com:8088/services/collector/ack"
+    assert asking.headers[CHANNEL] == request.headers[CHANNEL]
+    assert asking.body == b'{"acks":[7]}'
+    assert it.stored(asking, HttpResponse(200, {}, body)) is stored
+    assert it.ask(HttpResponse(200, {}, b'{"text":"Success","code":0}')) is None
+
+
+def test_without_the_option_nothing_is_asked() -> None:
+    """A sink that does not ask for acknowledgement names no channel."""
+    it = siem.make(ACKNOWLEDGED.model_copy(update={"ack": False}), "canary-token")
+    assert not isinstance(it, Acknowledging)
+    request = it.request(Batch("k", (Item("a", b"{}"),)))
+    assert isinstance(request, HttpRequest)
+    assert CHANNEL not in request.headers

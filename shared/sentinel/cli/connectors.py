@@ -75,7 +75,7 @@ def test(name: str, home: Path, as_json: bool) -> int:
     """
     from sentinel.cli.connectors_known import known
 
-    found = [each for each in known(application(home, fresh=True)) if each.name == name]
+    found = known(application(home, fresh=True), name)
     if not found:
         raise Missing(f"there is no connector {name}; `sentinel connectors ls` lists them")
     tested = [(each, each.test()) for each in found]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sentinel.cli.times import moment
 from sentinel.errors import Missing, SentinelError
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sentinel.core.access import Hook
     from sentinel.siem.check import Sound, Wrong
 
+T = TypeVar("T")
 IN, OUT, ACCOUNT = "in", "out", "account"
 
 
@@ -49,34 +50,41 @@ def kinds() -> Iterator[tuple[str, str, bool]]:
         yield name, IN, True
 
 
-def known(app: App) -> list[Known]:
-    """Return all connectors, sorted by direction and name. Asks nothing outside of this deployment."""
-    return [*_sinks(app), *_accounts(app), *_hooks(app)]
+def known(app: App, name: str | None = None) -> list[Known]:
+    """Return all connectors, or those of a name, sorted by direction and name.
+
+    Asks nothing outside of this deployment.
+    """
+    return [*_sinks(app, name), *_accounts(app, name), *_hooks(app, name)]
 
 
-def _sinks(app: App) -> Iterator[Known]:
+def _sinks(app: App, wanted: str | None) -> Iterator[Known]:
     from sentinel.actions.connector_places import of_sink
 
-    for name, config in sorted(app.sinks.current().items()):
+    for name, config in _named(app.sinks.current(), wanted):
         secret = app.connectors.secret(config.token)
         yield Known(name, OUT, config.kind, of_sink(config), secret, "", _asking(app.connectors.sink, config))
 
 
-def _accounts(app: App) -> Iterator[Known]:
+def _accounts(app: App, wanted: str | None) -> Iterator[Known]:
     from sentinel.actions.connector_places import of_account
 
-    for name, config in sorted(app.accounts.current().items()):
+    for name, config in _named(app.accounts.current(), wanted):
         secret = app.connectors.secret(config.token)
         test = _asking(app.connectors.account, config)
         yield Known(name, ACCOUNT, config.kind, of_account(config), secret, "", test)
+
+
+def _named(found: Mapping[str, T], wanted: str | None) -> list[tuple[str, T]]:
+    return [(name, found[name]) for name in sorted(found) if wanted in {None, name}]
 
 
 def _asking(ask: Callable[[Any], Sound | Wrong], config: object) -> Callable[[], Sound | Wrong]:
     return lambda: ask(config)
 
 
-def _hooks(app: App) -> Iterator[Known]:
-    found = app.services.hooks()
+def _hooks(app: App, wanted: str | None) -> Iterator[Known]:
+    found = [each for each in app.services.hooks() if wanted in {None, each.id}]
     heard = _last_alerts(app) if found else {}
     for hook in found:
         last = heard.get(hook.id, 0)
