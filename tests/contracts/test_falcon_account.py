@@ -17,7 +17,7 @@ from sentinel.errors import Malformed
 from sentinel.ports import HttpRequest
 
 ROOT = Path(__file__).resolve().parents[2]
-GOLDEN = ROOT / "tests" / "goldens" / "accounts" / "falcon.json"
+GOLDEN = ROOT / "tests" / "goldens" / "falcon" / "account.json"
 HOST = "0123456789abcdef0123456789abcdef"
 ALERT = f"c{'0' * 31}:ind:{HOST}:117-10357-3240"
 WRITE = bool(os.environ.get("SENTINEL_WRITE_GOLDENS"))
@@ -161,6 +161,6 @@ def test_requests_show_no_token() -> None:
 
 def test_every_key_of_the_account_is_documented() -> None:
     """docs/connectors.md has the account's heading, and all its keys and clouds below it."""
-    text = (ROOT / "docs" / "connectors.md").read_text().partition("\n### falcon\n")[2].partition("\n## ")[0]
+    text = (ROOT / "docs" / "connectors.md").read_text().partition("\n### account falcon\n")[2].partition("\n## ")[0]
     for key in (*FalconConfig.model_fields, *CLOUDS):
         assert f"`{key}`" in text, key

@@ -19,7 +19,8 @@ from sentinel.siem.sink import (
     Refused,
     RetryAfter,
 )
-from sentinel.siem.splunk import CHANNEL, CODES
+from sentinel.siem.hec_codes import CODES
+from sentinel.siem.splunk import CHANNEL
 
 SINK = siem.make(
     siem.load("x", b"sinks: {a: {kind: splunk, url: 'https://h', token: t}}")["a"], "canary-token"

@@ -11,7 +11,6 @@ a batch counts only when an indexer has it: each request names a channel, its an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import sha256
 from typing import Literal, Protocol
@@ -24,6 +23,7 @@ from sentinel.core import urls
 from sentinel.ports import HttpRequest, HttpResponse
 from sentinel.siem.answers import json_object, passing, retry_after, target, too_large, unnamed
 from sentinel.siem.check import Finding, Level, Question, Sound, Wrong, elsewhere, refused, throttled
+from sentinel.siem.hec_codes import CODES
 from sentinel.siem.sink import (
     Batch,
     Delivered,
@@ -45,35 +45,6 @@ CHANNEL = "X-Splunk-Request-Channel"
 _MILLISECOND = 1_000_000
 _BLANK = frozenset({b"", b"{}", b"[]", b"null", b'""'})  # HEC answers a blank event with code 13
 
-CODES: Mapping[int, str] = {
-    0: "success",
-    1: "token disabled",
-    2: "token is required",
-    3: "invalid authorization",
-    4: "invalid token",
-    5: "no data",
-    6: "invalid data format",
-    7: "incorrect index",
-    8: "internal server error",
-    9: "server is busy",
-    10: "data channel is missing",
-    11: "invalid data channel",
-    12: "event field is required",
-    13: "event field cannot be blank",
-    14: "acknowledgement is disabled",
-    15: "error in handling indexed fields",
-    16: "query string authorization is not enabled",
-    18: "queues are full",
-    19: "acknowledgement service is down",
-    20: "queues are full and acknowledgement service is down",
-    21: "invalid token",
-    22: "token disabled",
-    23: "server is shutting down",
-    24: "accepted; queue is approaching its capacity",
-    25: "accepted; acknowledgement queue is approaching its capacity",
-    26: "queue is at capacity",
-    27: "acknowledgement queue is at capacity",
-}
 _ACCEPTED = frozenset({0, 24, 25})
 _SLOW_DOWN = frozenset({24, 25})
 _INTERNAL = 8  # the one of these codes that does not say that nothing was taken
