@@ -27,7 +27,7 @@ from typing import Any, Final
 
 from benchmarks.delivery_targets import KINDS, SECRET
 from benchmarks.lines import entries
-from sentinel.actions.deliver_session import Counts
+from sentinel.actions.deliver_tools import Counts
 from sentinel.actions.siem_carry import target
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.bootstrap import App

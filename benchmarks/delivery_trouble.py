@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.delivery_targets import KINDS, SECRET, Mood, Served
-from sentinel.actions.deliver_session import Counts
+from sentinel.actions.deliver_tools import Counts
 from sentinel.core.tasks import SECOND
 from tests.deliveries import START, World
 

@@ -13,9 +13,9 @@ import orjson
 from sentinel import siem
 from sentinel.actions.breakers import Breakers
 from sentinel.actions.deliver import Deliverer, Sources
-from sentinel.actions.deliver_session import Counts, Tools
 from sentinel.actions.deliver_show import ShowDeliveries
 from sentinel.actions.deliver_store import DeliveryStore
+from sentinel.actions.deliver_tools import Counts, Tools
 from sentinel.actions.siem_carry import Carrier, NoStreams
 from sentinel.adapters.append_files import AppendFiles
 from sentinel.adapters.hosts import Hosts

@@ -49,7 +49,7 @@ class Delivering(Doors):
     def deliverer(self) -> Deliverer:
         """Carries the deliveries out. In AWS a chain that is idle is asked less often: each look is paid."""
         from sentinel.actions.deliver import Deliverer, Sources
-        from sentinel.actions.deliver_session import Tools
+        from sentinel.actions.deliver_tools import Tools
         from sentinel.actions.siem_carry import Carrier
 
         app = self._app

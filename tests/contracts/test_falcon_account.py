@@ -161,6 +161,11 @@ def test_requests_show_no_token() -> None:
 
 def test_every_key_of_the_account_is_documented() -> None:
     """docs/connectors.md has the account's heading, and all its keys and clouds below it."""
-    text = (ROOT / "docs" / "connectors.md").read_text().partition("\n### account falcon\n")[2].partition("\n## ")[0]
+    text = (
+        (ROOT / "docs" / "connectors.md")
+        .read_text()
+        .partition("\n### account falcon\n")[2]
+        .partition("\n## ")[0]
+    )
     for key in (*FalconConfig.model_fields, *CLOUDS):
         assert f"`{key}`" in text, key

@@ -8,6 +8,7 @@ import pytest
 
 from sentinel import siem
 from sentinel.ports import HttpRequest, HttpResponse
+from sentinel.siem.hec_codes import CODES
 from sentinel.siem.sink import (
     Acknowledging,
     Batch,
@@ -19,7 +20,6 @@ from sentinel.siem.sink import (
     Refused,
     RetryAfter,
 )
-from sentinel.siem.hec_codes import CODES
 from sentinel.siem.splunk import CHANNEL
 
 SINK = siem.make(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,3 +104,18 @@ def test_a_plan_that_is_retired_ends(world: World) -> None:
     world.run(1000)
     assert world.now < 1_790_000_000 * SECOND + 10 * SECOND
     assert world.store.lease("all")[0].holder == ""
+
+
+def test_a_run_may_end_when_there_is_nothing_to_do(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where each second is paid, a run ends soon after the last entry arrived, at once without any plan."""
+    monkeypatch.setattr(world, "clock", time.time_ns)
+    monkeypatch.setattr(world, "sleep", time.sleep)
+    world.count("shop/0", 0, 30)
+    begun = time.time_ns()
+    found = world.deliverer().run(begun + 60 * SECOND, lambda: False, idle=0.6)
+    assert found["all"].delivered == 30
+    assert SECOND // 2 < time.time_ns() - begun < 30 * SECOND
+    world.plans.clear()
+    begun = time.time_ns()
+    assert world.deliverer().run(begun + 60 * SECOND, lambda: False, idle=0.6) == {}
+    assert time.time_ns() - begun < 10 * SECOND

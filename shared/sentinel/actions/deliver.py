@@ -9,15 +9,17 @@ is promised for which sink.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 
 from sentinel.actions.deliver_read import Reader
-from sentinel.actions.deliver_session import REST, Counts, Session, Tools
+from sentinel.actions.deliver_session import REST, Session
 from sentinel.actions.deliver_ship import Shipping
 from sentinel.actions.deliver_store import LeaseLost
+from sentinel.actions.deliver_tools import Counts, Tools
 from sentinel.actions.siem_carry import Carrier, target
 from sentinel.core.deliveries import DeliveryPlan
 from sentinel.core.rules import RuleSet
@@ -53,26 +55,40 @@ class Deliverer:
         self._sources = sources
         self._tools = tools
 
-    def run(self, until: int, stopped: Callable[[], bool]) -> dict[str, Counts]:
+    def run(self, until: int, stopped: Callable[[], bool], idle: float = 0) -> dict[str, Counts]:
         """Deliver until `until` (epoch nanoseconds) or until `stopped`; return what was done, by delivery.
 
-        Each delivery has a thread of its own, `AT_ONCE` at most. A plan that is pushed meanwhile begins, one
-        that is retired ends. Raises `Unavailable` only where the plans cannot be looked up at all.
+        With `idle` it ends once none of them has had anything to do for so many seconds: none has anything
+        new, or its sink does not answer. Each delivery has a thread of its own, `AT_ONCE` at most. A plan
+        that is pushed meanwhile begins, one that is retired ends. Raises `Unavailable` only where the plans
+        cannot be looked up at all.
         """
         found: dict[str, Counts] = {}
         running: dict[str, Future[Counts]] = {}
+        begun, quiet = self._tools.clock(), threading.Event()
+
+        def over() -> bool:
+            return quiet.is_set() or stopped()
+
         with ThreadPoolExecutor(AT_ONCE, "delivery") as pool:
-            while not self._over(until, stopped):
+            while not self._over(until, over):
                 for name in [name for name, future in running.items() if future.done()]:
                     self._ended(name, running.pop(name), found[name])
                 for name in self._sources.plans():
                     if name not in running and len(running) < AT_ONCE:
                         counts = found.setdefault(name, Counts())
-                        running[name] = pool.submit(self.one, name, until, stopped, counts)
+                        running[name] = pool.submit(self.one, name, until, over, counts)
+                if idle and self._quiet(found, begun, idle):
+                    quiet.set()
+                    break
                 self._tools.sleep(REST)
         for name, future in running.items():
             self._ended(name, future, found[name])
         return found
+
+    def _quiet(self, found: Mapping[str, Counts], begun: int, idle: float) -> bool:
+        newest = max([begun, *(counts.busy for counts in found.values())]) if self._sources.plans() else 0
+        return self._tools.clock() - newest > int(idle * SECOND)
 
     def _ended(self, name: str, future: Future[Counts], counts: Counts) -> None:
         """Tell of a fault of ours: the others go on, and the cursors are where they were."""

@@ -9,16 +9,16 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
-from sentinel.actions.breakers import Breakers
 from sentinel.actions.deliver_course import Course
 from sentinel.actions.deliver_cut import Cutter
 from sentinel.actions.deliver_lanes import Lanes
 from sentinel.actions.deliver_read import Reader
 from sentinel.actions.deliver_ship import BYTES, EVENTS, Arrival, Limits, Shipment, Shipping, fates_of, split
-from sentinel.actions.deliver_store import LEASE, Cursor, DeliveryStore, Lease
+from sentinel.actions.deliver_store import LEASE, Cursor, Lease
+from sentinel.actions.deliver_tools import Counts, Tools
 from sentinel.core.deliveries import DeliveryPlan
 from sentinel.core.pace import Pace
 from sentinel.core.tasks import SECOND
@@ -30,33 +30,6 @@ REST = 0.25  # seconds: so soon an end or a change is noticed
 TRIAL = 10  # events in the first batch after a breaker was open
 
 log = logging.getLogger("sentinel.deliveries")
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What all deliveries of a process share. `idle` and `listing` are in seconds, `clock` in epoch ns.
-
-    A chain that has nothing new is asked at least every `idle`, and for new chains every `listing`.
-    """
-
-    store: DeliveryStore
-    breakers: Breakers
-    clock: Callable[[], int]
-    sleep: Callable[[float], None]
-    holder: str
-    idle: float = 1.0
-    listing: float = 5.0
-
-
-@dataclass(slots=True)
-class Counts:
-    """What one run of a delivery did, and what is wrong with it; `running`: another runner had it."""
-
-    delivered: int = 0
-    refused: int = 0
-    twice: int = 0
-    problem: str = ""
-    running: bool = False
 
 
 class Session:
@@ -104,7 +77,10 @@ class Session:
         self._kept = self._tools.clock()
         try:
             while not self._parked and not self._ending():
-                if not self._turn():
+                turned = self._turn()
+                if turned or self._lanes.busy:
+                    self._counts.busy = self._tools.clock()
+                if not turned:
                     self._rest()
             self._finish()
         finally:

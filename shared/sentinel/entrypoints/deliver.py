@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from sentinel.bootstrap import App
 
 SECOND = 1_000_000_000
-MARGIN = 25.0  # seconds that a request on its way and what is written about it may take: see `siem.sink`
+IDLE = 3.0  # seconds without anything to do after which a call in AWS ends: the next minute has another
+MARGIN = 40.0  # seconds that a request on its way, its acknowledgement and what is written about it may take
 
 log = logging.getLogger("sentinel.deliver")
 
@@ -24,7 +25,7 @@ def run(app: App, left: Callable[[], float]) -> dict[str, Any]:
     """Deliver until the time is nearly up. What a store keeps from being done is left to the next call."""
     until = time.time_ns() + int((left() - MARGIN) * SECOND)
     try:
-        found = app.deliverer.run(until, lambda: left() <= 0)
+        found = app.deliverer.run(until, lambda: left() <= 0, 0 if app.local else IDLE)
     except Unavailable as error:
         log.warning("deliveries stop until their next schedule: %s", error)
         return {"unavailable": str(error)}
