@@ -45,15 +45,14 @@ def scenario(world: Broken) -> None:
     world.run(400, holder="two")
 
 
-@pytest.mark.parametrize("error", [Unavailable, Killed], ids=lambda each: each.__name__)
+@pytest.mark.parametrize(
+    ("error", "lasting"), [(Unavailable, 1), (Unavailable, 7), (Unavailable, 10_000), (Killed, 1)]
+)
 @pytest.mark.parametrize("applied", [False, True], ids=["unsent", "applied"])
-@pytest.mark.parametrize("lasting", [1, 7, 10_000])
 def test_a_call_that_fails_loses_and_doubles_nothing(
     tmp_path: Path, error: type[BaseException], applied: bool, lasting: int
 ) -> None:
     """Whichever call fails, however it fails: each line is in the file once, in its chain's order."""
-    if error is Killed and lasting > 1:
-        pytest.skip("who is killed is killed once")
     for first in range(1, CALLS):
         faults = Faults(error, applied=applied)
         folder = tmp_path / str(first)
