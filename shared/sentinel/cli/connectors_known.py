@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from sentinel.cli.times import moment
 from sentinel.errors import Missing, SentinelError
@@ -43,11 +43,16 @@ def kinds() -> Iterator[tuple[str, str, bool]]:
     from sentinel.webhooks import SOURCES
 
     for name, kind in SINKS.items():
-        yield name, OUT, hasattr(kind.sink, "check")
+        yield name, OUT, hasattr(_made(kind.sink), "check")
     for name, config in ACCOUNTS.items():
         yield name, ACCOUNT, hasattr(config, "check")
     for name in SOURCES:
         yield name, IN, True
+
+
+def _made(sink: Callable[..., object]) -> object:
+    """Return the class of what a kind makes, where it is a function that does."""
+    return sink if isinstance(sink, type) else get_type_hints(sink)["return"]
 
 
 def known(app: App, name: str | None = None) -> list[Known]:
