@@ -17,6 +17,7 @@ from sentinel.siem import SINKS
 from sentinel.usecases.ingest import Origin
 from sentinel.webhooks import SOURCES
 from tests.alert_chains import SECOND
+from tests.falcon_target import CLIENT, SECRET, Falcon
 from tests.webhooks.senders import NOW, first
 
 Ran = tuple[int, str, str]
@@ -107,6 +108,37 @@ def test_connectors_are_listed_with_where_they_lead(cli: Callable[..., Ran], col
     (Path(os.environ["SENTINEL_HOME"]) / "secrets" / "hec").chmod(0o644)
     told = {each["name"]: each for each in json.loads(cli("connectors", "ls", "--json")[1])}
     assert told["good"]["secret"] == "unreadable"
+
+
+def test_accounts_are_listed_and_asked(cli: Callable[..., Ran], tmp_path: Path) -> None:
+    """Where an account leads is listed, whether its secret is there or not; it is tested like a sink."""
+    falcon = Falcon()
+    document = tmp_path / "accounts.yaml"
+    document.write_text(f"""
+accounts:
+  edr: {{kind: falcon, url: "{falcon.url}", token: edr}}
+  dd: {{kind: datadog, site: datadoghq.eu, token: none}}
+""")
+    assert cli("recipes", "push", str(document))[0] == 0
+    told = {each["name"]: each for each in json.loads(cli("connectors", "ls", "--json")[1])}
+    assert (told["dd"]["target"], told["dd"]["secret"]) == ("api.datadoghq.eu", "no")
+    assert (told["edr"]["direction"], told["edr"]["target"]) == ("account", f"127.0.0.1:{falcon.server.port}")
+    secret = tmp_path / "home" / "secrets" / "edr"
+    secret.parent.mkdir(exist_ok=True)
+    for text, code, said in [
+        (f"{CLIENT}:{SECRET}", 0, "good: it may read alerts"),
+        (f"{CLIENT}:{SECRET}-other", 1, "wrong: credentials"),
+        ("canary", 1, "is not CLIENT_ID:CLIENT_SECRET"),
+    ]:
+        secret.write_text(text)
+        secret.chmod(0o600)
+        found = cli("connectors", "test", "edr")
+        assert (found[0], found[2]) == (code, "")
+        assert said in found[1]
+    assert cli("connectors", "test", "dd")[0] == 1
+    listed = json.loads(cli("connectors", "ls", "--kinds", "--json")[1])
+    assert all(each["testable"] for each in listed)
+    falcon.server.stop()
 
 
 def test_a_test_says_what_is_wrong_and_exits_by_it(cli: Callable[..., Ran], collector: Server) -> None:
