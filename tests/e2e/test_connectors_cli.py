@@ -141,6 +141,30 @@ accounts:
     falcon.server.stop()
 
 
+def test_the_breaker_of_a_sink_is_listed_as_deliveries_tell_it(
+    cli: Callable[..., Ran], collector: Server, tmp_path: Path
+) -> None:
+    """Both commands agree on what is wrong with a sink that deliveries hold back from."""
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("deliveries: {all: {to: down}}")
+    assert cli("recipes", "push", str(plan))[0] == 0
+    app = application(str(tmp_path / "home"))
+    assert list(app.ledger.chains()) == []  # and there is a ledger
+
+    def listed() -> tuple[str, str, str]:
+        sinks = {each["name"]: each["state"] for each in json.loads(cli("connectors", "ls", "--json")[1])}
+        delivery = json.loads(cli("deliveries", "--json")[1])[0]
+        assert sinks["good"] == ""
+        return sinks["down"], delivery["breaker"], delivery["reason"]
+
+    assert listed() == ("", "closed", "")
+    app.breakers.parked("down", "the token is refused", "setup")
+    assert listed() == ("breaker open: the token is refused", "open", "the token is refused")
+    assert "breaker open: the token is refused" in cli("connectors", "ls")[1]
+    app.breakers.succeeded("down")
+    assert listed() == ("", "closed", "")
+
+
 def test_a_test_says_what_is_wrong_and_exits_by_it(cli: Callable[..., Ran], collector: Server) -> None:
     """0 where it works, 1 where a person has to mend it, 3 where nothing answers; words and JSON agree."""
     for name, exits, level in [

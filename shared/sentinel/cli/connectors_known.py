@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
@@ -67,8 +68,15 @@ def _sinks(app: App, wanted: str | None) -> Iterator[Known]:
     from sentinel.actions.connector_places import of_sink
 
     for name, config in _named(app.sinks.current(), wanted):
-        secret = app.connectors.secret(config.token)
-        yield Known(name, OUT, config.kind, of_sink(config), secret, "", _asking(app.connectors.sink, config))
+        secret, test = app.connectors.secret(config.token), _asking(app.connectors.sink, config)
+        yield Known(name, OUT, config.kind, of_sink(config), secret, _breaker(app, name), test)
+
+
+def _breaker(app: App, sink: str) -> str:
+    """Return the state of a sink's breaker as deliveries tell it; "" for one that is closed."""
+    breaker = app.breakers.now(sink)
+    state = breaker.state(time.time_ns())
+    return "" if state == "closed" else f"breaker {state}: {breaker.reason}"
 
 
 def _accounts(app: App, wanted: str | None) -> Iterator[Known]:
