@@ -86,9 +86,10 @@ class Connectors:
         if not isinstance(config, CheckableAccount):
             return Sound(_UNASKED.format(config.kind))
         try:
-            return self._found(config.check(secret))
+            question = config.check(secret)
         except Malformed as error:
             return Wrong(Level.CREDENTIALS, str(error), "mend the secret that `token` names")
+        return self._found(question)
 
     def secret(self, name: str) -> str:
         """Say whether a connector's secret is there: `yes`, `no`, `unreadable`, or `none needed`."""
