@@ -152,6 +152,7 @@ class Microsoft(ReplyTarget):
         self.comments: dict[str, str] = {}
         self.issued = self.revoked = 0
         self.actions = ["Microsoft.SecurityInsights/*/read", "Microsoft.SecurityInsights/incidents/*"]
+        self.denied: list[str] = []
         self.tells = True  # what the application may do
         super().__init__()
 
@@ -178,7 +179,7 @@ class Microsoft(ReplyTarget):
     def _asked(self, path: str, query: str) -> Told | None:
         """Answer for a workspace, in which there is an incident, and what one may do there."""
         if path == f"{WORKSPACE}/providers/Microsoft.Authorization/permissions":
-            roles = [{"actions": self.actions, "notActions": []}]
+            roles = [{"actions": self.actions, "notActions": self.denied}]
             return told(200, {"value": roles}) if self.tells else told(403, {"error": {"code": "X"}})
         if not path.endswith("/providers/Microsoft.SecurityInsights/incidents"):
             return None

@@ -339,6 +339,10 @@ def test_microsoft_is_asked_for_incidents_and_roles(bed: Bed) -> None:
     found = bed.ask(name, it.url)
     assert level(found) is Level.PERMISSION
     assert "Microsoft Sentinel Responder" in words(found)
+    it.actions, it.denied = ["*"], ["microsoft.securityinsights/*/write"]
+    assert level(bed.ask(name, it.url)) is Level.PERMISSION
+    it.denied = ["Microsoft.SecurityInsights/incidents/write"]
+    assert isinstance(bed.ask(name, it.url), Sound)
     it.actions = []
     assert level(bed.ask(name, it.url)) is Level.PERMISSION
     honest: Callable[[Asked], Told] = it.server.answer
