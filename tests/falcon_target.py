@@ -39,6 +39,7 @@ class Falcon:
         self.alerts: dict[str, dict[str, Any]] = {ALERT: self._alert()}
         self.delay = 2
         self.token_uses = 1_000  # requests that a token is good for
+        self.scopes = {"hosts", "alerts"}  # that the API client may read
         self.region = ""  # of the API client, where it is another cloud's
         self.members: list[str] = []
         self.logins = 0
@@ -109,6 +110,14 @@ class Falcon:
         return Told(201, orjson.dumps({"access_token": token, "expires_in": 1799, "token_type": "bearer"}))
 
     def _told(self, asked: Asked, path: str, query: dict[str, str]) -> Told:
+        needed = "hosts" if path.startswith("/devices/") else "alerts"
+        if needed not in self.scopes:
+            return _told(403, code=403)
+        if path in {"/devices/queries/devices/v1", "/alerts/queries/alerts/v2"}:
+            return _told(200, [HOST if needed == "hosts" else ALERT])
+        return self._done(asked, path, query)
+
+    def _done(self, asked: Asked, path: str, query: dict[str, str]) -> Told:
         if (asked.method, path) == ("GET", "/devices/entities/devices/v2"):
             return self._device(query["ids"])
         if (asked.method, path) == ("POST", "/devices/entities/devices-actions/v2"):

@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 from tests.loopback import Asked, Loopback, Told
 
 JSON = {"Content-Type": "application/json"}
+SCOPES = {"/api/v2/events": "events_read", "/api/v2/downtime": "monitors_downtime"}  # at Datadog
 SECRET = "canary-secret-0123456789"
 TENANT = "00000000-0000-4000-8000-00000000000a"
 WORKSPACE = (
@@ -71,12 +72,24 @@ class Sentry(ReplyTarget):
     def __init__(self) -> None:
         self.status, self.substatus, self.updates = "unresolved", "new", 0
         self.refused = 0
+        self.scopes = ["event:read", "event:write"]
         super().__init__()
 
     def take(self, asked: Asked, path: str) -> Told:
         """Answer as the organization-scoped endpoints do."""
         if asked.headers.get("Authorization") != f"Bearer {SECRET}":
             return told(401)
+        return self._asked(path) or self._issue(asked, path)
+
+    def _asked(self, path: str) -> Told | None:
+        """Answer for the index and the organization, by what the token may."""
+        if path == "/api/0/":
+            return told(200, {"version": "0", "auth": {"scopes": self.scopes}, "user": None})
+        if not any(each in self.scopes for each in ("event:read", "event:write", "event:admin")):
+            return told(403)
+        return told(200, [{"id": self.ISSUE}]) if path == "/api/0/organizations/acme/issues/" else None
+
+    def _issue(self, asked: Asked, path: str) -> Told:
         issue = f"/api/0/organizations/acme/issues/{self.ISSUE}/"
         if path == issue and asked.method == "GET":
             return told(200, {"id": self.ISSUE, "status": self.status, "substatus": self.substatus})
@@ -114,6 +127,12 @@ class PagerDuty(ReplyTarget):
         """Answer as version 2 of the API does."""
         if asked.headers.get("Authorization") != f"Token token={SECRET}":
             return told(401)
+        if path == "/users":
+            query = parse_qs(urlsplit(asked.path).query)["query"][0].lower()
+            users = [
+                {"email": each} for each in ("Kim@example.com", "kim@example.community", "al@example.com")
+            ]
+            return told(200, {"users": [each for each in users if query in each["email"].lower()]})
         if path != "/incidents/PGR0VU2/notes":
             return told(404)
         if asked.method == "GET":
@@ -132,6 +151,9 @@ class Microsoft(ReplyTarget):
     def __init__(self) -> None:
         self.comments: dict[str, str] = {}
         self.issued = self.revoked = 0
+        self.actions = ["Microsoft.SecurityInsights/*/read", "Microsoft.SecurityInsights/incidents/*"]
+        self.denied: list[str] = []
+        self.tells = True  # what the application may do
         super().__init__()
 
     def take(self, asked: Asked, path: str) -> Told:
@@ -141,6 +163,8 @@ class Microsoft(ReplyTarget):
         good = range(self.revoked + 1, self.issued + 1)
         if asked.headers.get("Authorization") not in {f"Bearer bearer-{number}" for number in good}:
             return told(401)
+        if answer := self._asked(path, urlsplit(asked.path).query):
+            return answer
         below = f"{WORKSPACE}/providers/Microsoft.SecurityInsights/incidents/{self.INCIDENT}/comments/"
         found = re.fullmatch(re.escape(below) + "([0-9a-f-]{36})", path)
         if found is None or not urlsplit(asked.path).query.startswith("api-version=20"):
@@ -151,6 +175,21 @@ class Microsoft(ReplyTarget):
         self.comments[found[1]] = json.loads(asked.body)["properties"]["message"]
         self.texts = list(self.comments.values())
         return told(201 if fresh else 200)
+
+    def _asked(self, path: str, query: str) -> Told | None:
+        """Answer for a workspace, in which there is an incident, and what one may do there."""
+        if path == f"{WORKSPACE}/providers/Microsoft.Authorization/permissions":
+            roles = [{"actions": self.actions, "notActions": self.denied}]
+            return told(200, {"value": roles}) if self.tells else told(403, {"error": {"code": "X"}})
+        if not path.endswith("/providers/Microsoft.SecurityInsights/incidents"):
+            return None
+        if "api-version=2025-09-01" not in query:
+            return told(400, {"error": {"code": "NoRegisteredProviderFound", "message": "canary-body"}})
+        if not self.actions:
+            return told(403, {"error": {"code": "AuthorizationFailed", "message": "canary-body"}})
+        if not path.startswith(f"{WORKSPACE}/"):
+            return told(404, {"error": {"code": "ResourceNotFound", "message": "canary-body"}})
+        return told(200, {"value": [{"name": self.INCIDENT}]})
 
     def _sign_in(self, form: dict[str, str]) -> Told:
         if form["client_secret"] != SECRET or form["scope"] != "https://management.azure.com/.default":
@@ -168,20 +207,28 @@ class Datadog(ReplyTarget):
         self.events: list[dict[str, Any]] = []
         self.downtimes: dict[str, dict[str, Any]] = {}
         self.indexed = True
+        self.scopes = {"events_read", "monitors_downtime"}
         super().__init__()
 
     def take(self, asked: Asked, path: str) -> Told:
         """Answer as versions 1 and 2 of the API do."""
         keys = (asked.headers.get("DD-API-KEY"), asked.headers.get("DD-APPLICATION-KEY"))
-        if keys != (f"api-{SECRET}", f"app-{SECRET}"):
+        if path == "/api/v1/validate" and keys[0] == f"api-{SECRET}":
+            return told(200, {"valid": True})
+        needed = SCOPES.get(path)
+        if keys != (f"api-{SECRET}", f"app-{SECRET}") or (needed and needed not in self.scopes):
             return told(403)
+        return told(200, {"status": "ok"}) if path == "/api/v2/validate_keys" else self._keyed(asked, path)
+
+    def _keyed(self, asked: Asked, path: str) -> Told:
         query = parse_qs(urlsplit(asked.path).query)
         if (asked.method, path) == ("POST", "/api/v1/events"):
             self.events.append(json.loads(asked.body))
             self.texts = [each["text"] for each in self.events]
             return told(202, {"status": "ok"})
         if path == "/api/v2/events":
-            found = [each for each in self.events if query["filter[query]"][0] in each["tags"]]
+            wanted = query.get("filter[query]", [""])[0]
+            found = [each for each in self.events if not wanted or wanted in each["tags"]]
             data = [{"type": "event", "attributes": {"tags": each["tags"]}} for each in found]
             return told(200, {"data": data if self.indexed else []})
         return self._downtimes(asked, path, query)
@@ -203,7 +250,7 @@ class Datadog(ReplyTarget):
             made = json.loads(asked.body)["data"]["attributes"]
             self.add(made)
             return told(200, {"data": {"attributes": made}})
-        start, size = int(query["page[offset]"][0]), int(query["page[limit]"][0])
+        start, size = int(query.get("page[offset]", ["0"])[0]), int(query["page[limit]"][0])
         data = [{"id": name, "attributes": each} for name, each in self.downtimes.items()]
         return told(200, {"data": data[start : start + size]})
 
@@ -227,6 +274,8 @@ class Splunk(ReplyTarget):
             return told(403, {"text": "Invalid token", "code": 4})
         if path != "/services/collector/event":
             return told(404)
+        if not asked.body:
+            return told(400, {"text": "No data", "code": 5})
         event = json.loads(gzip.decompress(asked.body))
         self.events.append(event)
         self.texts.append(event["event"]["rule_description"])

@@ -262,6 +262,16 @@ def test_the_commands_of_the_readme_exist() -> None:
     assert targets <= rules, targets - rules
 
 
+def test_every_command_is_listed() -> None:
+    """docs/local.md's table has a row for each command."""
+    from sentinel.cli.main import cli
+
+    rows = re.findall(r"^\| (`.*?) \|", DOCS["local.md"].partition("\n## Commands\n")[2], re.MULTILINE)
+    assert len(rows) > 20
+    for name in cli.commands:
+        assert any(re.search(rf"`(sentinel )?{name}\b", row) for row in rows), name
+
+
 @pytest.mark.parametrize("source", SOURCES)
 def test_webhook_sources_are_documented(source: str) -> None:
     """Every webhook source has a heading in docs/connectors.md; its headers and options are there too."""

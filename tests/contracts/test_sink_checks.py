@@ -21,11 +21,13 @@ from sentinel.adapters.hosts import Hosts
 from sentinel.adapters.http import HttpClient
 from sentinel.adapters.secrets_file import FileSecrets
 from sentinel.adapters.tls_streams import TlsStreams
+from sentinel.cli.connectors_known import kinds
 from sentinel.core.grants import Grants
 from sentinel.ports import HttpResponse
-from sentinel.siem.check import ABSENT, Level, Question, Sound, Wrong
+from sentinel.siem.check import ABSENT, Checkable, Level, Question, Sound, Wrong
 from sentinel.siem.datadog import DatadogConfig, DatadogSink
 from sentinel.siem.file import FileConfig
+from tests.contracts.test_sinks import document
 from tests.loopback import Asked, Loopback, Told
 from tests.siem_targets import JSON, Application, Datadog, Elastic, MicrosoftSentinel
 from tests.syslog_receiver import Receiver
@@ -131,8 +133,10 @@ def url_of(server: Loopback, host: str = "127.0.0.1", scheme: str = "http") -> s
 
 @pytest.mark.parametrize("kind", siem.SINKS)
 def test_every_kind_can_be_asked(kind: str) -> None:
-    """No kind of sink is left out: each has its question, or the place that it would use."""
-    assert hasattr(siem.SINKS[kind].sink, "check"), kind
+    """No kind of sink is left out: each has its question, or its place, and is listed so."""
+    it = siem.make(siem.load("x", document(kind).encode())["it"])
+    assert isinstance(it, Checkable)
+    assert (kind, "out", True) in kinds()
 
 
 @pytest.mark.parametrize("kind", ["splunk", "crowdstrike"])

@@ -17,6 +17,7 @@ from sentinel.siem import SINKS
 from sentinel.usecases.ingest import Origin
 from sentinel.webhooks import SOURCES
 from tests.alert_chains import SECOND
+from tests.falcon_target import CLIENT, SECRET, Falcon
 from tests.webhooks.senders import NOW, first
 
 Ran = tuple[int, str, str]
@@ -107,6 +108,61 @@ def test_connectors_are_listed_with_where_they_lead(cli: Callable[..., Ran], col
     (Path(os.environ["SENTINEL_HOME"]) / "secrets" / "hec").chmod(0o644)
     told = {each["name"]: each for each in json.loads(cli("connectors", "ls", "--json")[1])}
     assert told["good"]["secret"] == "unreadable"
+
+
+def test_accounts_are_listed_and_asked(cli: Callable[..., Ran], tmp_path: Path) -> None:
+    """Where an account leads is listed, whether its secret is there or not; it is tested like a sink."""
+    falcon = Falcon()
+    document = tmp_path / "accounts.yaml"
+    document.write_text(f"""
+accounts:
+  edr: {{kind: falcon, url: "{falcon.url}", token: edr}}
+  dd: {{kind: datadog, site: datadoghq.eu, token: none}}
+""")
+    assert cli("recipes", "push", str(document))[0] == 0
+    told = {each["name"]: each for each in json.loads(cli("connectors", "ls", "--json")[1])}
+    assert (told["dd"]["target"], told["dd"]["secret"]) == ("api.datadoghq.eu", "no")
+    assert (told["edr"]["direction"], told["edr"]["target"]) == ("account", f"127.0.0.1:{falcon.server.port}")
+    secret = tmp_path / "home" / "secrets" / "edr"
+    secret.parent.mkdir(exist_ok=True)
+    for text, code, said in [
+        (f"{CLIENT}:{SECRET}", 0, "good: it may read alerts"),
+        (f"{CLIENT}:{SECRET}-other", 1, "wrong: credentials"),
+        ("canary", 1, "is not CLIENT_ID:CLIENT_SECRET"),
+    ]:
+        secret.write_text(text)
+        secret.chmod(0o600)
+        found = cli("connectors", "test", "edr")
+        assert (found[0], found[2]) == (code, "")
+        assert said in found[1]
+    assert cli("connectors", "test", "dd")[0] == 1
+    listed = json.loads(cli("connectors", "ls", "--kinds", "--json")[1])
+    assert all(each["testable"] for each in listed)
+    falcon.server.stop()
+
+
+def test_the_breaker_of_a_sink_is_listed_as_deliveries_tell_it(
+    cli: Callable[..., Ran], collector: Server, tmp_path: Path
+) -> None:
+    """Both commands agree on what is wrong with a sink that deliveries hold back from."""
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("deliveries: {all: {to: down}}")
+    assert cli("recipes", "push", str(plan))[0] == 0
+    app = application(str(tmp_path / "home"))
+    assert list(app.ledger.chains()) == []  # and there is a ledger
+
+    def listed() -> tuple[str, str, str]:
+        sinks = {each["name"]: each["state"] for each in json.loads(cli("connectors", "ls", "--json")[1])}
+        delivery = json.loads(cli("deliveries", "--json")[1])[0]
+        assert sinks["good"] == ""
+        return sinks["down"], delivery["breaker"], delivery["reason"]
+
+    assert listed() == ("", "closed", "")
+    app.breakers.parked("down", "the token is refused", "setup")
+    assert listed() == ("breaker open: the token is refused", "open", "the token is refused")
+    assert "breaker open: the token is refused" in cli("connectors", "ls")[1]
+    app.breakers.succeeded("down")
+    assert listed() == ("", "closed", "")
 
 
 def test_a_test_says_what_is_wrong_and_exits_by_it(cli: Callable[..., Ran], collector: Server) -> None:

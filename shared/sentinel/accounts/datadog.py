@@ -17,6 +17,7 @@ import orjson
 from pydantic import Field, field_validator
 
 from sentinel.accounts.account import AccountConfig
+from sentinel.accounts.datadog_check import first
 from sentinel.accounts.datadog_downtimes import Downtimes
 from sentinel.accounts.datadog_requests import WHO, WHY, Keys, Requests
 from sentinel.accounts.replying import (
@@ -37,6 +38,7 @@ from sentinel.accounts.replying import (
 from sentinel.core.alerts import digest
 from sentinel.ports import HttpResponse
 from sentinel.siem.answers import Target
+from sentinel.siem.check import Question
 from sentinel.siem.datadog import SITES
 
 _MONITOR = re.compile(r"[0-9]{1,18}", re.ASCII)
@@ -65,9 +67,18 @@ class DatadogAccount(AccountConfig):
             raise ValueError(f"a site is one of {', '.join(SITES)}; for another API give its url")
         return site
 
+    @property
+    def base(self) -> str:
+        """Where the API is."""
+        return self.url or f"https://api.{self.site}"
+
+    def check(self, secret: str) -> Question:
+        """Ask whether both keys are valid, and what the application key may."""
+        return first(Requests(self.base, Keys.read(secret), self.timeout))
+
     def talk(self, secret: str, reply: Reply) -> Talk:
         """Return the talk about the alert, and about the monitor of the label `monitor`."""
-        requests = Requests(self.url or f"https://api.{self.site}", Keys.read(secret), self.timeout)
+        requests = Requests(self.base, Keys.read(secret), self.timeout)
         downtimes = None
         if reply.verbs:
             monitor = identifier(reply.alert.labels.get("monitor", ""), _MONITOR, "monitor id")

@@ -57,7 +57,7 @@ class Requests:
 
     def get(self, path: str, query: Mapping[str, str]) -> HttpRequest:
         """Return a question."""
-        return self._request("GET", f"{path}?{urlencode(query)}")
+        return self._request("GET", f"{path}?{urlencode(query)}" if query else path)
 
     def post(self, path: str, told: object) -> HttpRequest:
         """Return a request that makes something."""

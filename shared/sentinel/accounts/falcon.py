@@ -20,6 +20,7 @@ from sentinel.accounts.account import AccountConfig
 from sentinel.errors import BadAnswer, Forbidden, Limited, Malformed, Missing, Rejected, Unauthenticated
 from sentinel.ports import HttpRequest, HttpResponse
 from sentinel.siem.answers import Target, json_object, retry_after
+from sentinel.siem.check import Question
 from sentinel.siem.sink import SecretName, Token
 
 CLOUDS: Mapping[str, str] = {
@@ -65,6 +66,12 @@ class FalconConfig(AccountConfig):
         """Where the API is, without a slash at its end."""
         return self.url or CLOUDS[self.cloud or "us-1"]
 
+    def check(self, secret: str) -> Question:
+        """Sign in, then ask for what the actions read."""
+        from sentinel.accounts.falcon_check import signed_in
+
+        return Question(login(self, secret), lambda response: signed_in(self, response))
+
 
 @dataclass(frozen=True, slots=True)
 class Device:
@@ -107,6 +114,16 @@ def token(response: HttpResponse, now: int) -> Token:
         404: "there is no Falcon API at this address",
     }.get(response.status, "no token came")
     raise Forbidden(f"Falcon refuses the API client: {why} ({response.status})")
+
+
+def hosts_request(config: FalconConfig, access: str) -> HttpRequest:
+    """Return the request for the id of any host: it tells whether hosts may be read."""
+    return _request(config, access, "GET", "/devices/queries/devices/v1?limit=1")
+
+
+def alerts_request(config: FalconConfig, access: str) -> HttpRequest:
+    """Return the request for the id of any alert: it tells whether alerts may be read."""
+    return _request(config, access, "GET", "/alerts/queries/alerts/v2?limit=1")
 
 
 def device_request(config: FalconConfig, access: str, host: str) -> HttpRequest:

@@ -14,6 +14,7 @@ import orjson
 from pydantic import Field
 
 from sentinel.accounts.account import AccountConfig
+from sentinel.accounts.microsoft_check import WorkspaceCheck
 from sentinel.accounts.replying import (
     Act,
     Look,
@@ -28,6 +29,7 @@ from sentinel.accounts.replying import (
 from sentinel.errors import Malformed
 from sentinel.ports import HttpRequest, HttpResponse
 from sentinel.siem.answers import Target
+from sentinel.siem.check import Finding, Question, unsigned
 from sentinel.siem.microsoft_sentinel import GUID, sign_in, signed
 from sentinel.siem.sink import Parked, RetryAfter, Token
 
@@ -73,6 +75,17 @@ class MicrosoftSentinelAccount(AccountConfig):
     def bought(self, response: HttpResponse) -> Token | RetryAfter | Parked:
         """Read Entra's answer."""
         return signed(response, self.client)
+
+    def check(self, secret: str) -> Question:
+        """Sign in, then ask for one incident of the workspace, and what the application may do there."""
+
+        def read(response: HttpResponse) -> Finding:
+            found = self.bought(response)
+            if not isinstance(found, Token):
+                return unsigned(found, response)
+            return WorkspaceCheck(self.url + self.workspace, self.api, found.text, self.timeout).first()
+
+        return Question(self.login(secret), read)
 
     def talk(self, secret: str, reply: Reply) -> Talk:
         """Return the talk about the incident whose ARM id is the label `incident`. `secret` is a token."""

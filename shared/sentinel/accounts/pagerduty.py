@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, ClassVar, Literal
+from urllib.parse import urlencode
 
 import orjson
 from pydantic import Field
 
-from sentinel.accounts.account import AccountConfig
+from sentinel.accounts.account import AccountConfig, wrong
 from sentinel.accounts.replying import (
     Act,
     Look,
@@ -26,8 +27,9 @@ from sentinel.accounts.replying import (
     trouble,
     unreadable,
 )
-from sentinel.ports import HttpRequest
+from sentinel.ports import HttpRequest, HttpResponse
 from sentinel.siem.answers import Target
+from sentinel.siem.check import Finding, Level, Question, Sound, Wrong, elsewhere
 
 WHO = "PagerDuty"
 _INCIDENT = re.compile(r"[A-Za-z0-9]{5,40}", re.ASCII)
@@ -55,11 +57,24 @@ class PagerDutyAccount(AccountConfig):
         incident = identifier(reply.alert.fingerprint, _INCIDENT, "incident id")
         return self._note(secret, f"{self.url}/incidents/{incident}/notes", reply)
 
+    def check(self, secret: str) -> Question:
+        """Look for the user in whose name notes are written; it is found by its address."""
+        url = f"{self.url}/users?{urlencode({'query': self.user, 'limit': 100})}"
+        return Question(HttpRequest("GET", url, _headers(secret), timeout=self.timeout), self._read)
+
+    def _read(self, response: HttpResponse) -> Finding:
+        if response.status != 200:
+            return wrong(WHO, response, "give it an API key that may read users and write notes")
+        users = listed(response, "users")
+        if users is None:
+            return elsewhere(200, f"API of {WHO}")
+        if all(str(each.get("email", "")).lower() != self.user.lower() for each in users):
+            hint = "write the address of one of its users as `user`: notes are written in that name"
+            return Wrong(Level.PLACE, f"the account has no user {self.user}", hint)
+        return Sound("the API key is good and `user` is there; a key that is read-only shows with a note")
+
     def _note(self, secret: str, url: str, reply: Reply) -> Talk:
-        headers = {
-            "Authorization": f"Token token={secret}",
-            "Accept": "application/vnd.pagerduty+json;version=2",
-        }
+        headers = _headers(secret)
         response = yield Look(HttpRequest("GET", url, headers, timeout=self.timeout))
         if response.status == 200:
             notes = listed(response, "notes")
@@ -73,3 +88,10 @@ class PagerDutyAccount(AccountConfig):
             if response.status in {200, 201}:
                 return Replied({"comment": "posted"})
         return trouble(WHO, response, _WHY, pause(response, "ratelimit-reset"))
+
+
+def _headers(secret: str) -> dict[str, str]:
+    return {
+        "Authorization": f"Token token={secret}",
+        "Accept": "application/vnd.pagerduty+json;version=2",
+    }

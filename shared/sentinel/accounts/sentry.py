@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar, Literal
 import orjson
 from pydantic import Field
 
-from sentinel.accounts.account import AccountConfig
+from sentinel.accounts.account import AccountConfig, wrong
 from sentinel.accounts.replying import (
     Act,
     Ending,
@@ -34,6 +34,7 @@ from sentinel.accounts.replying import (
 )
 from sentinel.ports import HttpRequest, HttpResponse
 from sentinel.siem.answers import Target, json_object
+from sentinel.siem.check import Finding, Level, Question, Sound, Wrong, elsewhere
 
 WHO = "Sentry"
 PAGES = 20  # of comments, the newest first, that are searched
@@ -61,6 +62,40 @@ class SentryAccount(AccountConfig):
         """Return the talk about the issue of the label `issue_id`."""
         issue = identifier(reply.alert.labels.get("issue_id", ""), _ISSUE, "issue id")
         return _Issue(self, secret, issue, reply).talk()
+
+    def check(self, secret: str) -> Question:
+        """Ask for one issue of the organization, then which scopes the token has."""
+        headers = {"Authorization": f"Bearer {secret}"}
+        path = f"/api/0/organizations/{self.organization}/issues/?limit=1"
+        scopes = HttpRequest("GET", f"{self.url}/api/0/", headers, timeout=self.timeout)
+
+        def read(response: HttpResponse) -> Finding:
+            if response.status == 404 and json_object(response):
+                words = f"there is no organization {self.organization} that the token sees (404)"
+                return Wrong(Level.PLACE, words, "compare `organization` and, for a region, `url`")
+            if response.status != 200:
+                return wrong(WHO, response, _SCOPES)
+            if listed(response) is None:
+                return elsewhere(200, f"API of {WHO}")
+            return Question(scopes, _scoped, _UNSCOPED)
+
+        return Question(HttpRequest("GET", self.url + path, headers, timeout=self.timeout), read)
+
+
+_SCOPES = "give the integration Issue & Event: Read & Write, in this organization"
+_UNSCOPED = Sound(
+    "the token reads the organization's issues; whether it may write shows with the first reply"
+)
+
+
+def _scoped(response: HttpResponse) -> Finding:
+    """Read what Sentry's index tells of a token, where it does: regions have none."""
+    scopes = part(json_object(response), "auth").get("scopes")
+    if response.status != 200 or not isinstance(scopes, list):
+        return _UNSCOPED
+    if not {"event:write", "event:admin"}.intersection(each for each in scopes if isinstance(each, str)):
+        return Wrong(Level.PERMISSION, "the token may read issues only: it has no event:write", _SCOPES)
+    return Sound("the token reads the organization's issues, and has the scope to comment and to resolve")
 
 
 class _Issue:

@@ -17,6 +17,7 @@ from sentinel.accounts.replying import Act, Later, Refused, Replied, Reply, Talk
 from sentinel.core import urls
 from sentinel.core.tasks import SECOND
 from sentinel.siem.answers import target
+from sentinel.siem.check import Question
 from sentinel.siem.sink import Batch, Delivered, Item, Notice, Parked, RetryAfter
 from sentinel.siem.splunk import PATH, SplunkSink
 
@@ -42,6 +43,10 @@ class SplunkAccount(AccountConfig):
     @classmethod
     def _collector(cls, url: str) -> str:
         return target(url) + ("" if urls.parse(url).path.strip("/") else PATH)
+
+    def check(self, secret: str) -> Question:
+        """Ask as the sink does: an empty request."""
+        return SplunkSink(self, secret).check()
 
     def talk(self, secret: str, reply: Reply) -> Talk:
         """Return the talk that raises a notable about an alert of any webhook."""

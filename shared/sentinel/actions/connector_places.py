@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sentinel import siem
-from sentinel.accounts.account import AccountConfig, Checkable
+from sentinel.accounts.account import AccountConfig
 from sentinel.core import urls
 from sentinel.ports import FileAppend, HttpRequest
 from sentinel.ports_sinks import ObjectPut
@@ -38,11 +38,8 @@ def of_sink(config: SinkConfig) -> str:
 
 
 def of_account(config: AccountConfig) -> str:
-    """Return where an account is asked, or the first URL of its configuration; "" where there is none."""
-    if isinstance(config, Checkable):
-        return _host(config.check("").request.url)
-    told = config.model_dump().values()
-    return next((_host(each) for each in told if isinstance(each, str) and each.startswith("http")), "")
+    """Return where an account's API is; "" where its kind does not say."""
+    return _host(config.base) if config.base else ""
 
 
 def _host(url: str) -> str:

@@ -28,9 +28,8 @@ from sentinel.errors import (
 from sentinel.ports import FileAppend, Files, Http, HttpResponse, Secrets
 from sentinel.ports_aws import AssumedRole, AwsCalls
 from sentinel.ports_sinks import ObjectPut, Streams, StreamSend
-from sentinel.siem.answers import json_object
-from sentinel.siem.check import Checkable, Finding, Level, Place, Question, Sound, Wrong, elsewhere
-from sentinel.siem.sink import Parked, RetryAfter, SigningIn, SinkConfig
+from sentinel.siem.check import Checkable, Finding, Level, Place, Question, Sound, Wrong, unsigned
+from sentinel.siem.sink import SigningIn, SinkConfig, Token
 
 MOST = 10  # questions; a kind that asks more goes round in circles
 _CAUSES: dict[Cause, tuple[Level, str]] = {
@@ -86,7 +85,11 @@ class Connectors:
             return secret
         if not isinstance(config, CheckableAccount):
             return Sound(_UNASKED.format(config.kind))
-        return self._found(config.check(secret))
+        try:
+            question = config.check(secret)
+        except Malformed as error:
+            return Wrong(Level.CREDENTIALS, str(error), "mend the secret that `token` names")
+        return self._found(question)
 
     def secret(self, name: str) -> str:
         """Say whether a connector's secret is there: `yes`, `no`, `unreadable`, or `none needed`."""
@@ -196,12 +199,8 @@ def _checker(role: Role, bucket: str) -> AssumedRole:
 def _signed_in(it: SigningIn, answer: HttpResponse) -> Finding:
     """Go on with the token of a sign-in."""
     token = it.token(answer)
-    if isinstance(token, RetryAfter):
-        return Wrong(Level.BUSY, token.reason, "wait, and test it again")
-    if isinstance(token, Parked) and "error" not in json_object(answer):
-        return elsewhere(answer.status, "token endpoint")
-    if isinstance(token, Parked):
-        return Wrong(Level.CREDENTIALS, token.reason, "look at the secret that `token` names, and at the ids")
+    if not isinstance(token, Token):
+        return unsigned(token, answer)
     with_token = it.signed_in(token.text)
     asked = with_token.check() if isinstance(with_token, Checkable) else Sound("it signs in")
     return asked if isinstance(asked, Question | Sound) else Sound("it signs in")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sentinel.cli.options import application, home_option, json_option
-from sentinel.cli.output import echo, emit, plain, style, table
+from sentinel.cli.output import cut, echo, emit, plain, style, table
 from sentinel.errors import Missing
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ def ls(kinds: bool, home: Path, as_json: bool) -> int:
         echo(_NONE)
     else:
         rows = [
-            (each.name, each.direction, each.kind, each.target, each.secret, each.state) for each in found
+            (each.name, each.direction, each.kind, each.target, each.secret, cut(each.state))
+            for each in found
         ]
         table(rows, ("CONNECTOR", "DIRECTION", "KIND", "TARGET", "SECRET", "STATE"))
     return 0

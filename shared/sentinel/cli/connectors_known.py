@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from sentinel.cli.times import moment
 from sentinel.errors import Missing, SentinelError
@@ -43,11 +44,16 @@ def kinds() -> Iterator[tuple[str, str, bool]]:
     from sentinel.webhooks import SOURCES
 
     for name, kind in SINKS.items():
-        yield name, OUT, hasattr(kind.sink, "check")
+        yield name, OUT, hasattr(_made(kind.sink), "check")
     for name, config in ACCOUNTS.items():
         yield name, ACCOUNT, hasattr(config, "check")
     for name in SOURCES:
         yield name, IN, True
+
+
+def _made(sink: Callable[..., object]) -> object:
+    """Return the class of what a kind makes, where it is a function that does."""
+    return sink if isinstance(sink, type) else get_type_hints(sink)["return"]
 
 
 def known(app: App, name: str | None = None) -> list[Known]:
@@ -62,8 +68,15 @@ def _sinks(app: App, wanted: str | None) -> Iterator[Known]:
     from sentinel.actions.connector_places import of_sink
 
     for name, config in _named(app.sinks.current(), wanted):
-        secret = app.connectors.secret(config.token)
-        yield Known(name, OUT, config.kind, of_sink(config), secret, "", _asking(app.connectors.sink, config))
+        secret, test = app.connectors.secret(config.token), _asking(app.connectors.sink, config)
+        yield Known(name, OUT, config.kind, of_sink(config), secret, _breaker(app, name), test)
+
+
+def _breaker(app: App, sink: str) -> str:
+    """Return the state of a sink's breaker as deliveries tell it; "" for one that is closed."""
+    breaker = app.breakers.now(sink)
+    state = breaker.state(time.time_ns())
+    return "" if state == "closed" else f"breaker {state}: {breaker.reason}"
 
 
 def _accounts(app: App, wanted: str | None) -> Iterator[Known]:

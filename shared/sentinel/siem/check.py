@@ -13,6 +13,8 @@ from typing import Protocol, runtime_checkable
 
 from sentinel.ports import FileAppend, HttpRequest, HttpResponse
 from sentinel.ports_sinks import ObjectPut, StreamSend
+from sentinel.siem.answers import json_object
+from sentinel.siem.sink import Parked, RetryAfter
 
 
 class Level(StrEnum):
@@ -96,6 +98,15 @@ def elsewhere(status: int, what: str) -> Wrong:
         f"what answers there is no {what} (status {status})",
         "look at the address: host, port and path; a proxy or a sign-in page may stand in front",
     )
+
+
+def unsigned(found: RetryAfter | Parked, answer: HttpResponse) -> Wrong:
+    """Return what a sign-in means that gave no token; `found` is what the kind read in the answer."""
+    if isinstance(found, RetryAfter):
+        return Wrong(Level.BUSY, found.reason, "wait, and test it again")
+    if "error" not in json_object(answer):
+        return elsewhere(answer.status, "token endpoint")
+    return Wrong(Level.CREDENTIALS, found.reason, "look at the secret that `token` names, and at the ids")
 
 
 def throttled(status: int) -> Wrong:
