@@ -55,6 +55,7 @@ SETTINGS: Mapping[str, set[str]] = {
     "detect": {"tasks_table", "catalog_table", "counters_table", "alerts_table"},
     "dispatch": {"tasks_table", "worker_functions", "redis_url"},
     "sweep": {"tasks_table", "catalog_table", "counters_table", "worker_functions", "redis_url"},
+    "deliver": WORKER - {"tasks_table", "redis_url"},
     "work_siem": WORKER,
     "work_action": WORKER,
 }
@@ -573,6 +574,38 @@ def test_a_worker_tells_of_a_changed_entry(
         "CRITICAL"
     ]
     assert [line["tampered"] for line in told if "tampered" in line] == [[1.0]]
+
+
+def test_deliveries_hand_the_ledger_on(
+    cloud: tuple[Cloud, RedisQueue], hec: Server, in_lambda: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is new arrives by the scheduled function, once, in order; damage stops its chain, raises the alarm."""
+    aws, _ = cloud
+    send(aws, denied("a", 3))
+    assert aws.call("deliver", {}) == {}  # nothing asks for it
+    plan = b"deliveries: {all: {to: hec, since: beginning, batch: {within: 0s}}}"
+    DynamoCatalog(aws.dynamodb, "catalog").push("delivery", "all", plan)
+    assert aws.call("deliver", {})["all"]["delivered"] == 3
+    send(aws, denied("b", 2))
+    capsys.readouterr()
+    assert aws.call("deliver", {})["all"]["delivered"] == 2
+    assert [each["event"]["user"] for each in hec.collector.events] == ["a"] * 3 + ["b"] * 2
+    assert len({each["fields"]["sentinel_event_id"] for each in hec.collector.events}) == 5
+    told = capsys.readouterr().out
+    assert "hunter2" not in told
+    assert TOKEN not in told
+    assert [line["delivered"] for line in map(json.loads, told.splitlines()) if "delivered" in line] == [
+        [2.0]
+    ]
+
+    send(aws, denied("c", 1))
+    item = next(each for each in aws.items("ledger").values() if each["first"]["N"] == "5")
+    aws.dynamodb.put_item(TableName="ledger", Item={**item, "payload": {"B": b"\x00\xff"}})
+    assert aws.call("deliver", {})["all"]["damaged"] == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert any(line.get("level") == "CRITICAL" and "all" in line["message"] for line in lines)
+    assert [line["tampered"] for line in lines if "tampered" in line] == [[1.0]]
+    assert len(hec.collector.events) == 5
 
 
 def test_only_workers_and_the_sweep_look_at_the_clock(cloud: tuple[Cloud, RedisQueue]) -> None:

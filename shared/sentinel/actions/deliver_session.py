@@ -129,6 +129,7 @@ class Session:
             course.begin(self._reader, self._lease.since)
         except Tampered as error:
             course.stopped = str(error)
+            self._counts.damaged += 1
             log.critical("delivery %s: the chain is not delivered: %s", self._name, error)
         if not self._lease.clean:
             course.doubt = self._cutter.doubt
@@ -155,6 +156,7 @@ class Session:
             return course.read(self._reader, self._limits.bytes, int(self._tools.idle * SECOND))
         except Tampered as error:
             if course.damaged(error):
+                self._counts.damaged += 1
                 log.critical("delivery %s: the chain stops at damage: %s", self._name, error)
             return False
         except Unavailable as error:

@@ -29,7 +29,8 @@ class Tools:
 class Counts:
     """What one run of a delivery did, and what is wrong with it; `running`: another runner had it.
 
-    `busy` is when it last had something to do, in epoch nanoseconds.
+    `damaged` counts chains that stopped at damage nobody knew of. `busy` is when it last had something to
+    do, in epoch nanoseconds.
     """
 
     delivered: int = 0
@@ -37,4 +38,5 @@ class Counts:
     twice: int = 0
     problem: str = ""
     running: bool = False
+    damaged: int = 0
     busy: int = 0

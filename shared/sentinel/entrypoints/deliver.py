@@ -30,7 +30,8 @@ def run(app: App, left: Callable[[], float]) -> dict[str, Any]:
         log.warning("deliveries stop until their next schedule: %s", error)
         return {"unavailable": str(error)}
     for each in found.values():
-        for name in ("delivered", "refused", "twice"):
-            if value := getattr(each, name):
+        told = {"delivered": each.delivered, "refused": each.refused, "maybe_twice": each.twice}
+        for name, value in (*told.items(), ("tampered", each.damaged)):
+            if value:
                 observe.count("deliver", name, value)
     return {name: dataclasses.asdict(each) for name, each in found.items()}
