@@ -579,7 +579,7 @@ def test_a_worker_tells_of_a_changed_entry(
 def test_deliveries_hand_the_ledger_on(
     cloud: tuple[Cloud, RedisQueue], hec: Server, in_lambda: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is new arrives by the scheduled function, once, in order; damage stops its chain, raises the alarm."""
+    """What is new arrives by the scheduled function, once; damage stops its chain and raises the alarm."""
     aws, _ = cloud
     send(aws, denied("a", 3))
     assert aws.call("deliver", {}) == {}  # nothing asks for it
