@@ -9,8 +9,10 @@ timespan, and dedup windows are one window.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
+
+import orjson
 
 from sentinel.core.expressions import Context
 from sentinel.core.recipes import Recipe, Step
@@ -108,7 +110,7 @@ class Rehearsal:
         ]
 
     def _of_task(self, recipe: Recipe, task: Task, lines: Sequence[int]) -> Rehearsed:
-        entries = matched(self.ledger, task)
+        entries = [_as_told(each) for each in matched(self.ledger, task)]
         derivable = bool(recipe.dedup.by) and recipe.dedup.within is None
         return Rehearsed(
             task.id if derivable else "",
@@ -136,3 +138,12 @@ class Rehearsal:
         except Malformed as error:
             return Planned(step.id, step.uses, problem=str(error))
         return Planned(step.id, step.uses, plan)
+
+
+def _as_told(entry: Matched) -> Matched:
+    """Return an entry of the file as the webhook's that it names: a rehearsal does nothing to anybody."""
+    try:
+        about = orjson.loads(entry.entry).get("webhook")
+        return replace(entry, hook=f"{about['source']}/{about['hook']}")
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return entry
