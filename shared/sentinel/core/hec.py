@@ -25,6 +25,7 @@ MAX_RAW: Final = 10_000_000  # bytes that the lines of one request become
 MAX_ACKS: Final = 10_000  # asked of at a time
 METADATA: Final = ("time", "host", "source", "sourcetype", "index")
 _MAX_VALUE: Final = 1_024  # characters of one value of the query that each line gets
+_PART: Final = 200_000  # characters of a body that are looked at as a whole
 _TAG_BITS: Final = 20  # with 33 of the number itself, an ack id is exact in every JSON reader
 
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -118,17 +119,18 @@ def _pieces(text: str) -> Iterator[str]:
 
     Raises `ValueError` or `RecursionError` where it is none.
     """
+    end_of = _Ends(text)
     at = _skip(text, 0)
     while at < len(text):
         if text[at] != "[":
-            end = _end(text, at)
+            end = end_of(at)
             yield text[at:end]
             at = _skip(text, end)
             continue
         at = _skip(text, at + 1)
         closed = text.startswith("]", at)
         while not closed:
-            end = _end(text, at)
+            end = end_of(at)
             yield text[at:end]
             at = _skip(text, end)
             closed = text.startswith("]", at)
@@ -155,8 +157,29 @@ def _constant(name: str) -> None:
 _end_of: Callable[[str, int], tuple[object, int]] = json.JSONDecoder(parse_constant=_constant).raw_decode
 
 
-def _end(text: str, at: int) -> int:
-    return _end_of(text, at)[1]
+class _Ends:
+    """Finds where values end, and has few of them in memory: one of empty lists takes 25 times its text.
+
+    A value is looked at in a part of the text that has room for the longest event wherever it begins.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._from = 0
+        self._part = text[: _PART + MAX_ENTRY_BYTES + 1]
+
+    def __call__(self, at: int) -> int:
+        """Return where the value at `at` ends. Raises `ValueError`, `RecursionError` and `Refused`."""
+        if at - self._from > _PART:
+            self._from, self._part = at, self._text[at : at + _PART + MAX_ENTRY_BYTES + 1]
+        try:
+            return self._from + _end_of(self._part, at - self._from)[1]
+        except ValueError:
+            if self._from + len(self._part) < len(self._text):
+                raise Refused(
+                    BAD_DATA, f"it is not JSON, or the event is over {MAX_ENTRY_BYTES} bytes"
+                ) from None
+            raise
 
 
 def _take(found: Found, piece: bytes) -> None:
