@@ -10,6 +10,7 @@ from base64 import b32encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
 import orjson
 
@@ -20,6 +21,8 @@ from sentinel.core.segment import Segment, numbered
 _DOOR, _SUBJECT = "/hooks/", "hook/"
 _TEXTS = ("title", "fingerprint", "kind", "link", "resource", "service", "environment")
 _TIMES = ("started", "ended", "updated")
+# A whole name of the first scope comes before all others: see `event_fields`.
+_NO_WEBHOOK = {"webhook.source": None, "webhook.hook": None}
 _SEVERITIES, _STATUSES = frozenset(Severity), frozenset(Status)
 
 
@@ -90,6 +93,21 @@ def webhook_of(context: bytes) -> str:
     if not isinstance(endpoint, str) or not isinstance(subject, str) or not endpoint.startswith(_DOOR):
         return ""
     return subject.removeprefix(_SUBJECT) if subject.startswith(_SUBJECT) else ""
+
+
+def event_of(entry: bytes, context: bytes) -> dict[str, Any] | None:
+    """Return an entry as rules see it; None where it is no object. `context` is its segment's.
+
+    `webhook.source` and `webhook.hook` are what the receiver of webhooks says. In what came by another door
+    they are null, wherever it has them: it cannot pass for an alert of somebody else.
+    """
+    try:
+        found = orjson.loads(entry)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(found, dict):
+        return None
+    return found if webhook_of(context) else {**found, **_NO_WEBHOOK}
 
 
 def told_alert(entry: bytes, webhook: str) -> Mapping[str, object] | None:
