@@ -246,7 +246,7 @@ def _settle(made: Deployment) -> None:
     made.hec_token = made.keep("collector token", hec_tokens.token("events", events.secret))
     made.keep("collector secret", events.secret)
     hooks = made.app.services
-    hooks.add_hook("events", VICTIM, "cloudevents", options={"origins": "sender.example"})
+    hooks.add_hook("cloud", VICTIM, "cloudevents", options={"origins": "sender.example"})
     for name, whose in TOKEN_HOOKS.items():
         secret = hooks.add_hook(name, whose, "datadog", options={"auth": "oauth2"}).secret
         made.token_secrets[name] = made.keep("webhook secret", secret)

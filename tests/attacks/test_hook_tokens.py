@@ -193,14 +193,14 @@ def test_a_webhook_that_is_disabled_takes_no_token(tree: Deployment, anybody: Cl
 
 
 ORIGINS = {
-    "another origin": ("cloudevents/events", "evil.example"),
-    "no origin": ("cloudevents/events", ""),
-    "all origins": ("cloudevents/events", "*"),
-    "an origin below": ("cloudevents/events", "x.sender.example"),
-    "a line more": ("cloudevents/events", "sender.example, evil.example"),
+    "another origin": ("cloudevents/cloud", "evil.example"),
+    "no origin": ("cloudevents/cloud", ""),
+    "all origins": ("cloudevents/cloud", "*"),
+    "an origin below": ("cloudevents/cloud", "x.sender.example"),
+    "a line more": ("cloudevents/cloud", "sender.example, evil.example"),
     "a webhook that is not there": ("cloudevents/nobodys", "sender.example"),
     "another source's webhook": (f"{SOURCE}/bills", "sender.example"),
-    "an unknown source": ("nothing/events", "sender.example"),
+    "an unknown source": ("nothing/cloud", "sender.example"),
 }
 
 

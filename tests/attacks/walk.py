@@ -28,7 +28,7 @@ _KNOWN = {
     "source": "standard-webhooks",
     "hook": "bills",
 }
-_ASKING = {"source": "cloudevents", "hook": "events"}  # of a sender that asks whether it may send
+_ASKING = {"source": "cloudevents", "hook": "cloud"}  # of a sender that asks whether it may send
 _ENTRY = json.dumps({"text": f"{MARK}-entry"}).encode()
 _LOGS = json.dumps(
     {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"body": {"stringValue": f"{MARK}-record"}}]}]}]}
