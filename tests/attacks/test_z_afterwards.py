@@ -42,7 +42,12 @@ def test_the_victims_chain_is_what_it_stored(tree: Deployment, victim: Member) -
         checked.check(segment)
         context = segment.opened.context.decode()
         own = f'"certificate":"{victim.held.thumbprint}"' in context
-        hooks = ("standard-webhooks/bills", "standard-webhooks/alarms", "datadog/monitors")
+        hooks = (
+            "standard-webhooks/bills",
+            "standard-webhooks/alarms",
+            "datadog/monitors",
+            "splunk-hec/events",
+        )
         assert own or any(f'"subject":"hook/{hook}"' in context for hook in hooks), context
     assert checked.segments > 0
 
