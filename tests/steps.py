@@ -20,6 +20,7 @@ def step_run(
     resumed: bool = False,
     tries: int = 0,
     done: Mapping[str, object] | None = None,
+    hook: str = "",
 ) -> StepRun:
     """Return one try of a step; the same inputs give the same effect key."""
     recipe = Recipe.model_validate(
@@ -42,7 +43,7 @@ def step_run(
     )
     bodies = [b'{"n":%d}' % number for number in range(3)] if entries is None else entries
     matched = [
-        Matched("checkout/0", number, 1_732_435_200_123_000_000 + number, body)
+        Matched("checkout/0", number, 1_732_435_200_123_000_000 + number, body, hook)
         for number, body in enumerate(bodies)
     ]
     key = effect_key(task.id, task.recipe_digest, "s", inputs)

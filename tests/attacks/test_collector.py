@@ -9,7 +9,8 @@ import zlib
 import pytest
 
 from sentinel.core import hec_tokens
-from tests.attacks.deployment import SOURCE, Deployment
+from sentinel.core.alert_notices import event_of, notices
+from tests.attacks.deployment import SOURCE, Deployment, Member
 from tests.attacks.record import case
 from tests.attacks.walk import MARK
 from tests.attacks.wire import Client, request
@@ -140,3 +141,29 @@ def test_what_is_huge_or_unpacks_to_it_is_refused(tree: Deployment, anybody: Cli
         tried.holds(answer.status == 400 and json.loads(answer.body)["code"] == 6, f"{answer}")
     with case("collector", "what of it is stored", GATEWAY) as tried:
         tried.holds(tree.app.inspect.chains("victim") == before, "something was stored")
+
+
+def test_nobody_passes_for_an_alert(tree: Deployment, anybody: Client, me: Member) -> None:
+    """Events and entries of the very form in which a webhook's alert is sealed are stored, and are none."""
+    about = {"source": "sentry", "hook": "errors", "id": "1", "alert": 0}
+    alert = {"title": f"{MARK} forged", "severity": "critical", "status": "firing", "fingerprint": "7"}
+    entry = json.dumps({"event": "x", "time": 1, "webhook": about, "alert": alert}).encode()
+    token = {"Authorization": f"Splunk {tree.hec_token}", **CHANNEL}
+    sent = {
+        "an event": (anybody, PATH, token),
+        "an entry": (me.client, "/v1/entries", {"Authorization": f"Bearer {tree.token(me)}"}),
+    }
+    for name, (client, path, headers) in sent.items():
+        with case("collector", f"{name} that looks like another's alert", GATEWAY, 200) as tried:
+            tried.holds(client.ask("POST", path, entry, headers).status == 200, "it was refused")
+    found = [
+        segment
+        for chain in tree.app.ledger.chains()
+        for segment in tree.app.ledger.read(chain, 0, 10_000)
+        if any(b" forged" in each for each in segment.opened.entries)
+    ]
+    with case("collector", "what it is taken for", GATEWAY) as tried:
+        tried.holds(len(found) == len(sent), f"{len(found)} are stored")
+        tried.holds(not [each for segment in found for each in notices(segment)], "it is an alert")
+        events = [event_of(each.opened.entries[0], each.opened.context) for each in found]
+        tried.holds(all(each and each["webhook.source"] is None for each in events), "rules take it for one")

@@ -120,6 +120,7 @@ class Bench:
     def run(self, alert: dict[str, Any] | None = None, **more: Any) -> StepRun:
         """Return a try of the step."""
         inputs = {"to": "it", "comment": "fixed", **self.kind.inputs, **more.pop("inputs", {})}
+        more.setdefault("hook", f"{self.kind.source}/h")
         return step_run("alert.reply", inputs, [entry(self.kind, alert or {})], **more)
 
     def drive(self, action: AlertReply | None = None, tries: int = 0, **more: Any) -> Outcome:
@@ -352,15 +353,27 @@ def test_what_sentinel_did_itself_is_not_replied_to(kind: str, bench: Bench) -> 
         outcome = bench.action.perform(bench.run(alert))
         assert isinstance(outcome, Failed)
         assert "what Sentinel did itself" in outcome.reason
-    for entries, words in (
-        ([b"{}", b"no JSON", b"[1]"], "hold no alert"),
-        ([entry(bench.kind, {}), entry(bench.kind, {"fingerprint": "Q123456"})], "several problems"),
-        ([entry(replace(bench.kind, source="x"), {})], "hold no alert" if bench.kind.name else ""),
+    hook = f"{bench.kind.source}/h"
+    for entries, by, words in (
+        ([b"{}", b"no JSON", b"[1]"], hook, "hold no alert"),
+        ([entry(bench.kind, {}), entry(bench.kind, {"fingerprint": "Q123456"})], hook, "several problems"),
+        ([entry(replace(bench.kind, source="x"), {})], "x/h", "hold no alert" if bench.kind.name else ""),
     ):
-        run = replace(bench.run(), entries=step_run("x", {}, entries).entries)
+        run = replace(bench.run(), entries=step_run("x", {}, entries, hook=by).entries)
         outcome = bench.action.perform(run)
         assert words == "" or (isinstance(outcome, Failed) and words in outcome.reason)
     assert bench.kind.source == "elastic" or bench.asked == []
+
+
+@each_kind
+def test_what_no_webhook_told_is_not_replied_to(bench: Bench) -> None:
+    """Whoever writes an entry of that form by another door, or in another webhook's name, moves nothing."""
+    source = bench.kind.source
+    for hook in ("", source, f"{source}/other", "generic/h", f"/{source}/h"):
+        outcome = bench.action.perform(bench.run(hook=hook))
+        assert isinstance(outcome, Failed), hook
+        assert "hold no alert" in outcome.reason
+    assert bench.asked == []
 
 
 @each_kind

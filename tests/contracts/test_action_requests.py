@@ -167,10 +167,12 @@ def test_an_action_sends_the_bytes_of_its_golden(tmp_path: Path, name: str) -> N
     recorder = Recorder(contained=uses == "falcon.lift_containment")
     action = _built(tmp_path, recorder)[uses]
     action.check(inputs)
-    found = action.perform(step_run(uses, inputs, _entries(uses)))
+    found = action.perform(step_run(uses, inputs, _entries(uses), hook="pagerduty/h"))
     assert isinstance(found, Again | Ask)
     if isinstance(found, Again) and found.done:  # it noted something first
-        found = action.perform(step_run(uses, inputs, _entries(uses), resumed=True, done=found.done))
+        found = action.perform(
+            step_run(uses, inputs, _entries(uses), hook="pagerduty/h", resumed=True, done=found.done)
+        )
     told = "\n".join(recorder.told)
     golden = GOLDENS / f"{name}.txt"
     if os.environ.get("SENTINEL_WRITE_GOLDENS"):
@@ -190,7 +192,7 @@ def test_a_plan_sends_nothing_and_reads_no_secret(tmp_path: Path, name: str) -> 
     """A plan is JSON that names secrets; nothing goes out for it, and it quotes no entry."""
     uses, inputs = EXAMPLES[name]
     recorder = Recorder()
-    plan = _built(tmp_path, recorder)[uses].plan(step_run(uses, inputs, _entries(uses)))
+    plan = _built(tmp_path, recorder)[uses].plan(step_run(uses, inputs, _entries(uses), hook="pagerduty/h"))
     written = orjson.dumps(plan).decode()
     assert recorder.told == []
     assert plan

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -249,3 +250,31 @@ def test_a_guid_may_come_in_capitals() -> None:
     assert hec_tokens.parse(token.upper()) == hec_tokens.parse(token)
     # A secret of another form, such as one that was chosen, makes another token of the same webhook.
     assert hec_tokens.parse(hec_tokens.token("1a2b3c4d", "chosen")).hook == "1a2b3c4d"
+
+
+@pytest.mark.parametrize("filler", [b"[],", b"{},", b'{"":1},'])
+def test_a_value_of_many_values_is_not_held_in_memory(filler: bytes) -> None:
+    """An event as long as a body may be is refused before what it holds is made: its text and a bit."""
+    body = b'{"event":[' + filler * (4_900_000 // len(filler)) + b"0]}"
+    tracemalloc.start()
+    found = hec.events(body)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.bad is not None
+    assert (found.bad.reply.code, found.bad.number) == (6, 0)
+    assert peak < 4 * len(body)
+
+
+@pytest.mark.parametrize("size", [1, 997, 60_000, MAX_ENTRY_BYTES - 20])
+@pytest.mark.parametrize("opened", [b"", b"["])
+def test_events_are_found_wherever_they_stand(size: int, opened: bytes) -> None:
+    """In a body of any length, the last one as the first; blanks between may be many."""
+    each = b'{"event":"%s"}' % (b"x" * size)
+    count = min(900_000 // len(each) + 2, 5_000)
+    between = (b"," if opened else b"") + b" " * 301
+    body = opened + between.join([each] * count) + (b"]" if opened else b"")
+    found = hec.events(body)
+    assert (found.bad, found.events) == (None, [each] * count)
+    cut = hec.events(body[: -2 - len(opened)])
+    assert cut.bad is not None
+    assert (cut.bad.number, len(cut.events)) == (count - 1, count - 1)

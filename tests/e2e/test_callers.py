@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
@@ -71,3 +73,22 @@ def test_a_token_has_a_line_once_events_with_it_were_taken() -> None:
     assert line not in {STRANGERS, ""}
     assert "a.b" not in line
     assert [lines.line(sent(token), None) for token in ("a.c", "")] == [STRANGERS, STRANGERS]
+
+
+def test_a_token_has_one_line_however_it_is_shown() -> None:
+    """Whoever has one takes no more places by writing it in another way, and pushes nobody else out."""
+    lines = Callers()
+    route = next(each for each in HOOK_ROUTES if each.path == "/services/collector")
+
+    def sent(header: str, query: str = "") -> Call:
+        headers = {"Authorization": header} if header else {}
+        return Call(make_mocked_request("POST", route.path + query, headers), route, {}, Peer(), "r")
+
+    basic = [b64encode(f"{user}:a.b".encode()).decode() for user in ("x", "y", "")]
+    ways = [sent(f"{scheme} a.b") for scheme in ("Splunk", "splunk", "Bearer", "Splunk  ")]
+    ways += [sent(f"Basic {each}") for each in basic]
+    ways += [sent("", "?token=a.b"), sent("", "?token=x&token=a.b"), sent("", "?channel=1&token=a.b")]
+    for each in ways:
+        lines.answered(each, 200)
+    assert len({lines.line(each, None) for each in ways}) == 1
+    assert [lines.line(each, None) for each in (sent("", "?token=a.c"), sent("x"))] == [STRANGERS, STRANGERS]

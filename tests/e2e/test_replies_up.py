@@ -86,7 +86,15 @@ def test_an_issue_is_commented_and_resolved_once(tree: Tree, sentry: targets.Sen
     (secrets / "sentry-token").chmod(0o600)
     assert sentinel("services", "add", "shop", home=tree.home).returncode == 0
     hook = ("hooks", "add", "errors", "--service", "shop", "--source", "sentry", "--secret-stdin")
-    added = sentinel(*hook, "--option", "self=Sentinel", home=tree.home, stdin=CLIENT_SECRET.encode())
+    added = sentinel(
+        *hook,
+        "--option",
+        "self=Sentinel",
+        "--option",
+        "dsn=private",
+        home=tree.home,
+        stdin=CLIENT_SECRET.encode(),
+    )
     assert added.returncode == 0, added.stderr
     account = f"{{kind: sentry, organization: acme, url: '{sentry.url}', token: sentry-token}}"
     push(tree.home, tmp_path / "docs", rule=RULE, recipe=RECIPE, accounts=f"accounts: {{sentry: {account}}}")

@@ -57,6 +57,13 @@ def test_an_echo_of_our_own_words_is_labelled() -> None:
     assert orjson.loads(entry)["alert"]["labels"]["by"] == "sentinel"
 
 
+def test_a_stranger_does_not_pass_for_us() -> None:
+    """A mark can be read where it was posted: quoted by anybody it hides nothing from rules over alerts."""
+    anybody = replace(DELIVERY, strangers=True)
+    (entry,) = alert_entries(anybody, [alert(0, f"boom {mark('ab' * 32)}")])
+    assert "by" not in orjson.loads(entry)["alert"].get("labels", {})
+
+
 def test_what_is_not_understood_has_a_reason() -> None:
     """One line, bounded, and never none."""
 

@@ -349,6 +349,16 @@ def test_an_alert_is_changed(bench: Bench) -> None:
     assert (alert["status"], alert["tags"]) == ("in_progress", ["sentinel"])
 
 
+def test_what_an_entry_says_does_nothing_in_a_comment(bench: Bench) -> None:
+    """No mention, link or markup, and no line of ours before ours."""
+    found, _ = bench.drive(UPDATE, {**NOTE, "comment": "@team [x](http://evil) <b>\x1b[1m\nsecond"})
+    assert isinstance(found, Done)
+    (comment,) = bench.falcon.alerts[ALERT]["comments"]
+    first, second, _ = comment["value"].split("\n")
+    assert not any(each in first for each in ("@t", "](", "://", "<", "\x1b"))
+    assert second == "second"
+
+
 @pytest.mark.parametrize("told", [LOST, GONE])
 @pytest.mark.parametrize("at", [1, 2])
 def test_an_alert_gets_one_comment(bench: Bench, at: int, told: Told) -> None:

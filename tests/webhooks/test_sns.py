@@ -181,6 +181,12 @@ def test_sha_1_needs_an_option() -> None:
         (URL.replace("sns.", "snsx."), False),
         (URL.replace("sns.eu-west-1", "sns.eu-west-1.evil"), False),
         (URL.replace("sns.eu-west-1.amazonaws.com", "bucket.s3.amazonaws.com"), False),
+        (URL.replace("eu-west-1", "s3"), False),
+        (URL.replace("eu-west-1", "s3-eu-west-1"), False),
+        (URL.replace("eu-west-1", "s3-website-us-east-1"), False),
+        (URL.replace("eu-west-1", "execute-api"), False),
+        (URL.replace("eu-west-1", "eu"), False),
+        (URL.replace("eu-west-1", "eu-w\u212aest-1"), False),
         (URL + "?x", False),
         (URL + "#x", False),
         (URL + "\n", False),
@@ -251,6 +257,9 @@ def test_the_answer_to_a_question() -> None:
     other = TOPIC + "-of-others"
     evil = [
         CONFIRM.replace("amazonaws.com", "amazonaws.com.evil.example"),
+        CONFIRM.replace("eu-west-1.", "s3."),
+        CONFIRM.replace("?", "?Token=t1&"),
+        CONFIRM + "&Endpoint=",
         CONFIRM.replace("https", "http"),
         CONFIRM.replace("https://", "https://evil.example@"),
         CONFIRM.replace("/?", "/x?"),

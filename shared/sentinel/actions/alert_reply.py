@@ -105,6 +105,10 @@ class AlertReply:
         """Check a step's `with`. Whether its account is there and can do it shows when it runs."""
         _inputs(inputs)
 
+    def writes(self, inputs: Mapping[str, Any]) -> bool:
+        """Say whether it resolves, mutes or unmutes: a comment only tells people."""
+        return any(inputs.get(name) for name in ("resolve", "mute", "unmute"))
+
     def plan(self, run: StepRun) -> Mapping[str, object]:
         """Return what would be said of which alert, where, and what would be done to it there."""
         inputs = _inputs(run.step.with_)

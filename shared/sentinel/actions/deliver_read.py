@@ -6,10 +6,8 @@ is damaged, and so is a chain with a gap. Nothing that cannot be read is passed 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-
-import orjson
 
 from sentinel.core import alert_notices, chain
 from sentinel.core.deliveries import DeliveryPlan
@@ -142,19 +140,14 @@ class Reader:
             return {}
         found: dict[int, Rule | None] = {}
         for seq, entry in enumerate(segment.opened.entries, segment.first):
-            rule = self._matched(rules, entry)
+            event = alert_notices.event_of(entry, segment.opened.context)
+            rule = self._matched(rules, event) if event is not None else None
             if rule is not None:
                 found[seq] = rule
         return found
 
-    def _matched(self, rules: RuleSet, entry: bytes) -> Rule | None:
-        """Return the most severe rule that matches an entry, of the plan's level or above."""
-        try:
-            event = orjson.loads(entry)
-        except orjson.JSONDecodeError:
-            return None
-        if not isinstance(event, dict):
-            return None
+    def _matched(self, rules: RuleSet, event: Mapping[str, object]) -> Rule | None:
+        """Return the most severe rule that matches an event, of the plan's level or above."""
         those = [rule for rule in rules.match(event) if rule.generate and _rank(rule) >= self._least]
         return max(those, key=_rank, default=None)
 

@@ -17,10 +17,12 @@ from sentinel.accounts.falcon import FalconConfig
 from sentinel.actions.falcon_calls import FalconCalls, later
 from sentinel.actions.following import refused
 from sentinel.core.recipes import Name
+from sentinel.core.replies import harmless
 from sentinel.core.step_inputs import SAMPLE, Form
 from sentinel.core.steps import Done, Failed, Nothing, Outcome, Probed, StepRun
 from sentinel.errors import Malformed, Rejected, Unavailable
 
+MAX_COMMENT = 4_000  # characters
 _ALERT = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.-]{9,299}")
 
 
@@ -31,7 +33,7 @@ class AlertInputs(BaseModel):
 
     account: Name
     alert: str = Field(max_length=400)
-    comment: Annotated[str, StringConstraints(strip_whitespace=True, max_length=4000)] = ""
+    comment: Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_COMMENT)] = ""
     status: Literal["new", "in_progress", "closed", "reopened"] | None = None
     tag: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9/_.-]{0,63}$")] = ""
 
@@ -107,7 +109,8 @@ class UpdateAlert:
 
 
 def _changes(run: StepRun, inputs: AlertInputs) -> dict[str, str]:
-    comment = f"{inputs.comment}\n{_marker(run)}" if inputs.comment else ""
+    shown = harmless(inputs.comment, MAX_COMMENT)
+    comment = f"{shown}\n{_marker(run)}" if inputs.comment else ""
     found = {"append_comment": comment, "update_status": inputs.status or "", "add_tag": inputs.tag}
     return {name: value for name, value in found.items() if value}
 

@@ -10,6 +10,7 @@ from base64 import b32encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
 import orjson
 
@@ -17,9 +18,11 @@ from sentinel.core.alerts import Alert, Severity, Status
 from sentinel.core.chain import service_of
 from sentinel.core.segment import Segment, numbered
 
-_DOOR = "/hooks/"
+_DOOR, _SUBJECT = "/hooks/", "hook/"
 _TEXTS = ("title", "fingerprint", "kind", "link", "resource", "service", "environment")
 _TIMES = ("started", "ended", "updated")
+# A whole name of the first scope comes before all others: see `event_fields`.
+_NO_WEBHOOK = {"webhook.source": None, "webhook.hook": None}
 _SEVERITIES, _STATUSES = frozenset(Severity), frozenset(Status)
 
 
@@ -61,30 +64,61 @@ class Notice:
 
 def notices(segment: Segment) -> Iterator[Notice]:
     """Yield the notices of a segment, in order. Raises `Tampered` where it cannot be opened, nothing else."""
-    context = segment.opened.context
-    if b'"/hooks/' not in context:  # nearly always
-        return
-    came = _object(context)
-    endpoint = came.get("endpoint")
-    if not isinstance(endpoint, str) or not endpoint.startswith(_DOOR):
+    came_by = webhook_of(segment.opened.context)
+    if not came_by:  # nearly always
         return
     for seq, entry in numbered(segment):
-        found = _notice(segment, seq, came.get("subject"), _object(entry))
-        if found is not None:
-            yield found
+        told = told_alert(entry, came_by)
+        if told is not None:
+            made = alert_of(told)
+            source, _, hook = came_by.partition("/")
+            key = Key(service_of(segment.chain), source, hook, made.fingerprint)
+            yield Notice(key, segment.t, segment.chain, seq, made)
 
 
-def _notice(segment: Segment, seq: int, by: object, told: Mapping[str, object]) -> Notice | None:
+def webhook_of(context: bytes) -> str:
+    """Return the webhook that told a segment's entries, `SOURCE/HOOK`, by its context; "" where none did.
+
+    `Receiver.store` says so of every message, and no other door lets anybody be called this.
+
+    >>> webhook_of(b'{"endpoint":"/hooks/sentry/errors","subject":"hook/sentry/errors"}')
+    'sentry/errors'
+    >>> webhook_of(b'{"endpoint":"/v1/entries","subject":"hook/sentry/errors"}')
+    ''
+    """
+    if b'"/hooks/' not in context:
+        return ""
+    came = _object(context)
+    endpoint, subject = came.get("endpoint"), came.get("subject")
+    if not isinstance(endpoint, str) or not isinstance(subject, str) or not endpoint.startswith(_DOOR):
+        return ""
+    return subject.removeprefix(_SUBJECT) if subject.startswith(_SUBJECT) else ""
+
+
+def event_of(entry: bytes, context: bytes) -> dict[str, Any] | None:
+    """Return an entry as rules see it; None where it is no object. `context` is its segment's.
+
+    `webhook.source` and `webhook.hook` are what the receiver of webhooks says. In what came by another door
+    they are null, wherever it has them: it cannot pass for an alert of somebody else.
+    """
+    try:
+        found = orjson.loads(entry)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(found, dict):
+        return None
+    return found if webhook_of(context) else {**found, **_NO_WEBHOOK}
+
+
+def told_alert(entry: bytes, webhook: str) -> Mapping[str, object] | None:
+    """Return the `alert` of an entry that `webhook` told, `SOURCE/HOOK`; None for any other entry."""
+    told = _object(entry)
     about, alert = told.get("webhook"), told.get("alert")
     if not isinstance(about, dict) or not isinstance(alert, dict) or "alert" not in about:
         return None
     source, hook = about.get("source"), about.get("hook")
-    # `Receiver.store` says so of every message, and no other door lets anybody be called this.
-    if not isinstance(source, str) or not isinstance(hook, str) or by != f"hook/{source}/{hook}":
-        return None
-    made = alert_of(alert)
-    key = Key(service_of(segment.chain), source, hook, made.fingerprint)
-    return Notice(key, segment.t, segment.chain, seq, made)
+    named = isinstance(source, str) and isinstance(hook, str) and f"{source}/{hook}" == webhook
+    return alert if named else None
 
 
 def alert_of(told: Mapping[str, object]) -> Alert:

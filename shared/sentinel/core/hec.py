@@ -8,9 +8,8 @@ As Splunk does, what stands before a bad event counts and is stored, and the ans
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
@@ -18,6 +17,7 @@ from typing import Any, Final
 import orjson
 
 from sentinel.core.entry import MAX_ENTRY_BYTES
+from sentinel.core.hec_values import Cut, values
 from sentinel.errors import Rejected, TooLarge
 
 MAX_EVENTS: Final = 50_000  # of one request
@@ -27,7 +27,6 @@ METADATA: Final = ("time", "host", "source", "sourcetype", "index")
 _MAX_VALUE: Final = 1_024  # characters of one value of the query that each line gets
 _TAG_BITS: Final = 20  # with 33 of the number itself, an ack id is exact in every JSON reader
 
-_SPACE = re.compile(r"[ \t\n\r]*")
 _BREAKS = bytes.maketrans(b"\n\r", b"  ")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}(?:\.[0-9]{0,20})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
 _GUID = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
@@ -100,63 +99,18 @@ def events(body: bytes) -> Found:
     text = body.decode("utf-8", "surrogateescape")
     found = Found()
     try:
-        for number, piece in enumerate(_pieces(text)):
+        for number, piece in enumerate(values(text)):
             if number == MAX_EVENTS:
                 raise TooLarge(f"the request has over {MAX_EVENTS} events; send it in parts")
             _take(found, piece.encode("utf-8", "surrogateescape").translate(_BREAKS))
     except Refused as bad:
         found.bad = Refused(bad.reply, bad.why, len(found.events))
-    except (ValueError, RecursionError):
-        found.bad = Refused(BAD_DATA, "it is not JSON", len(found.events))
+    except (ValueError, RecursionError) as error:
+        why = str(error) if isinstance(error, Cut) else "it is not JSON"
+        found.bad = Refused(BAD_DATA, why, len(found.events))
     if not found.events and found.bad is None:
         raise Refused(NO_DATA)
     return found
-
-
-def _pieces(text: str) -> Iterator[str]:
-    """Return the text of each value: those of the top level, and those of arrays there.
-
-    Raises `ValueError` or `RecursionError` where it is none.
-    """
-    at = _skip(text, 0)
-    while at < len(text):
-        if text[at] != "[":
-            end = _end(text, at)
-            yield text[at:end]
-            at = _skip(text, end)
-            continue
-        at = _skip(text, at + 1)
-        closed = text.startswith("]", at)
-        while not closed:
-            end = _end(text, at)
-            yield text[at:end]
-            at = _skip(text, end)
-            closed = text.startswith("]", at)
-            if not closed:
-                at = _skip(text, _comma(text, at))
-        at = _skip(text, at + 1)
-
-
-def _skip(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    return found.end() if found else at
-
-
-def _comma(text: str, at: int) -> int:
-    if not text.startswith(",", at):
-        raise ValueError("an array has commas between its values")
-    return at + 1
-
-
-def _constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-_end_of: Callable[[str, int], tuple[object, int]] = json.JSONDecoder(parse_constant=_constant).raw_decode
-
-
-def _end(text: str, at: int) -> int:
-    return _end_of(text, at)[1]
 
 
 def _take(found: Found, piece: bytes) -> None:

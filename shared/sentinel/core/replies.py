@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import orjson
-
+from sentinel.core.alert_notices import told_alert
 from sentinel.core.masking import printable
 from sentinel.core.steps import Matched, StepRun
 from sentinel.errors import Malformed
@@ -112,17 +111,14 @@ def text_of(run: StepRun, comment: str, link: str) -> str:
 
 
 def _alert(matched: Matched) -> Told | None:
-    try:
-        entry = orjson.loads(matched.entry)
-    except orjson.JSONDecodeError:
-        return None
-    about, alert = (entry.get("webhook"), entry.get("alert")) if isinstance(entry, dict) else (None, None)
-    if not isinstance(about, dict) or not isinstance(alert, dict):
+    # What names the issue that is answered is the word of its webhook alone, and of no entry of that form.
+    alert = told_alert(matched.entry, matched.hook)
+    if alert is None:
         return None
     labels = alert.get("labels")
     named = labels.items() if isinstance(labels, dict) else ()
     return Told(
-        source=_text(about, "source"),
+        source=matched.hook.partition("/")[0],
         fingerprint=_text(alert, "fingerprint"),
         title=_text(alert, "title"),
         severity=_text(alert, "severity"),

@@ -21,7 +21,8 @@ KINDS: Final = ("Notification", "SubscriptionConfirmation", "UnsubscribeConfirma
 MIN_KEY: Final = 2048  # bits
 MAX_PEM: Final = 20_000  # bytes
 TOPIC: Final = re.compile(r"arn:aws[a-z-]{0,12}:sns:[a-z0-9-]{1,30}:[0-9]{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?")
-_HOST = re.compile(r"sns\.[a-z0-9-]+\.amazonaws\.com(\.cn)?")
+# A region's name alone: at `sns.s3.amazonaws.com` and its like is what the owner of a bucket put there.
+_HOST = re.compile(r"sns\.[a-z]{2,4}(-[a-z]{2,12}){1,3}-[0-9]{1,2}\.amazonaws\.com(\.cn)?")
 _PEM = re.compile(r"/SimpleNotificationService(-[A-Za-z0-9]{1,64})?\.pem")
 _NOTICE = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type")
 _CONFIRMATION = ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
@@ -101,8 +102,8 @@ def confirmation_url(told: Told) -> str:
     ):
         return ""
     parts = urlsplit(f"https://{host}/{rest}")
-    asked = dict(parse_qsl(parts.query))
-    wanted = {"Action": "ConfirmSubscription", "TopicArn": told.topic, "Token": told.members["Token"]}
+    asked = sorted(parse_qsl(parts.query, keep_blank_values=True))
+    wanted = [("Action", "ConfirmSubscription"), ("Token", told.members["Token"]), ("TopicArn", told.topic)]
     return url if parts.path == "/" and not parts.fragment and asked == wanted else ""
 
 

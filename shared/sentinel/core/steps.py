@@ -19,12 +19,17 @@ if TYPE_CHECKING:  # pydantic and yaml are slow to import, and these are only na
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """One entry that set the task off: its place, the ledger's time in nanoseconds, its bytes as stored."""
+    """One entry that set the task off: its place, the ledger's time in nanoseconds, its bytes as stored.
+
+    `hook` is the webhook that told it, `SOURCE/HOOK`, as its segment's context says and never the entry; ""
+    where none did.
+    """
 
     chain: str
     seq: int
     t: int
     entry: bytes
+    hook: str = ""
 
 
 def _never() -> bool:

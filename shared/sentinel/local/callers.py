@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
 
+from sentinel.core.hec_tokens import presented
 from sentinel.local.proxy_events import Call
 
 STRANGERS: Final = "strangers"  # the names of webhooks have a slash in them
@@ -47,6 +48,14 @@ class Callers:
 
 def _hook(call: Call) -> str:
     if not call.params and call.route.door == "signature":  # a token names the webhook, and not the path
-        shown = call.request.headers.get("Authorization", "").encode("utf-8", "replace")
-        return f"token/{sha256(shown).hexdigest()}"
+        return f"token/{sha256(_token(call)).hexdigest()}"
     return "/".join(call.params.values())
+
+
+def _token(call: Call) -> bytes:
+    """Return the token that came, the same however it was put: a user of Basic is whoever, a scheme any."""
+    shown = call.request.headers.get("Authorization")
+    if shown is None:
+        shown = f"Splunk {call.request.rel_url.query.getall('token', [''])[-1]}"
+    found = presented(shown)
+    return f"{found.hook}\0{found.secret}".encode("utf-8", "replace") if found else b""

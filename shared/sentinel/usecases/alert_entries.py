@@ -55,7 +55,8 @@ def _entry(delivery: Delivery, number: int, alert: Alert, left_out: int) -> byte
     about = delivery.about()
     about |= {"alert": number} | ({"left_out": left_out} if left_out else {})
     entry = orjson.dumps({"webhook": about, "alert": alert.json()})
-    if not marked(entry.decode()):
+    # A stranger who quotes a mark would hide from the rules that leave our own doing out.
+    if delivery.strangers or not marked(entry.decode()):
         return entry
     # It only tells what a reply of ours has said: rules can leave it out, and it is not replied to.
     echo = replace(alert, labels={BY: OURS, **alert.labels})

@@ -11,10 +11,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
 
 import orjson
 
+from sentinel.core.alert_notices import event_of
 from sentinel.core.correlation import Correlation, Hit
 from sentinel.core.correlation_state import Fired
 from sentinel.core.detection import Rule
@@ -93,7 +93,7 @@ class Asked:
 
     def by_entry(self, plays: Plays, segment: Segment, seq: int, entry: bytes, hits: Hits) -> int:
         """Add what one entry of a segment asks for, as `by_entries` does for all."""
-        event = _event(entry)
+        event = event_of(entry, segment.opened.context)
         if event is None:
             return 0
         matched = plays.rules.match(event)
@@ -137,14 +137,6 @@ def _trace(want: Wanted, event: Mapping[str, object], segment: Segment) -> None:
         want.request = of_context(segment.opened.context)
     want.seen = True
     want.carried = want.carried or of_entry(event)
-
-
-def _event(entry: bytes) -> dict[str, Any] | None:
-    try:
-        found = orjson.loads(entry)
-    except orjson.JSONDecodeError:
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def _key_of_entry(recipe: Recipe, event: Mapping[str, object], place: Place) -> str:

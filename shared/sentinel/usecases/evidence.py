@@ -5,6 +5,7 @@ A task names places and never bodies, so what was erased from the ledger since i
 
 from __future__ import annotations
 
+from sentinel.core.alert_notices import webhook_of
 from sentinel.core.segment import Segment
 from sentinel.core.steps import Matched
 from sentinel.core.tasks import Task
@@ -27,5 +28,6 @@ def matched(ledger: Ledger, task: Task) -> list[Matched]:
         if segment is not None:
             entries = segment.opened.entries
             if seq - segment.first < len(entries):
-                found.append(Matched(chain, seq, segment.t, entries[seq - segment.first]))
+                hook = webhook_of(segment.opened.context)
+                found.append(Matched(chain, seq, segment.t, entries[seq - segment.first], hook))
     return found

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import count, groupby, islice
+
+import orjson
 
 from sentinel.core.expressions import Context
 from sentinel.core.recipes import Recipe, Step
@@ -83,24 +85,30 @@ class Rehearsal:
         """Return the tasks of a recipe from batches of (entries, the lines they stand in), by their lines."""
         lines: list[int] = []
         head = Head.genesis(CHAIN)
-        for number, (entries, numbers) in enumerate(batches):
-            batch = Batch(number.to_bytes(16, "big"), entries, {"service": "rehearsal"})
-            offset = 0
-            while offset < len(entries):
-                draft = batch.draft(offset, self.nonce())
-                segment, head = draft.place(CHAIN, head, self.now)
-                self.ledger.append(segment)
-                self.detector.detect([segment])
-                offset = draft.part.end
+        parts = count(1)
+        for entries, numbers in batches:
+            for webhook, those in groupby(entries, _claimed):
+                batch = Batch(next(parts).to_bytes(16, "big"), list(those), _context(webhook))
+                head = self._stored(batch, head)
             lines += numbers
         found = [task for task in self.tasks.listing(limit=MAX_TASKS) if task.recipe == recipe.id]
         told = [self._of_task(recipe, task, lines) for task in found]
         return sorted(told, key=lambda each: each.lines)
 
-    def of_schedule(self, recipe: Recipe, count: int) -> list[Rehearsed]:
-        """Return the tasks of the next `count` times at which a scheduled recipe fires."""
+    def _stored(self, batch: Batch, head: Head) -> Head:
+        offset = 0
+        while offset < len(batch.entries):
+            draft = batch.draft(offset, self.nonce())
+            segment, head = draft.place(CHAIN, head, self.now)
+            self.ledger.append(segment)
+            self.detector.detect([segment])
+            offset = draft.part.end
+        return head
+
+    def of_schedule(self, recipe: Recipe, most: int) -> list[Rehearsed]:
+        """Return the tasks of the next `most` times at which a scheduled recipe fires."""
         schedule = recipe.on.schedule
-        found = islice(schedule.times(self.now, self.now + FAR), count) if schedule else ()
+        found = islice(schedule.times(self.now, self.now + FAR), most) if schedule else ()
         made = [scheduled(recipe, at, self.now, "") for at in found]
         return [
             Rehearsed(task.id, "", f"at {task.cause['scheduled']}", (), self._steps(recipe, task, []))
@@ -136,3 +144,21 @@ class Rehearsal:
         except Malformed as error:
             return Planned(step.id, step.uses, problem=str(error))
         return Planned(step.id, step.uses, plan)
+
+
+def _claimed(entry: bytes) -> str:
+    """Return the webhook that an entry of the file names, `SOURCE/HOOK`, "" for none.
+
+    It is believed: a rehearsal does nothing to anybody.
+    """
+    try:
+        about = orjson.loads(entry).get("webhook")
+        return f"{about['source']}/{about['hook']}"
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return ""
+
+
+def _context(webhook: str) -> dict[str, object]:
+    """Return the context of a segment that a webhook told, or that came by another door."""
+    told: dict[str, object] = {"service": "rehearsal"}
+    return {**told, "endpoint": f"/hooks/{webhook}", "subject": f"hook/{webhook}"} if webhook else told
