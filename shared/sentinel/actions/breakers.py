@@ -104,4 +104,4 @@ def _tell(sink: str, before: Breaker, after: Breaker) -> None:
     elif after.tripped and not before.tripped:
         log.warning("sink %s: the breaker opens after %d failures: %s", sink, after.failures, after.reason)
     elif before.tripped and not after.tripped:
-        log.info("sink %s: the breaker closes", sink)
+        log.warning("sink %s: the breaker closes", sink)  # for whoever has read that it opened

@@ -63,9 +63,8 @@ class ShowDeliveries:
         plan = self._plan(name)
         chains = [each for each, _ in self._records(name, plan)]
         if chain_id and chain_id not in chains:
-            raise Missing(
-                f"delivery {name} has no chain {chain_id}; it has {_named(chains)}; `sentinel deliveries show {name}` tells of them"
-            )
+            has = f"it has {_named(chains)}; `sentinel deliveries show {name}` tells of them"
+            raise Missing(f"delivery {name} has no chain {chain_id}; {has}")
         count = sum(self._store.redrive(name, each, reason) for each in chains if chain_id in {"", each})
         self._store.nudge(name)
         if self._breakers.now(plan.to).failures:
@@ -75,9 +74,8 @@ class ShowDeliveries:
     def _plan(self, name: str) -> DeliveryPlan:
         plans = self._plans()
         if name not in plans:
-            raise Missing(
-                f"there is no delivery {name}; in force: {_named(sorted(plans))}; `sentinel deliveries` shows them"
-            )
+            has = f"in force: {_named(sorted(plans))}; `sentinel deliveries` shows them"
+            raise Missing(f"there is no delivery {name}; {has}")
         return plans[name]
 
     def _one(self, name: str, plan: DeliveryPlan, chains: list[dict[str, Any]]) -> dict[str, Any]:
