@@ -58,6 +58,11 @@ class DatadogAccount(AccountConfig):
     webhook: ClassVar[str] = "datadog"
     verbs: ClassVar[frozenset[Verb]] = frozenset({Verb.MUTE, Verb.UNMUTE})
 
+    @property
+    def base(self) -> str:
+        """Where the API is."""
+        return self.url or f"https://api.{self.site}"
+
     @field_validator("site")
     @classmethod
     def _known(cls, site: str) -> str:
@@ -67,7 +72,7 @@ class DatadogAccount(AccountConfig):
 
     def talk(self, secret: str, reply: Reply) -> Talk:
         """Return the talk about the alert, and about the monitor of the label `monitor`."""
-        requests = Requests(self.url or f"https://api.{self.site}", Keys.read(secret), self.timeout)
+        requests = Requests(self.base, Keys.read(secret), self.timeout)
         downtimes = None
         if reply.verbs:
             monitor = identifier(reply.alert.labels.get("monitor", ""), _MONITOR, "monitor id")

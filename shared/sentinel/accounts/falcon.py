@@ -17,9 +17,19 @@ import orjson
 from pydantic import Field, StringConstraints, model_validator
 
 from sentinel.accounts.account import AccountConfig
-from sentinel.errors import BadAnswer, Forbidden, Limited, Malformed, Missing, Rejected, Unauthenticated
+from sentinel.errors import (
+    BadAnswer,
+    Forbidden,
+    Limited,
+    Malformed,
+    Missing,
+    Rejected,
+    Unauthenticated,
+    Unavailable,
+)
 from sentinel.ports import HttpRequest, HttpResponse
 from sentinel.siem.answers import Target, json_object, retry_after
+from sentinel.siem.check import Finding, Level, Question, Sound, Wrong, elsewhere, throttled
 from sentinel.siem.sink import SecretName, Token
 
 CLOUDS: Mapping[str, str] = {
@@ -64,6 +74,23 @@ class FalconConfig(AccountConfig):
     def base(self) -> str:
         """Where the API is, without a slash at its end."""
         return self.url or CLOUDS[self.cloud or "us-1"]
+
+    def check(self, secret: str) -> Question:
+        """Ask for a token; nothing is read or changed with it. Raises `Malformed` as `login` does."""
+        return Question(login(self, secret), self._signed_in)
+
+    def _signed_in(self, response: HttpResponse) -> Finding:
+        try:
+            token(response, 0)
+        except Forbidden as error:
+            if response.status in {301, 302, 307, 308, 400, 401, 403}:
+                return Wrong(Level.CREDENTIALS, str(error), "look at the account's `cloud` and at its secret")
+            return elsewhere(response.status, "Falcon API")
+        except (Rejected, Unavailable):
+            busy = response.status in {408, 425, 429} or response.status >= 500
+            return throttled(response.status) if busy else elsewhere(response.status, "Falcon API")
+        hosts = "" if self.hosts or self.groups else "; no host may be contained, since it lists none"
+        return Sound(f"it signs in; whether its scopes are enough shows when a step runs{hosts}")
 
 
 @dataclass(frozen=True, slots=True)

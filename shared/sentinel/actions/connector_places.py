@@ -39,6 +39,8 @@ def of_sink(config: SinkConfig) -> str:
 
 def of_account(config: AccountConfig) -> str:
     """Return where an account is asked, or the first URL of its configuration; "" where there is none."""
+    if base := getattr(config, "base", ""):
+        return _host(base)
     if isinstance(config, Checkable):
         return _host(config.check("").request.url)
     told = config.model_dump().values()

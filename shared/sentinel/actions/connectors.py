@@ -86,7 +86,10 @@ class Connectors:
             return secret
         if not isinstance(config, CheckableAccount):
             return Sound(_UNASKED.format(config.kind))
-        return self._found(config.check(secret))
+        try:
+            return self._found(config.check(secret))
+        except Malformed as error:
+            return Wrong(Level.SECRET, str(error))
 
     def secret(self, name: str) -> str:
         """Say whether a connector's secret is there: `yes`, `no`, `unreadable`, or `none needed`."""
