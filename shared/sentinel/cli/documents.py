@@ -143,7 +143,9 @@ def check(app: App, found: list[Found]) -> list[str]:
     accounts = _check_named(app, ACCOUNT, found, problems)
     for name, plan in _check_named(app, DELIVERY, found, problems).items():
         if plan.to not in sinks:
-            problems.append(f"deliveries.{name}: there is no sink {plan.to!r}")
+            problems.append(
+                f"deliveries.{name}: there is no sink {plan.to!r}; push a sink document that has it"
+            )
     for each in found:
         problems += _check_signature(app, each)
         if each.kind == RECIPE:
