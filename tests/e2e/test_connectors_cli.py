@@ -102,6 +102,27 @@ def test_a_webhook_of_a_collector_is_tested_like_any_other(cli: Callable[..., Ra
     assert cli("connectors", "test", "docker")[0] == 1
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "bring its secret, by x-sentinel-key or authorization"),
+        (("auth=oauth2",), "bring a token that its secret buys at /oauth/token, by authorization"),
+        (
+            ("auth=jwt", "issuer=https://idp.example.com", "audience=a", "parties=b"),
+            "bring a token of the issuer in its options, by authorization",
+        ),
+    ],
+)
+def test_a_webhook_says_what_proves_its_messages(
+    cli: Callable[..., Ran], options: tuple[str, ...], said: str
+) -> None:
+    """The secret itself, a token that it buys, or somebody else's: none of them is a signature."""
+    assert cli("services", "add", "shop")[0] == 0
+    add = ("hooks", "add", "am", "--service", "shop", "--source", "alertmanager")
+    assert cli(*add, *(word for each in options for word in ("--option", each)))[0] == 0
+    assert said in cli("connectors", "test", "am")[1]
+
+
 def test_connectors_are_listed_with_where_they_lead(cli: Callable[..., Ran], collector: Server) -> None:
     """Sinks and webhooks by name: kind, target, and whether the secret is there."""
     assert cli("services", "add", "shop")[0] == 0

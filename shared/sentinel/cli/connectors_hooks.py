@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from sentinel.webhooks.splunk_hec import SplunkHec
 
 
+_TOKENS = {
+    "oauth2": "a token that its secret buys at /oauth/token",
+    "jwt": "a token of the issuer in its options",
+}
+
+
 def examined(app: App, hook: Hook, last: int) -> Sound | Wrong:
     """Say whether a message of its sender would be taken. `last`: when its last alert came, or 0."""
     wrong = _closed(app, hook)
@@ -36,7 +42,9 @@ def examined(app: App, hook: Hook, last: int) -> Sound | Wrong:
     if isinstance(source, SplunkHec):
         return Sound("log events are taken that bring its token, by authorization")
     heard = f"its last alert came at {moment(last)} UTC" if last else "no alert has come by it"
-    return Sound(f"{_proof(source, secret)}; {heard}")
+    token = _TOKENS.get(hook.options.get("auth", ""))
+    taken = f"messages are taken that bring {token}, by authorization" if token else _proof(source, secret)
+    return Sound(f"{taken}; {heard}")
 
 
 def _closed(app: App, hook: Hook) -> Wrong | None:
