@@ -61,6 +61,11 @@ def _links(head: bytes, leaves: list[str], t: int, service: str) -> bytes:
     return head
 
 
+def _before(run: Json, segment: Json) -> bytes:
+    at = run["segments"].index(segment)
+    return bytes.fromhex(run["segments"][at - 1]["head"] if at else run["prev"])
+
+
 def _entry(entry: Json, runs: list[Json]) -> str:
     """Find an entry's leaf in a run; where the entry itself is told, make its leaf anew."""
     where = f"{entry['chain']} entry {entry['seq']}"
@@ -70,6 +75,11 @@ def _entry(entry: Json, runs: list[Json]) -> str:
             if run["chain"] == entry["chain"] and 0 <= at < segment["count"]:
                 if (segment["leaves"][at], segment["t"]) != (entry["leaf"], entry["t"]):
                     raise Broken(f"{where} is not what its segment holds")
+                links = _links(
+                    _before(run, segment), segment["leaves"][: at + 1], segment["t"], run["service"]
+                )
+                if links.hex() != entry["hash"]:
+                    raise Broken(f"{where} has another hash")
                 if "entry" in entry:
                     salt = _hash(b"SX1", bytes.fromhex(segment["nonce"]), _raw(segment["context"]))
                     if _hash(b"SL1", salt, _raw(entry["entry"])).hex() != entry["leaf"]:

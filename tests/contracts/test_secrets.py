@@ -52,6 +52,16 @@ def test_a_changed_file_secret_counts_at_once(tmp_path: Path) -> None:
     assert secrets.get("t") == "two"
 
 
+def test_a_secret_that_is_not_there_is_told_with_what_to_run(tmp_path: Path) -> None:
+    """Where to put it, with which mode, and how to make the folder where there is none yet."""
+    path = tmp_path / "t"
+    with pytest.raises(Missing, match=f"no secret t: put its value into {path} and run chmod 600"):
+        FileSecrets(tmp_path).get("t")
+    folder = tmp_path / "secrets"
+    with pytest.raises(Missing, match=f"no secret t: run mkdir -m 700 {folder}, put its value into"):
+        FileSecrets(folder).get("t")
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o660, 0o644, 0o601])
 def test_a_file_that_others_can_reach_is_refused(tmp_path: Path, mode: int) -> None:
     """Any right of group or others refuses the secret, and the message says what to run."""

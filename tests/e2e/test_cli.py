@@ -23,9 +23,14 @@ from uuid import uuid4
 import pytest
 import zstandard
 
+from examples import check_trace
+from sentinel import siem
+from sentinel.actions.deliver_read import Reader
 from sentinel.adapters.sqlite_tasks import SqliteTasks
 from sentinel.bootstrap import application
 from sentinel.cli.main import run
+from sentinel.core.deliveries import DeliveryPlan
+from sentinel.core.rules import RuleSet
 from sentinel.usecases.ingest import Origin
 from tests.contracts.made_tasks import created
 from tests.e2e.trees import ROOT, Tree, environment, sentinel, up
@@ -228,6 +233,36 @@ def test_export_is_one_segment_a_line(cli: Any, home: Path) -> None:
     )
 
 
+def test_an_event_of_a_delivery_is_found_in_an_export_by_hashlib_alone(cli: Any, home: Path) -> None:
+    """The id that a SIEM has leads to the entry, offline and in a trace; of another one that is said."""
+    app = application(str(home))
+    plan = DeliveryPlan.model_validate({"to": "any", "since": "beginning"})
+    sink = siem.make(siem.load("s", b"sinks: {any: {kind: file, path: a.ndjson}}")["any"])
+    reader = Reader(app.ledger, plan, sink, lambda: RuleSet(()), lambda: 0)
+    events = [each for segment in app.ledger.read("a/0", 0) for each in reader.events(segment, 0)]
+    export = cli("export", "--home", home, "--chain", "a/0").out.encode()
+    entries = [entry for line in export.splitlines() for entry in json.loads(line)["entries"]]
+    ids = [event.item.id for event in events]
+    check = [sys.executable, "-m", "examples.check_export", *ids]
+    done = subprocess.run(check, input=export, capture_output=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.decode().splitlines()[1:] == [
+        f"found: {name} is entry {seq}: {entries[seq]}" for seq, name in enumerate(ids)
+    ]
+    other = [*check[:3], "0" * 64, ids[1]]
+    done = subprocess.run(other, input=export, capture_output=True, cwd=ROOT, check=False)
+    assert done.returncode == 1
+    assert f"not here: {'0' * 64}" in done.stdout.decode()
+    traced = cli("trace", "a/0:1", "--home", home, "--json").json
+    assert [each["hash"] for each in traced["entries"]] == [ids[1]]
+    assert check_trace.check(traced)
+    traced["entries"][0]["hash"] = ids[0]
+    with pytest.raises(check_trace.Broken, match="another hash"):
+        check_trace.check(traced)
+    assert ids[1] in cli("trace", "a/0:1", "--home", home).out
+    assert "sentinel trace CHAIN:SEQ" in cli("trace", ids[1], "--home", home).err
+
+
 def test_export_into_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
     """`sentinel export | head` says nothing about the pipe."""
     store(tmp_path, "a", [b'{"n":"%s"}' % os.urandom(20_000).hex().encode() for _ in range(30)])
@@ -362,6 +397,9 @@ steps:
   - {id: tell, uses: siem.send, with: {to: [file]}}
 """
 SINKS = "sinks: {file: {kind: file, path: a.ndjson}}"
+STEP = "{id: tell, uses: siem.send, with: {to: [file]}}"
+CONTAIN = """{id: ask, uses: approval, with: {by: [ann], within: 1h}}
+  - {id: contain, uses: falcon.contain_host, with: {account: edr, host: 0123456789abcdef0123456789abcdef}}"""
 
 
 def _documents(folder: Path, **bodies: str) -> Path:
@@ -399,6 +437,7 @@ def test_documents_are_told_apart_checked_and_pushed(cli: Any, home: Path, tmp_p
         (("recipe", "[file]", "[elsewhere]"), "no sink 'elsewhere'"),
         (("recipe", "to:", "two:"), "siem.send"),
         (("recipe", "siem.send, with: {to: [file]", "alert.reply, with: {to: file"), "no account 'file'"),
+        (("recipe", STEP, CONTAIN), "no account 'edr'"),
         (("sinks", "sinks:", "accounts:"), "kind is one of"),
         (("recipe", "id: tell\non", "id: tell\nwhen: now\non"), "when"),
         (("rule", "n|gte", "n|dances"), "dances"),

@@ -15,7 +15,7 @@ from sentinel.bootstrap import application
 from sentinel.cli.main import run
 from sentinel.siem import SINKS
 from sentinel.usecases.ingest import Origin
-from sentinel.webhooks import SOURCES
+from sentinel.webhooks import COLLECTORS, SOURCES
 from tests.alert_chains import SECOND
 from tests.falcon_target import CLIENT, SECRET, Falcon
 from tests.webhooks.senders import NOW, first
@@ -82,9 +82,46 @@ def test_kinds_are_listed(cli: Callable[..., Ran]) -> None:
     """All kinds of both directions, whether anything is set up or not."""
     told = json.loads(cli("connectors", "ls", "--kinds", "--json")[1])
     assert {each["kind"] for each in told if each["direction"] == "out"} == set(SINKS)
-    assert {each["kind"] for each in told if each["direction"] == "in"} == set(SOURCES)
+    assert {each["kind"] for each in told if each["direction"] == "in"} == {*SOURCES, *COLLECTORS}
+    assert all(each["testable"] for each in told if each["direction"] != "account")
     out = cli("connectors", "ls", "--kinds")[1]
     assert all(kind in out for kind in (*SINKS, *SOURCES))
+
+
+def test_a_webhook_of_a_collector_is_tested_like_any_other(cli: Callable[..., Ran]) -> None:
+    """It is listed at the collector's path, no alert is waited for, and its token's form is looked at."""
+    add = ("hooks", "add", "docker", "--service", "shop", "--source", "splunk-hec")
+    assert "`sentinel services add shop` adds it" in cli(*add)[2]
+    assert cli("services", "add", "shop")[0] == 0
+    assert cli(*add)[0] == 0
+    (told,) = json.loads(cli("connectors", "ls", "--json")[1])
+    assert (told["target"], told["secret"], told["state"]) == ("/services/collector", "yes", "")
+    code, out, _ = cli("connectors", "test", "docker")
+    assert code == 0
+    assert "good: log events are taken that bring its token" in out
+    assert cli("hooks", "disable", "docker")[0] == 0
+    assert cli("connectors", "test", "docker")[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "bring its secret, by x-sentinel-key or authorization"),
+        (("auth=oauth2",), "bring a token that its secret buys at /oauth/token, by authorization"),
+        (
+            ("auth=jwt", "issuer=https://idp.example.com", "audience=a", "parties=b"),
+            "bring a token of the issuer in its options, by authorization",
+        ),
+    ],
+)
+def test_a_webhook_says_what_proves_its_messages(
+    cli: Callable[..., Ran], options: tuple[str, ...], said: str
+) -> None:
+    """The secret itself, a token that it buys, or somebody else's: none of them is a signature."""
+    assert cli("services", "add", "shop")[0] == 0
+    add = ("hooks", "add", "am", "--service", "shop", "--source", "alertmanager")
+    assert cli(*add, *(word for each in options for word in ("--option", each)))[0] == 0
+    assert said in cli("connectors", "test", "am")[1]
 
 
 def test_connectors_are_listed_with_where_they_lead(cli: Callable[..., Ran], collector: Server) -> None:

@@ -122,6 +122,35 @@ def test_a_name_that_is_not_there_is_told_with_those_that_are(app: App, cli: Cli
     assert "there is no delivery most; in force: all" in err
 
 
+def test_a_sink_that_is_waited_for_is_told_with_how_long(app: App, cli: Cli) -> None:
+    """State, lag, reason and the seconds left, in the list and for the one; the hint names a command here."""
+    (Path(app.settings.home) / "secrets" / "key").unlink()
+    deliver(app, lambda: json.loads(cli("deliveries", "--json")[1])[0]["breaker"] == "open")
+    listed, shown = cli("deliveries")[1], cli("deliveries", "show", "all")[1]
+    for words in ("waiting", "10", "open for ", " s", "there is no secret key"):
+        assert words in listed
+        assert words in shown
+    assert "`sentinel deliveries` shows them" in cli("deliveries", "show", "most")[2]
+
+
+def test_the_last_delivery_ends_by_a_document_without_any(app: App, cli: Cli, tmp_path: Path) -> None:
+    """`deliveries: {}` is a document; pushed in the place of an earlier one it ends what that one had."""
+    del app
+    path = tmp_path / "documents" / "deliveries.yaml"
+    path.write_text("deliveries: {}\n")
+    assert cli("recipes", "push", str(path))[0] == 0
+    assert "no delivery is in force" in cli("deliveries")[1]
+
+
+def test_documents_in_one_file_are_told_apart(cli: Cli, tmp_path: Path) -> None:
+    """Sinks and deliveries in one file are refused with what to do about it."""
+    path = tmp_path / "all.yaml"
+    path.write_text("sinks:\n  a: {kind: file, path: a.ndjson}\ndeliveries:\n  all: {to: a}\n")
+    code, _, err = cli("recipes", "check", str(path))
+    assert code == 1
+    assert "accounts and deliveries have files of their own" in err
+
+
 def test_nothing_in_force_is_said(cli: Cli, tmp_path: Path) -> None:
     """Without a document the list says what to push."""
     log(tmp_path / "home", [b"{}"])

@@ -10,6 +10,7 @@ import pytest
 
 from examples.loopback_hec import Collector, Server
 from sentinel.actions.deliver_course import FULL
+from sentinel.actions.deliver_session import TRIAL
 from sentinel.core.breaker import PARKED
 from sentinel.core.delivered import MOST_RANGES
 from sentinel.core.segment import Segment
@@ -243,6 +244,54 @@ def test_a_sink_that_is_set_up_wrongly_waits_for_a_person(world: Sinks) -> None:
     assert world.run(5).delivered == 5
     assert world.documents == list(range(5))
     assert world.show.one("all")["breaker"] == "closed"
+
+
+def test_a_delivery_begins_when_it_is_seen_and_not_when_its_sink_is_set_up(world: Sinks) -> None:
+    """With `since: now` what is sealed while the secret is missing is shown as lag, and arrives later."""
+    world.sink("elastic", kind="elastic", url=world.elastic.url, token="later")
+    world.plan(to="elastic", since="now")
+    world.count("shop/0", 0, 10)
+    world.sleep(1)
+    world.run(1)
+    world.count("shop/0", 10, 10)
+    world.count("shop/1", 20, 10)
+    world.run(1)
+    told = world.show.one("all")
+    assert (told["state"], told["lag"], told["breaker"]) == ("waiting", 20, "open")
+    assert 0 < told["breaker_seconds"] <= PARKED
+    assert [each["lag"] for each in told["chains"]] == [10, 10]
+    world.secret("later", TOKEN)
+    assert world.run(PARKED).delivered == 20
+    assert sorted(world.documents) == sorted([*range(10, 20), *range(10)])
+    assert world.show.one("all")["lag"] == 0
+
+
+def test_a_sink_that_was_mended_is_tried_at_once_by_a_redrive(world: Sinks) -> None:
+    """A secret that was put right outside of the sink's document need not wait for the breaker's time."""
+    world.secret("key", "canary-77aa-no")
+    world.plan(to="elastic")
+    world.count("shop/0", 0, 20)
+    assert world.run(2).delivered == 0
+    world.secret("key", TOKEN)
+    assert world.run(2).delivered == 0
+    assert world.show.redrive("all") == 0
+    told = world.show.one("all")
+    assert (told["breaker"], told["breaker_seconds"]) == ("half-open", 0)
+    assert world.run(5).delivered == 20
+    assert world.elastic.requests[0] == TRIAL
+    assert world.show.one("all")["breaker"] == "closed"
+
+
+def test_the_log_does_not_count_failures_where_the_set_up_is_wrong(
+    world: Sinks, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A secret that is missing is one reason, told once, and no number of failures."""
+    world.sink("elastic", kind="elastic", url=world.elastic.url, token="later")
+    world.plan(to="elastic")
+    world.run(5)
+    lines = [each.getMessage() for each in caplog.records if "breaker" in each.getMessage()]
+    assert len(lines) == 1
+    assert "set up wrongly: there is no secret later" in lines[0]
 
 
 def test_a_sink_that_is_not_there_is_told_and_waited_for(world: Sinks) -> None:

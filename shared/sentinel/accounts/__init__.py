@@ -45,7 +45,7 @@ def load(name: str, body: bytes) -> dict[str, AccountConfig]:
     if not isinstance(named, dict) or not named:
         raise Malformed(
             f"{name}: an account document is a mapping with accounts: {{NAME: {{kind: ..., ...}}}} "
-            "and nothing else"
+            "and nothing else; sinks and deliveries have files of their own"
         )
     return {str(each): _config(f"{name}: accounts.{each}", str(each), body) for each, body in named.items()}
 

@@ -60,6 +60,11 @@ class DatadogAccount(AccountConfig):
     webhook: ClassVar[str] = "datadog"
     verbs: ClassVar[frozenset[Verb]] = frozenset({Verb.MUTE, Verb.UNMUTE})
 
+    @property
+    def base(self) -> str:
+        """Where the API is."""
+        return self.url or f"https://api.{self.site}"
+
     @field_validator("site")
     @classmethod
     def _known(cls, site: str) -> str:

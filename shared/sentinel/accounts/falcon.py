@@ -17,7 +17,15 @@ import orjson
 from pydantic import Field, StringConstraints, model_validator
 
 from sentinel.accounts.account import AccountConfig
-from sentinel.errors import BadAnswer, Forbidden, Limited, Malformed, Missing, Rejected, Unauthenticated
+from sentinel.errors import (
+    BadAnswer,
+    Forbidden,
+    Limited,
+    Malformed,
+    Missing,
+    Rejected,
+    Unauthenticated,
+)
 from sentinel.ports import HttpRequest, HttpResponse
 from sentinel.siem.answers import Target, json_object, retry_after
 from sentinel.siem.check import Question

@@ -63,6 +63,11 @@ class Breakers:
         now = self._clock()
         return self._change(sink, lambda breaker: breaker.parked(now, reason, setup))
 
+    def tried(self, sink: str) -> None:
+        """Have a sink tried now, whatever its breaker was waiting for."""
+        now = self._clock()
+        self._change(sink, lambda breaker: breaker.tried(now))
+
     def succeeded(self, sink: str) -> None:
         """Close the breaker; writes nothing where it is closed without a failure."""
         with self._lock:
@@ -94,7 +99,9 @@ class Breakers:
 
 
 def _tell(sink: str, before: Breaker, after: Breaker) -> None:
-    if after.tripped and not before.tripped:
+    if after.setup and not before.tripped:
+        log.warning("sink %s: the breaker opens, since the sink is set up wrongly: %s", sink, after.reason)
+    elif after.tripped and not before.tripped:
         log.warning("sink %s: the breaker opens after %d failures: %s", sink, after.failures, after.reason)
     elif before.tripped and not after.tripped:
-        log.info("sink %s: the breaker closes", sink)
+        log.warning("sink %s: the breaker closes", sink)  # for whoever has read that it opened

@@ -101,11 +101,15 @@ class Deliverer:
     def one(self, name: str, until: int, stopped: Callable[[], bool], counts: Counts | None = None) -> Counts:
         """Run one delivery in the caller's thread, for as long as its plan is in force."""
         counts = counts or Counts()
+        begun = False
         while not self._over(until, stopped):
             plan = self._sources.plans().get(name)
             if plan is None:
                 break
             try:
+                if not begun:
+                    self._tools.store.begin(name)  # before its sink is looked at, which may be set up wrongly
+                    begun = True
                 if not self._session(name, plan, until, stopped, counts):
                     self._tools.sleep(REST)
             except LeaseLost:

@@ -54,20 +54,7 @@ class Reader:
 
     def begin(self, chain_id: str, since: int) -> int:
         """Return where the plan begins in a chain: at the first entry that was sealed at `since` or later."""
-        if self._plan.since == "beginning":
-            return 0
-        head = self._ledger.head(chain_id)
-        low, high = 0, head.first + head.count if head else 0
-        while low < high:
-            middle = (low + high) // 2
-            segment = self._ledger.at(chain_id, middle)
-            if segment is None:  # it has left the table, so it is older than all that is in it
-                low = middle + 1
-            elif segment.t >= since:
-                high = segment.first
-            else:
-                low = segment.first + segment.count
-        return low
+        return beginning(self._ledger, self._plan, chain_id, since)
 
     def segments(self, chain_id: str, first: int, most: int, *, inside: bool) -> Iterator[Segment]:
         """Yield the segments from entry `first` on; `inside` says that it may be inside of one.
@@ -150,6 +137,24 @@ class Reader:
         """Return the most severe rule that matches an event, of the plan's level or above."""
         those = [rule for rule in rules.match(event) if rule.generate and _rank(rule) >= self._least]
         return max(those, key=_rank, default=None)
+
+
+def beginning(ledger: Ledger, plan: DeliveryPlan, chain_id: str, since: int) -> int:
+    """Return where a plan that was first seen at `since` begins in a chain."""
+    if plan.since == "beginning":
+        return 0
+    head = ledger.head(chain_id)
+    low, high = 0, head.first + head.count if head else 0
+    while low < high:
+        middle = (low + high) // 2
+        segment = ledger.at(chain_id, middle)
+        if segment is None:  # it has left the table, so it is older than all that is in it
+            low = middle + 1
+        elif segment.t >= since:
+            high = segment.first
+        else:
+            low = segment.first + segment.count
+    return low
 
 
 def _rank(rule: Rule) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sentinel.actions.breakers import Breakers
+from sentinel.actions.deliver_read import beginning
 from sentinel.actions.deliver_store import DeliveryStore
 from sentinel.core import chain
 from sentinel.core.delivered import Record
@@ -55,19 +56,26 @@ class ShowDeliveries:
         return found
 
     def redrive(self, name: str, chain_id: str = "", reason: str = "") -> int:
-        """Have dead entries sent again, of one chain or of one reason; return how many. Raises `Missing`."""
+        """Have dead entries sent again, of one chain or of one reason; return how many. Raises `Missing`.
+
+        The sink is tried at once: whoever asks for this has seen to what was wrong.
+        """
         plan = self._plan(name)
         chains = [each for each, _ in self._records(name, plan)]
         if chain_id and chain_id not in chains:
-            raise Missing(f"delivery {name} has no chain {chain_id}; it has {_named(chains)}")
+            has = f"it has {_named(chains)}; `sentinel deliveries show {name}` tells of them"
+            raise Missing(f"delivery {name} has no chain {chain_id}; {has}")
         count = sum(self._store.redrive(name, each, reason) for each in chains if chain_id in {"", each})
         self._store.nudge(name)
+        if self._breakers.now(plan.to).failures:
+            self._breakers.tried(plan.to)
         return count
 
     def _plan(self, name: str) -> DeliveryPlan:
         plans = self._plans()
         if name not in plans:
-            raise Missing(f"there is no delivery {name}; in force: {_named(sorted(plans))}")
+            has = f"in force: {_named(sorted(plans))}; `sentinel deliveries` shows them"
+            raise Missing(f"there is no delivery {name}; {has}")
         return plans[name]
 
     def _one(self, name: str, plan: DeliveryPlan, chains: list[dict[str, Any]]) -> dict[str, Any]:
@@ -76,7 +84,8 @@ class ShowDeliveries:
         breaker = self._breakers.now(plan.to)
         running = bool(lease.holder) and lease.until > now
         stopped = next((each["stopped"] for each in chains if each["stopped"]), "")
-        state = "waiting" if running and breaker.wait(now) else "running" if running else "idle"
+        wait = breaker.wait(now)
+        state = "waiting" if wait else "running" if running else "idle"
         return {
             "delivery": name,
             "sink": plan.to,
@@ -85,6 +94,7 @@ class ShowDeliveries:
             "lag_seconds": max((each["lag_seconds"] for each in chains), default=0.0),
             **{each: sum(chain[each] for chain in chains) for each in ("delivered", "dead", "twice")},
             "breaker": breaker.state(now),
+            "breaker_seconds": wait / SECOND,
             "limit": lease.limit,
             "reason": stopped or breaker.reason,
         }
@@ -95,14 +105,17 @@ class ShowDeliveries:
                 yield chain_id, self._store.load(name, chain_id)[0]
 
     def _chains(self, name: str, plan: DeliveryPlan) -> list[dict[str, Any]]:
-        return [self._chain(chain_id, record) for chain_id, record in self._records(name, plan)]
+        seen = self._store.lease(name)[0].since or self._clock()
+        return [
+            self._chain(chain_id, record or Record(beginning(self._ledger, plan, chain_id, seen)))
+            for chain_id, record in self._records(name, plan)
+        ]
 
-    def _chain(self, chain_id: str, record: Record | None) -> dict[str, Any]:
-        """Tell of one chain; before its record is made nobody knows where it begins, so there is no lag."""
-        told = record or Record()
+    def _chain(self, chain_id: str, told: Record) -> dict[str, Any]:
+        """Tell of one chain; of one whose record is not made yet, from where it will begin."""
         head = self._ledger.head(chain_id)
         end = head.first + head.count if head else 0
-        lag = end - told.next if record else 0
+        lag = end - told.next
         oldest = self._ledger.at(chain_id, told.next) if lag > 0 else None
         return {
             "chain": chain_id,

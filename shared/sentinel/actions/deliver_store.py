@@ -64,6 +64,16 @@ class DeliveryStore:
         state, version = self._counters.load(lease_key(name))
         return (Lease(**orjson.loads(state)) if state else Lease()), version
 
+    def begin(self, name: str) -> None:
+        """Note that a delivery is seen, where that is not known: `since: now` counts from then on."""
+        while True:
+            before, version = self.lease(name)
+            if before.since:
+                return
+            seen = replace(before, since=self._clock())
+            if self._stored(lease_key(name), orjson.dumps(asdict(seen)), version):
+                return
+
     def take(self, name: str, holder: str) -> Lease | None:
         """Take a delivery's lease; return it as it was before, but begun. None where another has it.
 

@@ -28,8 +28,9 @@ class FileSecrets:
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
+            made = "" if self._folder.is_dir() else f"run mkdir -m 700 {self._folder}, "
             raise Missing(
-                f"there is no secret {name}: put its value into {path} and run chmod 600 on it"
+                f"there is no secret {name}: {made}put its value into {path} and run chmod 600 on it"
             ) from None
         except PermissionError:
             raise Forbidden(f"the secret {name} may not be read by this user") from None

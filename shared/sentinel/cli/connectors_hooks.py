@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from sentinel.bootstrap import App
     from sentinel.core.access import Hook
     from sentinel.webhooks.source import Source
+    from sentinel.webhooks.splunk_hec import SplunkHec
+
+
+_TOKENS = {
+    "oauth2": "a token that its secret buys at /oauth/token",
+    "jwt": "a token of the issuer in its options",
+}
 
 
 def examined(app: App, hook: Hook, last: int) -> Sound | Wrong:
@@ -20,6 +27,8 @@ def examined(app: App, hook: Hook, last: int) -> Sound | Wrong:
     wrong = _closed(app, hook)
     if wrong:
         return wrong
+    from sentinel.webhooks.splunk_hec import SplunkHec
+
     again = f"`sentinel hooks rotate {hook.id}` makes a new one"
     try:
         secret = app.services.hook_secret(hook.id)
@@ -30,8 +39,12 @@ def examined(app: App, hook: Hook, last: int) -> Sound | Wrong:
         return source
     if not source.usable(secret):
         return Wrong(Level.SECRET, f"its secret is none that {hook.source} can use", again)
+    if isinstance(source, SplunkHec):
+        return Sound("log events are taken that bring its token, by authorization")
     heard = f"its last alert came at {moment(last)} UTC" if last else "no alert has come by it"
-    return Sound(f"{_proof(source, secret)}; {heard}")
+    token = _TOKENS.get(hook.options.get("auth", ""))
+    taken = f"messages are taken that bring {token}, by authorization" if token else _proof(source, secret)
+    return Sound(f"{taken}; {heard}")
 
 
 def _closed(app: App, hook: Hook) -> Wrong | None:
@@ -46,13 +59,14 @@ def _closed(app: App, hook: Hook) -> Wrong | None:
     return None
 
 
-def _made(hook: Hook) -> Source | Wrong:
-    from sentinel.webhooks import SOURCES
+def _made(hook: Hook) -> Source | SplunkHec | Wrong:
+    from sentinel.webhooks import COLLECTORS, SOURCES
 
-    if hook.source not in SOURCES:
+    kind = SOURCES.get(hook.source) or COLLECTORS.get(hook.source)
+    if kind is None:
         return Wrong(Level.PRODUCT, f"there is no source {hook.source}", "add the webhook anew")
     try:
-        return SOURCES[hook.source].make(hook.options)
+        return kind.make(hook.options)
     except Malformed as error:
         return Wrong(Level.SCHEMA, f"its options: {error}", "add the webhook anew with other options")
 

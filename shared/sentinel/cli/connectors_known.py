@@ -41,13 +41,13 @@ def kinds() -> Iterator[tuple[str, str, bool]]:
     """Yield the kinds there are: name, direction, and whether one can be asked if it works."""
     from sentinel.accounts import ACCOUNTS
     from sentinel.siem import SINKS
-    from sentinel.webhooks import SOURCES
+    from sentinel.webhooks import COLLECTORS, SOURCES
 
     for name, kind in SINKS.items():
         yield name, OUT, hasattr(_made(kind.sink), "check")
     for name, config in ACCOUNTS.items():
         yield name, ACCOUNT, hasattr(config, "check")
-    for name in SOURCES:
+    for name in (*SOURCES, *COLLECTORS):
         yield name, IN, True
 
 
@@ -97,15 +97,23 @@ def _asking(ask: Callable[[Any], Sound | Wrong], config: object) -> Callable[[],
 
 
 def _hooks(app: App, wanted: str | None) -> Iterator[Known]:
+    from sentinel.cli.hooks import place
+
     found = [each for each in app.services.hooks() if wanted in {None, each.id}]
     heard = _last_alerts(app) if found else {}
     for hook in found:
         last = heard.get(hook.id, 0)
-        state = "disabled" if hook.disabled else f"last alert {moment(last)}" if last else "no alert yet"
-        path = f"/hooks/{hook.source}/{hook.id}"
-        yield Known(
-            hook.id, IN, hook.source, path, _hook_secret(app, hook), state, _examining(app, hook, last)
-        )
+        state = "disabled" if hook.disabled else _heard(hook, last)
+        secret, test = _hook_secret(app, hook), _examining(app, hook, last)
+        yield Known(hook.id, IN, hook.source, place(hook), secret, state, test)
+
+
+def _heard(hook: Hook, last: int) -> str:
+    from sentinel.webhooks import COLLECTORS
+
+    if hook.source in COLLECTORS:
+        return ""  # its events are no alerts
+    return f"last alert {moment(last)}" if last else "no alert yet"
 
 
 def _examining(app: App, hook: Hook, last: int) -> Callable[[], Sound | Wrong]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -48,8 +49,15 @@ def _listed(home: Path, as_json: bool) -> int:
         return 0
     header = ("DELIVERY", "SINK", "STATE", "LAG", "SECONDS", "DELIVERED", "DEAD", "BREAKER", "REASON")
     keys = ("delivery", "sink", "state", "lag", "lag_seconds", "delivered", "dead", "breaker")
-    table([(*(_told(each[key]) for key in keys), cut(each["reason"])) for each in found], header)
+    rows = [each | {"breaker": _breaker(each)} for each in found]
+    table([(*(_told(each[key]) for key in keys), cut(each["reason"])) for each in rows], header)
     return 0
+
+
+def _breaker(each: Mapping[str, Any]) -> str:
+    """Tell a breaker's state, and when it lets something through again."""
+    wait = each["breaker_seconds"]
+    return f"open for {wait:.0f} s" if each["breaker"] == "open" else str(each["breaker"])
 
 
 @deliveries.command()
@@ -62,8 +70,9 @@ def show(name: str, home: Path, as_json: bool) -> int:
     if as_json:
         emit(found)
         return 0
-    for key, value in found.items():
-        if key != "chains" and value != "":
+    told = found | {"breaker": _breaker(found), "limit": found["limit"] or ""}
+    for key, value in told.items():
+        if key not in {"chains", "breaker_seconds"} and value != "":
             echo(f"{key.replace('_', ' '):<14}{plain(_told(value))}")
     keys = ("chain", "next", "lag", "lag_seconds", "delivered", "dead", "again", "twice")
     header = ("CHAIN", "NEXT", "LAG", "SECONDS", "DELIVERED", "DEAD", "AGAIN", "MAYBE TWICE", "STOPPED")
@@ -103,7 +112,10 @@ def dead(name: str, home: Path, as_json: bool) -> int:
 @home_option
 @json_option
 def redrive(name: str, chain: str, reason: str, home: Path, as_json: bool) -> int:
-    """Have dead entries of NAME sent again, before what is new in their chains; a stopped chain goes on."""
+    """Have dead entries of NAME sent again, before what is new in their chains; a stopped chain goes on.
+
+    Its sink is tried at once, where it was waited for.
+    """
     count = _show(home).redrive(name, chain, reason)
     if as_json:
         emit({"delivery": name, "again": count})

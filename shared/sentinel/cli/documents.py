@@ -143,7 +143,9 @@ def check(app: App, found: list[Found]) -> list[str]:
     accounts = _check_named(app, ACCOUNT, found, problems)
     for name, plan in _check_named(app, DELIVERY, found, problems).items():
         if plan.to not in sinks:
-            problems.append(f"deliveries.{name}: there is no sink {plan.to!r}")
+            problems.append(
+                f"deliveries.{name}: there is no sink {plan.to!r}; push a sink document that has it"
+            )
     for each in found:
         problems += _check_signature(app, each)
         if each.kind == RECIPE:
@@ -223,15 +225,23 @@ def _check_recipe(
         if step.uses == "siem.send" and index not in bad:
             for name in sorted(set(step.with_["to"]) - set(sinks)):
                 yield f"{each.path}: line {lines[index]}: steps: {step.id}: there is no sink {name!r}"
-        if step.uses == "alert.reply" and index not in bad and (why := _no_account(app, step, accounts)):
+        if index not in bad and (why := _no_account(app, step, accounts)):
             yield f"{each.path}: line {lines[index]}: steps: {step.id}: {why}"
 
 
 def _no_account(app: App, step: Step, accounts: Mapping[str, Any]) -> str:
-    """Return why a step's account cannot do what it asks for; "" where it can."""
+    """Return why a step's account cannot do what it asks for; "" where it can, or needs none."""
     from sentinel.actions.alert_reply import problem
     from sentinel.core.step_inputs import sample
 
+    if step.uses.startswith("falcon."):
+        name = step.with_["account"]
+        if name not in accounts:
+            return f"there is no account {name!r}; push an account document that has it"
+        other = accounts[name].kind
+        return "" if other == "falcon" else f"{name} is an account of the kind {other}, and not of falcon"
+    if step.uses != "alert.reply":
+        return ""
     return problem(accounts, sample(step.with_, app.actions[step.uses].forms))
 
 

@@ -151,6 +151,11 @@ def _options(settings: tuple[str, ...]) -> dict[str, str]:
     return options
 
 
+def place(hook: Hook) -> str:
+    """Return the path that a webhook's sender posts to."""
+    return COLLECTOR if hook.source == SOURCE else f"/hooks/{hook.source}/{hook.id}"
+
+
 def _tell_secret(hook: Hook, secret: str, as_json: bool) -> None:
     """Print a webhook's secret on standard output where we made it, and what it is on standard error."""
     if hook.source == SOURCE and secret:
@@ -158,12 +163,11 @@ def _tell_secret(hook: Hook, secret: str, as_json: bool) -> None:
     if as_json:
         emit(_shown(hook) | ({"secret": secret} if secret else {}))
         return
-    collects = hook.source == SOURCE
-    path = COLLECTOR if collects else f"/hooks/{plain(hook.source)}/{plain(hook.id)}"
+    path = plain(place(hook))
     if not secret:
         echo(f"added {path}")
         return
-    what = "token" if collects else "secret"
+    what = "token" if hook.source == SOURCE else "secret"
     echo(f"the {what} of {path}; it is not shown again: give it to the source now", file=sys.stderr)
     echo(secret)
 

@@ -46,7 +46,8 @@ def draw(trace: Json, canvas: Canvas) -> list[str]:
     for entry in trace["entries"]:
         chains.setdefault(entry["chain"], []).append(entry)
     for chain, entries in chains.items():
-        _chain(canvas, chain, entries, [run for run in trace["runs"] if run["chain"] == chain])
+        runs = [run for run in trace["runs"] if run["chain"] == chain]
+        _chain(canvas, chain, entries, runs, trace["asked"].get("entry"))
     if not chains:
         canvas.row("", "no entry set it off", colour="bright_black")
     for number, task in enumerate(trace["tasks"]):
@@ -60,7 +61,10 @@ def draw(trace: Json, canvas: Canvas) -> list[str]:
     return canvas.lines
 
 
-def _chain(canvas: Canvas, chain: str, entries: Sequence[Json], runs: Sequence[Json]) -> None:
+def _chain(
+    canvas: Canvas, chain: str, entries: Sequence[Json], runs: Sequence[Json], asked: Json | None
+) -> None:
+    """Draw entries and what links them; of one that was asked for its whole hash, to look it up elsewhere."""
     shown = entries if len(entries) <= ENTRIES else [*entries[: ENTRIES - 1], entries[-1]]
     hidden = len(entries) - len(shown)
     canvas.row("", chain, "entry" if len(entries) == 1 else f"{len(entries):,} entries")
@@ -72,6 +76,8 @@ def _chain(canvas: Canvas, chain: str, entries: Sequence[Json], runs: Sequence[J
         if entry["proven"]:
             leaf = _hash(canvas, entry["leaf"])
             canvas.row(branch, f"{entry['seq']:,}  {_time(entry['t'])}  leaf {leaf}", mark="✓")
+            if asked == {"chain": chain, "seq": entry["seq"]}:
+                canvas.row("   " if last else "│  ", f"hash {entry['hash']}")
         else:
             canvas.row(branch, f"{entry['seq']:,}  {entry['why']}", mark="✗")
     for number, run in enumerate(runs):

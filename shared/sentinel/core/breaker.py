@@ -65,6 +65,10 @@ class Breaker:
         found = self._put_off(now, reason, max(MOST, self.failures + 1), PARKED)
         return replace(found, setup=setup)
 
+    def tried(self, now: int) -> Breaker:
+        """Return it with its time over: half-open, where it was open."""
+        return replace(self, until=min(self.until, now))
+
     def _put_off(self, now: int, reason: str, failures: int, seconds: float) -> Breaker:
         since = self.since if self.tripped else now
         return Breaker(failures, now + int(seconds * SECOND), reason[:MAX_REASON], "", since)

@@ -63,13 +63,16 @@ class DeliveryPlan(Strict):
 
 
 def load(name: str, body: bytes) -> dict[str, DeliveryPlan]:
-    """Parse a delivery document. `name` is for messages. Raises `Malformed` that says what to change."""
+    """Parse a delivery document. `name` is for messages. Raises `Malformed` that says what to change.
+
+    One without any delivery is what ends those that an earlier version had.
+    """
     found = load_yaml(name, body)
     named = found.get("deliveries") if isinstance(found, dict) and set(found) == {"deliveries"} else None
-    if not isinstance(named, dict) or not named:
+    if not isinstance(named, dict):
         raise Malformed(
             f"{name}: a delivery document is a mapping with deliveries: {{NAME: {{to: SINK, ...}}}} "
-            "and nothing else"
+            "and nothing else; sinks and accounts have files of their own"
         )
     return {str(each): _plan(f"{name}: deliveries.{each}", str(each), body) for each, body in named.items()}
 

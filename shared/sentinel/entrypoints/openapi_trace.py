@@ -27,7 +27,14 @@ TRACE_SCHEMAS: Mapping[str, dict[str, Any]] = {
             "entries": list_of(
                 object_of(
                     {"chain": TEXT, "seq": COUNT, "proven": {"type": "boolean"}},
-                    {"t": NANOSECONDS, "leaf": HASH, "why": TEXT, "trace": HEX32, "span": TEXT},
+                    {
+                        "t": NANOSECONDS,
+                        "leaf": HASH,
+                        "hash": HASH,
+                        "why": TEXT,
+                        "trace": HEX32,
+                        "span": TEXT,
+                    },
                 )
             ),
             "runs": list_of(ref_to("TraceRun")),

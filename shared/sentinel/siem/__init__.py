@@ -63,7 +63,8 @@ def load(name: str, body: bytes) -> dict[str, SinkConfig]:
     named = found.get("sinks") if isinstance(found, dict) and set(found) == {"sinks"} else None
     if not isinstance(named, dict) or not named:
         raise Malformed(
-            f"{name}: a sink document is a mapping with sinks: {{NAME: {{kind: ..., ...}}}} and nothing else"
+            f"{name}: a sink document is a mapping with sinks: {{NAME: {{kind: ..., ...}}}} and nothing "
+            "else; accounts and deliveries have files of their own"
         )
     return {str(sink): _config(f"{name}: sinks.{sink}", str(sink), each) for sink, each in named.items()}
 

@@ -76,7 +76,7 @@ class Hooks:
         hook = Hook(hook_id, service, source, self._hook_prefix + hook_id, options=dict(options or {}))
         hook.check()
         if records.load(self._registry, Service, service)[0] is None:
-            raise Missing(f"there is no service {service}; `sentinel services ls` lists them")
+            raise Missing(f"there is no service {service}: `sentinel services add {service}` adds it")
         if records.load(self._registry, Hook, hook_id)[0] is not None:
             raise _taken(hook_id)
         kept = self._hook_secret(hook, secret)

@@ -83,7 +83,7 @@ class Inspect:
         """Return one chain's head. Raises `Missing`."""
         newest = self.ledger.head(chain)
         if newest is None:
-            raise Missing(f"there is no chain {chain}")
+            raise Missing(f"there is no chain {chain}; `sentinel chains` lists them")
         return ChainHead(chain, newest.first + newest.count, newest.head.hex())
 
     def chains(self, service: str) -> list[dict[str, object]]:
@@ -105,7 +105,7 @@ class Inspect:
             if known not in {None, checked.hash.hex()}:
                 raise Tampered(chain, checked.next - 1, "rewritten", "its head is not the one written down")
         if not checked.segments and not expected:
-            raise Missing(f"there is no chain {chain}")
+            raise Missing(f"there is no chain {chain}; `sentinel chains` lists them")
         if left:
             raise _unmet(checked, left)
         return Verified(chain, checked.next, checked.segments, checked.hash.hex())
@@ -117,7 +117,7 @@ class Inspect:
             nothing = False
             yield exported(segment)
         if nothing:
-            raise Missing(f"there is no chain {chain}")
+            raise Missing(f"there is no chain {chain}; `sentinel chains` lists them")
 
     def tasks(self, wanted: Selection, limit: int = 100, start: str = "") -> Page:
         """Return up to `limit` tasks of a selection, newest change first, from where an earlier page ended.

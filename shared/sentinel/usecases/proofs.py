@@ -181,6 +181,7 @@ class Prover:
         """Return a segment as hashes, having told the entries in it that are wanted."""
         opened = segment.opened
         leaves = hashing.leaves(hashing.salt(opened.nonce, opened.context), opened.entries)
+        hashes = hashing.links(segment.prev, leaves, segment.t, hashing.service_of(segment.chain))
         self._left -= len(leaves)
         held = _within(segment, wanted)
         for seq in held:
@@ -191,6 +192,7 @@ class Prover:
                 "proven": True,
                 "t": segment.t,
                 "leaf": leaves[at].hex(),
+                "hash": hashes[at].hex(),
             }
             trace = named(opened.entries[at])
             body = {"entry": plain(opened.entries[at])} if self._wish.bodies else {}

@@ -83,7 +83,10 @@ class Trace:
         task = self.tasks.holder(key)
         story = self._story(task) if task else None
         if task is None or story is None:
-            raise Missing("no task has an effect with this key")
+            raise Missing(
+                "no task has an effect with this key; is it the id of a delivery's event? "
+                "`sentinel trace CHAIN:SEQ` takes the chain and the number that stand beside it"
+            )
         step = story.effects[key].step if key in story.effects else ""
         return self._traced({"effect": key, "task": task, "step": step}, [task], wish)
 
@@ -91,9 +94,10 @@ class Trace:
         """Trace an entry: its proof, and the tasks it set off, among `most` tasks that are looked through."""
         newest = self.ledger.head(chain)
         if newest is None:
-            raise Missing(f"there is no chain {chain}")
+            raise Missing(f"there is no chain {chain}; `sentinel chains` lists them")
         if seq >= newest.first + newest.count:
-            raise Missing(f"{chain} has {newest.first + newest.count} entries, numbered from 0")
+            size = newest.first + newest.count
+            raise Missing(f"{chain} has {size} entries, numbered from 0; `sentinel chains` lists all chains")
         found = self.forward.of(chain, seq, most)
         asked = {"entry": {"chain": chain, "seq": seq}}
         trace = self._traced(asked, list(found.tasks), wish, places=[(chain, seq)])
