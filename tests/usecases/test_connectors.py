@@ -32,8 +32,6 @@ from sentinel.ports_aws import AwsCalls
 from sentinel.siem.check import Finding, Level, Question, Sound, Wrong, refused
 from tests.action_targets import ACCOUNT, REGION
 from tests.contracts.test_sinks import document
-from tests.falcon_target import CLIENT, Falcon
-from tests.falcon_target import SECRET as FALCON_SECRET
 from tests.loopback import Loopback, Told
 
 BUCKET = "example-findings"
@@ -189,37 +187,6 @@ def test_an_account_is_asked_where_its_kind_can_be(tmp_path: Path) -> None:
     assert level(it.account(asked)) is Level.PRODUCT  # it goes round in circles, and an end is made
     assert len(server.asked) == 3 + MOST
     server.stop()
-
-
-def test_falcon_is_asked_for_a_token_and_nothing_else(tmp_path: Path) -> None:
-    """The sign-in tells credentials, the cloud, a product that is none, and whether any host is listed."""
-    it, target = connectors(tmp_path), Falcon()
-    for name, value in {
-        "falcon": f"{CLIENT}:{FALCON_SECRET}",
-        "bad": f"{CLIENT}:{CLIENT}",
-        "odd": "x",
-    }.items():
-        path = tmp_path / "secrets" / name
-        path.write_text(value)
-        path.chmod(0o600)
-    found = it.account(target.account(hosts="every"))
-    assert found == Sound("it signs in; whether its scopes are enough shows when a step runs")
-    assert "lists none" in str(it.account(target.account()))
-    assert level(it.account(target.account(token="bad"))) is Level.CREDENTIALS
-    assert level(it.account(target.account(token="odd"))) is Level.SECRET
-    target.region = "us-2"
-    found = it.account(target.account())
-    assert level(found) is Level.CREDENTIALS
-    assert "cloud: us-2" in str(found)
-    assert target.requests == 0
-    answers = [Told(status, b"<html>canary") for status in (404, 200, 429, 503)]
-    server = Loopback(lambda _: answers.pop(0))
-    other = target.account(url=f"http://127.0.0.1:{server.port}")
-    findings = [it.account(other) for _ in range(4)]
-    server.stop()
-    assert [level(each) for each in findings] == [Level.PRODUCT, Level.PRODUCT, Level.BUSY, Level.BUSY]
-    assert "canary" not in str(findings)
-    target.server.stop()
 
 
 def test_accounts_by_cloud_or_site_lead_somewhere() -> None:

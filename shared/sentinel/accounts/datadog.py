@@ -72,11 +72,6 @@ class DatadogAccount(AccountConfig):
             raise ValueError(f"a site is one of {', '.join(SITES)}; for another API give its url")
         return site
 
-    @property
-    def base(self) -> str:
-        """Where the API is."""
-        return self.url or f"https://api.{self.site}"
-
     def check(self, secret: str) -> Question:
         """Ask whether both keys are valid, and what the application key may."""
         return first(Requests(self.base, Keys.read(secret), self.timeout))
