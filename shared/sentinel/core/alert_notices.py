@@ -107,7 +107,9 @@ def event_of(entry: bytes, context: bytes) -> dict[str, Any] | None:
         return None
     if not isinstance(found, dict):
         return None
-    return found if webhook_of(context) else {**found, **_NO_WEBHOOK}
+    if not webhook_of(context):
+        found.update(_NO_WEBHOOK)
+    return found
 
 
 def told_alert(entry: bytes, webhook: str) -> Mapping[str, object] | None:
