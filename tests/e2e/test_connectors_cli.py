@@ -12,6 +12,7 @@ import pytest
 
 from examples.loopback_hec import Collector, Server
 from sentinel.bootstrap import application
+from sentinel.cli.hooks import THEIRS
 from sentinel.cli.main import run
 from sentinel.siem import SINKS
 from sentinel.usecases.ingest import Origin
@@ -122,6 +123,15 @@ def test_a_webhook_says_what_proves_its_messages(
     add = ("hooks", "add", "am", "--service", "shop", "--source", "alertmanager")
     assert cli(*add, *(word for each in options for word in ("--option", each)))[0] == 0
     assert said in cli("connectors", "test", "am")[1]
+
+
+@pytest.mark.parametrize("source", sorted(THEIRS))
+def test_a_sender_that_makes_its_secret_itself_is_told_of(cli: Callable[..., Ran], source: str) -> None:
+    """A secret of ours is of no use to it, unless the webhook takes the secret itself."""
+    assert cli("services", "add", "shop")[0] == 0
+    add = ("hooks", "add", "--service", "shop", "--source", source)
+    assert "--secret-stdin" in cli(*add, "one")[2]
+    assert "--secret-stdin" not in cli(*add, "two", "--option", "auth=secret")[2]
 
 
 def test_connectors_are_listed_with_where_they_lead(cli: Callable[..., Ran], collector: Server) -> None:

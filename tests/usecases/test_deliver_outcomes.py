@@ -282,6 +282,30 @@ def test_a_sink_that_was_mended_is_tried_at_once_by_a_redrive(world: Sinks) -> N
     assert world.show.one("all")["breaker"] == "closed"
 
 
+def test_a_secret_that_is_rotated_while_it_runs_is_used_at_once(world: Sinks) -> None:
+    """The old one is refused then, the new one is tried without waiting, and once: that is refused, too."""
+
+    def rotated() -> None:
+        world.secret("key", f"{TOKEN}-new")
+        world.elastic.authorization = f"ApiKey {TOKEN}-new"
+        world.count("shop/0", 10, 10)
+
+    def wrong() -> None:
+        world.secret("key", f"{TOKEN}-wrong")
+        world.elastic.authorization = "ApiKey none"
+        world.count("shop/0", 20, 10)
+
+    world.plan(to="elastic")
+    world.count("shop/0", 0, 10)
+    world.wakes = [(START + 3 * SECOND, rotated), (START + 20 * SECOND, wrong)]
+    assert world.run(15).delivered == 20
+    assert world.documents == list(range(20))
+    asked = len(world.elastic.server.asked)
+    assert world.run(60).delivered == 0
+    assert len(world.elastic.server.asked) == asked + 2
+    assert world.show.one("all")["breaker"] == "open"
+
+
 def test_the_log_does_not_count_failures_where_the_set_up_is_wrong(
     world: Sinks, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -133,6 +133,7 @@ class Deliverer:
         if breaker.setup and breaker.wait(tools.clock()):
             counts.problem = breaker.reason
             return False
+        used = self._secret(config)
         shipping = self._shipping(name, plan, config, setup, counts)
         if shipping is None:
             return False
@@ -148,7 +149,16 @@ class Deliverer:
             clean = session.run(lease)
         finally:
             self._released(name, clean=clean)
+        if session.parked and self._secret(config) not in {"", used}:
+            breakers.tried(plan.to)  # what was refused is not the secret any more: it was rotated meanwhile
         return True
+
+    def _secret(self, config: SinkConfig | None) -> str:
+        """Return the secret of a sink as it is now; "" where there is none, or none can be had."""
+        try:
+            return self._sources.secrets.get(config.token) if config is not None and config.token else ""
+        except (Rejected, Unavailable):
+            return ""
 
     def _shipping(
         self, name: str, plan: DeliveryPlan, config: SinkConfig | None, setup: str, counts: Counts

@@ -63,7 +63,7 @@ class Session:
         self._courses: dict[str, Course] = {}
         self._back: deque[Shipment] = deque()
         self._not_before = 0
-        self._parked = False
+        self.parked = False  # whether the sink was found to be set up wrongly
         self._kept = self._listed = 0
         self._lease = Lease()
         self._said = ""
@@ -76,7 +76,7 @@ class Session:
         self._lease = lease
         self._kept = self._tools.clock()
         try:
-            while not self._parked and not self._ending():
+            while not self.parked and not self._ending():
                 turned = self._turn()
                 if turned or self._lanes.busy:
                     self._counts.busy = self._tools.clock()
@@ -233,7 +233,7 @@ class Session:
         self._counts.problem = outcome.reason
         if isinstance(outcome, Parked):
             self._tools.breakers.parked(self._plan.to, outcome.reason, self._setup)
-            self._parked = True  # another set-up or secret is a new session
+            self.parked = True  # another set-up or secret is a new session
             return
         self._tools.breakers.failed(self._plan.to, outcome.reason, outcome.after)
         if not outcome.unsure:

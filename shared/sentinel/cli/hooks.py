@@ -18,6 +18,9 @@ from sentinel.routes import COLLECTOR
 if TYPE_CHECKING:
     from sentinel.core.access import Hook
 
+THEIRS = frozenset({"sentry", "pagerduty"})  # they show their secret once, and take none
+_ANEW = "add another webhook with that by --secret-stdin, and disable this one"
+
 
 @click.group()
 def hooks() -> None:
@@ -169,6 +172,8 @@ def _tell_secret(hook: Hook, secret: str, as_json: bool) -> None:
         return
     what = "token" if hook.source == SOURCE else "secret"
     echo(f"the {what} of {path}; it is not shown again: give it to the source now", file=sys.stderr)
+    if hook.source in THEIRS and hook.options.get("auth", "signature") == "signature":
+        echo(f"{hook.source} makes its secrets itself: where it takes no other, {_ANEW}", file=sys.stderr)
     echo(secret)
 
 

@@ -25,7 +25,7 @@ HINTS: dict[type[Exception], tuple[str, int]] = {
         1,
     ),
     errors.Missing: (
-        "`sentinel chains`, `tasks`, `services ls`, `authors ls`, `certs ls` list what there is",
+        "`sentinel chains`, `tasks`, `alerts`, `services ls`, `authors ls`, `certs ls` list what there is",
         1,
     ),
     errors.Conflict: ("look at what is there now, then decide anew", 1),

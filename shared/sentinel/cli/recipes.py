@@ -1,4 +1,4 @@
-"""`sentinel recipes`: rules, recipes and sinks into the catalog, never a bad one."""
+"""`sentinel recipes`: rules, recipes and what they need into the catalog, never a bad one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ _PATHS = click.argument(
 
 @click.group()
 def recipes() -> None:
-    """Check, try, sign and push rules, recipes and sinks: files, or folders of .yml, .yaml and .json."""
+    """Check, try, sign and push rules, recipes, sinks, accounts and deliveries.
+
+    Each is a file of its own, .yml, .yaml or .json; a folder stands for those in it.
+    """
 
 
 recipes.add_command(recipe_test.test)
