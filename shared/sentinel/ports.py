@@ -152,7 +152,7 @@ class Activation:
 
 
 class Catalog(Protocol):
-    """Stores rules, recipes and sinks. Versions are immutable; one version of each id is active."""
+    """Stores documents: rules, recipes, sinks, accounts, deliveries. Versions are immutable; one version of each id is active."""
 
     def push(self, kind: str, doc_id: str, body: bytes) -> Document:
         """Make `body` the active version of a document; the same body again changes nothing.

@@ -30,7 +30,9 @@ class Settings:
     home: str = _setting(".sentinel", "folder of all local data; unused where tables are set")
     ledger_table: str = _setting("", "DynamoDB table of the ledger; empty: SQLite")
     tasks_table: str = _setting("", "DynamoDB table of tasks, lineage and effects")
-    catalog_table: str = _setting("", "DynamoDB table of rules, recipes and sinks")
+    catalog_table: str = _setting(
+        "", "DynamoDB table of documents: rules, recipes, sinks, accounts, deliveries"
+    )
     counters_table: str = _setting("", "DynamoDB table of the state of correlations, limits and pauses")
     alerts_table: str = _setting("", "DynamoDB table of the alerts that webhooks told")
     redis_url: str = _setting("", "redis:// or rediss:// address of Redis or Valkey; empty: no queue")
@@ -80,7 +82,8 @@ class Settings:
     worker_functions: str = _setting("", "stream=function pairs that dispatch wakes, comma separated")
     catalog_seconds: int = _setting(30, "how long rules and recipes are used before asking for newer ones")
     recipes_signed: str = _setting(
-        "off", "off or required: whether rules, recipes and sinks count only if signed"
+        "off",
+        "off or required: whether documents (rules, recipes, sinks, accounts, deliveries) count only if signed",
     )
     drain_block_ms: int = _setting(0, "how long a worker waits for its first hint, in milliseconds")
     worker_threads: int = _setting(8, "tasks that one worker of `sentinel up` runs at once, 1 to 64")
