@@ -200,7 +200,7 @@ class Session:
         return shipment
 
     def _prepare(self) -> bool:
-        """Make the next batch ready to be sent while all lanes are busy; say whether there was one to make."""
+        """Make the next batch ready to be sent while all lanes are busy; say whether there was one."""
         if self._lanes.free or self._back or self._ahead:
             return False
         self._ahead = self._cutter.ahead(self._pace)
