@@ -192,8 +192,8 @@ class Session:
         if self._ahead and self._cutter.leaves(self._ahead):
             if self._pace.wait(now, len(self._ahead.parts)):
                 return None
-            shipment, self._ahead = self._ahead, None
-            return shipment
+            ahead, self._ahead = self._ahead, None
+            return ahead
         shipment, passed = self._cutter.cut(now, self._pace, TRIAL if breaker.tripped else 0)
         for course in passed:
             self._write(course)
@@ -239,12 +239,10 @@ class Session:
             self._cutter.offer(course)
 
     def _told(self, outcome: Delivered | Refused | Partly) -> None:
-        now, breakers, sink = self._tools.clock(), self._tools.breakers, self._plan.to
+        now = self._tools.clock()
         wait = outcome.wait if isinstance(outcome, Partly) else None
-        if wait is not None and Fate.DELIVERED not in getattr(outcome, "fates", ()):
-            breakers.failed(sink, wait.reason, wait.after)
-        else:
-            breakers.succeeded(sink)
+        self._tools.breakers.told(self._plan.to, outcome)
+        if wait is None or Fate.DELIVERED in getattr(outcome, "fates", ()):
             self._said = self._counts.problem = ""
         if wait is not None:
             self._not_before = now + int((1.0 if wait.after is None else wait.after) * SECOND)
