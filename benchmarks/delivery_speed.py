@@ -9,7 +9,8 @@ The *floor*, in the same process, round by round: the same events are encoded by
 the same requests and sent over the same client, one after the other, and nothing else is done: no ledger is
 read, no hash computed, no cursor written. The ratio to it is by processor time, which other programs at work
 change far less than the time on the wall: `load_before` is how many there were, and with any at all, what
-counts is `events_per_cpu_second`.
+counts is `events_per_cpu_second`. `target_cpu_us_per_event` is what the target itself takes: no delivery can
+be faster than that.
 """
 
 from __future__ import annotations
@@ -176,8 +177,10 @@ def _kind(home: Path, kind: str, count: int) -> dict[str, float]:
             for number in range(ROUNDS):
                 for what in ("floor", "deliver"):
                     print(what, number, file=pinned.stdin, flush=True)
-                    times[what].append(json.loads(pinned.stdout.readline()))
-                    _check(kind, what, counted(program), count)
+                    took = json.loads(pinned.stdout.readline())
+                    found = counted(program)
+                    _check(kind, what, found, count)
+                    times[what].append(took | {"target": found["cpu"]})
             pinned.stdin.close()
     return _figures(kind, times, count)
 
@@ -188,7 +191,9 @@ def _check(kind: str, what: str, found: Mapping[str, Any], count: int) -> None:
 
 
 def _figures(kind: str, times: Mapping[str, list[dict[str, float]]], count: int) -> dict[str, float]:
-    wall, cpu = (statistics.median(each[name] for each in times["deliver"]) for name in ("wall", "cpu"))
+    wall, cpu, at_target = (
+        statistics.median(each[name] for each in times["deliver"]) for name in ("wall", "cpu", "target")
+    )
     floor_wall, floor_cpu = (
         statistics.median(each[name] for each in times["floor"]) for name in ("wall", "cpu")
     )
@@ -200,6 +205,8 @@ def _figures(kind: str, times: Mapping[str, list[dict[str, float]]], count: int)
         f"{kind}_floor_events_per_second": count / floor_wall,
         f"{kind}_floor_cpu_us_per_event": floor_cpu / count * 1e6,
         f"{kind}_cpu_ratio_to_floor": cpu / floor_cpu,
+        f"{kind}_wall_ratio_to_floor": wall / floor_wall,
+        f"{kind}_target_cpu_us_per_event": at_target / count * 1e6,
     }
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import gzip
 import json
 import sys
+import time
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -251,9 +252,12 @@ def main(kind: str) -> None:
     """Be the server."""
     served = Served(KINDS[kind]())
     print(served.port, flush=True)
+    before = time.process_time()
     for _ in sys.stdin:
-        print(json.dumps(asdict(served.target.counted)), flush=True)
+        cpu = time.process_time() - before
+        print(json.dumps(asdict(served.target.counted) | {"cpu": cpu}), flush=True)
         served.target = KINDS[kind]()
+        before = time.process_time()
     served.stop()
 
 

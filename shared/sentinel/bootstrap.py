@@ -184,6 +184,7 @@ class App(People, Flows, Connecting, Delivering):
             streams=self.streams,
             aws=lambda: self.aws_calls,
             grants=grants_of(self.settings),
+            breakers=lambda: self.breakers,
         )
 
     @cached_property

@@ -124,8 +124,10 @@ def record(run: Run) -> None:
     run.work()
     run.work()
     run.log("busy")
-    run.answers("act", Again("busy", 5 * SECOND, {"parts": 1}), Unavailable("away"), Again("slow", None))
-    for _ in range(6):
+    alone = [Again("left alone", 5 * SECOND, idle=True)] * 3  # as often as the recipe has attempts
+    first, slow = Again("busy", 5 * SECOND, {"parts": 1}), Again("slow", None)
+    run.answers("act", *alone, first, Unavailable("away"), slow)
+    for _ in range(9):
         run.work()
     run.log("dies")
     run.answers("act", die)
@@ -267,6 +269,8 @@ def test_everything_that_happened_happens_again(recorded: Run) -> None:
     assert {body["verdict"] for body in told if "verdict" in body} == {"happened", "again", "failed"}
     assert any(body.get("reason") == LEASE_OVER for body in told)
     assert any(body.get("progress") for body in told)
+    assert sum(body.get("idle", False) for body in told) == 3
+    assert run.task("busy").state == State.SUCCEEDED
 
 
 def test_forks_are_asked_for_by_people(run: Run) -> None:

@@ -11,6 +11,7 @@ from sentinel.actions.approval import Approval
 from sentinel.actions.aws_ecs_update_service import UpdateService
 from sentinel.actions.aws_invoke_lambda import InvokeLambda
 from sentinel.actions.aws_ssm_run import SsmRun
+from sentinel.actions.breakers import Breakers
 from sentinel.actions.falcon_calls import FalconCalls
 from sentinel.actions.falcon_contain_host import ContainHost
 from sentinel.actions.falcon_lift_containment import LiftContainment
@@ -81,18 +82,19 @@ def build(  # noqa: PLR0913 - one argument for each port
     streams: Streams | None = None,
     clock: Callable[[], int] = time.time_ns,
     sleep: Callable[[float], None] = time.sleep,
+    breakers: Callable[[], Breakers] | None = None,
 ) -> dict[str, Action]:
     """Return the actions of a deployment by name.
 
     `sinks` and `accounts` are asked at each step for what is set up now.
     `aws` is asked for when a step calls AWS. `grants` are what the deployment lets steps touch; by default
-    nothing. Without `streams` no step sends to one.
+    nothing. Without `streams` no step sends to one. `breakers` are those of sinks, shared with deliveries.
     """
     may = grants or Grants()
     carrier = Carrier(http, files, streams or NoStreams(), aws, may, clock, sleep)
     falcon = FalconCalls(http, secrets, accounts, clock)
     actions: list[Action] = [
-        SiemSend(carrier, files, secrets, sinks, clock=clock, sleep=sleep),
+        SiemSend(carrier, files, secrets, sinks, clock=clock, sleep=sleep, breakers=breakers),
         AlertReply(http, secrets, accounts, clock=clock),
         HttpCall(http, secrets, clock=clock),
         Notify(http, secrets, aws, may, clock=clock),

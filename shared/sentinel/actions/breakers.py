@@ -14,6 +14,7 @@ from sentinel.core.breaker import CLOSED, Breaker, unpack
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Unavailable
 from sentinel.ports import Counters
+from sentinel.siem.sink import Fate, Outcome, Parked, Partly, RetryAfter
 
 KEEP = 400 * 86_400  # seconds that a record is kept after its last change
 LOOK = 5 * SECOND
@@ -74,6 +75,18 @@ class Breakers:
             breaker, _ = self._known.get(sink, (CLOSED, 0))
         if breaker.failures:
             self._change(sink, lambda _: CLOSED)
+
+    def told(self, sink: str, outcome: Outcome) -> None:
+        """Count what came of a batch: whatever shows that the sink works closes its breaker.
+
+        A sink that is set up wrongly counts neither way: that is for `parked`, which knows the set-up.
+        """
+        wait = outcome.wait if isinstance(outcome, Partly) else outcome
+        taken = isinstance(outcome, Partly) and Fate.DELIVERED in outcome.fates
+        if isinstance(wait, RetryAfter) and not taken:
+            self.failed(sink, wait.reason, wait.after)
+        elif not isinstance(outcome, Parked):
+            self.succeeded(sink)
 
     def _change(self, sink: str, change: Callable[[Breaker], Breaker]) -> Breaker:
         with self._lock:

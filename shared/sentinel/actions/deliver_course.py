@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from sentinel.actions.deliver_read import Event, Reader
 from sentinel.actions.deliver_store import Cursor
 from sentinel.core.delivered import MOST_RANGES
 from sentinel.core.delivery_track import Move, Track
+from sentinel.core.segment import Segment
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Tampered
 
-AT_ONCE = 64  # segments that one look reads at most
+AT_ONCE = 8  # segments that one look reads at most
 SOON = SECOND // 50  # until a chain that has nothing new is asked again; each time in vain for twice as long
 WRITE_EVERY = 5 * SECOND  # a cursor over entries that are not meant is written so often
 WRITE_AFTER = 10_000  # or after so many of them
@@ -23,7 +24,8 @@ FULL = f"it has {MOST_RANGES} runs of refused entries: look at why, then have th
 class Course:
     """A chain of a delivery in the hands of its holder.
 
-    `doubt` is how many of the next events were perhaps sent by somebody before. `busy` counts batches.
+    `doubt` is how many of the next events were perhaps sent by somebody before. `busy` counts batches that
+    were cut from it and are not settled.
     """
 
     def __init__(self, chain: str, cursor: Cursor, clock: Callable[[], int]) -> None:
@@ -39,6 +41,7 @@ class Course:
         self._clock = clock
         self._track = Track(0)
         self._inside = True
+        self._coming: Iterator[Segment] | None = None  # what the last look has found and nobody has read yet
         self._pause = SOON
         self._twice = 0
         self._written = 0
@@ -57,6 +60,7 @@ class Course:
         self.stopped = ""
         self._track = Track(self.cursor.record.next)
         self._inside = True
+        self._coming = None
         self._written = self._clock()
         self.wake()
 
@@ -64,8 +68,8 @@ class Course:
         """Have the ledger asked at once."""
         self.due, self._pause = 0, SOON
 
-    def read(self, reader: Reader, room: int, idle: int) -> bool:
-        """Read what is new, up to about `room` bytes; say whether there was any.
+    def read(self, reader: Reader, room: int, events: int, idle: int) -> bool:
+        """Read what is new, up to about `room` bytes or so many events; say whether there was any.
 
         Where there is none the next look is later each time, by up to `idle` nanoseconds. What is to be sent
         again is read first, and nothing else before that is settled. Raises `Tampered`.
@@ -74,17 +78,34 @@ class Course:
             return self._read_again(reader, room)
         self.again = False
         found = False
-        for segment in reader.segments(self.chain, self._track.read, AT_ONCE, inside=self._inside):
-            events = reader.events(segment, self._track.read)
-            self._track.took([event.seq for event in events], segment.first + segment.count)
-            self._inside = False
-            self._add(events)
-            found = True
-            if self.size >= room:
-                break
+        try:
+            while self.size < room and len(self.pending) < events:
+                segment = self._next(reader, anew=not found)
+                if segment is None:
+                    break
+                self._took(segment, reader.events(segment, self._track.read))
+                found = True
+        except BaseException:
+            self._coming = None  # it has passed what was not taken
+            raise
         self._pause = SOON if found else min(2 * self._pause, idle)
         self.due = 0 if found else self._clock() + self._pause
         return found
+
+    def _next(self, reader: Reader, *, anew: bool) -> Segment | None:
+        """Return the next segment of the last look; where it has none and `anew` says so, of another look."""
+        segment = next(self._coming, None) if self._coming else None
+        if segment is None and anew:
+            self._coming = reader.segments(self.chain, self._track.read, AT_ONCE, inside=self._inside)
+            segment = next(self._coming, None)
+        if segment is None:
+            self._coming = None
+        return segment
+
+    def _took(self, segment: Segment, events: list[Event]) -> None:
+        self._track.took([event.seq for event in events], segment.first + segment.count)
+        self._inside = False
+        self._add(events)
 
     def _read_again(self, reader: Reader, room: int) -> bool:
         if self.pending or self.busy:

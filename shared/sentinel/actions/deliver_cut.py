@@ -49,15 +49,37 @@ class Cutter:
         """
         chains = [each for each in self.ready if self._plan.order == "any" or not each.busy]
         waiting = sum(len(each.pending) for each in chains)
-        bounds = (self._limits.events, self._most, pace.most, trial)
-        limit = min(bound for bound in bounds if bound)
-        size = sum(each.size for each in chains)
-        full = waiting >= limit or size >= self._limits.bytes
+        limit = self._limit(pace, trial)
+        full = waiting >= limit or sum(each.size for each in chains) >= self._limits.bytes
         if not waiting or not (full or any(self._due(each.pending[0], now) for each in chains)):
             return None, []
         if pace.wait(now, min(waiting, limit)):
             return None, []
         return self._taken(chains, limit)
+
+    def ahead(self, pace: Pace) -> Shipment | None:
+        """Return a full batch that may leave when those are settled that its chains have on their way."""
+        chains = [each for each in self.ready if not each.doubt and each.busy < 2]
+        limit = self._limit(pace)
+        full = sum(len(each.pending) for each in chains) >= limit
+        if not full and sum(each.size for each in chains) < self._limits.bytes:
+            return None
+        return self._taken(chains, limit)[0]
+
+    def undo(self, shipment: Shipment) -> None:
+        """Take a batch back that was not sent: its events are the next ones of their chains."""
+        for course in shipment.courses:
+            course.put_back([part.event for part in shipment.parts if part.course is course])
+            course.busy -= 1
+            self.offer(course)
+
+    def leaves(self, shipment: Shipment) -> bool:
+        """Say whether a batch that was cut ahead may leave: nothing of its chains is on its way."""
+        return self._plan.order == "any" or all(course.busy == 1 for course in shipment.courses)
+
+    def _limit(self, pace: Pace, trial: int = 0) -> int:
+        bounds = (self._limits.events, self._most, pace.most, trial)
+        return min(bound for bound in bounds if bound)
 
     def _due(self, event: Event, now: int) -> bool:
         within = self._plan.batch.within

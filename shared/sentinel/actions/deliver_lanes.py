@@ -1,4 +1,4 @@
-"""Requests on their way: one after the other in the caller's own thread, or several at once."""
+"""Requests on their way: each in a thread of its own, or, with no lane at all, in the caller's."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ T = TypeVar("T")
 
 
 class Lanes(Generic[T]):
-    """Carries out at most `count` calls at once. A call raises nothing that it is expected to."""
+    """Carries out at most `count` calls at once. A call raises nothing that it is expected to.
+
+    0 is for calls that are quick and wait for nobody: one at a time, over when `begin` returns.
+    """
 
     def __init__(self, count: int) -> None:
-        self._count = count
-        self._pool = ThreadPoolExecutor(count, "deliver") if count > 1 else None
+        self._count = max(1, count)
+        self._pool = ThreadPoolExecutor(count, "deliver") if count else None
         self._begun: list[Future[T]] = []
 
     @property
@@ -27,8 +30,13 @@ class Lanes(Generic[T]):
         """Whether there is a call that `done` has not returned."""
         return bool(self._begun)
 
+    @property
+    def over(self) -> bool:
+        """Whether there is something for `done` to return."""
+        return any(each.done() for each in self._begun)
+
     def begin(self, call: Callable[[], T]) -> None:
-        """Begin a call; with one lane it is over when this returns."""
+        """Begin a call."""
         if self._pool is not None:
             self._begun.append(self._pool.submit(call))
             return

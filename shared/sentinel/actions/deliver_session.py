@@ -59,9 +59,10 @@ class Session:
         self._limits = Limits(events, min(sink.max_bytes, batch.bytes or BYTES))
         self._pace = Pace(plan.rate)
         self._cutter = Cutter(plan, shipping, self._limits)
-        self._lanes: Lanes[Arrival] = Lanes(1 if shipping.file else plan.parallel)
+        self._lanes: Lanes[Arrival] = Lanes(0 if shipping.file else plan.parallel)
         self._courses: dict[str, Course] = {}
         self._back: deque[Shipment] = deque()
+        self._ahead: Shipment | None = None
         self._not_before = 0
         self.parked = False  # whether the sink was found to be set up wrongly
         self._kept = self._listed = 0
@@ -91,7 +92,8 @@ class Session:
         try:
             self._house()
             arrived = self._arrive()
-            return self._read() or self._send() or arrived
+            sent = self._send()  # what may leave leaves first: the rest is done while it is on its way
+            return self._prepare() or self._read() or sent or arrived
         except Unavailable as error:
             self._say(str(error))
             return False
@@ -111,6 +113,7 @@ class Session:
             lease = tools.store.keep(self._name, tools.holder, int(self._pace.limit))
             self._kept = now
             if lease.redriven != self._lease.redriven:
+                self._undo()
                 for course in self._courses.values():
                     course.look()
                     self._cutter.offer(course)
@@ -140,7 +143,7 @@ class Session:
         now = self._tools.clock()
         held = sum(course.size for course in self._cutter.ready)
         for course in self._courses.values():
-            if held >= HELD:
+            if held >= HELD or (found and self._lanes.over):
                 break
             hungry = len(course.pending) < self._limits.events and course.size < self._limits.bytes
             if hungry and not course.stopped and not now < course.due < now + 3600 * SECOND:
@@ -153,7 +156,8 @@ class Session:
 
     def _read_one(self, course: Course) -> bool:
         try:
-            return course.read(self._reader, self._limits.bytes, int(self._tools.idle * SECOND))
+            limits, idle = self._limits, int(self._tools.idle * SECOND)
+            return course.read(self._reader, limits.bytes, limits.events, idle)
         except Tampered as error:
             if course.damaged(error):
                 self._counts.damaged += 1
@@ -187,10 +191,30 @@ class Session:
         if self._back:
             ready = not self._pace.wait(now, len(self._back[0].parts))
             return self._back.popleft() if ready else None
+        if self._ahead and self._cutter.leaves(self._ahead):
+            if self._pace.wait(now, len(self._ahead.parts)):
+                return None
+            ahead, self._ahead = self._ahead, None
+            return ahead
         shipment, passed = self._cutter.cut(now, self._pace, TRIAL if breaker.tripped else 0)
         for course in passed:
             self._write(course)
         return shipment
+
+    def _prepare(self) -> bool:
+        """Make the next batch ready to be sent while all lanes are busy; say whether there was one."""
+        if self._lanes.free or self._back or self._ahead:
+            return False
+        self._ahead = self._cutter.ahead(self._pace)
+        if self._ahead:
+            self._shipping.prepare(self._ahead)
+        return self._ahead is not None
+
+    def _undo(self) -> None:
+        """Take back what was made ready: something else has to be sent before it, or less at once."""
+        if self._ahead:
+            self._cutter.undo(self._ahead)
+            self._ahead = None
 
     def _arrive(self) -> bool:
         arrivals = self._lanes.done()
@@ -200,6 +224,8 @@ class Session:
 
     def _settle(self, arrival: Arrival) -> None:
         shipment, outcome = arrival.shipment, arrival.outcome
+        if outcome != Delivered():
+            self._undo()
         if isinstance(outcome, Unavailable):
             outcome = RetryAfter(str(outcome), None, unsure=not outcome.unsent)
         if isinstance(outcome, RetryAfter | Parked):
@@ -215,12 +241,10 @@ class Session:
             self._cutter.offer(course)
 
     def _told(self, outcome: Delivered | Refused | Partly) -> None:
-        now, breakers, sink = self._tools.clock(), self._tools.breakers, self._plan.to
+        now = self._tools.clock()
         wait = outcome.wait if isinstance(outcome, Partly) else None
-        if wait is not None and Fate.DELIVERED not in getattr(outcome, "fates", ()):
-            breakers.failed(sink, wait.reason, wait.after)
-        else:
-            breakers.succeeded(sink)
+        self._tools.breakers.told(self._plan.to, outcome)
+        if wait is None or Fate.DELIVERED in getattr(outcome, "fates", ()):
             self._said = self._counts.problem = ""
         if wait is not None:
             self._not_before = now + int((1.0 if wait.after is None else wait.after) * SECOND)

@@ -22,6 +22,8 @@ from sentinel.siem.sink import (
     Parked,
     Partly,
     Refused,
+    Request,
+    SigningIn,
     Sink,
     batch_of,
 )
@@ -41,12 +43,16 @@ class Part:
 
 @dataclass(slots=True)
 class Shipment:
-    """A batch on its way. `tried`: it may be there already; `counted`: it was counted as doubtful."""
+    """A batch on its way. `tried`: it may be there already; `counted`: it was counted as doubtful.
+
+    `request` is what carries it, where that was made beforehand.
+    """
 
     batch: Batch
     parts: list[Part]
     tried: bool = False
     counted: bool = False
+    request: Request | None = None
 
     @property
     def courses(self) -> dict[Course, None]:
@@ -100,9 +106,15 @@ class Shipping:
             return Batch(self._lines, (*items,))
         return batch_of(self._name, items)
 
+    def prepare(self, shipment: Shipment) -> None:
+        """Encode and compress a shipment's request, so that nothing is left to do but to send it."""
+        if not isinstance(self.sink, SigningIn):  # of these a request is whole only with a token
+            shipment.request = self.sink.request(shipment.batch)
+
     def carry(self, shipment: Shipment) -> Arrival:
         """Send a shipment once."""
-        errand = Errand(f"sentinel-delivery-{self._name}", maybe_there=shipment.tried)
+        request, shipment.request = shipment.request, None
+        errand = Errand(f"sentinel-delivery-{self._name}", shipment.tried, request)
         try:
             return Arrival(shipment, self._carrier.carry(errand, self._to, shipment.batch))
         except Unavailable as error:

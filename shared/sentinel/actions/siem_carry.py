@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from sentinel import siem
@@ -56,11 +56,13 @@ def target(config: SinkConfig, secret: str) -> Target:
 class Errand:
     """What carrying needs to know of who sends: the name of its session in AWS, and what came before.
 
-    `maybe_there` says that the target may have the batch already.
+    `maybe_there` says that the target may have the batch already. `request` is the batch's, where somebody
+    has made it already.
     """
 
     session: str
     maybe_there: bool = False
+    request: Request | None = field(default=None, repr=False)
 
 
 class Carrier:
@@ -90,6 +92,7 @@ class Carrier:
         sink = to.sink
         if not isinstance(sink, SigningIn):
             return self._sent(errand, sink, batch)
+        errand = replace(errand, request=None)  # whole only with a token
         kept, until = self._tokens.get(to.account, (None, 0))
         if kept is not None and self._clock() < until:
             outcome = self._sent(errand, sink.signed_in(kept.text), batch)
@@ -112,7 +115,7 @@ class Carrier:
             raise
 
     def _sent(self, errand: Errand, sink: Sink, batch: Batch) -> Outcome:
-        request = sink.request(batch)
+        request = errand.request or sink.request(batch)
         if isinstance(request, HttpRequest):
             return self._exchanged(sink, request, batch)
         if isinstance(request, FileAppend):

@@ -17,7 +17,10 @@ MAX_TOLD = 20
 
 @dataclass(slots=True)
 class Told:
-    """How far one sink has got: `last` is the id of the newest event before which all are settled."""
+    """How far one sink has got: `last` is the id of the newest event before which all are settled.
+
+    `idle` says that it was not called.
+    """
 
     name: str
     delivered: int = 0
@@ -28,6 +31,7 @@ class Told:
     problem: str = ""
     after: float | None = None
     unsure: bool = False
+    idle: bool = False
 
     def state(self) -> dict[str, object]:
         """Return it as it is kept for the next try."""
@@ -90,6 +94,7 @@ def result(told: Sequence[Told], total: int) -> Outcome:
             int(max(wishes) * SECOND) if wishes else None,
             {each.name: each.state() for each in told},
             unsure=any(each.unsure for each in waiting),
+            idle=all(each.idle for each in waiting),
         )
     refused = [each for each in told if each.refusals]
     if refused:

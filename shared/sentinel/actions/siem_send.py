@@ -15,10 +15,12 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sentinel import siem
+from sentinel.actions.breakers import Breakers
 from sentinel.actions.siem_carry import Carrier, Errand, Target, target
 from sentinel.actions.siem_plan import planned
 from sentinel.actions.siem_progress import Told, result, resumed, settle
 from sentinel.core import task_trace
+from sentinel.core.breaker import CLOSED
 from sentinel.core.recipes import Name, explain
 from sentinel.core.step_inputs import Form
 from sentinel.core.steps import Done, Failed, Nothing, Outcome, Probed, StepRun, Unknown
@@ -71,6 +73,7 @@ class SiemSend:
         *,
         clock: Callable[[], int],
         sleep: Callable[[float], None],
+        breakers: Callable[[], Breakers] | None = None,
     ) -> None:
         self._carrier = carrier
         self._files = files
@@ -78,6 +81,7 @@ class SiemSend:
         self._sinks = sinks
         self._clock = clock
         self._sleep = sleep
+        self._breakers = breakers
 
     def check(self, inputs: Mapping[str, Any]) -> None:
         """Check a step's `with`. Whether its sinks exist is found out when the step runs."""
@@ -145,6 +149,8 @@ class SiemSend:
         try:
             if config is None:
                 raise Malformed("there is no sink of this name; push a sink document that has it")
+            if self._broken(told):
+                return told
             to = target(config, self._secrets.get(config.token) if config.token else "")
             self._send(run, to, told, notices, until)
         except Unavailable as error:
@@ -153,6 +159,28 @@ class SiemSend:
         except Rejected as error:
             told.problem, told.after = str(error), PARKED
         return told
+
+    def _broken(self, told: Told) -> bool:
+        """Say whether a sink is left alone, since its breaker is open, and not for its set-up."""
+        breaker = self._breakers().now(told.name) if self._breakers else CLOSED
+        wait = breaker.wait(self._clock()) if breaker.tripped and not breaker.setup else 0
+        if wait:
+            told.problem, told.after = f"its breaker is open: {breaker.reason}", wait / SECOND
+            told.idle = True
+        return wait > 0
+
+    def _carry(self, errand: Errand, to: Target, batch: Batch, name: str) -> Fates:
+        """Send a batch, and have what comes of it count in the sink's breaker."""
+        breakers = self._breakers() if self._breakers else None
+        try:
+            outcome = self._carrier.carry(errand, to, batch)
+        except Unavailable as error:
+            if breakers:
+                breakers.failed(name, str(error), None)
+            raise
+        if breakers:
+            breakers.told(name, outcome)
+        return outcome
 
     def _send(self, run: StepRun, to: Target, told: Told, notices: Sequence[Notice], until: int) -> None:
         sink = to.sink
@@ -167,7 +195,7 @@ class SiemSend:
                 return
             batch = next(batches(sink, run.key, left, most))
             told.unsure = not sink.exact  # should there be no answer
-            outcome = self._carrier.carry(errand, to, batch)
+            outcome = self._carry(errand, to, batch, told.name)
             wait = outcome.wait if isinstance(outcome, Partly) else outcome
             told.unsure = isinstance(wait, RetryAfter) and wait.unsure and not sink.exact
             if not isinstance(outcome, RetryAfter | Parked):

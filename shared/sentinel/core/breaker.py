@@ -16,7 +16,7 @@ from sentinel.core.tasks import SECOND
 
 MOST = 5  # failures in a row until it is open
 FIRST = 1.0  # seconds that the first failure puts the next call off at most; each more doubles it
-LONGEST = 300.0
+LONGEST = 60.0  # so soon, at the latest, a sink that is back is noticed, where it did not wish for longer
 WISHED = 900.0  # seconds that a target may wish for
 PARKED = 300.0
 LEAST = 0.05  # seconds: no chance makes a loop of calls

@@ -94,13 +94,15 @@ class Again:
 
     `done` is small JSON that the worker keeps and hands to the next try as `StepRun.done`: no bodies, no
     secrets. It replaces what stood there. `unsure` says that the effect may have happened all the same, as
-    where a reply was lost: an at-most-once step is then not simply done again.
+    where a reply was lost: an at-most-once step is then not simply done again. `idle` says that nobody was
+    called: such a try is none of the recipe's attempts.
     """
 
     reason: str
     after: int | None
     done: Mapping[str, object] = field(default_factory=dict)
     unsure: bool = False
+    idle: bool = False
 
 
 @dataclass(frozen=True, slots=True)

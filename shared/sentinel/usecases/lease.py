@@ -267,7 +267,7 @@ class Lease:
     def _again(self, a_try: Try, outcome: Again) -> Task:
         # A try that got something done has not failed: a long delivery in parts may take many.
         progressed = bool(outcome.done) and outcome.done != a_try.before
-        tries = a_try.task.tries + (not progressed)
+        tries = a_try.task.tries + (not progressed and not outcome.idle)
         unsure = outcome.unsure and a_try.step.at_most_once
         if unsure and not isinstance(a_try.action, Probing):
             return self._ambiguous(a_try, f"{outcome.reason}; {LOST.format(a_try.step.uses)}")

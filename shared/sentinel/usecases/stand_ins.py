@@ -101,7 +101,7 @@ class StandIn:
         reason = _after(body, GIVEN_UP.format(step, body.get("tries"), ""))
         if body["event"] == "ambiguous":
             reason = reason.removesuffix(f"; {LOST.format(uses)}")
-        return Again(reason, wait, self._progress(run, body), unsure)
+        return Again(reason, wait, self._progress(run, body), unsure, body.get("idle") is True)
 
     def _progress(self, run: StepRun, body: Mapping[str, object]) -> Mapping[str, object]:
         """Return something that is new, or not, as what was got done was."""

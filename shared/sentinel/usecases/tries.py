@@ -88,8 +88,9 @@ class Try:
         saw: dict[str, object] = {"answer": AGAIN if isinstance(outcome, Again) else FAILED}
         if outcome.unsure:
             saw["unsure"] = True
-        if isinstance(outcome, Again) and outcome.done:
-            saw["progress"] = True
+        if isinstance(outcome, Again):
+            saw |= {"progress": True} if outcome.done else {}
+            saw |= {"idle": True} if outcome.idle else {}
         if isinstance(outcome, Failed):
             saw |= {"kept": True} if outcome.done is not None else {}
             saw |= {"over": True} if outcome.over else {}
