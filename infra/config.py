@@ -54,7 +54,7 @@ class Deployment:
     egress_ports: tuple[int, ...] = _option((443, 8088), "TCP ports that workers may reach outside the VPC")
     recipes_signed: str = _option(
         "off",
-        "off or required: whether documents (rules, recipes, sinks, accounts, deliveries) count only if signed",
+        "off or required: whether rules, recipes and all documents beside count only if signed",
     )
     secret_prefix: str = _option("", "prefix of the sinks' secrets; empty: sentinel/<environment>/")
     worker_concurrency: int = _option(0, "reserved concurrency of each worker function; 0: none reserved")

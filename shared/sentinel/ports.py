@@ -152,7 +152,10 @@ class Activation:
 
 
 class Catalog(Protocol):
-    """Stores documents: rules, recipes, sinks, accounts, deliveries. Versions are immutable; one version of each id is active."""
+    """Stores documents: rules, recipes, sinks, accounts, deliveries.
+
+    Versions are immutable; one version of each id is active.
+    """
 
     def push(self, kind: str, doc_id: str, body: bytes) -> Document:
         """Make `body` the active version of a document; the same body again changes nothing.

@@ -83,7 +83,7 @@ class Settings:
     catalog_seconds: int = _setting(30, "how long rules and recipes are used before asking for newer ones")
     recipes_signed: str = _setting(
         "off",
-        "off or required: whether documents (rules, recipes, sinks, accounts, deliveries) count only if signed",
+        "off or required: whether rules, recipes and all documents beside count only if signed",
     )
     drain_block_ms: int = _setting(0, "how long a worker waits for its first hint, in milliseconds")
     worker_threads: int = _setting(8, "tasks that one worker of `sentinel up` runs at once, 1 to 64")
