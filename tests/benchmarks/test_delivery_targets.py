@@ -176,7 +176,7 @@ def test_it_comes_back_where_it_was(kind: str) -> None:
 
 @pytest.mark.parametrize("made", [Hec, Bulk])
 def test_targets_are_not_what_is_measured(made: type[Target]) -> None:
-    """A hundred thousand events a second of one core, reckoned in processor time."""
+    """They take twice as many events a second of one core as is asked of deliveries, in processor time."""
     kind = "splunk" if made is Hec else "elastic"
     told = asked(kind, batch(kind, *map(notice, range(2_000))))
     best = 0.0
@@ -185,7 +185,7 @@ def test_targets_are_not_what_is_measured(made: type[Target]) -> None:
         begun = time.process_time()
         assert target.answer(told).status == 200
         best = max(best, 2_000 / (time.process_time() - begun))
-    assert best > 100_000
+    assert best > 2 * 20_000
 
 
 def test_as_a_program() -> None:
