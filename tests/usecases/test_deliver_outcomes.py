@@ -164,12 +164,12 @@ def test_a_lost_reply_is_counted_at_a_sink_that_is_not_exact(world: Sinks) -> No
 
 
 def test_a_sink_that_is_down_for_a_day_loses_nothing(world: Sinks, caplog: pytest.LogCaptureFixture) -> None:
-    """What was sealed meanwhile arrives in order; the log has two lines, and few calls were made."""
+    """What was sealed meanwhile arrives in order; two lines in the log, and a call or two a minute."""
     world.plan(to="elastic", batch={"events": 50})
     world.elastic.trouble.answers = [Told(503)] * 10_000
     world.count("shop/0", 0, 100)
     world.run(3600)
-    assert len(world.elastic.server.asked) < 40
+    assert 60 <= len(world.elastic.server.asked) < 200
     told = world.show.one("all")
     assert (told["breaker"], told["lag"], told["reason"]) == ("open", 100, "status 503")
     assert told["lag_seconds"] >= 3600

@@ -88,12 +88,11 @@ def instant(t: int) -> str:
 
 def filled(told: Mapping[str, object]) -> dict[str, object]:
     """Return a mapping without what is empty, in maps below it too."""
-    found: dict[str, object] = {}
-    for name, value in told.items():
-        kept = filled(value) if type(value) is dict else value
-        if kept or type(kept) in _NUMBERS:
-            found[name] = kept
-    return found
+    return {
+        name: kept
+        for name, value in told.items()
+        if (kept := filled(value) if type(value) is dict else value) or type(kept) in _NUMBERS
+    }
 
 
 def _object(entry: bytes) -> Mapping[str, object]:
