@@ -25,6 +25,8 @@ def run(app: App, left: Callable[[], float]) -> dict[str, Any]:
     """Deliver until the time is nearly up. What a store keeps from being done is left to the next call."""
     until = time.time_ns() + int((left() - MARGIN) * SECOND)
     try:
+        if not app.deliveries.current():
+            return {}
         found = app.deliverer.run(until, lambda: left() <= 0, 0 if app.local else IDLE)
     except Unavailable as error:
         log.warning("deliveries stop until their next schedule: %s", error)
