@@ -125,8 +125,10 @@ def test_what_a_service_writes_itself_is_no_alert(tree: Tree, secret: str) -> No
 
 def test_a_lost_store_is_filled_again_from_the_ledger(home: Path, tree: Tree, secret: str) -> None:
     """The records are made of the ledger alone: `sentinel detect --from` makes the same ones again."""
-    assert tell(tree, secret, fingerprint="disk-7", status="firing", updated=int(time.time())) == 200
-    until(lambda: listed(tree)[0]["episodes"] == 2, "it is not folded", 30)
+    now = int(time.time())
+    for age, status in ((30, "firing"), (20, "resolved"), (10, "firing")):
+        assert tell(tree, secret, fingerprint="disk-6", status=status, updated=now - age) == 200
+    until(lambda: any(each["episodes"] == 2 for each in listed(tree)), "it is not folded", 30)
     before = listed(tree)
     shown = asked(tree, f"/v1/alerts/{before[0]['id']}")
     assert tree.stop() == 0

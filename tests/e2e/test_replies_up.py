@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from sentinel.core.replies import marked
+from sentinel.local.supervisor import CATALOG_SECONDS
 from tests import reply_targets as targets
 from tests.e2e.trees import LOOPBACK, Tree, push, sentinel, until, up
 from tests.reply_targets import SECRET
@@ -99,6 +100,7 @@ def test_an_issue_is_commented_and_resolved_once(tree: Tree, sentry: targets.Sen
     account = f"{{kind: sentry, organization: acme, url: '{sentry.url}', token: sentry-token}}"
     push(tree.home, tmp_path / "docs", rule=RULE, recipe=RECIPE, accounts=f"accounts: {{sentry: {account}}}")
 
+    time.sleep(CATALOG_SECONDS + 1)  # so long may pass until what was pushed is in force
     cases = golden("sentry")
     assert tell(tree, sent(cases["issue created"])) == 200
     until(lambda: any(each["state"] == "succeeded" for each in tasks(tree)), "no task has succeeded", 60)
