@@ -16,7 +16,15 @@ import unittest
 
 import pytest
 
+from shop import f, g
+
 TOLERANCE = 1e-6
+CASES = [1, 2]
+
+
+@pytest.fixture
+def shop():
+    return f(CASES)
 
 
 def check(x):
@@ -169,6 +177,9 @@ def test_python_tests_are_not_weakened(rule: str, old: str, new: str) -> None:
         ("class TestIt", "class TestNew:\n    def test_c(self):\n        assert h() == 1\n\n\nclass TestIt"),
         ("    assert x == 5\n", "    assert x == 5  # as in the ticket\n"),
         ("import math", "import math\nimport os"),
+        ("from shop import f, g", "from shop import f, g, h"),
+        ("import math\n", ""),
+        ("TOLERANCE =", "@pytest.fixture\ndef other():\n    return 5\n\n\nTOLERANCE ="),
     ],
 )
 def test_more_tests_are_welcome(old: str, new: str) -> None:
@@ -188,6 +199,16 @@ def test_more_tests_are_welcome(old: str, new: str) -> None:
         ("places=5", "places=7"),
         ("g() < 5", "g() < 4"),
         ('match="no"', 'match="not"'),
+        ("CASES = [1, 2]", "CASES = [1]"),
+        ("return f(CASES)", "return 5"),
+        ("from shop import f, g", "from fakes import f\nfrom shop import g"),
+        ("import math", "from fakes import *"),
+        ("TOLERANCE =", "def f():\n    return 5\n\n\nTOLERANCE ="),
+        ("TOLERANCE =", "f = lambda: 5\nTOLERANCE ="),
+        ("TOLERANCE =", "@pytest.fixture(autouse=True)\ndef quiet(monkeypatch):\n    pass\n\n\nTOLERANCE ="),
+        ("TOLERANCE =", "def x():\n    return 5\n\n\nTOLERANCE ="),
+        ("    def test_b", "    def setUp(self):\n        pass\n\n    def test_b"),
+        ("class TestIt(unittest.TestCase)", "class TestIt(Other)"),
         ("self.assertEqual(f(), 1)", "self.assertEqual(f(), 2)"),
     ],
 )
@@ -321,3 +342,23 @@ def test_tests_of_other_languages(path: str, before: str, old: str, new: str, ru
 def test_a_changed_line_of_another_language_needs_a_person() -> None:
     """An assertion that expects something else is for a person to judge."""
     assert rules(SCRIPT, SCRIPT.replace("toBe(3)", "toBe(4)"), "a.test.ts") == {"test-changed"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'if "PYTEST_CURRENT_TEST" in os.environ:',
+        "import pytest",
+        "from unittest import mock",
+        'if "pytest" in sys.modules:',
+        "if (process.env.JEST_WORKER_ID) return 3",
+        'if (process.env.NODE_ENV === "test") return 3',
+        "if testing.Testing() {",
+        "os._exit(0)",
+    ],
+)
+def test_code_does_not_know_that_it_is_tested(line: str) -> None:
+    """Code outside of tests that asks for a test runner is refused; in tests it may."""
+    assert rules("x\n", f"x\n{line}\n", "src/a.txt") == {"test-aware"}
+    assert rules(f"x\n{line}\n", "x\n", "src/a.txt") == set()
+    assert "test-aware" not in rules("", "import pytest\n", "tests/test_n.py")

@@ -55,6 +55,7 @@ RULES: Final[Mapping[str, Rule]] = {
         test_configuration="a file or a part of it says which tests run, or how",
         test_removed="a test, or a case of one, is gone or cannot be found any more",
         test_skipped="a test is skipped, expected to fail, or not collected",
+        test_aware="an added line outside of tests asks whether a test is running, or ends the run",
         assert_removed="a test, or a function that it uses, checks less often than before",
         assert_trivial="an assertion cannot fail",
         assert_loosened="an assertion accepts more than before",
@@ -62,7 +63,7 @@ RULES: Final[Mapping[str, Rule]] = {
         assert_unreached="an assertion is not reached, or only under a condition",
     ),
     "test-changed": Rule(
-        Verdict.APPROVAL, "a test that was there is changed, in no way that another rule names"
+        Verdict.APPROVAL, "a test that was there is changed otherwise, or what stands around it"
     ),
     "dependency": Rule(Verdict.APPROVAL, "a file or a part of it says what is installed or how it is built"),
     "unread": Rule(Verdict.NOTE, "a file cannot be parsed here, and could not be before"),

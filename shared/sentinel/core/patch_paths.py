@@ -161,6 +161,10 @@ PROTECTED: Final[Mapping[str, tuple[str, ...]]] = {
         *("conftest.py", "pytest.ini", ".pytest.ini", "pytest.toml", ".coveragerc", "sitecustomize.py"),
         *(
             "usercustomize.py",
+            "pytest.py",
+            "pytest/__init__.py",
+            "_pytest/**",
+            "unittest.py",
             "*.pth",
             "jest.config.*",
             "jest.setup.*",

@@ -6,6 +6,7 @@ be the one that it derives itself. The same patch and policy give the same findi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -30,6 +31,10 @@ from sentinel.core.patch_paths import allowed, is_test, matches, protections
 MAX_LINE = 1_000  # characters of an added line: nobody reads a longer one
 MOST_FINDINGS = 200
 PLAIN = "100644"
+_AWARE = re.compile(
+    r"PYTEST_|\b(?:import|from)\s+(?:_?pytest|unittest)\b|['\"](?:_?pytest|unittest)['\"]|JEST_WORKER_ID|VITEST"
+    r"|NODE_ENV\b.{0,20}test|\btesting\.Testing\(|RAILS_ENV\b.{0,20}test|\bos\._exit\("
+)
 _MODES = {"120000": "symlink", "160000": "submodule"}
 
 
@@ -148,6 +153,12 @@ def _of_text(file: Changed) -> Iterator[Finding]:
     yield from patch_dependencies.findings(file)
     if is_test(file.path) or "def test" in (file.before or ""):
         yield from _of_tests(file)
+    else:
+        for number, line in file.added:
+            if _AWARE.search(line[:MAX_LINE]):
+                yield Finding(
+                    "test-aware", file.path, number, "the code behaves otherwise while it is tested"
+                )
 
 
 def _of_tests(file: Changed) -> Iterator[Finding]:

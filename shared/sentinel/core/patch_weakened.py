@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from sentinel.core import patch_surroundings
 from sentinel.core.patch_asserts import Demand, looser
 from sentinel.core.patch_files import Changed
 from sentinel.core.patch_findings import Finding
@@ -27,7 +28,12 @@ def findings(file: Changed) -> Iterator[Finding]:
         after = suite_of(python((file.after or "").removeprefix("\ufeff")))
     except (Unreadable, RecursionError):
         raise NotPython from None
-    return _compared(file.path, before, after)
+    return _all(file, before, after)
+
+
+def _all(file: Changed, before: Suite, after: Suite) -> Iterator[Finding]:
+    yield from _compared(file.path, before, after)
+    yield from patch_surroundings.findings(file, {*before.units, *after.units})
 
 
 def _compared(path: str, before: Suite, after: Suite) -> Iterator[Finding]:
@@ -42,7 +48,7 @@ def _compared(path: str, before: Suite, after: Suite) -> Iterator[Finding]:
             continue
         found = list(_weaker(path, unit, after.units[name]))
         yield from found
-        if not found and unit.is_test and unit.text != after.units[name].text:
+        if not found and unit.text != after.units[name].text:
             yield Finding("test-changed", path, after.units[name].line, f"{name} is changed")
     for name, unit in after.units.items():
         if name not in before.units:
