@@ -156,6 +156,7 @@ WEAKER = [
     ("assert-unreached", "    assert x == 5\n", "    if not x:\n        return\n    assert x == 5\n"),
     ("assert-unreached", "    assert x == 5\n", "    if x == 5:\n        assert x == 5\n"),
     ("assert-unreached", "    assert x == 5\n", "    for x in []:\n        assert x == 5\n"),
+    ("assert-unreached", "    assert x == 5\n", "    assert f\n    if x:\n        assert x == 5\n"),
     ("assert-unreached", "    assert x == 5\n", "    if False:\n        assert x == 5\n"),
 ]
 
@@ -194,6 +195,8 @@ def test_more_tests_are_welcome(old: str, new: str) -> None:
         ("    x = f()\n", "    x = f(2)\n"),
         ("    assert x == 5\n", "    assert x == 5\n    assert x < 9\n"),
         ("assert x is not None", "assert x is None"),
+        ("    assert x == 5\n", "    assert x == 5\n    if x:\n        assert x < 9\n"),
+        ("[1, 2, 3]", "[1, 2, 3, 'fixture']"),
         ("[1, 2, 3]", "[1, 2, 3, 4]"),
         ("rel=1e-6", "rel=1e-9"),
         ("places=5", "places=7"),

@@ -17,7 +17,6 @@ _UNCOLLECTED = {
     "collect_ignore_glob",
     "pytestmark",
     "load_tests",
-    "__getattr__",
 }
 
 
@@ -25,7 +24,8 @@ _UNCOLLECTED = {
 class Unit:
     """A test, or another function that asserts; `count` is how often its name is defined.
 
-    `swallowed` counts the assertions whose failure is caught, `unreached` those that may not be reached.
+    `swallowed` counts the assertions whose failure is caught; `reached` and `unreached` count by their texts
+    those that are reached for certain, and those that may not be.
     """
 
     name: str
@@ -37,7 +37,8 @@ class Unit:
     yields: bool = False
     demands: list[Demand] = field(default_factory=list)
     swallowed: int = 0
-    unreached: int = 0
+    reached: Counter[str] = field(default_factory=Counter)
+    unreached: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
@@ -73,8 +74,12 @@ def _units(node: ast.AST, within: str) -> Iterator[Unit]:
 
 
 def _is_test(node: Function) -> bool:
-    fixture = any("fixture" in ast.dump(each) for each in node.decorator_list)
+    fixture = any(_is_fixture(each) for each in node.decorator_list)
     return node.name.startswith("test") and not fixture
+
+
+def _is_fixture(decorator: ast.expr) -> bool:
+    return name_of(decorator.func if isinstance(decorator, ast.Call) else decorator) == "fixture"
 
 
 def _unit(node: Function, name: str, *, is_test: bool) -> Unit:
@@ -104,7 +109,7 @@ def _body(body: Sequence[ast.stmt], unit: Unit, *, swallowed: bool, unreached: b
         for demand in demands(statement):
             unit.demands.append(demand)
             unit.swallowed += swallowed
-            unit.unreached += unreached
+            (unit.unreached if unreached else unit.reached)[demand.text] += 1
         branches = isinstance(statement, ast.If | ast.While | ast.For | ast.AsyncFor | ast.Match)
         caught = swallowed or _swallows(statement)
         for part in _parts(statement):

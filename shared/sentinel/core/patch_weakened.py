@@ -65,15 +65,24 @@ def _weaker(path: str, old: Unit, new: Unit) -> Iterator[Finding]:
     name = new.name
     if new.count > old.count:
         yield Finding("test-removed", path, new.line, f"{name} is defined again, so the first is not run")
-    if new.cases < old.cases or (old.is_test and not new.is_test):
+    if old.is_test and not new.is_test:
+        yield Finding("test-removed", path, new.line, f"{name} is no test any more")
+    if new.cases < old.cases:
         yield Finding("test-removed", path, new.line, f"{name} has fewer cases than before")
     if new.is_test and new.yields and not old.yields:
         yield Finding("test-skipped", path, new.line, f"{name} yields, so it is not run as a test")
     if new.swallowed > old.swallowed:
         yield Finding("assert-swallowed", path, new.line, f"{name} catches the failure of an assertion")
-    if old.text and new.unreached > old.unreached:
+    if _lost(old, new):
         yield Finding("assert-unreached", path, new.line, f"{name} may not reach an assertion")
     yield from _demanding(path, old, new)
+
+
+def _lost(old: Unit, new: Unit) -> bool:
+    """Whether assertions were reached for certain that are not now; new ones may stand where they like."""
+    moved = (old.reached - new.reached) & (new.unreached - old.unreached)
+    fewer = new.reached.total() < old.reached.total() and new.unreached.total() > old.unreached.total()
+    return bool(moved) or fewer
 
 
 def _demanding(path: str, old: Unit, new: Unit) -> Iterator[Finding]:
