@@ -180,6 +180,8 @@ def test_python_tests_are_not_weakened(rule: str, old: str, new: str) -> None:
         ("import math", "import math\nimport os"),
         ("from shop import f, g", "from shop import f, g, h"),
         ("import math\n", ""),
+        ("TOLERANCE =", "MORE: int = 5\nTOLERANCE ="),
+        ("import math\n", "if __name__ == '__main__':\n    unittest.main()\n"),
         ("TOLERANCE =", "@pytest.fixture\ndef other():\n    return 5\n\n\nTOLERANCE ="),
     ],
 )
@@ -212,6 +214,10 @@ def test_more_tests_are_welcome(old: str, new: str) -> None:
         ("TOLERANCE =", "def x():\n    return 5\n\n\nTOLERANCE ="),
         ("    def test_b", "    def setUp(self):\n        pass\n\n    def test_b"),
         ("class TestIt(unittest.TestCase)", "class TestIt(Other)"),
+        ("TOLERANCE =", "import shop\n\nshop.f = lambda: 5\nTOLERANCE ="),
+        ("TOLERANCE =", "globals()['test_a'] = None\nTOLERANCE ="),
+        ("TOLERANCE =", "globals().pop('test_a')\nTOLERANCE ="),
+        ("TOLERANCE =", "raise SystemExit\nTOLERANCE ="),
         ("self.assertEqual(f(), 1)", "self.assertEqual(f(), 2)"),
     ],
 )

@@ -14,7 +14,7 @@ from typing import Final
 from sentinel.core.patch_files import Changed
 from sentinel.core.patch_findings import Finding
 
-_LOOKED_AT = 20_000  # characters of a line
+_LOOKED_AT = 2_000  # characters of a line
 _END = r"(?![\w-])"
 SHAPES: Final = {
     "a private key": r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----"

@@ -10,27 +10,18 @@ import ast
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
-from sentinel.core.patch_files import Changed
 from sentinel.core.patch_findings import Finding
-from sentinel.core.patch_syntax import Unreadable, python
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _RUNS_BY_ITSELF = ("setup", "teardown", "pytest_", "asyncsetup", "asyncteardown")  # in lower case
 
 
-def findings(file: Changed, units: Collection[str]) -> Iterator[Finding]:
+def findings(path: str, before: ast.Module, after: ast.Module, units: Collection[str]) -> Iterator[Finding]:
     """Yield what changes around tests; `units` are the functions that are compared otherwise."""
-    try:
-        before = python((file.before or "").removeprefix("\ufeff"))
-        after = python((file.after or "").removeprefix("\ufeff"))
-        yield from _changed(file.path, before, after, units)
-    except (Unreadable, RecursionError):
-        return  # the lines are looked at instead
-
-
-def _changed(path: str, before: ast.Module, after: ast.Module, units: Collection[str]) -> Iterator[Finding]:
     if Counter(_rest(before.body, units, "")) - Counter(_rest(after.body, units, "")):
         yield Finding("test-changed", path, 0, "something that tests use is changed or gone")
+    if Counter(_acts(after.body)) - Counter(_acts(before.body)):
+        yield Finding("test-changed", path, 0, "a statement is run as soon as the tests are collected")
     old, new = _bindings(before), _bindings(after)
     if any(sorted(new.get(name, meanings)) != sorted(meanings) for name, meanings in old.items()) or (
         "*" in new and "*" not in old
@@ -53,6 +44,28 @@ def _rest(body: Sequence[ast.stmt], units: Collection[str], within: str) -> Iter
                 yield within + ast.dump(statement)
         elif not isinstance(statement, ast.Import | ast.ImportFrom):
             yield within + ast.dump(statement)
+
+
+def _acts(body: Sequence[ast.stmt]) -> Iterator[str]:
+    """Yield the statements of a module and its classes that do more than give new names a meaning."""
+    for statement in body:
+        if isinstance(statement, ast.ClassDef):
+            yield from _acts(statement.body)
+        elif isinstance(statement, ast.Assign | ast.AnnAssign):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            if not all(isinstance(each, ast.Name) for each in targets):
+                yield ast.dump(statement)
+        elif not isinstance(statement, Function | ast.Import | ast.ImportFrom | ast.Pass):
+            words = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+            if not words and not _is_main(statement):
+                yield ast.dump(statement)
+
+
+def _is_main(statement: ast.stmt) -> bool:
+    """Whether it is `if __name__ == ...`, which no test runner enters."""
+    if not isinstance(statement, ast.If) or statement.orelse or not isinstance(statement.test, ast.Compare):
+        return False
+    return ast.unparse(statement.test) == "__name__ == '__main__'"
 
 
 def _head(node: ast.ClassDef) -> list[ast.AST]:

@@ -21,19 +21,16 @@ class NotPython(ValueError):
     """A file cannot be read as Python before or after, so it has to be looked at as lines."""
 
 
-def findings(file: Changed) -> Iterator[Finding]:
-    """Yield how a file's tests are weakened. Raises `NotPython` before anything, where it cannot be read."""
+def findings(file: Changed) -> list[Finding]:
+    """Return how a file's tests are weakened. Raises `NotPython` where it cannot be read."""
     try:
-        before = suite_of(python((file.before or "").removeprefix("\ufeff")))
-        after = suite_of(python((file.after or "").removeprefix("\ufeff")))
+        one, other = (python((text or "").removeprefix("\ufeff")) for text in (file.before, file.after))
+        before, after = suite_of(one), suite_of(other)
+        found = list(_compared(file.path, before, after))
+        found += patch_surroundings.findings(file.path, one, other, {*before.units, *after.units})
     except (Unreadable, RecursionError):
         raise NotPython from None
-    return _all(file, before, after)
-
-
-def _all(file: Changed, before: Suite, after: Suite) -> Iterator[Finding]:
-    yield from _compared(file.path, before, after)
-    yield from patch_surroundings.findings(file, {*before.units, *after.units})
+    return found
 
 
 def _compared(path: str, before: Suite, after: Suite) -> Iterator[Finding]:
