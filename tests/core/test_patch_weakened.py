@@ -246,6 +246,8 @@ def test_tests_are_found_wherever_they_stand() -> None:
     """Tests in a file whose name does not tell are looked at as well; other code asserts as it likes."""
     assert "test-removed" in rules(BEFORE, "", "src/module.py")
     assert rules("def f(x):\n    assert x\n", "def f(x):\n    return x\n", "src/module.py") == set()
+    client = "TRIES = 1\n\n\nclass Client:\n    def test_connection(self):\n        assert self.up\n"
+    assert rules(client, client.replace("TRIES = 1", "TRIES = 2"), "src/client.py") == set()
 
 
 def test_a_file_that_does_not_parse_is_looked_at_by_lines() -> None:

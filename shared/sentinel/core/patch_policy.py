@@ -31,6 +31,7 @@ from sentinel.core.patch_paths import allowed, is_test, matches, protections
 MAX_LINE = 1_000  # characters of an added line: nobody reads a longer one
 MOST_FINDINGS = 200
 PLAIN = "100644"
+_HOLDS_TESTS = re.compile(r"^(?:async )?def test\w*\(|^class Test\w*[(:]", re.MULTILINE)
 _AWARE = re.compile(
     r"PYTEST_|\b(?:import|from)\s+(?:_?pytest|unittest)\b|['\"](?:_?pytest|unittest)['\"]|JEST_WORKER_ID|VITEST"
     r"|NODE_ENV\b.{0,20}test|\btesting\.Testing\(|RAILS_ENV\b.{0,20}test|\bos\._exit\("
@@ -151,14 +152,14 @@ def _of_text(file: Changed) -> Iterator[Finding]:
     yield from patch_secrets.findings(file)
     yield from patch_syntax.findings(file)
     yield from patch_dependencies.findings(file)
-    if is_test(file.path) or "def test" in (file.before or ""):
+    if is_test(file.path):
         yield from _of_tests(file)
-    else:
-        for number, line in file.added:
-            if _AWARE.search(line[:MAX_LINE]):
-                yield Finding(
-                    "test-aware", file.path, number, "the code behaves otherwise while it is tested"
-                )
+        return
+    if _HOLDS_TESTS.search(file.before or ""):
+        yield from (each for each in _of_tests(file) if each.verdict is Verdict.REFUSED)
+    for number, line in file.added:
+        if _AWARE.search(line[:MAX_LINE]):
+            yield Finding("test-aware", file.path, number, "the code behaves otherwise while it is tested")
 
 
 def _of_tests(file: Changed) -> Iterator[Finding]:
