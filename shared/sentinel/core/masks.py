@@ -2,7 +2,7 @@
 
 The same value has the same token in one run: `[[secret:1]]`. What looks like a token in a text is masked
 itself first, so none can be forged. A token is undone only for the place where its value stood: a secret of
-a log can never be written into a file. Undoing is exact: what was masked comes back byte for byte.
+a log can never be written into a file. Undoing is exact, and a text keeps its lines.
 
 A value that was found once is hidden wherever it stands, also without its telling name, if it has six
 characters or more; in code only if it is no plain word, since there `password = "password"` would hide each
@@ -12,12 +12,13 @@ variable.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from sentinel.core.private_values import KINDS, TEXT, TOKEN, Span, found
 
 HUNTED = 6  # characters from which on a known value is hidden wherever it stands
 MAX_HUNTED = 2_000  # known values that are looked for
+_LINE = re.compile(r"[^\r\n]+")
 _PLAIN = re.compile(r"[A-Za-z_.]+")
 
 
@@ -41,13 +42,13 @@ class Masks:
 
     def learn(self, text: str, *, code: bool = False) -> None:
         """Find values in a text, so that texts that are masked earlier than this one hide them, too."""
-        for start, end, kind in _merged(found(text, code=code)):
+        for start, end, kind in _lines(text, _merged(found(text, code=code))):
             self._token(kind, text[start:end])
 
     def mask(self, text: str, place: str, *, code: bool = False) -> str:
         """Return a text with tokens in place of its values. `place` is where they may be undone."""
         self.learn(text, code=code)
-        spans = _merged([*found(text, code=code), *self._known(text, code=code)])
+        spans = _lines(text, _merged([*found(text, code=code), *self._known(text, code=code)]))
         pieces, at = [], 0
         for start, end, kind in spans:
             token = self._token(kind, text[start:end])
@@ -87,6 +88,13 @@ class Masks:
                 spans.append((at, at + len(value), kind))
                 at = text.find(value, at + 1)
         return spans
+
+
+def _lines(text: str, spans: Iterable[Span]) -> Iterator[Span]:
+    """Part spans at the ends of lines: a text keeps its lines, whatever is hidden in them."""
+    for start, end, kind in spans:
+        for each in _LINE.finditer(text, start, end):
+            yield *each.span(), kind
 
 
 def _merged(spans: Iterable[Span]) -> list[Span]:
