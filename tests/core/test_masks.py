@@ -110,6 +110,8 @@ def test_a_token_is_undone_only_where_its_value_stood() -> None:
         "from sentinel.core.test_that_has_quite_a_long_name_indeed import something_else",
         'HOST = "127.0.0.1"  # loopback',
         "total = 12345678901234567",
+        "__all__ = ['token', 'copy_context', 'password', 'other_name']",
+        "x = y +3.140000 + 1",
     ],
 )
 def test_code_stays_code(line: str) -> None:
@@ -136,13 +138,16 @@ def test_it_shows_no_value() -> None:
         ":" * 100_000,
         "[[" * 100_000,
         "1." * 99_999,
+        "password," * 20_000,
+        "'token': '" * 20_000,
     ],
 )
 @pytest.mark.timeout(10)
-def test_a_large_text_costs_little(text: str) -> None:
+@pytest.mark.parametrize("code", [False, True])
+def test_a_large_text_costs_little(text: str, *, code: bool) -> None:
     """No text makes a pattern run away."""
     masks = Masks()
-    assert masks.unmask(masks.mask(text, "x"), "x") == text
+    assert masks.unmask(masks.mask(text, "x", code=code), "x") == text
 
 
 def test_real_secrets_are_hidden_and_real_lines_are_not() -> None:

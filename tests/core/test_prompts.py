@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
+import subprocess
+import sys
 import unicodedata
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel.core.masks import Masks
-from sentinel.core.prompt_parts import BREADCRUMB, ENTRY, TAG, Facts, File, Frame, Said, Telemetry, located
+from sentinel.core import templates
+from sentinel.core.masks import HUNTED, Masks
+from sentinel.core.private_values import KINDS as KINDS_OF_MASKS
+from sentinel.core.prompt_parts import (
+    BREADCRUMB,
+    ENTRY,
+    MAX_FRAMES,
+    MAX_LINE,
+    TAG,
+    Facts,
+    File,
+    Frame,
+    Said,
+    Telemetry,
+    located,
+)
 from sentinel.core.prompts import (
     AROUND,
+    BYTES_A_TOKEN,
     INSTRUCTIONS,
     MAX_FILE,
+    SAID_SHARE,
     LeftOut,
     Prompt,
     Shown,
@@ -284,6 +305,27 @@ def test_what_is_left_out_is_told() -> None:
     }
 
 
+def test_the_same_inputs_are_the_same_bytes_anywhere() -> None:
+    """Another process, with other hashes, makes the same prompt."""
+    code = "from tests.core.test_prompts import made; import hashlib; p = made()"
+    code += "; print(hashlib.sha256((p.system + p.user).encode()).hexdigest())"
+    mine = hashlib.sha256((made().system + made().user).encode()).hexdigest()
+    for seed in ("1", "2"):
+        env = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)}
+        out = subprocess.run(
+            [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+        )
+        assert out.stdout.strip() == mine
+
+
+def test_half_of_a_character_is_no_trouble() -> None:
+    """A lone surrogate, as broken JSON may hold, is spelled out in a file and dropped from telemetry."""
+    told = replace(TOLD, message="failed \ud83d", said=(Said(TAG, "\udfff x"),))
+    prompt = made(told, (File("src/x.py", "a = '\ud83d'\n"),))
+    assert "|     1~ a = '<U+D83D>'\n" in prompt.user
+    assert "message: failed\n" in prompt.user
+
+
 def test_a_line_that_is_not_exact_is_marked() -> None:
     """Lines that were changed or cut have `~`; others, with tokens or in other scripts, have `:`."""
     text = "a = 1\u202e\n" + "b" * 401 + "\nname = 'größer, 日本語'\npassword = 'hunter22x'\r\nend\r\n"
@@ -345,3 +387,28 @@ def test_a_frame_is_located_by_whole_parts() -> None:
     """A frame is in a file only if its last parts are that path."""
     assert located("C:\\srv\\src\\shop\\cart.py", ["src/shop/cart.py"]) == "src/shop/cart.py"
     assert located("/srv/xsrc/shop/cart.py", ["src/shop/cart.py"]) is None
+
+
+def test_the_document_says_what_is() -> None:
+    """docs/prompts.md has the numbers of the code, the size of the corpus, each kind of mask, each label."""
+    text = (Path(__file__).resolve().parents[2] / "docs" / "prompts.md").read_text()
+    rows = dict(re.findall(r"^\| ([^|]+?) \| ([\d.,]+) \|$", text, re.MULTILINE))
+    numbers = {name: float(value.replace(",", "")) for name, value in rows.items()}
+    assert numbers == {
+        "words of a template that stay": templates.MAX_WORDS,
+        "characters of a template": templates.MAX_SKELETON,
+        "fields of a template": templates.MAX_FIELDS,
+        "characters of a text of telemetry that are looked at": templates.MAX_READ,
+        "characters of a number that is shown": templates.MAX_NUMBER,
+        "frames": MAX_FRAMES,
+        "characters of a file's line": MAX_LINE,
+        "characters of a file": MAX_FILE,
+        "lines before and after a frame's": AROUND,
+        "bytes a token, as estimated": BYTES_A_TOKEN,
+        "parts of the budget of which what was said gets one": SAID_SHARE,
+        "characters from which on a known value is hidden wherever it stands": HUNTED,
+    }
+    assert f"{len(INJECTIONS)} injections" in text
+    assert all(f"`{each}`" in text for each in KINDS_OF_MASKS)
+    labels = {"num", "uuid", "time", "ip", "email", "url", "path", "hex", "quoted", "name", "word", "mark"}
+    assert all(f"`<{each}>`" in text for each in labels)

@@ -21,7 +21,9 @@ _NAME = (
     r"|authori[sz]ation|cookie|session[-_.]?id|jwt|signature)s?(?:[-_.]?(?:key|value|id|hash|base64)){0,2}"
 )
 _NAMED = re.compile(rf"(?i){_NAME}[\"']?\s*[=:]+\s*[\"']?(?:bearer\s+|basic\s+)?([^\s\"',;&<>()\[\]{{}}]+)")
-_QUOTED = re.compile(rf"(?i){_NAME}[\"']?\]?\s*(?:[=:]+|,)\s*[bru]?([\"'])([^\"'\s{{}}]{{4,200}})\1")
+_QUOTED = re.compile(
+    rf"(?i){_NAME}[\"']?\]?\s*(?:[=:]+|,(?=[^,]*\d))\s*[bru]?([\"'])([^\"'\s{{}}]{{4,200}})\1"
+)
 _SHAPES = (
     (
         SECRET,
@@ -56,6 +58,7 @@ _SHAPES = (
 _LONG = re.compile(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{32,}={0,2}")
 _DIGITS = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w.-]|\.\d)")
 _PHONE = re.compile(r"(?<![\w+.-])\+\d{1,3}[ .-]?(?:\(\d{1,5}\)[ .-]?)?\d(?:[ .-]?\d){5,13}(?!\w)")
+_FLOAT = re.compile(r"\+\d+\.\d+")
 _IP = re.compile(
     r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}(?!\.?\w)"
     r"|(?=[0-9A-Fa-f:]*\d)(?=(?:[0-9A-Fa-f]*:){2})[0-9A-Fa-f:]{6,39}(?![\w:]))"
@@ -92,7 +95,8 @@ def _numbers(text: str) -> Iterator[Span]:
         if luhn("".join(filter(str.isdigit, each.group()))):
             yield *each.span(), CARD
     for each in _PHONE.finditer(text):
-        yield *each.span(), PHONE
+        if not _FLOAT.fullmatch(each.group()):
+            yield *each.span(), PHONE
     for each in _IP.finditer(text):
         if _is_address(each.group()):
             yield *each.span(), IP

@@ -97,7 +97,7 @@ def abstract(text: str, words: frozenset[str] = frozenset()) -> Template:
         if field is not None:
             fields.append(field)
     skeleton = _ALIKE.sub("<words>", " ".join("".join(pieces).split()))
-    return Template(safe_line(_cut(skeleton)), tuple(islice(fields, MAX_FIELDS)))
+    return Template(_cut(safe_line(skeleton)), tuple(islice(fields, MAX_FIELDS)))
 
 
 def message_of(entry: bytes) -> str:
@@ -141,4 +141,4 @@ def _cut(skeleton: str) -> str:
     if len(skeleton) <= MAX_SKELETON:
         return skeleton
     whole = skeleton[: MAX_SKELETON - len(MORE) - 1].rpartition(" ")[0]
-    return f"{whole} {MORE}"
+    return f"{whole} {MORE}".strip()

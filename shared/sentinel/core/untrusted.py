@@ -22,7 +22,7 @@ _MARKERS = re.compile(
     r"|`{3,}"
     r"|\]\(\s*(?i:https?:|data:|javascript:|//)"  # a link or an image that leads elsewhere
     r"|^\W*(?:[Hh]uman|HUMAN|[Aa]ssistant|ASSISTANT|System|SYSTEM|Developer|DEVELOPER|User|USER)\s*:"
-    r"|^\W*#+\s*(?i:human|assistant|system|developer|instructions?)\b"
+    r"|^\W*#{2,}\s*(?i:human|assistant|system|developer|instructions?)\b"
 )
 _WORD = re.compile(r"\w+")
 
