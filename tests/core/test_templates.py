@@ -15,6 +15,7 @@ from sentinel.core.templates import (
     MAX_SKELETON,
     MAX_WORDS,
     SHOWN,
+    Field,
     abstract,
     message_of,
 )
@@ -46,6 +47,10 @@ SOURCES = words_of(["def total(cart, user_id): return sum(item.price for item in
         ("\u0430borted", "<word><word>"),
         ("row <num> of <uuid>", "row <mark><word><mark> of <mark><word><mark>"),
         ("a\nb\r\nfailed\u2028!", "a <word> failed !"),
+        (
+            "No module named 'user_id.price', not 'a.kim' but ''",
+            "No module named 'user_id.price', not <quoted> but ''",
+        ),
         ("password of [[secret:3]] wrong", "<word> of <secret> wrong"),
         ("", ""),
     ],
@@ -53,6 +58,51 @@ SOURCES = words_of(["def total(cart, user_id): return sum(item.price for item in
 def test_a_line_becomes_its_template(text: str, skeleton: str | None) -> None:
     """Values become labels, words that the program does not know become labels, the rest stays."""
     assert abstract(text, SOURCES).skeleton == (text if skeleton is None else skeleton)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "x = None; x['total']",
+        "1 + 'a'",
+        "[][0]",
+        "1 // 0",
+        "object().total",
+        "int('abc')",
+        "float('')",
+        "(lambda total: 0)()",
+        "(lambda: 0)(total=1)",
+        "a, b = (1, 2, 3)",
+        "a, b, c = (1, 2)",
+        "{[]: 1}",
+        "'a' + 1",
+        "len(5)",
+        "total",
+        "import total_of",
+        "from math import total",
+        "__import__('json').dumps(object)",
+        "__import__('json').loads('')",
+        "b'\\xff'.decode()",
+        "'\\xe9'.encode('ascii')",
+        "[].pop()",
+        "'a'.index('b')",
+        "__import__('math').sqrt(-1)",
+        "open('/no/such/file')",
+        "1 < 'a'",
+        "x = 5; x()",
+        "__import__('datetime').date(1, 13, 1)",
+        "max([])",
+        "next(iter([]))",
+        "{}['total']",
+        "raise RuntimeError('total of the cart is wrong')",
+    ],
+)
+def test_what_a_program_says_stays(source: str) -> None:
+    """The message of a real error stays whole, but for its values."""
+    with pytest.raises(Exception) as raised:  # noqa: PT011 - each has an error of its own
+        exec(source, {})
+    text = f"{type(raised.value).__name__}: {raised.value}"
+    assert not re.search("<(words?|name)>", abstract(text, words_of([source])).skeleton)
 
 
 TEXTS = st.text(max_size=300) | st.lists(
@@ -102,6 +152,13 @@ def test_lines_that_differ_in_values_are_one(number: int, key: object, mail: str
     """What one statement of a program wrote has one template."""
     line = f"request {key} of '{mail}' failed after {number} ms"
     assert abstract(line).skeleton == "request <uuid> of <quoted> failed after <num> ms"
+
+
+def test_a_value_that_is_not_shown_has_its_size() -> None:
+    """An empty value, which often is the cause, stays; of others the size is told, without the quotes."""
+    found = abstract("could not convert '' or 'x y'")
+    assert found.skeleton == "could not convert '' or <quoted>"
+    assert found.fields == (Field("quoted", 3),)
 
 
 def test_a_word_of_another_is_no_word() -> None:

@@ -50,13 +50,13 @@ _PIECE = re.compile(
     re.ASCII,
 )
 _MARKS = frozenset(".,:;()'\"=+-*/%!?_&$~^{}[]")  # that stay; no other can look like a label or a marker
-_LETTERS = frozenset("as")  # words of one letter that stay: a file, type(s)
+_LETTERS = frozenset("ast")  # words of one letter that stay: a file, type(s), can't
 _ALIKE = re.compile(r"<words?>(?: <words?>)+")
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One label of a template: its kind, how many characters stood there, and its value where it is shown."""
+    """One label of a template: its kind, how many characters it had, and its value where it is shown."""
 
     kind: str
     size: int
@@ -122,19 +122,26 @@ def _piece(kind: str, text: str, words: frozenset[str]) -> tuple[str, Field | No
         return " ", None
     if kind == "mark":
         return (text[:3] if text[0] in _MARKS else "<mark>"), None
-    if kind in (NAME, QUOTED) and _stays(text.strip("'\"`"), words):
-        return (f"'{text[1:-1]}'" if kind == QUOTED else text), None
+    if kind == NAME and _stays(text, words):
+        return text, None
+    if kind == QUOTED and all(_stays(each, words) for each in _dotted(text[1:-1])):
+        return f"'{text[1:-1]}'", None
     if kind == NAME and text.isalpha():
         kind = WORD
     if kind == MASKED:
         label = text[2:].partition(":")[0]
         return f"<{label}>", Field(label, len(text), text)
     value = text if kind == NUM and len(text) <= MAX_NUMBER else None
-    return f"<{kind}>", Field(kind, len(text), value)
+    return f"<{kind}>", Field(kind, len(text) - 2 * (kind == QUOTED), value)
 
 
 def _stays(word: str, words: frozenset[str]) -> bool:
     return (len(word) > 1 or word in _LETTERS) and known(word, words)
+
+
+def _dotted(inner: str) -> list[str]:
+    """Return the parts of a quoted name; of "", which says nothing, none."""
+    return inner.split(".", 3) if inner else []
 
 
 def _cut(skeleton: str) -> str:

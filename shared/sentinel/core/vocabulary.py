@@ -15,42 +15,47 @@ _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 _COMMON = frozenset(
     """
-    a aborted above accepted access accessed active address after again all allowed already an and any are
-    argument arguments array as ascii assertion assigned async at attempt attempted attempts attribute
-    await awaited back bad base be because been before below between big body bool boolean both bound
-    bounds broken buffer busy but by byte bytes call callable called can cannot cause caused certificate
-    changed character characters class client close closed closing code codec coerce column compare
-    comparison completed concurrent condition config configuration conflict connect connected connecting
-    connection constraint context convert converting coroutine corrupt could count crashed create created
-    critical cursor cycle data database date datetime deadlock debug decode decoding default defined
-    deleted denied deprecated depth deserialize device dict dictionary did different digit digits
-    dimension directory disconnected disk division dns do does done down dropped duplicate during each
-    element elements empty encode encoding end ended entry equal error errors event exceeded exception
+    a aborted above abstract accepted access accessed active address after again all allowed already
+    ambiguous an and any are arg args argument arguments array as ascii assertion assigned assignment
+    associated async at attempt attempted attempts attribute await awaited aware back bad base be because
+    been before below between big body bool boolean both bound bounds bracket broken buffer busy but by
+    byte bytearray bytes call callable called can cannot cause caused certificate changed char character
+    characters class client close closed closing cls code codec coerce column comma compare comparison
+    completed complex concatenate concurrent condition config configuration conflict connect connected
+    connecting connection consistent constraint context conversion convert converted converting coroutine
+    corrupt could count crashed create created critical cursor cycle data database date datetime day
+    deadlock debug decode decoding default defined deleter denied deprecated depth descriptor deserialize
+    detected device dict dictionary did different digit digits dimension directory disconnected disk
+    division dns do does domain done down dropped duplicate during each element elements ellipsis empty
+    encode encoding end ended enough entry equal errno error errors event exceeded exceeds exception
     exceptions executing execution exist exists exited expected expecting expired extra fail failed
-    failing failure failures fatal field fields file first float for forbidden format found from full
-    function gateway gb generator got greater had handle handled handler handling has hashable have header
-    host http https id if implemented import imported in incompatible incomplete index indices infinite
-    info initialize initialized input insert instance instances int integer integers internal into invalid
-    is it item items iterable iteration iterator its job join json kb key keys keyword kind large last
-    left length less level limit line list listen listening literal load loaded local locale lock locked
-    long loop lost lower malformed many map mapping match matching maximum mb mean member memory message
-    method minimum missing mode module more most ms much multiple must name named names negative network
-    new no node non none nonetype not nothing null number numeric object objects of off offset on only
-    open opened operand operands operation operator option or order other out outside over overflow own
-    pack page param parameter parameters parse parsing partial pass path peer pending permission pipe
-    pointer pool port positional possible present process property protocol queue raised range reached
-    read reading ready received recursion reference referenced refused register rejected release remote
-    removed replace request requests required reset resolve resource response result results retries retry
-    retrying return returned returning row rows run running runtime s same schema scope second seconds
-    segmentation sequence serializable serialize serializer server service session set shape shared short
-    should shutdown signal single size slot socket some source sql ssl started state statement status step
-    stop stopped str stream string strings subscriptable success such support supported syntax table take
-    taken takes task tcp than that the their then there they this thread time timed timeout timestamp tls
-    to too traceback transaction true tuple tuples type types unable unauthorized unavailable unbound
-    undefined unexpected unhandled unhashable unicode unique unknown unpack unreachable unrecognized
-    unsupported until up update updated url use used user utf value values variable version violates
-    violation wait waiting warn warning was were when where which while will with within without worker
-    write writing wrong year zero
+    failing failure failures fatal field fields file first float for forbidden format formatting found
+    from frozen full function gateway gb generator getter got greater had handle handled handler handling
+    has hash hashable hashing have header host hour http https id if implemented import imported in
+    incompatible incomplete indent index indices infinite info initialize initialized input insert
+    instance instances int integer integers internal into invalid is it item items iterable iterate
+    iteration iterator its job join json kb key keys keyword kind kwargs large last layout left length
+    less level limit line list listen listening literal load loaded local locale lock locked long loop
+    lost lower malformed many map mapping match matched matching math maximum mb mean member memory
+    memoryview message metaclass method minimum minute missing mode module modulo month more most mro ms
+    much multiple must naive name named names negative nested network never new no node non none nonetype
+    not nothing null number numeric object objects of off offset on only open opened operand operands
+    operation operator option or order ordinal other out outside over overflow own pack page param
+    parameter parameters parenthesis parse parsing partial pass path peer pending permission pipe pointer
+    pool pop popped port position positional possible power precision present process property protocol
+    queue raised range reached read reading ready real received recursion reference referenced refused
+    register rejected release remote removed replace request requests required reset resolution resolve
+    resource response result results retries retry retrying return returned returning row rows run running
+    runtime s same schema scope second seconds segmentation self sequence serializable serialize
+    serializer server service session set setter shape shared shift short should shutdown sign signal
+    single size slot slots socket some source sql ssl start started starting state statement status step
+    stop stopped str stream string strings subscriptable substring success such super support supported
+    syntax t table take taken takes task tcp than that the their then there they this thread time timed
+    timeout timestamp tls to too traceback transaction true truth tuple tuples type types unable
+    unauthorized unavailable unbound undefined unexpected unhandled unhashable unicode unindent unique
+    unknown unpack unpacking unreachable unrecognized unsupported unterminated until up update updated url
+    use used user utf value values variable version violates violation wait waiting warn warning was weak
+    were when where which while width will with within without worker write writing wrong year zero
     """.split()  # noqa: SIM905 - a list to be read
 )
 _EXCEPTIONS = frozenset(
