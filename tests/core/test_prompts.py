@@ -16,13 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinel.core import templates
-from sentinel.core.masks import HUNTED, Masks
+from sentinel.core.masks import HUNTED, MAX_HUNTED, Masks
 from sentinel.core.private_values import KINDS as KINDS_OF_MASKS
 from sentinel.core.prompt_parts import (
     BREADCRUMB,
     ENTRY,
     MAX_FRAMES,
     MAX_LINE,
+    MAX_SAID,
     TAG,
     Facts,
     File,
@@ -326,6 +327,18 @@ def test_half_of_a_character_is_no_trouble() -> None:
     assert "message: failed\n" in prompt.user
 
 
+@pytest.mark.timeout(10)
+def test_a_flood_costs_little() -> None:
+    """Of telemetry that is too much a part is looked at, and the rest is told."""
+    said = (
+        tuple(Said(ENTRY, f"password=hunter{n} " * 100_000) for n in range(60)) + (Said(TAG, "x"),) * MAX_SAID
+    )
+    prompt = made(Telemetry("KeyError", "a" * 5_000_000, TOLD.frames * 5_000, said))
+    assert LeftOut("60 of 1060 said", "over 1000") in prompt.left_out
+    assert LeftOut("9970 of 10000 frames", "over 30") in prompt.left_out
+    check_data(prompt, ["EXCEPTION", "FRAMES", "SAID", "FILE 1", "FILE 2"])
+
+
 def test_a_line_that_is_not_exact_is_marked() -> None:
     """Lines that were changed or cut have `~`; others, with tokens or in other scripts, have `:`."""
     text = "a = 1\u202e\n" + "b" * 401 + "\nname = 'größer, 日本語'\npassword = 'hunter22x'\r\nend\r\n"
@@ -401,6 +414,7 @@ def test_the_document_says_what_is() -> None:
         "characters of a text of telemetry that are looked at": templates.MAX_READ,
         "characters of a number that is shown": templates.MAX_NUMBER,
         "frames": MAX_FRAMES,
+        "entries, breadcrumbs and tags": MAX_SAID,
         "characters of a file's line": MAX_LINE,
         "characters of a file": MAX_FILE,
         "lines before and after a frame's": AROUND,
@@ -409,6 +423,7 @@ def test_the_document_says_what_is() -> None:
         "characters from which on a known value is hidden wherever it stands": HUNTED,
     }
     assert f"{len(INJECTIONS)} injections" in text
+    assert f"of the first {MAX_HUNTED:,}" in text
     assert all(f"`{each}`" in text for each in KINDS_OF_MASKS)
     labels = {"num", "uuid", "time", "ip", "email", "url", "path", "hex", "quoted", "name", "word", "mark"}
     assert all(f"`<{each}>`" in text for each in labels)

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from sentinel.core.private_values import KINDS, TEXT, TOKEN, Span, found
 
 HUNTED = 6  # characters from which on a known value is hidden wherever it stands
-MAX_HUNTED = 2_000  # known values that are looked for
+MAX_HUNTED = 1_000  # known values that are looked for
 _LINE = re.compile(r"[^\r\n]+")
 _PLAIN = re.compile(r"[A-Za-z_.]+")
 

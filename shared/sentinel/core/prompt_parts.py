@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sentinel.core.masks import Masks
-from sentinel.core.templates import Template, abstract
+from sentinel.core.templates import MAX_READ, Template, abstract
 from sentinel.core.untrusted import judged, safe_line
 from sentinel.core.vocabulary import LONGEST, known
 from sentinel.errors import Malformed
@@ -21,6 +21,7 @@ ENTRY, BREADCRUMB, TAG = "entry", "breadcrumb", "tag"
 SAID = (ENTRY, BREADCRUMB, TAG)
 MAX_LINE = 400  # characters of a file's line that are shown
 MAX_FRAMES = 30
+MAX_SAID = 1_000
 TELEMETRY = ":telemetry"  # the place of its masks, and no path: they are undone in no file
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,99}(?:/[A-Za-z0-9][\w.-]{0,99}){0,3}", re.ASCII)
@@ -99,13 +100,18 @@ def shown_path(path: str) -> bool:
     return bool(_PATH.fullmatch(path)) and not any(not part.strip(".") for part in path.split("/"))
 
 
+def read(text: str) -> str:
+    """Return what is looked at of a text of telemetry, before anything else is done with it."""
+    return judged(text[:MAX_READ])
+
+
 def exception_lines(told: Telemetry, words: frozenset[str], masks: Masks) -> Iterator[str]:
     """Yield the exception: its type where the program knows it, its message as a template, its fields."""
     if told.exception:
         kind = told.exception[: 4 * LONGEST].rpartition(".")[2]
         yield f"type: {kind if kind.isascii() and kind.isidentifier() and known(kind, words) else '<name>'}"
     if told.message:
-        template = abstract(masks.mask(judged(told.message), TELEMETRY), words)
+        template = abstract(masks.mask(read(told.message), TELEMETRY), words)
         yield f"message: {template.skeleton}"
         yield from field_lines(template)
 
@@ -146,7 +152,7 @@ def said_lines(said: Sequence[Said], words: frozenset[str], masks: Masks) -> Ite
     """Yield what was said by template, with how often, the most frequent first."""
     counts: Counter[tuple[str, str]] = Counter()
     for each in said:
-        text = masks.mask(judged(each.text), TELEMETRY)
+        text = masks.mask(read(each.text), TELEMETRY)
         counts[each.kind, abstract(text, words).skeleton] += 1
     for (kind, skeleton), count in sorted(counts.items(), key=lambda each: (-each[1], each[0])):
         yield f"{count}x {kind}: {skeleton}"

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 
 from sentinel.core.masks import Masks
 from sentinel.core.prompt_parts import (
+    MAX_FRAMES,
+    MAX_SAID,
     Facts,
     File,
     Telemetry,
@@ -21,10 +23,10 @@ from sentinel.core.prompt_parts import (
     exception_lines,
     frame_lines,
     located,
+    read,
     said_lines,
     shown_path,
 )
-from sentinel.core.untrusted import judged
 from sentinel.core.vocabulary import words_of
 from sentinel.errors import Malformed, TooLarge
 
@@ -120,15 +122,23 @@ def build(
     draft = _Draft(nonce, int(budget * BYTES_A_TOKEN) - len(system.encode()))
     if draft.room < 0:
         raise TooLarge(f"a budget of {budget} tokens: the instructions alone need {estimated(system)}")
+    for what, count, most in (("frames", len(told.frames), MAX_FRAMES), ("said", len(told.said), MAX_SAID)):
+        if count > most:
+            draft.left_out.append(LeftOut(f"{count - most} of {count} {what}", f"over {most}"))
     fit = [each for number, each in enumerate(files, 1) if draft.takes(number, each)]
     words = _learned(told, fit, masks)
     paths = [each.path for each in fit]
     draft.section("EXCEPTION", exception_lines(told, words, masks))
     draft.section("FRAMES", frame_lines(told.frames, paths, words))
-    draft.said(list(said_lines(told.said, words, masks)), int(budget * BYTES_A_TOKEN) // SAID_SHARE)
+    draft.said(
+        list(said_lines(told.said[:MAX_SAID], words, masks)), int(budget * BYTES_A_TOKEN) // SAID_SHARE
+    )
     for number, each in enumerate(fit, 1):
-        around = {frame.line for frame in told.frames if located(frame.file, paths) == each.path}
-        draft.file(number, each.path, code_lines(each, masks, nonce), around)
+        around = {frame.line for frame in told.frames[:MAX_FRAMES] if located(frame.file, paths) == each.path}
+        if around or len(each.text) <= draft.room:
+            draft.file(number, each.path, code_lines(each, masks, nonce), around)
+        else:
+            draft.left_out.append(LeftOut(each.path, "over the budget"))
     user = draft.text()
     tokens = estimated(system + user)
     return Prompt(system, user, tokens, tuple(draft.shown), tuple(draft.left_out))
@@ -151,8 +161,8 @@ def _learned(told: Telemetry, files: Iterable[File], masks: Masks) -> frozenset[
     texts = [each.text for each in files]
     for text in texts:
         masks.learn(text, code=True)
-    for text in (told.message, *(each.text for each in told.said)):
-        masks.learn(judged(text))
+    for text in (told.message, *(each.text for each in told.said[:MAX_SAID])):
+        masks.learn(read(text))
     return words_of(texts)
 
 
