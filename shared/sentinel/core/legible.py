@@ -23,8 +23,9 @@ def legible(value: object, indent: int | None = None) -> str:
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     if text.isascii() and "\x7f" not in text:
         return text
-    return "".join(each if _seen(each) else json.dumps(each)[1:-1] for each in text)
+    return "".join(each if seen(each) else json.dumps(each)[1:-1] for each in text)
 
 
-def _seen(char: str) -> bool:
+def seen(char: str) -> bool:
+    """Whether a character has a shape of its own, and so may stand as it is. A line's end may."""
     return char == "\n" or (char.isprintable() and char not in _UNSEEN)
