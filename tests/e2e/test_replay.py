@@ -87,7 +87,11 @@ def test_a_changed_rule_shows_which_tasks_would_differ(recorded: Path, tmp_path:
         (("--from", "yesterday"), 2, "a time is"),
         (("--from", "2026-01-02", "--to", "2026-01-01"), 2, "--to is after --from"),
         ((), 2, "--from"),
-        (("--from", "2026-01-01", "--rules", str(ROOT / "examples" / "sinks.yaml")), 1, "sink documents set nothing"),
+        (
+            ("--from", "2026-01-01", "--rules", str(ROOT / "examples" / "sinks.yaml")),
+            1,
+            "documents set nothing",
+        ),
     ],
 )
 def test_what_cannot_be_replayed_is_said(
