@@ -68,11 +68,14 @@ def targets_of(figures: dict[str, float]) -> Targets:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print, and return 0 when the targets are met."""
     asked = options(arguments)
-    logging.getLogger("sentinel.deliveries").setLevel(logging.CRITICAL)  # breakers open, as they should
+    log = logging.getLogger("sentinel.deliveries")
+    level = log.level
+    log.setLevel(logging.CRITICAL)  # breakers open, as they should
     folder = Path(tempfile.mkdtemp(prefix=".bench-", dir=ROOT))
     try:
         figures = measured(folder, asked)
     finally:
+        log.setLevel(level)
         shutil.rmtree(folder, ignore_errors=True)
     return 0 if report("delivery", figures, targets_of(figures), as_json=asked.json) else 1
 
