@@ -264,8 +264,7 @@ class Session:
             self._pace.throttled(self._tools.clock())
             return
         shipment.tried = True
-        if self._shipping.doubles and not shipment.counted:
-            shipment.counted = True
+        if self._shipping.doubles:  # each time anew: each may have left one more
             for part in shipment.parts:
                 part.course.doubtful(1)
 

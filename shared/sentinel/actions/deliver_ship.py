@@ -43,7 +43,7 @@ class Part:
 
 @dataclass(slots=True)
 class Shipment:
-    """A batch on its way. `tried`: it may be there already; `counted`: it was counted as doubtful.
+    """A batch on its way. `tried`: it may be there already.
 
     `request` is what carries it, where that was made beforehand.
     """
@@ -51,7 +51,6 @@ class Shipment:
     batch: Batch
     parts: list[Part]
     tried: bool = False
-    counted: bool = False
     request: Request | None = None
 
     @property
