@@ -15,7 +15,7 @@ import pytest
 from tests.faults.delivering import world
 from tests.siem_targets import Elastic
 
-KILLS = 25
+KILLS = 15
 CHAINS = ("shop/0", "shop/1", "pay/0")
 
 
