@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from sentinel import accounts, siem
 from sentinel.core import deliveries
@@ -21,21 +21,19 @@ log = logging.getLogger(__name__)
 class _Book(Generic[T]):
     """A cache of the catalog's documents of one kind, each of which names several things.
 
-    `load` parses a document. `clock` is in epoch nanoseconds; `opener` opens documents. A document that does
-    not load is skipped and named in the log; a later document wins where two have the same name in them.
+    `clock` is in epoch nanoseconds; `opener` opens documents. A document that does not load is skipped and
+    named in the log; a later document wins where two have the same name in them.
     """
+
+    kind: ClassVar[str]
 
     def __init__(
         self,
-        kind: str,
-        load: Callable[[str, bytes], Mapping[str, T]],
         catalog: Catalog,
         clock: Callable[[], int],
         seconds: float = 30,
         opener: Opener | None = None,
     ) -> None:
-        self._kind = kind
-        self._parse = load
         self._catalog = catalog
         self._opener = opener or Unsigned()
         self._clock = clock
@@ -57,55 +55,50 @@ class _Book(Generic[T]):
         except Unavailable as error:
             if self._found is None:
                 raise
-            log.warning("%s documents could not be looked up, the old ones stay: %s", self._kind, error)
+            log.warning("%s documents could not be looked up, the old ones stay: %s", self.kind, error)
         self._asked = now
         return self._found
 
     def _load(self) -> Mapping[str, T]:
         found: dict[str, T] = {}
-        for document in self._catalog.active(self._kind):
+        for document in self._catalog.active(self.kind):
             try:
-                opened = self._opener.open(self._kind, document.id, document.body)
-                found.update(self._parse(document.id, opened.payload))
+                opened = self._opener.open(self.kind, document.id, document.body)
+                found.update(self.parsed(document.id, opened.payload))
             except Malformed as error:
-                log.warning("%s document %s is not in force: %s", self._kind, document.id, error)
+                log.warning("%s document %s is not in force: %s", self.kind, document.id, error)
         return found
+
+    def parsed(self, name: str, body: bytes) -> Mapping[str, T]:
+        """Parse a document. Raises `Malformed`."""
+        raise NotImplementedError
 
 
 class SinkBook(_Book[siem.SinkConfig]):
     """The sinks."""
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        clock: Callable[[], int],
-        seconds: float = 30,
-        opener: Opener | None = None,
-    ) -> None:
-        super().__init__("sink", siem.load, catalog, clock, seconds, opener)
+    kind = "sink"
+
+    def parsed(self, name: str, body: bytes) -> Mapping[str, siem.SinkConfig]:
+        """See `_Book`."""
+        return siem.load(name, body)
 
 
 class AccountBook(_Book[accounts.AccountConfig]):
     """The accounts."""
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        clock: Callable[[], int],
-        seconds: float = 30,
-        opener: Opener | None = None,
-    ) -> None:
-        super().__init__("account", accounts.load, catalog, clock, seconds, opener)
+    kind = "account"
+
+    def parsed(self, name: str, body: bytes) -> Mapping[str, accounts.AccountConfig]:
+        """See `_Book`."""
+        return accounts.load(name, body)
 
 
 class DeliveryBook(_Book[deliveries.DeliveryPlan]):
     """The deliveries."""
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        clock: Callable[[], int],
-        seconds: float = 30,
-        opener: Opener | None = None,
-    ) -> None:
-        super().__init__("delivery", deliveries.load, catalog, clock, seconds, opener)
+    kind = "delivery"
+
+    def parsed(self, name: str, body: bytes) -> Mapping[str, deliveries.DeliveryPlan]:
+        """See `_Book`."""
+        return deliveries.load(name, body)
