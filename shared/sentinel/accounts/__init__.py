@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import TypeAdapter, ValidationError
-
 from sentinel.accounts.account import AccountConfig
 from sentinel.accounts.datadog import DatadogAccount
 from sentinel.accounts.falcon import FalconConfig
@@ -18,8 +16,7 @@ from sentinel.accounts.microsoft_sentinel import MicrosoftSentinelAccount
 from sentinel.accounts.pagerduty import PagerDutyAccount
 from sentinel.accounts.sentry import SentryAccount
 from sentinel.accounts.splunk import SplunkAccount
-from sentinel.core.recipes import Name, explain, load_yaml
-from sentinel.errors import Malformed
+from sentinel.core import named
 
 __all__ = ["ACCOUNTS", "AccountConfig", "load"]
 
@@ -32,32 +29,7 @@ ACCOUNTS: Mapping[str, type[AccountConfig]] = {
     "splunk": SplunkAccount,
 }
 
-_NAMES: TypeAdapter[str] = TypeAdapter(Name)
-
 
 def load(name: str, body: bytes) -> dict[str, AccountConfig]:
-    """Parse an account document, `accounts: {NAME: {kind: ..., ...}}`. `name` is for messages.
-
-    Raises `Malformed` that says what to change and never quotes a value.
-    """
-    found = load_yaml(name, body)
-    named = found.get("accounts") if isinstance(found, dict) and set(found) == {"accounts"} else None
-    if not isinstance(named, dict) or not named:
-        raise Malformed(
-            f"{name}: an account document is a mapping with accounts: {{NAME: {{kind: ..., ...}}}} "
-            "and nothing else; sinks and deliveries have files of their own"
-        )
-    return {str(each): _config(f"{name}: accounts.{each}", str(each), body) for each, body in named.items()}
-
-
-def _config(where: str, account: str, body: object) -> AccountConfig:
-    if not isinstance(body, dict):
-        raise Malformed(f"{where}: an account is a mapping with kind and what its kind needs")
-    kind = ACCOUNTS.get(body["kind"]) if isinstance(body.get("kind"), str) else None
-    if kind is None:
-        raise Malformed(f"{where}: kind is one of {', '.join(sorted(ACCOUNTS))}")
-    try:
-        _NAMES.validate_python(account)
-        return kind.model_validate(body)
-    except ValidationError as error:
-        raise Malformed(f"{where}: {explain(error)}") from None
+    """Parse an account document, `accounts: {NAME: {kind: ..., ...}}`; see `core.named.load`."""
+    return named.load(name, body, "accounts", "an account", ACCOUNTS)

@@ -10,10 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from sentinel.core.recipes import Name, explain, load_yaml
-from sentinel.errors import Malformed
+from sentinel.core import named
 from sentinel.siem.crowdstrike import CrowdstrikeConfig, CrowdstrikeSink
 from sentinel.siem.datadog import DatadogConfig, DatadogSink
 from sentinel.siem.elastic import ElasticConfig, ElasticSink
@@ -46,8 +43,6 @@ SINKS: Mapping[str, Kind] = {
     "syslog": Kind(SyslogConfig, SyslogSink),
 }
 
-_NAMES: TypeAdapter[str] = TypeAdapter(Name)
-
 
 def make(config: SinkConfig, secret: str = "") -> Sink:
     """Return the sink of a configuration. `secret` is the value that `config.token` names."""
@@ -55,28 +50,5 @@ def make(config: SinkConfig, secret: str = "") -> Sink:
 
 
 def load(name: str, body: bytes) -> dict[str, SinkConfig]:
-    """Parse a sink document, `sinks: {NAME: {kind: ..., ...}}`. `name` is for messages.
-
-    Raises `Malformed` that says what to change and never quotes a value.
-    """
-    found = load_yaml(name, body)
-    named = found.get("sinks") if isinstance(found, dict) and set(found) == {"sinks"} else None
-    if not isinstance(named, dict) or not named:
-        raise Malformed(
-            f"{name}: a sink document is a mapping with sinks: {{NAME: {{kind: ..., ...}}}} and nothing "
-            "else; accounts and deliveries have files of their own"
-        )
-    return {str(sink): _config(f"{name}: sinks.{sink}", str(sink), each) for sink, each in named.items()}
-
-
-def _config(where: str, sink: str, body: object) -> SinkConfig:
-    if not isinstance(body, dict):
-        raise Malformed(f"{where}: a sink is a mapping with kind and what its kind needs")
-    kind = SINKS.get(body["kind"]) if isinstance(body.get("kind"), str) else None
-    if kind is None:
-        raise Malformed(f"{where}: kind is one of {', '.join(sorted(SINKS))}")
-    try:
-        _NAMES.validate_python(sink)
-        return kind.config.model_validate(body)
-    except ValidationError as error:
-        raise Malformed(f"{where}: {explain(error)}") from None
+    """Parse a sink document, `sinks: {NAME: {kind: ..., ...}}`; see `core.named.load`."""
+    return named.load(name, body, "sinks", "a sink", {kind: each.config for kind, each in SINKS.items()})
