@@ -100,7 +100,10 @@ def _spent_below() -> float:
 
 
 def test_help_is_quick_and_names_every_command() -> None:
-    """`sentinel --help` imports nothing heavy, and takes less than four times what importing click takes."""
+    """`sentinel --help` imports nothing heavy, and takes at most 3.6 times what click alone takes.
+
+    That is 150 ms of a processor on which click takes 42, however busy it is.
+    """
     times, bare = [], []
     told = ""
     for _ in range(5):
@@ -119,7 +122,7 @@ def test_help_is_quick_and_names_every_command() -> None:
         told = done.stdout
     for name in ("up", "ingest", "chains", "verify", "export", "tasks", "recipes", "rules"):
         assert f"\n  {name} " in told
-    assert min(times) < 4 * min(bare)
+    assert min(times) < 3.6 * min(bare)
     heavy = ("yaml", "pydantic", "redis", "botocore", "aiohttp", "sigma", "orjson")
     code = f"import sys, sentinel.cli.main; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,9 +11,7 @@ import click
 
 from sentinel.cli.options import application, home_option, json_option
 from sentinel.cli.output import echo, emit, plain, table
-from sentinel.core.hec_tokens import SOURCE, parse, token
 from sentinel.errors import Malformed
-from sentinel.routes import COLLECTOR
 
 if TYPE_CHECKING:
     from sentinel.core.access import Hook
@@ -134,6 +132,8 @@ def rotate_secret(hook: str, at_once: bool, home: Path, as_json: bool) -> None:
 
 def _of_token(source: str, hook: str, text: str) -> str:
     """Return the secret in a token of this webhook, as another collector had it; else the text as it is."""
+    from sentinel.core.hec_tokens import SOURCE, parse
+
     shown = parse(text)
     return shown.secret if source == SOURCE and shown.hook == hook else text
 
@@ -156,11 +156,16 @@ def _options(settings: tuple[str, ...]) -> dict[str, str]:
 
 def place(hook: Hook) -> str:
     """Return the path that a webhook's sender posts to."""
+    from sentinel.core.hec_tokens import SOURCE
+    from sentinel.routes import COLLECTOR
+
     return COLLECTOR if hook.source == SOURCE else f"/hooks/{hook.source}/{hook.id}"
 
 
 def _tell_secret(hook: Hook, secret: str, as_json: bool) -> None:
     """Print a webhook's secret on standard output where we made it, and what it is on standard error."""
+    from sentinel.core.hec_tokens import SOURCE, token
+
     if hook.source == SOURCE and secret:
         secret = token(hook.id, secret)
     if as_json:
