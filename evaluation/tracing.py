@@ -33,9 +33,7 @@ def frames_of(trace: TracebackType | None, project: Path) -> list[dict[str, obje
 
 def _frame(project: Path, path: Path, function: str, trace: TracebackType) -> dict[str, object]:
     told = list(trace.tb_frame.f_locals.items())[:MOST_VARS]
-    line = (trace.tb_frame.f_globals["__loader__"].get_source(trace.tb_frame.f_globals["__name__"])).split(
-        "\n"
-    )
+    lines = (project / path).read_text().splitlines()
     root = path.relative_to("src") if path.parts[0] == "src" else path
     return {
         "filename": root.as_posix(),
