@@ -22,13 +22,14 @@ PORTS = CORE | {
     "ports_aws",
     "ports_doors",
     "ports_feeds",
+    "ports_patches",
     "ports_queue",
     "ports_sinks",
 }
-ACTIONS = PORTS | {"siem", "accounts", "actions"}
+ACTIONS = PORTS | {"siem", "accounts", "ai", "actions"}
 WIRING = ACTIONS | {"webhooks", "usecases", "adapters", "settings", "wiring"}
 BOOTSTRAP = WIRING | {"bootstrap", "bootstrap_doors", "bootstrap_approvals", "bootstrap_flow"}
-BOOTSTRAP |= {"bootstrap_alerts", "bootstrap_connectors", "bootstrap_deliveries"}
+BOOTSTRAP |= {"bootstrap_alerts", "bootstrap_connectors", "bootstrap_deliveries", "bootstrap_patches"}
 ENTRYPOINTS = BOOTSTRAP | {"entrypoints", "routes"}
 RINGS = {
     "errors": set[str](),
@@ -41,18 +42,21 @@ RINGS = {
     "ports_aws": PORTS,
     "ports_doors": PORTS,
     "ports_feeds": PORTS,
+    "ports_patches": PORTS,
     "ports_queue": PORTS,
     "ports_sinks": PORTS,
     "usecases": PORTS | {"usecases"},
     "siem": PORTS | {"siem"},
     "accounts": PORTS | {"siem", "accounts"},
     "webhooks": PORTS | {"webhooks"},
+    "ai": PORTS | {"ai"},
     "adapters": PORTS | {"adapters"},
     "actions": ACTIONS,
     "wiring": WIRING,
     "bootstrap_doors": BOOTSTRAP,
     "bootstrap_alerts": BOOTSTRAP,
     "bootstrap_deliveries": BOOTSTRAP,
+    "bootstrap_patches": BOOTSTRAP,
     "bootstrap_connectors": BOOTSTRAP,
     "bootstrap_approvals": BOOTSTRAP,
     "bootstrap_flow": BOOTSTRAP,

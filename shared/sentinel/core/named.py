@@ -11,7 +11,13 @@ from sentinel.core.recipe_fields import Name
 from sentinel.core.recipes import explain, load_yaml
 from sentinel.errors import Malformed
 
-FILES = ("sinks", "accounts", "deliveries")  # documents with these have nothing else
+FILES = (
+    "sinks",
+    "accounts",
+    "deliveries",
+    "repositories",
+    "models",
+)  # documents with these have nothing else
 _NAMES: TypeAdapter[str] = TypeAdapter(Name)
 
 Model = TypeVar("Model", bound=BaseModel)
