@@ -66,7 +66,7 @@ lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--custom-compile-command 'make lock' requirements.in -o requirements.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-		--custom-compile-command 'make lock' shared/pyproject.toml --extra local requirements-dev.in \
+		--custom-compile-command 'make lock' shared/pyproject.toml --extra local --extra ai requirements-dev.in \
 		-o requirements-dev.txt
 	uv pip compile --quiet --no-deps --universal --python-version 3.12 --generate-hashes --no-annotate \
 		--custom-compile-command 'make lock' -c requirements-dev.txt layers/runtime/requirements.in \
