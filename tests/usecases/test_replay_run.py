@@ -425,9 +425,9 @@ def test_an_effect_that_is_gone_shows(run: Run) -> None:
 
 def test_other_code_shows(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the code would decide in another way now, the first event that differs is named."""
-    from sentinel.usecases import lease
+    from sentinel.usecases import outcomes
 
-    monkeypatch.setattr(lease, "LONGEST_WISH", 3 * SECOND)
+    monkeypatch.setattr(outcomes, "LONGEST_WISH", 3 * SECOND)
     (waited,) = [each for each in compared(run).differences if each.recipe == "busy"]
     assert waited.why[0].endswith(": would tell another due now")
 

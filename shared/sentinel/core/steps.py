@@ -95,7 +95,8 @@ class Again:
     `done` is small JSON that the worker keeps and hands to the next try as `StepRun.done`: no bodies, no
     secrets. It replaces what stood there. `unsure` says that the effect may have happened all the same, as
     where a reply was lost: an at-most-once step is then not simply done again. `idle` says that nobody was
-    called: such a try is none of the recipe's attempts.
+    called: such a try is none of the recipe's attempts. `onward` says that a stage is done and the next one
+    is to follow at once, by whichever worker may (`Staged`).
     """
 
     reason: str
@@ -103,6 +104,7 @@ class Again:
     done: Mapping[str, object] = field(default_factory=dict)
     unsure: bool = False
     idle: bool = False
+    onward: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +220,19 @@ class Writing(Protocol):
 def writes(action: Action, inputs: Mapping[str, Any]) -> bool:
     """Say whether a step changes something outside: then strangers alone do not start it."""
     return isinstance(action, Writing) and action.writes(inputs)
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """What an action has besides whose step is done in stages, each by a worker with rights of its own."""
+
+    def stage_stream(self, done: Mapping[str, object]) -> str:
+        """Name the stream of the stage that follows what is `done` so far; see `StepRun.done`."""
+
+
+def stream_of(action: Action, done: Mapping[str, object]) -> str:
+    """Name the stream of the worker that goes on with a step."""
+    return action.stage_stream(done) if isinstance(action, Staged) else action.stream
 
 
 @runtime_checkable

@@ -7,37 +7,41 @@ and a person decides (`usecases.control`).
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
 
-from sentinel.core.recipes import Recipe
-from sentinel.core.states import NEVER, State
-from sentinel.core.steps import Again, Ask, Done, Failed, Matched, Nothing, Outcome, Probing, StepRun
+from sentinel.core.states import State
+from sentinel.core.steps import (
+    Again,
+    Ask,
+    Done,
+    Failed,
+    Matched,
+    Nothing,
+    Outcome,
+    Staged,
+    StepRun,
+    stream_of,
+)
 from sentinel.core.task_trace import step_parent
-from sentinel.core.tasks import MAX_REASON, SECOND, Effect, EffectState, Task, digest_of, overdue, step_key
+from sentinel.core.tasks import SECOND, Effect, EffectState, Task, overdue, step_key
 from sentinel.errors import Conflict, Malformed, Rejected, Tampered, Unavailable
 from sentinel.usecases.asking import Asking
 from sentinel.usecases.evidence import matched
 from sentinel.usecases.heartbeat import Heartbeat
+from sentinel.usecases.outcomes import Outcomes
 from sentinel.usecases.recall import Recall
 from sentinel.usecases.resolve import resolved
-from sentinel.usecases.tries import ABSENT, AWAY, GIVEN_UP, LOST, NOT_ASKED, REFUSED, TAMPERED, TIME_UP, Try
+from sentinel.usecases.tries import ABSENT, AWAY, GIVEN_UP, NOT_ASKED, REFUSED, TAMPERED, TIME_UP, Try
 
-if TYPE_CHECKING:
-    from sentinel.usecases.execute import Executor
-
-LONGEST_WISH = 86_400 * SECOND  # a target may ask for a pause of at most a day
+OTHERS = "step {} is of another worker"
 LONGEST_STEP = 600 * SECOND  # a try of a step that names no timeout: an action may hang
 
 
 @dataclass(slots=True)
-class Lease:
+class Lease(Outcomes):
     """One lease of one task."""
 
-    executor: Executor
-    recipe: Recipe
     effects: Mapping[str, Effect]
     _entries: list[Matched] | None = field(default=None)
     _recall: Recall | None = field(default=None)
@@ -61,8 +65,8 @@ class Lease:
         if action is None:
             why = f"no action is called {step.uses}: correct the recipe, or deploy a version that has it"
             return self.executor.fail(task, {"step": step.id, "answer": ABSENT}, f"step {step.id}: {why}")
-        if action.stream != self.executor.stream:
-            return self._pass_on(task, action.stream, f"step {step.id} is of another worker")
+        if not isinstance(action, Staged) and action.stream != self.executor.stream:
+            return self._pass_on(task, action.stream, OTHERS.format(step.id))
         try:
             step = resolved(task, step, action, self._read)
         except Unavailable as error:
@@ -77,6 +81,9 @@ class Lease:
         known = a_try.known
         if known is not None and known.state is EffectState.DONE:
             return self._done(a_try, known.result, "was done before")
+        stream = stream_of(a_try.action, a_try.before)
+        if stream != self.executor.stream:
+            return self._pass_on(a_try.task, stream, OTHERS.format(a_try.step.id))
         if a_try.unsure:
             return self._ask(a_try)
         return self._do(a_try)
@@ -217,15 +224,6 @@ class Lease:
             self._recall,
         )
 
-    def _put_off(self, a_try: Try, error: Unavailable, **changes: Any) -> None:
-        """Let a task wait whose step could not be begun for want of a store: that is no try of the step."""
-        wait = max(self._backoff(a_try.task), int(error.retry_after * SECOND))
-        with contextlib.suppress(Unavailable, Conflict):  # then the lease runs out
-            self._wait(a_try.having(answer=AWAY), a_try.task.tries, str(error), wait, **changes)
-
-    def _backoff(self, task: Task) -> int:
-        return int(self.executor.rng() * self.recipe.retry.ceiling(task.tries + 1))
-
     def _hold(self, a_try: Try) -> None:
         if self.executor.clock() >= a_try.task.due:
             raise Conflict(f"the lease of task {a_try.task.id} ran out before step {a_try.step.id}")
@@ -240,60 +238,3 @@ class Lease:
                 self.executor.fail(task, {"answer": TAMPERED}, f"{why}; verify the chain")
                 raise
         return self._entries
-
-    def _record(self, a_try: Try, state: EffectState, result: Mapping[str, object]) -> None:
-        task, now = a_try.task, self.executor.clock()
-        effect = Effect(task.id, a_try.key, state, a_try.step.id, now, result, task.attempt)
-        if not self.executor.tasks.record(effect, a_try.known.attempt if a_try.known else 0):
-            raise Conflict(f"another worker has begun step {a_try.step.id} of task {task.id}")
-
-    def _done(self, a_try: Try, result: Mapping[str, object], how: str) -> Task:
-        task = a_try.task
-        results = {**task.results, a_try.step.id: result}
-        about = {"outcome": how, "result": digest_of(result), "worker": self.executor.worker}
-        told = {**a_try.told, **about}
-        if task.step + 1 == len(self.recipe.steps):
-            return self.executor.move(
-                task, State.SUCCEEDED, told, wait=0, results=results, reason="", worker=""
-            )
-        changes: dict[str, Any] = {"step": task.step + 1, "tries": 0, "settled": 0}
-        changes |= {"results": results, "reason": ""}
-        following = self.executor.actions.get(self.recipe.steps[task.step + 1].uses)
-        if following is None or following.stream == self.executor.stream:
-            return self.executor.move(task, State.RUNNING, told, wait=self.executor.lease, **changes)
-        there: dict[str, Any] = {"stream": following.stream, "worker": "", **changes}
-        return self.executor.move(task, State.QUEUED, told, wait=self.executor.grace, **there)
-
-    def _again(self, a_try: Try, outcome: Again) -> Task:
-        # A try that got something done has not failed: a long delivery in parts may take many.
-        progressed = bool(outcome.done) and outcome.done != a_try.before
-        tries = a_try.task.tries + (not progressed and not outcome.idle)
-        unsure = outcome.unsure and a_try.step.at_most_once
-        if unsure and not isinstance(a_try.action, Probing):
-            return self._ambiguous(a_try, f"{outcome.reason}; {LOST.format(a_try.step.uses)}")
-        if tries >= self.recipe.retry.attempts and not unsure:
-            why = GIVEN_UP.format(a_try.step.id, tries, outcome.reason)
-            return self.executor.fail(
-                a_try.task, {**a_try.told, "tries": tries}, why, **a_try.settled(outcome)
-            )
-        if outcome.done:
-            self._record(a_try, EffectState.INTENT, outcome.done)
-        wait = self._backoff(a_try.task) if outcome.after is None else outcome.after
-        return self._wait(a_try, tries, outcome.reason, wait, **a_try.settled(outcome))
-
-    def _wait(self, a_try: Try, tries: int, reason: str, wait: int, **changes: Any) -> Task:
-        reason = reason[:MAX_REASON]
-        told = {**a_try.told, "tries": tries, "worker": self.executor.worker, "reason": reason}
-        wait = min(max(wait, 0), LONGEST_WISH)
-        changes = {**changes, "tries": tries, "reason": reason, "worker": ""}
-        return self.executor.move(a_try.task, State.WAITING, told, wait=wait, **changes)
-
-    def _ambiguous(self, a_try: Try, reason: str) -> Task:
-        last = a_try.task.step + 1 == len(self.recipe.steps)
-        told = {**a_try.told, "last": last, "worker": self.executor.worker, "reason": reason}
-        return self.executor.move(a_try.task, State.AMBIGUOUS, told, due=NEVER, reason=reason, worker="")
-
-    def _pass_on(self, task: Task, stream: str, reason: str) -> Task:
-        told = {"step": task.step, "stream": stream, "reason": reason, "worker": self.executor.worker}
-        wait = self.executor.grace
-        return self.executor.move(task, State.QUEUED, told, wait=wait, stream=stream, worker="")

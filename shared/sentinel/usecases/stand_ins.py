@@ -29,6 +29,7 @@ from sentinel.core.steps import (
     StepRun,
     Unknown,
     needs_approval,
+    stream_of,
     writes,
 )
 from sentinel.core.tasks import Effect, Task
@@ -56,6 +57,10 @@ class StandIn:
     def stream(self) -> str:
         """The action's own."""
         return self.real.stream
+
+    def stage_stream(self, done: Mapping[str, object]) -> str:
+        """Name the stream of the action's own stage."""
+        return stream_of(self.real, done)
 
     @property
     def forms(self) -> Mapping[str, Form]:
