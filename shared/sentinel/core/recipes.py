@@ -28,6 +28,7 @@ from sentinel.core.recipe_fields import Strict, cron_of
 from sentinel.core.recipe_fields import duration as duration  # noqa: PLC0414
 from sentinel.core.recipe_fields import spelled as spelled  # noqa: PLC0414
 from sentinel.core.recipe_flow import Debounce, Limit, Rate, Window
+from sentinel.core.recipe_policy import PatchPolicy
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Malformed
 
@@ -149,7 +150,7 @@ class Recipe(Strict):
 
     `author` is the id of who signed it; "" where the deployment does not look.
     A task that has not ended `timeout` after it was created expires. With `propose_for` its tasks begin as
-    proposals, which a person accepts within that time or which expire.
+    proposals, which a person accepts within that time or which expire. `policy` bounds its patches.
     """
 
     id: Name
@@ -163,6 +164,7 @@ class Recipe(Strict):
     rate: Rate | None = None
     debounce: Debounce | None = None
     maintenance: tuple[Window, ...] = Field(default=(), max_length=20)
+    policy: PatchPolicy = PatchPolicy()
     propose_for: Duration | None = Field(default=None, ge=60 * SECOND, le=366 * 86_400 * SECOND)
     description: str = ""
     digest: str = ""

@@ -14,11 +14,10 @@ from pydantic import Field, StringConstraints, field_validator
 
 from sentinel.core import named
 from sentinel.core.proving import PYTEST, HowToTest, Limits
-from sentinel.core.recipe_fields import Duration, Strict
+from sentinel.core.recipe_fields import Duration, Glob, Strict
 from sentinel.core.tasks import SECOND
 
 Ref = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.+/-]{0,199}$")]
-Glob = Annotated[str, StringConstraints(pattern=r"^[\w.*?@+-]+(?:/[\w.*?@+-]+){0,20}$")]
 Folder = Annotated[str, StringConstraints(pattern=r"^(\.|[\w.+-]+(?:/[\w.+-]+){0,10})$")]
 Secret = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
 Path = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f]{1,500}$")]

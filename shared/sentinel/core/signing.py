@@ -1,4 +1,4 @@
-"""Whose documents are in force: rules, recipes, sinks, accounts and deliveries as their authors signed them.
+"""Whose documents are in force: rules, recipes and what they need as their authors signed them.
 
 A document is pushed as its text, or as a DSSE envelope around that text (`core.dsse`). Where a deployment
 requires signatures, a document counts only with one by an author whom the registry knows: at the push, and
@@ -18,7 +18,9 @@ from sentinel.errors import Malformed
 PAYLOAD_TYPES: Mapping[str, str] = {
     "account": "application/vnd.sentinel.account+yaml",
     "delivery": "application/vnd.sentinel.delivery+yaml",
+    "model": "application/vnd.sentinel.model+yaml",
     "recipe": "application/vnd.sentinel.recipe+yaml",
+    "repository": "application/vnd.sentinel.repository+yaml",
     "rule": "application/vnd.sentinel.rule+yaml",
     "sink": "application/vnd.sentinel.sink+yaml",
 }
