@@ -15,7 +15,7 @@ from examples.checkout.server import PORT as SHOP_PORT
 from examples.checkout.server import ShopServer
 from examples.loopback_hec import Collector, Server
 from sentinel.bootstrap import App
-from sentinel.cli import documents
+from sentinel.cli import document_checks, documents
 
 HERE = Path(__file__).resolve().parent
 HEC_PORT = 8088
@@ -55,7 +55,7 @@ class Desk:
         }
         for default, actual in ports.items():
             found = [dataclasses.replace(each, body=each.body.replace(default, actual)) for each in found]
-        problems += documents.check(app, found)
+        problems += document_checks.check(app, found)
         if problems:
             raise SystemExit("\n".join(problems))
         return documents.push(app, found)

@@ -67,7 +67,7 @@ def _pushed(home: Path) -> App | None:
 
 def _set(stage: Offline, found: list[Found], pushed: App | None) -> None:
     """Give the stage its documents. Raises the failure that says what is wrong with them."""
-    from sentinel.cli import documents
+    from sentinel.cli import document_checks, documents
 
     recipe = found[0]
     if pushed is not None:
@@ -79,7 +79,7 @@ def _set(stage: Offline, found: list[Found], pushed: App | None) -> None:
         behind = (stored.version - (stored.body == recipe.body)) if stored else 0
         for number in range(behind):
             stage.catalog.push(documents.RECIPE, recipe.id, b"# %d" % number)
-    documents.refuse(documents.check(stage, found))
+    documents.refuse(document_checks.check(stage, found))
     for given in found:
         if given.kind != documents.RECIPE or given is recipe:
             stage.catalog.push(given.kind, given.id, given.text)

@@ -47,14 +47,14 @@ def schema() -> int:
 @json_option
 def check(paths: tuple[Path, ...], home: Path, as_json: bool) -> int:
     """Check documents together with those that are pushed already. Exits 1 where something is wrong."""
-    from sentinel.cli import documents
+    from sentinel.cli import document_checks, documents
 
     with tempfile.TemporaryDirectory() as nothing:
         app = application(home, fresh=True)
         if app.local and not home.exists():
             app = application(Path(nothing), fresh=True)
         found, problems = documents.read(paths)
-        problems += documents.check(app, found)
+        problems += document_checks.check(app, found)
     documents.refuse(problems)
     _tell([{"kind": each.kind, "id": each.id, "path": str(each.path)} for each in found], as_json)
     return 0
@@ -66,11 +66,11 @@ def check(paths: tuple[Path, ...], home: Path, as_json: bool) -> int:
 @json_option
 def push(paths: tuple[Path, ...], home: Path, as_json: bool) -> int:
     """Check documents and make them the active versions: all of them, or none where one is wrong."""
-    from sentinel.cli import documents
+    from sentinel.cli import document_checks, documents
 
     app = application(home, fresh=True)
     found, problems = documents.read(paths)
-    problems += documents.check(app, found)
+    problems += document_checks.check(app, found)
     documents.refuse(problems)
     _tell(documents.push(app, found), as_json)
     return 0
