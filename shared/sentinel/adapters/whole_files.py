@@ -82,14 +82,14 @@ def _written(path: Path, data: bytes, mode: int) -> Iterator[Path]:
             file.flush()
             os.fsync(fd)
         yield fresh
-        _flush(path.parent)
+        flush(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             fresh.unlink()
         raise Unavailable(f"{path} cannot be written: {error.strerror}", 30.0) from None
 
 
-def _flush(folder: Path) -> None:
+def flush(folder: Path) -> None:
     """Flush a folder: the name of a new file is data too."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
