@@ -56,7 +56,9 @@ Name = Annotated[
 ]
 
 
-Glob = Annotated[str, StringConstraints(pattern=r"^[\w.*?@+-]+(?:/[\w.*?@+-]+){0,20}$")]  # of paths
+Glob = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_.*?@+-]+(?:/[A-Za-z0-9_.*?@+-]+){0,20}$")
+]  # of paths
 
 
 class Strict(BaseModel):

@@ -17,8 +17,8 @@ from sentinel.core.proving import PYTEST, HowToTest, Limits
 from sentinel.core.recipe_fields import Duration, Glob, Strict
 from sentinel.core.tasks import SECOND
 
-Ref = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.+/-]{0,199}$")]
-Folder = Annotated[str, StringConstraints(pattern=r"^(\.|[\w.+-]+(?:/[\w.+-]+){0,10})$")]
+Ref = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+/-]{0,199}$")]
+Folder = Annotated[str, StringConstraints(pattern=r"^(\.|[A-Za-z0-9_.+-]+(?:/[A-Za-z0-9_.+-]+){0,10})$")]
 Secret = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
 Path = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f]{1,500}$")]
 MB = 1_000_000
@@ -83,7 +83,7 @@ class LocalRepository(RepositoryConfig):
     """A git repository in a folder of this machine; the deployment has to list the folder."""
 
     path: Path
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w./-]{0,99}$")] = "local"
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,99}$")] = "local"
 
     @property
     def told(self) -> str:
@@ -102,7 +102,9 @@ class AppCredentials(Strict):
 class GitHubRepository(RepositoryConfig):
     """One of GitHub, as an App. Tokens are narrowed to this repository, and to reading or to publishing."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]{0,99}/[A-Za-z0-9_.-]{1,100}$")]
+    name: Annotated[
+        str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}/[A-Za-z0-9_.-]{1,100}$")
+    ]
     api: Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]{1,200}$")] = "https://api.github.com"
     read: AppCredentials
     publish: AppCredentials | None = None
@@ -116,7 +118,9 @@ class GitHubRepository(RepositoryConfig):
 class GitLabRepository(RepositoryConfig):
     """A project of GitLab. `read` and `publish` are names of secrets with project access tokens."""
 
-    project: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]{0,99}(?:/[\w.-]{1,100}){1,9}$")]
+    project: Annotated[
+        str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(?:/[A-Za-z0-9_.-]{1,100}){1,9}$")
+    ]
     api: Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]{1,200}$")] = "https://gitlab.com/api/v4"
     read: Secret
     publish: Secret | None = None
