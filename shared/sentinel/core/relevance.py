@@ -36,8 +36,13 @@ WHY: Final[Mapping[str, str]] = {
     NEAR: "it is in the folder of a file of the stack trace",
 }
 MOST: Final[Mapping[str, int]] = {
-    **{FRAME: 10, TEST: 6, USED: 6, DEFINED: 4},
-    **{CALLER: 3, IMPORTED: 4, NEAR: 6},
+    FRAME: 10,
+    TEST: 6,
+    USED: 6,
+    DEFINED: 4,
+    CALLER: 3,
+    IMPORTED: 4,
+    NEAR: 6,
 }
 FAILING: Final = 4  # functions of the stack trace, the innermost first, whose uses are looked at
 _CLOSE = 3  # tests of the stack trace's files that come before those of others
@@ -51,6 +56,9 @@ _FOREIGN: Final = frozenset(
     }
 )
 _MADE: Final = ("_pb2.py", "_pb2_grpc.py", ".min.js", ".bundle.js", ".map", ".pb.go", ".d.ts")
+
+
+_Found = tuple[str, str, Sequence[int]]  # path, why, lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,35 +93,21 @@ def select(tree: Tree, failure: Failure, roots: Sequence[str], budget: int) -> S
     calls = placed(failure.calls, Places(files, roots))
     choice = _Choice(files, int(budget * BYTES_A_TOKEN))
     python = {path: data for path, data in files.items() if path.endswith(".py")}
-    for path, why, lines in _found(files, Modules(python, roots), calls):
+    own = [each for each in calls if each.file]
+    for path, why, lines in _found(files, Modules(python, roots), own) if own else ():
         choice.add(path, why, lines)
     return Selection(tuple(choice.chosen()), tuple(choice.files()), tuple(choice.left_out[:50]), calls)
 
 
-def _found(
-    files: Mapping[str, bytes], modules: Modules, calls: Sequence[Call]
-) -> Iterator[tuple[str, str, Sequence[int]]]:
-    """Yield (path, why, lines) in the order of importance; a path may come more than once."""
-    own = [each for each in calls if each.file]
-    if not own:
-        return
-    for call in own:
-        yield call.file, FRAME, [call.line] if call.line else []
+def _found(files: Mapping[str, bytes], modules: Modules, own: Sequence[Call]) -> Iterator[_Found]:
+    """Yield what is found in the order of importance; a path may come more than once."""
+    yield from ((each.file, FRAME, [each.line] if each.line else []) for each in own)
     paths = list(dict.fromkeys(each.file for each in own))
     names = list(dict.fromkeys(each.function for each in own[:FAILING] if each.function.isidentifier()))
     about = list(closest_tests(files, paths, names))
     yield from ((path, TEST, mentions(files[path], names)) for path in about[:1])
-    missing: set[str] = set()
-    beyond: list[str] = []
-    for call in own[:FAILING]:
-        if call.file.endswith(".py"):
-            for path, why, lines in _used(modules, call, missing):
-                beyond += [path] if path not in paths else []
-                yield path, why, lines
-    within = {each for path in paths if path.endswith(".py") for each in modules.source(path).defined}
-    for path, line in definitions(files, sorted(missing - within), paths):
-        beyond.append(path)
-        yield path, DEFINED, [line]
+    beyond = list(_beyond(files, modules, own[:FAILING], paths))
+    yield from beyond
     yield from ((path, TEST, mentions(files[path], names)) for path in about[1:_CLOSE])
     for path in callers(files, paths, names[:1]):
         yield path, CALLER, mentions(files[path], names[:1])
@@ -121,11 +115,23 @@ def _found(
         yield from ((each, IMPORTED, []) for each in _imported(files, modules, path))
     beside = list(neighbours(files, paths[:FAILING]))[: MOST[NEAR]]
     yield from ((path, NEAR, []) for path in beside)
-    others = list(dict.fromkeys([*beyond, *beside]))
+    others = list(dict.fromkeys([*(path for path, _, _ in beyond if path not in paths), *beside]))
     yield from ((path, TEST, [1]) for path in closest_tests(files, others, []))
 
 
-def _used(modules: Modules, call: Call, missing: set[str]) -> Iterator[tuple[str, str, Sequence[int]]]:
+def _beyond(
+    files: Mapping[str, bytes], modules: Modules, failing: Sequence[Call], paths: Sequence[str]
+) -> Iterator[_Found]:
+    """Yield what the failing functions use: by their imports, then by names that no import tells."""
+    missing: set[str] = set()
+    for call in failing:
+        if call.file.endswith(".py"):
+            yield from _used(modules, call, missing)
+    within = {each for path in paths if path.endswith(".py") for each in modules.source(path).defined}
+    yield from ((path, DEFINED, [line]) for path, line in definitions(files, sorted(missing - within), paths))
+
+
+def _used(modules: Modules, call: Call, missing: set[str]) -> Iterator[_Found]:
     """Yield what a failing function uses of its own file and of others; collect the names of unknown ones."""
     source = modules.source(call.file)
     node = source.around(call.line, call.function)

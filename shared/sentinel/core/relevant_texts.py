@@ -85,7 +85,8 @@ def callers(files: Mapping[str, bytes], paths: Sequence[str], names: Sequence[st
 def neighbours(files: Mapping[str, bytes], paths: Sequence[str]) -> Iterator[str]:
     """Yield the sources of the same folders, those first that name one of the files, as an import does.
 
-    >>> list(neighbours({"a/x.py": b"", "a/b.py": b"", "a/c.py": b"from a.x import f", "d.py": b""}, ["a/x.py"]))
+    >>> files = {"a/x.py": b"", "a/b.py": b"", "a/c.py": b"from a.x import f", "d.py": b""}
+    >>> list(neighbours(files, ["a/x.py"]))
     ['a/c.py', 'a/b.py']
     """
     if not paths:
