@@ -92,7 +92,8 @@ def pause(
 ) -> int:
     """Let no task of TARGET start or go on after a wait; what runs goes on.
 
-    TARGET is siem or action (a stream), recipe:ID, service:NAME, or all. Workers heed it within two seconds.
+    TARGET is siem, action, read, ai or git (a stream), recipe:ID, service:NAME, or all. Workers heed it
+    within two seconds.
     """
     if until is not None and span is not None:
         raise click.UsageError("a pause has either --until or --for")

@@ -1,6 +1,6 @@
 """Pauses: what people have stopped for a while, and which tasks that means.
 
-A target is a stream (`siem`, `action`), `recipe:ID`, `service:NAME` or `all`. The service of a task is that
+A target is a stream (one of `STREAMS`), `recipe:ID`, `service:NAME` or `all`. The service of a task is that
 of the first entry that set it off.
 """
 
@@ -16,7 +16,8 @@ from sentinel.core.chain import service_of
 from sentinel.core.tasks import Task
 from sentinel.errors import Malformed
 
-STREAMS = ("siem", "action")
+PATCHING = ("read", "ai", "git")  # who reads repositories, asks models, proposes: each with rights of its own
+STREAMS = ("siem", "action", *PATCHING)
 ALL = "all"
 KEY = "pauses"  # the counters' record that has them
 MOST = 200  # pauses at once

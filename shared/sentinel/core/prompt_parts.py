@@ -85,10 +85,16 @@ class Telemetry:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file of the repository at the release; `text` as it is, with its line ends."""
+    """A file of the repository at the release; `text` as it is, with its line ends.
+
+    `around` are lines that matter besides those of frames. Without `whole` only what stands around those
+    lines is shown.
+    """
 
     path: str
     text: str = field(repr=False)
+    around: tuple[int, ...] = ()
+    whole: bool = True
 
 
 def shown_path(path: str) -> bool:

@@ -134,9 +134,11 @@ def build(
         list(said_lines(told.said[:MAX_SAID], words, masks)), int(budget * BYTES_A_TOKEN) // SAID_SHARE
     )
     for number, each in enumerate(fit, 1):
-        around = {frame.line for frame in told.frames[:MAX_FRAMES] if located(frame.file, paths) == each.path}
-        if around or len(each.text) <= draft.room:
-            draft.file(number, each.path, code_lines(each, masks, nonce), around)
+        frames = told.frames[:MAX_FRAMES]
+        around = {frame.line for frame in frames if located(frame.file, paths) == each.path}
+        around.update(each.around)
+        if around or (each.whole and len(each.text) <= draft.room):
+            draft.file(number, each, code_lines(each, masks, nonce), around)
         else:
             draft.left_out.append(LeftOut(each.path, "over the budget"))
     user = draft.text()
@@ -214,17 +216,17 @@ class _Draft:
             kept += 1
         self.section("SAID", lines[:kept])
 
-    def file(self, number: int, path: str, lines: Mapping[int, str], around: set[int]) -> None:
+    def file(self, number: int, file: File, lines: Mapping[int, str], around: set[int]) -> None:
         whole = set(lines)
         near = {each for line in around for each in range(line - AROUND, line + AROUND + 1)} & whole
-        for chosen in (whole, near):
+        for chosen in (whole, near) if file.whole else (near,):
             ranges = tuple(_ranges(chosen))
             told = ", ".join(f"{first}-{last}" for first, last in ranges)
-            head = [f"path: {path}", f"lines: {told} of {len(lines)}"]
+            head = [f"path: {file.path}", f"lines: {told} of {len(lines)}"]
             if chosen and self.section(f"FILE {number}", [*head, *(lines[each] for each in sorted(chosen))]):
-                self.shown.append(Shown(path, ranges, len(lines)))
+                self.shown.append(Shown(file.path, ranges, len(lines)))
                 return
-        self.left_out.append(LeftOut(path, "over the budget" if lines else "it is empty"))
+        self.left_out.append(LeftOut(file.path, "over the budget" if lines else "it is empty"))
 
 
 def _ranges(numbers: set[int]) -> list[tuple[int, int]]:

@@ -163,7 +163,7 @@ class Action(Protocol):
 
     @property
     def stream(self) -> str:
-        """The stream of the worker that runs it: `siem` or `action`."""
+        """The stream of the worker that runs it: one of `pauses.STREAMS`."""
 
     @property
     def forms(self) -> Mapping[str, Form]:

@@ -50,13 +50,19 @@ def worker(stream: str) -> Callable[[App, Callable[[], float]], dict[str, Any]]:
     """
 
     def run(app: App, left: Callable[[], float]) -> dict[str, Any]:
-        from sentinel.usecases.run import drain
+        from sentinel.usecases.run import MARGIN, MARGINS, drain
 
         deadline = time.time_ns() + int(left() * SECOND)
         guard = Guard(stream)
         try:
             to = app.executor(stream)
-            drained = drain(to, deadline, block_ms=app.settings.drain_block_ms, guard=guard)
+            drained = drain(
+                to,
+                deadline,
+                margin=MARGINS.get(stream, MARGIN),
+                block_ms=app.settings.drain_block_ms,
+                guard=guard,
+            )
         except Unavailable as error:
             log.warning("the worker of %s stops until it is rung again: %s", stream, error)
             return {"unavailable": str(error)}

@@ -2,7 +2,8 @@
 
 Roles: `gateway` (its sockets are inherited; further arguments are its mode and the numbers of their file
 descriptors, that of the service API first), `feeds` (ledger to detect, tasks to dispatch, the sweep's
-schedule), `work_siem` and `work_action`, which run several tasks at once, and `deliver`, the deliveries.
+schedule), `work_siem`, `work_action` and `work_patches`, which run several tasks at once, and `deliver`, the
+deliveries. `work_patches` is three workers in one process: most deployments make few patches or none.
 Settings come by the environment, as in Lambda.
 """
 
@@ -15,12 +16,14 @@ import sys
 import threading
 import time
 
+from sentinel.core.pauses import PATCHING
 from sentinel.errors import SentinelError
 from sentinel.local import lifeline
 
 # Where processors are scarce, acknowledging comes first: what is stored can be looked at a moment later.
 NICENESS = 5
-WORKERS = ("work_siem", "work_action")
+WORKERS = {"work_siem": ("siem",), "work_action": ("action",), "work_patches": PATCHING}
+PATCHERS = 2  # threads for each of these streams: a proof takes a processor for minutes
 
 
 def main(role: str, *rest: str) -> int:
@@ -107,13 +110,18 @@ def _work(role: str, stop: lifeline.Stop) -> None:
     from sentinel.bootstrap import bootstrap
     from sentinel.local import functions, loops
 
-    app, handler = bootstrap(), functions.load(role)
-    app.executor(role.removeprefix("work_"))  # makes what the threads share, before there are any
+    app, streams = bootstrap(), WORKERS[role]
+    count = app.settings.worker_threads
     # Each thread waits for hints of its own, so that a step which takes long keeps no other task waiting.
-    threads = [
-        threading.Thread(target=loops.work, name=f"{role}-{number}", args=(role, handler, stop))
-        for number in range(app.settings.worker_threads)
-    ]
+    threads = []
+    for stream in streams:
+        app.executor(stream)  # makes what the threads share, before there are any
+        function = f"work_{stream}"
+        args = (function, functions.load(function), stop, loops.seconds_of(stream))
+        threads += [
+            threading.Thread(target=loops.work, name=f"{function}-{number}", args=args)
+            for number in range(min(count, PATCHERS) if stream in PATCHING else count)
+        ]
     for thread in threads:
         thread.start()
     for thread in threads:

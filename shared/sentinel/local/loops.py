@@ -33,21 +33,38 @@ def every(seconds: float, function: str, handler: Handler, stop: Stop) -> None:
         spent = time.monotonic() - begun
 
 
-def work(function: str, handler: Handler, stop: Stop) -> None:
-    """Call a worker's function over and over; it waits for hints itself. Ends after the step in hand."""
+def seconds_of(stream: str) -> float:
+    """Return how long a call of a stream's worker may take: twice the margin at least."""
+    from sentinel.core.tasks import SECOND
+    from sentinel.usecases.run import MARGIN, MARGINS
+
+    return max(CALL_SECONDS, 2 * MARGINS.get(stream, MARGIN) / SECOND)
+
+
+def work(function: str, handler: Handler, stop: Stop, seconds: float = CALL_SECONDS) -> None:
+    """Call a worker's function over and over; it waits for hints itself. Ends after the step in hand.
+
+    `seconds` is how long a call may take, of which no new step is begun in the stream's margin.
+    """
     failures = 0
     while not stop.is_set():
-        if _call(function, handler, {}, stop.is_set):
+        if _call(function, handler, {}, stop.is_set, seconds):
             failures = 0
         else:
             stop.wait(_PAUSES[min(failures, len(_PAUSES) - 1)])
             failures += 1
 
 
-def _call(function: str, handler: Handler, event: dict[str, Any], cut: Callable[[], bool]) -> bool:
+def _call(
+    function: str,
+    handler: Handler,
+    event: dict[str, Any],
+    cut: Callable[[], bool],
+    seconds: float = CALL_SECONDS,
+) -> bool:
     """Call a handler; return whether it went well. One that found a store or the queue away says so."""
     try:
-        answer = handler(event, Context(function, uuid.uuid4().hex, CALL_SECONDS, cut))
+        answer = handler(event, Context(function, uuid.uuid4().hex, seconds, cut))
     except Exception as error:
         # The entrypoint of everything below. Tasks are durable: the next call goes on where this one ended.
         log.warning("%s: %s: %s", function, type(error).__name__, error)

@@ -32,7 +32,7 @@ HEALTHY_SECONDS = 10.0
 HOPELESS = 5  # deaths of one child in a row while everything is to come up
 _PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0)
 _TICK = 0.2
-_LAST = ("work_siem", "work_action", "deliver")
+_LAST = ("work_siem", "work_action", "deliver", "work_patches")
 _STAGES = (("gateway",), ("feeds",), _LAST, ("valkey",))
 
 

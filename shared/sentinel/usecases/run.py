@@ -25,6 +25,8 @@ CONSUMER = "worker"
 # No new step is begun so shortly before the end: `siem.send` may take 45 s, `http.call` 30 s, and a step
 # that is cut off with its process leaves an effect of which nobody knows whether it happened.
 MARGIN = 50 * SECOND
+# A model may take five minutes to answer; a repository is fetched in parts, and so is a pull request made.
+MARGINS = {"ai": 330 * SECOND, "read": 180 * SECOND, "git": 100 * SECOND}
 BATCH = 8
 
 _TASK_ID = re.compile(r"[a-z2-7]{26}")
