@@ -19,7 +19,7 @@ from sentinel.core.approvals import canonical
 from sentinel.core.recipe_fields import Name
 from sentinel.core.steps import Again, Done, Failed, Outcome, StepRun
 from sentinel.core.tasks import SECOND
-from sentinel.errors import Missing, Rejected, Unavailable
+from sentinel.errors import Rejected, Unavailable
 
 if TYPE_CHECKING:
     from sentinel.actions.patch_ask import Patcher
@@ -40,10 +40,6 @@ class PatchInputs(BaseModel):
     repository: Name
     models: tuple[Name, ...] = Field(min_length=1, max_length=5)
     title: Annotated[str, StringConstraints(max_length=120)] = ""
-
-
-class Rejection(Rejected):
-    """A stage found that no patch can come of it; the message says why."""
 
 
 class AiPatch:
@@ -130,14 +126,6 @@ def _none(course: Course) -> str:
         return "no model gave an answer"
     told = [f"candidate {index}: {each.refused}" for index, each in enumerate(course.candidates, 1)]
     return f"no patch is proven: {'; '.join(told)}"[:_WHY]
-
-
-def repository_of(name: str, known: Mapping[str, Any]) -> Any:
-    """Return a repository's document. Raises `Missing`."""
-    found = known.get(name)
-    if found is None:
-        raise Missing(f"there is no repository {name!r}; push a repository document that has it")
-    return found
 
 
 def _inputs(inputs: Mapping[str, Any]) -> PatchInputs:

@@ -27,6 +27,7 @@ class Candidate:
 
     reply: str = ""
     model: str = ""
+    scripted: bool = False
     proposal: str = ""
     refused: str = ""
     rule: str = ""
@@ -45,7 +46,9 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """The state of one step. `context` and `tree` are kept under these digests; `spent` is of all models."""
+    """The state of one step. `context` and `tree` are kept under these digests; `chosen`
+    tells which files are shown and why, `spent` is of all models.
+    """
 
     stage: str = READ
     repository: str = ""
@@ -55,6 +58,7 @@ class Course:
     prompt: str = ""
     candidates: tuple[Candidate, ...] = ()
     spent: Mapping[str, Any] = field(default_factory=dict)
+    chosen: Mapping[str, Any] = field(default_factory=dict)
     looks: int = 0
 
     @staticmethod
@@ -71,7 +75,10 @@ class Course:
     def json(self) -> dict[str, object]:
         """Return what the next stage is handed."""
         told = asdict(self)
-        lists = [{**each, "approval": list(each["approval"]), "rank": list(each["rank"])} for each in told["candidates"]]
+        lists = [
+            {**each, "approval": list(each["approval"]), "rank": list(each["rank"])}
+            for each in told["candidates"]
+        ]
         return {**told, "candidates": lists}
 
     def having(self, index: int, **changes: Any) -> Course:
@@ -82,7 +89,11 @@ class Course:
     @property
     def open(self) -> list[int]:
         """The candidates that are in and have no evidence yet, in order."""
-        return [i for i, each in enumerate(self.candidates) if each.proposal and not each.out and not each.evidence]
+        return [
+            i
+            for i, each in enumerate(self.candidates)
+            if each.proposal and not each.out and not each.evidence
+        ]
 
     @property
     def proven(self) -> list[Candidate]:

@@ -1,0 +1,139 @@
+"""The judge: what a model answered becomes a patch by its edits, and the policy gate says whether it may be tried.
+
+An answer whose edits cannot be applied is told to the model once, with the reason. What the gate refuses is
+out: it is not negotiated. What the gate wants people's approval for is out, too, where no step of the recipe
+asks for that before it is published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sentinel.actions.patch_course import ASK, PROVE, Candidate, Course
+from sentinel.actions.patch_read import repository_of, situation_of
+from sentinel.core import patch_context, patch_reading
+from sentinel.core.approvals import ACTION
+from sentinel.core.edit_refusals import EditRefused
+from sentinel.core.exchanges import parse
+from sentinel.core.patch_blobs import Proposal, packed
+from sentinel.core.patch_findings import Verdict
+from sentinel.core.patch_policy import Judgement, Policy, judge
+from sentinel.core.recipes import Recipe
+from sentinel.core.steps import StepRun
+from sentinel.core.trees import Tree
+from sentinel.errors import Malformed
+
+if TYPE_CHECKING:
+    from sentinel.core.questions import Reply
+    from sentinel.core.repositories import RepositoryConfig
+    from sentinel.ports_patches import Blobs
+
+PUBLISH = "git.pull_request"
+_WORST = 3  # findings that are told
+
+
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """What a proposal is for, and what it may do: by the recipe and the repository's document alone."""
+
+    name: str
+    repository: RepositoryConfig
+    recipe: Recipe
+
+    @property
+    def policy(self) -> Policy:
+        return self.recipe.policy.gate(self.repository.infrastructure)
+
+    @property
+    def asks(self) -> bool:
+        """Whether people are asked before anything is published."""
+        uses = [step.uses for step in self.recipe.steps]
+        until = uses.index(PUBLISH) if PUBLISH in uses else len(uses)
+        return ACTION in uses[:until]
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Reads kept replies; asks nobody."""
+
+    known: Callable[[], Mapping[str, RepositoryConfig]]
+    blobs: Blobs
+
+    def judge(self, run: StepRun, course: Course) -> tuple[Course, str]:
+        """Judge the candidates that are in; return what follows, and words on it for people."""
+        repository = repository_of(course.repository, self.known())
+        situation, tree = situation_of(self.blobs, course)
+        prepared = situation.prepared(tree)
+        for index, candidate in enumerate(course.candidates):
+            if (
+                candidate.out
+                or candidate.proposal
+                or not candidate.reply
+                or (candidate.correction and not candidate.corrected)
+            ):
+                continue
+            _, reply = parse(self.blobs.get(candidate.reply))
+            to = _Bounds(course.repository, repository, run.recipe)
+            changes = self._judged(to, candidate, reply, prepared, tree)
+            course = course.having(index, **changes)
+        course = _without_twins(course)
+        if any(each.correction and not each.corrected and not each.out for each in course.candidates):
+            return replace(course, stage=ASK), "edits that cannot be applied go back to their model, once"
+        good = len(course.open)
+        return replace(course, stage=PROVE), f"{good} of {len(course.candidates)} candidates pass the gate"
+
+    def _judged(
+        self,
+        to: _Bounds,
+        candidate: Candidate,
+        reply: Reply,
+        prepared: patch_context.Prepared,
+        tree: Tree,
+    ) -> Mapping[str, object]:
+        try:
+            answer = patch_reading.read_answer(reply.text, prepared, tree)
+        except EditRefused as error:
+            if candidate.corrected:
+                return {"refused": f"its edits: {error}", "rule": type(error).__name__}
+            told = patch_reading.correction_of(error, prepared)
+            return {"correction": self.blobs.put(told.encode())}
+        judgement = judge(answer.patch, to.policy, tree.modes)
+        worst = judgement.verdict
+        if worst is Verdict.REFUSED:
+            return _refused(judgement)
+        approval = tuple(sorted({each.rule for each in judgement.findings if each.verdict is worst}))
+        if worst is Verdict.NEEDS_APPROVAL and not to.asks:
+            return _refused(judgement)
+        proposal = Proposal(
+            to.name,
+            tree.commit,
+            to.repository.branch,
+            answer.patch,
+            cause=answer.cause,
+            models=(f"{reply.provider} {reply.model}",),
+            usd=reply.usd,
+            scripted=reply.scripted,
+        )
+        try:
+            kept = self.blobs.put(packed(proposal))
+        except Malformed as error:
+            return {"refused": str(error), "rule": "binary"}
+        return {"proposal": kept, "approval": approval if worst is Verdict.NEEDS_APPROVAL else ()}
+
+
+def _refused(judgement: Judgement) -> Mapping[str, object]:
+    worst = [each for each in judgement.findings if each.verdict is judgement.verdict]
+    told = [f"{each.rule}{f' {each.path}:{each.line}' if each.path else ''}: {each.words}" for each in worst]
+    return {"refused": f"the gate: {'; '.join(told[:_WORST])}", "rule": worst[0].rule}
+
+
+def _without_twins(course: Course) -> Course:
+    """Return it with one of each proposal: two models may propose the same."""
+    seen: set[str] = set()
+    for index, each in enumerate(course.candidates):
+        if each.proposal and each.proposal in seen:
+            course = course.having(index, refused="the same as an earlier one", rule="twin", proposal="")
+        seen.add(each.proposal)
+    return course
