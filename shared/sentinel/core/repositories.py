@@ -117,7 +117,9 @@ class GitHubRepository(RepositoryConfig):
 class GitLabRepository(RepositoryConfig):
     """A project of GitLab. `read` and `publish` are names of secrets with project access tokens."""
 
-    project: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]{0,99}(?:/[\w.-]{1,100}){1,9}$")]
+    project: Annotated[
+        str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(?:/[A-Za-z0-9_.-]{1,100}){1,9}$")
+    ]
     api: Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]{1,200}$")] = "https://gitlab.com/api/v4"
     read: Secret
     publish: Secret | None = None
