@@ -1,4 +1,4 @@
-"""JUnit reports as pytest writes them, read as what they are: text that the tested program may have written."""
+"""JUnit reports as pytest writes them, read as text that the tested program may have written."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def file_of(name: str) -> str:
 def belongs(name: str, path: str) -> bool:
     """Whether a test is in the file at a path.
 
-    >>> belongs("tests.test_a.TestIt::test_b", "tests/test_a.py"), belongs("tests.test_ab::c", "tests/test_a.py")
-    (True, False)
+    >>> [belongs(each, "tests/test_a.py") for each in ("tests.test_a.TestIt::test_b", "tests.test_ab::c")]
+    [True, False]
     """
     dotted = path.removesuffix(".py").replace("/", ".")
     return f"{file_of(name)}.".startswith(f"{dotted}.")

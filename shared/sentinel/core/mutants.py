@@ -1,7 +1,8 @@
-"""Mutants: the program with one place of the changed lines changed for the worse, which some test should notice.
+"""Mutants: the program with one place of the changed lines made worse, which some test should notice.
 
-The rest stays byte for byte. What no test is expected to pin is left out: documentation, annotations, imports,
-what is logged or warned of, and the words of an exception. The same file and lines give the same mutants.
+The rest stays byte for byte. What no test is expected to pin is left out: documentation, annotations,
+imports, what is logged or warned of, and the words of an exception. The same file and lines give the same
+mutants.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Final
 
-from sentinel.core.mutation_operators import Change, Place, of
+from sentinel.core.mutation_operators import Code, of
 from sentinel.core.patch_lines import Source
 from sentinel.core.patch_syntax import Unreadable, python
 
@@ -60,18 +61,16 @@ def _of_file(source: Source) -> Iterator[Mutant]:
         tree = python(source.text)
     except Unreadable:
         return
-    data = source.text.encode()
-    place = _places(data)
+    code = Code(source.text.encode())
     seen: set[bytes] = set()
     for node in _nodes(tree):
         if getattr(node, "lineno", None) in source.lines or isinstance(node, ast.comprehension):
-            for change in of(node, data, place):
-                start, end, put, _ = change
-                mutated = data[:start] + put.encode() + data[end:]
-                line = data.count(b"\n", 0, start) + 1
+            for start, end, put, told in of(node, code):
+                mutated = code.data[:start] + put.encode() + code.data[end:]
+                line = code.line(start)
                 if line in source.lines and mutated not in seen and _stands(mutated):
                     seen.add(mutated)
-                    yield Mutant(source.path, line, change[3], mutated)
+                    yield Mutant(source.path, line, told, mutated)
 
 
 def _stands(data: bytes) -> bool:
@@ -80,21 +79,6 @@ def _stands(data: bytes) -> bool:
     except Unreadable:
         return False
     return True
-
-
-def _places(data: bytes) -> Place:
-    """Return what tells where a node is: the parser counts bytes in lines, and ends lines as Python does."""
-    starts = [0]
-    for at, byte in enumerate(data):
-        if byte == 0x0A or (byte == 0x0D and data[at + 1 : at + 2] != b"\n"):
-            starts.append(at + 1)
-
-    def place(node: ast.AST) -> tuple[int, int]:
-        start = starts[getattr(node, "lineno") - 1] + getattr(node, "col_offset")  # noqa: B009 - typed as AST
-        end = starts[getattr(node, "end_lineno") - 1] + getattr(node, "end_col_offset")  # noqa: B009
-        return start, end
-
-    return place
 
 
 def _nodes(node: ast.AST) -> Iterator[ast.AST]:
@@ -145,6 +129,3 @@ def _logs(node: ast.expr) -> bool:
         return False
     owner = ast.unparse(node.func.value).lower().rpartition(".")[2].lstrip("_")
     return node.func.attr in _LOGGED and owner.startswith(_LOGGERS)
-
-
-__all__ = ["Change", "Mutant", "mutants"]

@@ -16,12 +16,12 @@ _RUN: Final = re.compile(r"[0-9]+|[A-Za-z]+")
 _TEXT: Final = 200  # characters of a text that is varied
 
 
-def near(node: ast.expr) -> Iterator[Near]:
+def near(node: ast.AST) -> Iterator[Near]:
     """Yield what stands near a literal or container, the likeliest first."""
     if isinstance(node, ast.Constant):
         for value, alike in _constants(node.value):
             if not (type(value) is type(node.value) and value == node.value):
-                yield ast.Constant(value), alike
+                yield ast.Constant(value), alike  # type: ignore[arg-type] # it is of the kind that the literal had
     elif isinstance(node, ast.List | ast.Tuple | ast.Set):
         yield from _sequences(node)
     elif isinstance(node, ast.Dict):
@@ -102,7 +102,9 @@ def _sequences(node: ast.List | ast.Tuple | ast.Set) -> Iterator[Near]:
 
 
 def _made(kind: type[ast.List | ast.Tuple | ast.Set], items: list[ast.expr]) -> ast.expr:
-    return ast.Set(items) if kind is ast.Set else (ast.List if kind is ast.List else ast.Tuple)(items, ast.Load())
+    if kind is ast.Set:
+        return ast.Set(items)
+    return ast.List(items, ast.Load()) if kind is ast.List else ast.Tuple(items, ast.Load())
 
 
 def _dictionaries(node: ast.Dict) -> Iterator[Near]:

@@ -1,4 +1,4 @@
-"""Neighbours of a call that failed: the same call with one value another, in an order that is always the same."""
+"""Neighbours of a call that failed: the same call with one value another, in an order that does not vary."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Final
+from typing import Final, cast
 
 from sentinel.core.near_values import near
 
@@ -62,9 +62,7 @@ def _places(tree: ast.expr) -> list[int]:
 
 def _varied(parsed: Mapping[str, ast.expr], name: str, at: int) -> Iterator[Neighbour]:
     tree = parsed[name]
-    node = list(ast.walk(tree))[at]
-    assert isinstance(node, ast.expr)
-    for other, alike in near(node):
+    for other, alike in near(list(ast.walk(tree))[at]):
         yield _neighbour(parsed, {name: _with(tree, at, other)}, alike=alike)
 
 
@@ -80,8 +78,7 @@ def _with(tree: ast.expr, at: int, other: ast.expr) -> ast.expr:
             return other if node is old else self.generic_visit(node)
 
     put = Put().visit(whole)
-    assert isinstance(put, ast.expr)
-    return put
+    return cast("ast.expr", put)
 
 
 def _together(parsed: Mapping[str, ast.expr]) -> Iterator[Neighbour]:

@@ -36,7 +36,7 @@ STANDARD: Final[Mapping[str, Origin]] = {
 _ATTRIBUTES: Final = {"datetime", "date", "time", "timedelta", "timezone", "utc", "ZoneInfo"}
 _MEMBER: Final = re.compile(r"<([A-Z]\w*)\.([A-Za-z]\w*): [^<>]{0,200}>")  # how enumerations are told
 _CLASS: Final = re.compile(r"^class (\w+)", re.MULTILINE)
-_PLAIN: Final = (ast.Constant, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.UnaryOp, ast.USub, ast.Load, ast.keyword)
+_PLAIN: Final = (ast.Constant, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.UnaryOp, ast.USub, ast.Load)
 
 
 class NoValue(ValueError):
@@ -46,7 +46,8 @@ class NoValue(ValueError):
 def value(text: str, classes: Mapping[str, Origin]) -> tuple[ast.expr, dict[str, Origin]]:
     """Return the expression that builds a value, and where its names come from. Raises `NoValue`.
 
-    >>> ast.unparse(value("Point(x=1, kind=<Kind.NEAR: 2>)", {"Point": ("a", "Point"), "Kind": ("a", "Kind")})[0])
+    >>> classes = {"Point": ("a", "Point"), "Kind": ("a", "Kind")}
+    >>> ast.unparse(value("Point(x=1, kind=<Kind.NEAR: 2>)", classes)[0])
     'Point(x=1, kind=Kind.NEAR)'
     """
     if len(text) > MAX_VALUE:
@@ -76,7 +77,7 @@ def _check(node: ast.AST, classes: Mapping[str, Origin], names: dict[str, Origin
     elif isinstance(node, ast.Call):
         if not isinstance(node.func, ast.Name | ast.Attribute):
             raise NoValue("it calls what it made itself")
-    elif not isinstance(node, _PLAIN) or (isinstance(node, ast.keyword) and node.arg is None):
+    elif not isinstance(node, _PLAIN) and not (isinstance(node, ast.keyword) and node.arg):
         raise NoValue("it is no literal")
 
 
@@ -97,7 +98,7 @@ def module_of(path: str, roots: Sequence[str]) -> str:
 
 
 def classes_of(files: Mapping[str, str], roots: Sequence[str], near: str) -> dict[str, Origin]:
-    """Return the classes that files of a project have by names: those of `near` first, others where only one is."""
+    """Return the classes of a project by names: those of the file `near` first, others where there is one."""
     found: dict[str, set[str]] = {}
     for path, text in files.items():
         for name in set(_CLASS.findall(text)):

@@ -21,7 +21,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 @dataclass(frozen=True, slots=True)
 class Invoked:
-    """A call: of `function` (dotted, in `module`) with expressions by parameter, in the order of the signature.
+    """A call: of `function` (dotted, in `module`) with expressions by parameter, in the signature's order.
 
     `receiver` is the expression of the object whose method it is, "" for none. `star` and `stars` are the
     names of what takes further positions and keywords, `named` those that are only taken by name. `names`
@@ -77,7 +77,7 @@ def located(told: str, paths: Sequence[str], roots: Sequence[str]) -> str:
 
 
 def calls_of(failure: Failure, files: Mapping[str, str], roots: Sequence[str]) -> Iterator[Invoked]:
-    """Yield the calls of a trace that can be made again, the innermost first. `files` are the project's Python."""
+    """Yield the calls of a trace that can be made again, the innermost first. `files` are the Python of it all."""
     paths = sorted(files)
     for call in failure.calls[:MOST_CALLS]:
         path = located(call.file, paths, roots)
@@ -104,7 +104,8 @@ def _function(text: str, call: Call) -> tuple[Function, str] | None:
         if isinstance(node, Function) and node.name == name:
             found.append((node, ""))
         if isinstance(node, ast.ClassDef):
-            found += [(each, node.name) for each in node.body if isinstance(each, Function) and each.name == name]
+            methods = [each for each in node.body if isinstance(each, Function)]
+            found += [(each, node.name) for each in methods if each.name == name]
     within = [each for each in found if each[0].lineno <= call.line <= (each[0].end_lineno or 0)]
     chosen = within or found
     return chosen[0] if len(chosen) == 1 else None
@@ -141,21 +142,17 @@ def _built(text: str, classes: Mapping[str, Origin], names: dict[str, Origin]) -
 
 def as_test(call: Invoked, name: str) -> str:
     """Return a test that makes a call and demands that nothing is raised. It holds what the trace tells."""
-    taken = {"star": f"*{call.arguments.get(call.star, '')}", "stars": f"**{call.arguments.get(call.stars, '')}"}
-    given = []
-    for each, text in call.arguments.items():
-        if each == call.star:
-            given.append(taken["star"])
-        elif each == call.stars:
-            given.append(taken["stars"])
-        else:
-            given.append(f"{each}={text}" if each in call.named else text)
-    made = f"{call.receiver or call.function.partition('.')[0]}"
-    target = f"{made}.{call.function.partition('.')[2]}" if "." in call.function else call.function
-    imports = {(call.module, call.function.partition(".")[0]), *call.names.values()}
-    lines = [
-        f"from {module} import {what}" if what else f"import {module}"
-        for module, what in sorted(imports)
-        if module != "builtins"
-    ]
+    given = [f"{_sign(call, each)}{text}" for each, text in call.arguments.items()]
+    owner, _, method = call.function.partition(".")
+    target = f"{call.receiver or owner}.{method}" if method else owner
+    imports = sorted({(call.module, owner), *call.names.values()})
+    lines = [f"from {module} import {what}" if what else f"import {module}" for module, what in imports]
+    lines = [each for each in lines if not each.startswith("from builtins ")]
     return "\n".join([*lines, "", "", f"def {name}():", f"    {target}({', '.join(given)})", ""])
+
+
+def _sign(call: Invoked, parameter: str) -> str:
+    """Return what stands before the value of a parameter in a call."""
+    if parameter in call.named:
+        return f"{parameter}="
+    return {call.star: "*", call.stars: "**"}.get(parameter, "")

@@ -47,7 +47,10 @@ def found(names: dict[str, list[str]]) -> dict[str, Any]:
 def prepared(call: dict[str, Any]) -> tuple[Any, list[Any], dict[str, Any]]:
     """Return the function of a call and what it is given."""
     space = found(call["names"])
-    read = lambda text: eval(text, space)  # noqa: E731, S307 - literals and constructors, checked before
+
+    def read(text: str) -> Any:
+        return eval(text, space)  # noqa: S307 - literals and constructors, checked before
+
     target: Any = importlib.import_module(call["module"])
     if call["receiver"]:
         target = getattr(read(call["receiver"]), call["function"].rpartition(".")[2])
@@ -131,7 +134,8 @@ def alone(call: dict[str, Any]) -> dict[str, object]:
 def main(calls: str, results: str) -> None:
     """Make all calls of a file and write what they did to another."""
     given = json.loads(Path(calls).read_text())
-    sys.path[:] = [each for each in sys.path if each != str(Path(__file__).resolve().parent)] + [str(Path.cwd())]
+    own = str(Path(__file__).resolve().parent)
+    sys.path[:] = [*(each for each in sys.path if each != own), str(Path.cwd())]
     for module in {each["module"] for each in given}:
         try:
             importlib.import_module(module)  # once, so that each call need not
