@@ -56,6 +56,9 @@ class Settings:
     )
     terraform_url: str = _setting("https://app.terraform.io", "server of Terraform workspaces")
     terraform_workspaces: str = _setting("", "ids of workspaces in which steps may plan, comma separated")
+    git_folders: str = _setting(
+        "", "git repositories of this machine for which patches are made, whole paths, comma separated"
+    )
     registry_table: str = _setting("", "DynamoDB table of services, keys, certificates and hooks")
     issuer: str = _setting("https://sentinel.local", "issuer of the access tokens: https, no path but `/`")
     audience: str = _setting("sentinel", "audience that access tokens must name")

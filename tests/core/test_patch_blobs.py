@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinel.core.approvals import canonical
-from sentinel.core.edits import patch_of
+from sentinel.core.edits import Patch, patch_of
 from sentinel.core.patch_blobs import MOST, Proposal, packed, unpacked
 from sentinel.errors import Malformed, TooLarge
 
@@ -81,4 +81,4 @@ def test_a_proposal_is_bounded() -> None:
     with pytest.raises(TooLarge):
         unpacked(b"x" * (MOST + 1))
     with pytest.raises(TooLarge):
-        packed(Proposal("shop", "a" * 40, "main", patch_of({}, {"a": b"x" * MOST})))
+        packed(Proposal("shop", "a" * 40, "main", Patch({}, {"a": b"x" * MOST}, "")))

@@ -25,6 +25,7 @@ SETTINGS = (
     "k8s_deployments",
     "terraform_url",
     "terraform_workspaces",
+    "git_folders",
 )
 _ROLE = re.compile(r"arn:(aws[a-z-]*):iam::(\d{12}):role/[\w+=,.@/-]{1,512}")
 _BOUNDS = re.compile(r"(\d{1,5})\.\.(\d{1,5})")
@@ -46,7 +47,8 @@ class Grants:
     `roles` is by action. `services` are ECS services as `cluster/service`, with the least and the greatest
     number of tasks a step may ask for, or None where it may not. `clusters` maps the names of Kubernetes
     clusters to their servers' URLs; `deployments` are `cluster/namespace/deployment`. `workspaces` are ids of
-    Terraform workspaces, `terraform` the URL of the server that has them.
+    Terraform workspaces, `terraform` the URL of the server that has them. `folders` are git repositories of
+    this machine, by their whole paths.
     """
 
     roles: Mapping[str, Role] = field(default_factory=dict)
@@ -59,6 +61,7 @@ class Grants:
     deployments: tuple[str, ...] = ()
     workspaces: tuple[str, ...] = ()
     terraform: str = "https://app.terraform.io"
+    folders: tuple[str, ...] = ()
 
     def role(self, action: str) -> Role:
         """Return the role of an action. Raises `Forbidden` where the deployment grants it none."""
@@ -178,4 +181,5 @@ def parse(texts: Mapping[str, str]) -> Grants:
         deployments=names("k8s_deployments"),
         workspaces=names("terraform_workspaces"),
         terraform=parse_clusters(server, variable["terraform_url"])["terraform"],
+        folders=names("git_folders"),
     )

@@ -95,7 +95,8 @@ def unpacked(data: bytes) -> Proposal:
 def _proposal(told: Any) -> Proposal:
     if told["version"] != VERSION:
         raise ValueError(told["version"])
-    before, after = {}, {}
+    before: dict[str, bytes] = {}
+    after: dict[str, bytes] = {}
     for path, file in told["files"].items():
         for side, name in ((before, "before"), (after, "after")):
             if file[name] is not None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from sentinel.core.edits import Patch
 
 PREFIX = "sentinel/"  # of branches
+TRAILER = "Sentinel-Task"  # of commits
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class PullRequest:
     @property
     def message(self) -> str:
         """The commit's message."""
-        return f"{self.title}\n\nSentinel-Task: {self.task}\n"
+        return f"{self.title}\n\n{TRAILER}: {self.task}\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +51,12 @@ class Published:
     url: str = ""
     number: int = 0
     state: str = "draft"
+
+
+def made_by(message: str, task: str) -> bool:
+    r"""Whether a commit's message says that a task made it: its last line does.
+
+    >>> made_by("Fix x\n\nSentinel-Task: abc\n", "abc"), made_by("Revert Sentinel-Task: abc", "abc")
+    (True, False)
+    """
+    return message.rstrip("\n").rpartition("\n")[2] == f"{TRAILER}: {task}"

@@ -8,8 +8,11 @@ question's schema: a provider asks for that in the strictest way it has, and who
     Rejected
     └── NotAnswered        the model gave no answer that can be used; another one may
         ├── Declined       it refused, or a filter of the provider did
-        └── CutOff         the reply ended at the greatest length, or the context was full
-    Unavailable            the provider did not answer, or is busy: ask again later, or another one
+        ├── CutOff         the reply ended at the greatest length, or the context was full
+        └── NobodyAnswers  none of several models did, and asking again changes nothing
+    Unavailable            the provider did not answer: ask again later, or another one
+    ├── Busy               it said that it does not answer now: nothing was made, and nothing is charged
+    └── NobodyNow          none of several models answered; one of them may later
 """
 
 from __future__ import annotations
@@ -20,13 +23,20 @@ from hashlib import sha256
 from typing import Any, Literal
 
 from sentinel.core.approvals import canonical
-from sentinel.errors import Rejected
+from sentinel.errors import Rejected, Unavailable
 
 Role = Literal["user", "assistant"]
 
 
 class NotAnswered(Rejected):
-    """The model gave no answer that can be used. The message names the reason, never text of it."""
+    """The model gave no answer that can be used. The message names the reason, never text of it.
+
+    `usage` is what is charged all the same; None where nothing is.
+    """
+
+    def __init__(self, message: str, usage: Usage | None = None) -> None:
+        super().__init__(message)
+        self.usage = usage
 
 
 class Declined(NotAnswered):
@@ -35,6 +45,36 @@ class Declined(NotAnswered):
 
 class CutOff(NotAnswered):
     """The reply is not whole: it reached the greatest length, or the context was full."""
+
+
+class Busy(Unavailable):
+    """The provider answered with a status that says: not now. Nothing was made, and nothing is charged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """One model of several that gave no answer: the recipe's name of it, why, and what that cost at most."""
+
+    model: str
+    why: str
+    tokens: int = 0
+    usd: float = 0.0
+
+
+class NobodyAnswers(NotAnswered):
+    """None of several models gave an answer, and asking the same again changes nothing."""
+
+    def __init__(self, message: str, failed: tuple[Missed, ...]) -> None:
+        super().__init__(message)
+        self.failed = failed
+
+
+class NobodyNow(Unavailable):
+    """None of several models gave an answer; one of them may later."""
+
+    def __init__(self, message: str, failed: tuple[Missed, ...], retry_after: float) -> None:
+        super().__init__(message, retry_after)
+        self.failed = failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +122,19 @@ class Usage:
     written: int = 0
     output: int = 0
 
+    @property
+    def tokens(self) -> int:
+        """All of them."""
+        return self.input + self.output
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What a model said: `text` byte for byte, and what it cost.
 
     `model` is the provider's name of it; `scripted` says that nobody was asked: the text is from a file.
+    Where not `counted` the provider told no usage, and `usage` is the worst case. `failed` are the models
+    that were asked before and gave no answer.
     """
 
     text: str = field(repr=False)
@@ -96,3 +143,5 @@ class Reply:
     usage: Usage = Usage()
     usd: float = 0.0
     scripted: bool = False
+    counted: bool = True
+    failed: tuple[Missed, ...] = ()

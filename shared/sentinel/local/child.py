@@ -16,22 +16,25 @@ import sys
 import threading
 import time
 
-from sentinel.core.pauses import PATCHING
 from sentinel.errors import SentinelError
 from sentinel.local import lifeline
 
 # Where processors are scarce, acknowledging comes first: what is stored can be looked at a moment later.
 NICENESS = 5
-WORKERS = {"work_siem": ("siem",), "work_action": ("action",), "work_patches": PATCHING}
+PATCHES = "work_patches"
+WORKERS = ("work_siem", "work_action", PATCHES)
+LATER = 2.0  # seconds that patches wait, while everything else starts
 PATCHERS = 2  # threads for each of these streams: a proof takes a processor for minutes
 
 
 def main(role: str, *rest: str) -> int:
     """Run one role until SIGTERM, or until the supervisor is gone."""
     stop = lifeline.stop_of_child()
-    _log_to_stderr()
     if role != "gateway":
         os.nice(NICENESS)
+    if role == PATCHES and stop.wait(LATER):
+        return 0
+    _log_to_stderr()
     if role == "gateway":
         _gateway(rest[0], [int(each) for each in rest[1:]], stop)
     elif role == "feeds":
@@ -108,10 +111,12 @@ def _deliver(stop: lifeline.Stop) -> None:
 
 def _work(role: str, stop: lifeline.Stop) -> None:
     from sentinel.bootstrap import bootstrap
+    from sentinel.core.pauses import PATCHING
     from sentinel.local import functions, loops
 
-    app, streams = bootstrap(), WORKERS[role]
-    count = app.settings.worker_threads
+    app, patches = bootstrap(), role == PATCHES
+    streams = PATCHING if patches else (role.removeprefix("work_"),)
+    count = min(app.settings.worker_threads, PATCHERS) if patches else app.settings.worker_threads
     # Each thread waits for hints of its own, so that a step which takes long keeps no other task waiting.
     threads = []
     for stream in streams:
@@ -120,7 +125,7 @@ def _work(role: str, stop: lifeline.Stop) -> None:
         args = (function, functions.load(function), stop, loops.seconds_of(stream))
         threads += [
             threading.Thread(target=loops.work, name=f"{function}-{number}", args=args)
-            for number in range(min(count, PATCHERS) if stream in PATCHING else count)
+            for number in range(count)
         ]
     for thread in threads:
         thread.start()

@@ -1,0 +1,228 @@
+"""Runs a starter, whichever sandbox it is in: hands it the job, keeps what is printed, and ends it for certain.
+
+The starter keeps the limits, from inside. What it cannot know is done from here: the order to stop, the bound
+of the output, and that a starter which does not answer in time is killed with everything in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from sentinel.adapters import sandbox_starter, sandbox_watch
+from sentinel.core.proving import Limits, Ran
+from sentinel.errors import Malformed, Unavailable
+
+MUCH: Final = 16  # times what is kept of the output may be printed
+LONGER: Final = 20.0  # seconds for all that comes before and after the command
+_LOOK = 0.05  # seconds between two questions whether to stop
+_AT_ONCE = 1 << 16  # bytes of one read or write
+_KILLED = -9
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is to be run: as `Sandbox.run` has it, and where in the sandbox."""
+
+    files: Sequence[tuple[str, str, bytes]] = field(repr=False)
+    command: Sequence[str]
+    limits: Limits
+    variables: Mapping[str, str] = field(repr=False)
+    bring: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in the sandbox the files are, what else is the program's own, and as which user it is to run.
+
+    `uid` is 0 where the starter is nobody already. `mounted` says that `disks` are file systems of this run.
+    """
+
+    folder: str
+    home: str
+    temporary: str
+    disks: tuple[str, ...]
+    mounted: bool
+    uid: int = 0
+    filter: str = ""
+
+
+@cache
+def program() -> str:
+    """Return the text that an interpreter in the sandbox runs."""
+    first, second = (Path(str(each.__file__)).read_text() for each in (sandbox_watch, sandbox_starter))
+    line = f"from {sandbox_watch.__name__} import Watch\n"
+    return first + second.replace(line, "", 1)
+
+
+def job(task: Task, place: Place) -> list[bytes]:
+    """Return a job as the starter reads it. Raises `Malformed` for a path that leads outside."""
+    files = [(path, mode, data) for path, mode, data in task.files if mode != "160000"]
+    for path in (*(path for path, _, _ in files), *task.bring):
+        if not path or "\0" in path or {"", ".", ".."} & set(path.split("/")):
+            raise Malformed("a path for the sandbox is not one below its folder")
+    if not task.command or any("\0" in each for each in task.command):
+        raise Malformed("a command for the sandbox is empty, or has a null character")
+    head = json.dumps(
+        {
+            **asdict(place),
+            "files": [(path, mode, len(data)) for path, mode, data in files],
+            "command": list(task.command),
+            "limits": asdict(task.limits),
+            "variables": dict(task.variables),
+            "bring": list(task.bring),
+        }
+    ).encode()
+    return [len(head).to_bytes(8, "big"), head, *(data for _, _, data in files)]
+
+
+class _Kept:
+    """The first and the last half of what a program printed, and how much that was."""
+
+    def __init__(self, most: int) -> None:
+        self.half = most // 2
+        self.first, self.last = bytearray(), bytearray()
+        self.size = 0
+
+    def add(self, data: bytes) -> None:
+        self.size += len(data)
+        room = self.half - len(self.first)
+        self.first += data[:room]
+        self.last += data[room:]
+        del self.last[: max(0, len(self.last) - self.half)]
+
+    def whole(self) -> bytes:
+        left_out = self.size - len(self.first) - len(self.last)
+        mark = b"\n[%d bytes are left out here]\n" % left_out if left_out else b""
+        return bytes(self.first) + mark + bytes(self.last)
+
+
+class Supervised:
+    """One starter, from its first byte to its last. Use it once, in one thread: it may die with the thread."""
+
+    def __init__(self, limits: Limits, stopped: Callable[[], bool], kill: Callable[[], None]) -> None:
+        self.limits, self.stopped, self.kill = limits, stopped, kill
+        self.out, self.err = _Kept(limits.output // 2), _Kept(limits.output // 2)
+        self.answer = bytearray()
+        self.why = ""
+        self.since = time.monotonic()
+        self.until = self.since + limits.seconds + LONGER
+
+    def run(self, process: subprocess.Popen[bytes], answer: int, parts: Sequence[bytes]) -> Ran:
+        """Follow a process to its end. Raises `Unavailable` where it did not come to run the command."""
+        with selectors.DefaultSelector() as waiting:
+            self._register(waiting, process, answer)
+            feed = self._feed(process, waiting, parts)
+            next(feed)
+            while any(key.data != "in" for key in waiting.get_map().values()):
+                for key, _ in waiting.select(_LOOK):
+                    if key.data == "in":
+                        next(feed, None)
+                    else:
+                        self._take(waiting, key)
+                self._look(process, waiting)
+        process.wait()
+        return self._ran()
+
+    def _register(
+        self, waiting: selectors.BaseSelector, process: subprocess.Popen[bytes], answer: int
+    ) -> None:
+        assert process.stdin is not None  # noqa: S101 # as it was started
+        os.set_blocking(process.stdin.fileno(), False)
+        waiting.register(process.stdin, selectors.EVENT_WRITE, "in")
+        for stream, kept in ((process.stdout, self.out), (process.stderr, self.err)):
+            assert stream is not None  # noqa: S101
+            waiting.register(stream, selectors.EVENT_READ, kept)
+        waiting.register(answer, selectors.EVENT_READ, "answer")
+
+    def _feed(
+        self, process: subprocess.Popen[bytes], waiting: selectors.BaseSelector, parts: Sequence[bytes]
+    ) -> Iterator[None]:
+        """Write the job as far as it is taken, each time that this is resumed."""
+        stdin = process.stdin
+        assert stdin is not None  # noqa: S101
+        yield
+        try:
+            for data in _pieces(parts):
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(stdin.fileno(), view) :]
+                    yield
+        except BrokenPipeError:
+            pass  # it is gone, and why is said elsewhere
+        waiting.unregister(stdin)
+
+    def _take(self, waiting: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
+        data = os.read(key.fd, _AT_ONCE)
+        if not data:
+            waiting.unregister(key.fileobj)
+        elif isinstance(key.data, _Kept):
+            key.data.add(data)
+        else:
+            self.answer += data
+
+    def _look(self, process: subprocess.Popen[bytes], waiting: selectors.BaseSelector) -> None:
+        """Give the order to stop where there is a reason to, and kill where it is not followed."""
+        now = time.monotonic()
+        if not self.why:
+            if self.out.size + self.err.size > MUCH * self.limits.output:
+                self.why = "output"
+            elif self.stopped():
+                self.why = "stopped"
+            if self.why:
+                self.until = min(self.until, now + LONGER / 4)
+                with contextlib.suppress(KeyError):
+                    waiting.unregister(process.stdin)  # type: ignore[arg-type] # it is there
+                process.stdin.close()  # type: ignore[union-attr]
+        if now > self.until or len(self.answer) > 2 * self.limits.file + _AT_ONCE:
+            self.why = self.why or "seconds"
+            self.kill()
+
+    def _ran(self) -> Ran:
+        out, err, took = self.out.whole(), self.err.whole(), time.monotonic() - self.since
+        if not self.answer:
+            if self.why:
+                return Ran(_KILLED, b"", b"", took, self.why)
+            words = err.decode("utf-8", "replace").strip().splitlines() or ["nothing was said"]
+            raise Unavailable(f"the sandbox did not start: {words[-1][:200]}")
+        try:
+            at = 9 + int.from_bytes(self.answer[1:9], "big")
+            said = json.loads(self.answer[9:at])
+            files = {}
+            for path, size in said["files"]:
+                files[path] = bytes(self.answer[at : at + size])
+                at += size
+            code = _KILLED if said["code"] is None else int(said["code"])
+            ended = (self.why if said["ended"] == "stopped" else "") or str(said["ended"])
+            return Ran(code, out, err, float(said["seconds"]), ended, files)
+        except (ValueError, KeyError, TypeError):  # it was killed before it had answered
+            return Ran(_KILLED, out, err, took, self.why)
+
+
+def _pieces(parts: Sequence[bytes]) -> Iterator[bytes]:
+    """Join small parts, so that many small files are not as many calls."""
+    held = bytearray()
+    for part in parts:
+        held += part
+        if len(held) >= _AT_ONCE:
+            yield bytes(held)
+            held.clear()
+    yield bytes(held)
+
+
+def seen_variables(environment: str, place: Place, more: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Return all environment variables that the program sees."""
+    path = ["/usr/local/bin", "/usr/bin", "/bin"]
+    if environment:
+        path.insert(0, str(PurePosixPath(environment) / "bin"))
+    plain = {"PATH": ":".join(path), "HOME": place.home, "TMPDIR": place.temporary, "LANG": "C.UTF-8"}
+    return {**plain, **dict(more)}

@@ -1,0 +1,116 @@
+"""Values near a value: of its own class, which code should treat alike, and others, which it need not.
+
+Alike are a number of the same sign, a text with other letters and digits in the same places or with one more,
+a list in another order or with one element less. They are what tells a repair from a special case.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from typing import Final
+
+Near = tuple[ast.expr, bool]  # an expression, and whether it is alike
+_RUN: Final = re.compile(r"[0-9]+|[A-Za-z]+")
+_TEXT: Final = 200  # characters of a text that is varied
+
+
+def near(node: ast.AST) -> Iterator[Near]:
+    """Yield what stands near a literal or container, the likeliest first."""
+    if isinstance(node, ast.Constant):
+        for value, alike in _constants(node.value):
+            if not (type(value) is type(node.value) and value == node.value):
+                yield ast.Constant(value), alike  # type: ignore[arg-type] # it is of the kind that the literal had
+    elif isinstance(node, ast.List | ast.Tuple | ast.Set):
+        yield from _sequences(node)
+    elif isinstance(node, ast.Dict):
+        yield from _dictionaries(node)
+
+
+def _constants(value: object) -> Iterator[tuple[object, bool]]:
+    if isinstance(value, bool):
+        yield not value, False
+    elif isinstance(value, int):
+        yield from _integers(value)
+    elif isinstance(value, float):
+        yield from ((value + 1, True), (value * 1.5, True), (value / 2, True), (0.0, False), (-value, False))
+    elif isinstance(value, str):
+        yield from _texts(value)
+    elif isinstance(value, bytes):
+        for text, alike in _texts(value.decode("latin-1")):
+            yield text.encode("latin-1", "replace"), alike
+
+
+def _integers(value: int) -> Iterator[tuple[int, bool]]:
+    yield value + 1, True
+    if value > 0:
+        yield value - 1, value > 1
+    yield 2 * value + 3, True
+    yield value + 10, True
+    if value > 3:
+        yield value // 2, True
+    yield -value - 1, False
+    yield 0, False
+    yield 10**6 + value, False
+
+
+def _texts(value: str) -> Iterator[tuple[str, bool]]:
+    if len(value) > _TEXT:
+        return
+    runs = list(_RUN.finditer(value))
+    yield _turned(value, range(len(value)), 1), bool(runs)
+    for run in runs[:4]:
+        yield _turned(value, range(run.start(), run.end()), 2), True
+        yield value[: run.end()] + run.group()[-1] + value[run.end() :], True
+        if len(run.group()) > 2:
+            yield value[: run.start() + 1] + value[run.start() + 2 :], True
+    for at, letter in enumerate(value[:40]):
+        if letter.isdigit():
+            yield _turned(value, [at], 1), True
+    if any(ord(each) > 127 for each in value):
+        yield "".join(chr(ord(each) ^ 1) if ord(each) > 160 else each for each in value), True
+    yield from (("", False), (" ", False), (value + value[-1:], False), (value.strip(), False))
+    yield from ((value.swapcase(), False), (value[::-1], False), (value[:-1], False))
+
+
+def _turned(text: str, places: range | list[int], by: int) -> str:
+    """Return a text with other digits and letters at places; a leading digit does not become zero."""
+    letters = list(text)
+    for at in places:
+        each = letters[at]
+        if each.isascii() and each.isdigit():
+            turned = (int(each) + by) % 10
+            lead = at == 0 or not text[at - 1].isdigit()
+            letters[at] = str(turned or (1 if lead and each != "0" else 0))
+        elif each.isascii() and each.isalpha():
+            first = ord("a") if each.islower() else ord("A")
+            letters[at] = chr(first + (ord(each) - first + by) % 26)
+    return "".join(letters)
+
+
+def _sequences(node: ast.List | ast.Tuple | ast.Set) -> Iterator[Near]:
+    kind, items = type(node), list(node.elts)
+    if len(items) > 1:
+        yield _made(kind, items[::-1]), True
+        yield _made(kind, items[:-1]), True
+        yield _made(kind, items[1:]), True
+        yield _made(kind, [items[-1]]), True
+    if items and kind is not ast.Set:
+        yield _made(kind, [*items, items[0]]), True
+        yield _made(kind, []), False
+
+
+def _made(kind: type[ast.List | ast.Tuple | ast.Set], items: list[ast.expr]) -> ast.expr:
+    if kind is ast.Set:
+        return ast.Set(items)
+    return ast.List(items, ast.Load()) if kind is ast.List else ast.Tuple(items, ast.Load())
+
+
+def _dictionaries(node: ast.Dict) -> Iterator[Near]:
+    keys, values = list(node.keys), list(node.values)
+    if len(keys) > 1:
+        yield ast.Dict(keys[::-1], values[::-1]), True
+    for at in range(min(len(keys), 8)):
+        yield ast.Dict(keys[:at] + keys[at + 1 :], values[:at] + values[at + 1 :]), False
+        yield ast.Dict(keys, [*values[:at], ast.Constant(None), *values[at + 1 :]]), False

@@ -1,0 +1,165 @@
+"""What calls made before and after a patch prove: the trace's own, and those near it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sentinel.core.failures import Failure
+from sentinel.core.neighbours import Neighbour, neighbours
+from sentinel.core.proven import reason
+from sentinel.core.proving import Reason
+from sentinel.core.traced_calls import Invoked
+
+MOST_TRIED = 3  # calls of a trace whose neighbours are tried
+_VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|\d+|0x[0-9a-f]+")
+Did = Mapping[str, object]  # what the probe tells of a call
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A call of the trace or a neighbour of one. `alike`: it is of the class of the one that failed."""
+
+    call: Invoked
+    own: bool
+    alike: bool
+    of: int  # which of the trace's calls
+
+
+@dataclass(slots=True)
+class Compared:
+    """What was seen: calls made again by the trace, and what became of their neighbours, by counts."""
+
+    derived: list[Invoked] = field(default_factory=list)
+    ended: int = 0
+    remain: int = 0
+    alike: int = 0
+    same: int = 0
+    changed: int = 0
+    unsteady: int = 0
+    words: set[str] = field(default_factory=set)
+
+
+def trials_of(calls: Sequence[Invoked], failure: Failure) -> list[Trial]:
+    """Return the calls to make: those of the trace, and neighbours of the inmost ones."""
+    absent = _absent(failure)
+    found = []
+    for at, call in enumerate(calls[:MOST_TRIED]):
+        found.append(Trial(call, own=True, alike=True, of=at))
+        near: list[Neighbour] = neighbours(call.arguments, absent)
+        found += [Trial(call.given(each.arguments), own=False, alike=each.alike, of=at) for each in near]
+    return found
+
+
+def _absent(failure: Failure) -> str:
+    """Return the key that was absent, where that is what failed."""
+    quoted = re.fullmatch(r"'([^']{1,60})'", failure.message.strip())
+    return quoted.group(1) if quoted and failure.exception.endswith("KeyError") else ""
+
+
+def is_failure(did: Did, failure: Failure) -> bool:
+    """Whether a call failed as the trace tells: by that type, raised in that function."""
+    inmost = failure.calls[0].function.rpartition(".")[2] if failure.calls else ""
+    return did.get("raised") == failure.exception.rpartition(".")[2] and did.get("function") == inmost
+
+
+def compared(
+    trials: Sequence[Trial],
+    did: Sequence[tuple[Did, Did, Did]],
+    failure: Failure,
+    sources: Mapping[str, str],
+    expected: Collection[str],
+) -> Compared:
+    """Return what calls show. `did` are of each: before, before once more, and with the patch.
+
+    `sources` are the project's files with the patch; `expected` are the types of exceptions that tests of the
+    patch expect.
+    """
+    seen = Compared()
+    failed = {
+        trial.of: old
+        for trial, (old, _, _) in zip(trials, did, strict=True)
+        if trial.own and is_failure(old, failure)
+    }
+    for trial, (old, more, new) in zip(trials, did, strict=True):
+        if trial.of not in failed:
+            continue
+        if old != more:
+            seen.unsteady += 1
+        elif trial.own:
+            seen.derived.append(trial.call)
+            _judge_own(seen, trial, new, failure, sources, expected)
+        elif "returned" in old:
+            _judge_same(seen, old, new)
+        elif trial.alike and "raised" in old:
+            _judge_alike(seen, (failed[trial.of], old, new), sources, expected)
+    return seen
+
+
+def _judge_own(
+    seen: Compared,
+    trial: Trial,
+    new: Did,
+    failure: Failure,
+    sources: Mapping[str, str],
+    expected: Collection[str],
+) -> None:
+    if "returned" in new or (new.get("raised") in expected):
+        seen.ended += 1
+    elif is_failure(new, failure) or _accidental(new, sources):
+        seen.remain += 1
+        what = new.get("raised") or "no result"
+        seen.words.add(f"the trace's call of {trial.call.function} ends with {str(what)[:60]}")
+    else:
+        seen.ended += 1
+
+
+def _judge_same(seen: Compared, old: Did, new: Did) -> None:
+    if old == new:
+        seen.same += 1
+    else:
+        seen.changed += 1
+
+
+def _judge_alike(
+    seen: Compared, did: tuple[Did, Did, Did], sources: Mapping[str, str], expected: Collection[str]
+) -> None:
+    """Judge a call that is like the one that failed, and failed on the very line of it."""
+    first, old, new = did
+    if (old.get("path"), old.get("line")) != (first.get("path"), first.get("line")):
+        return
+    very = _kind(old) == _kind(first)
+    seen.alike += very
+    if "raised" not in new or new.get("raised") in expected:
+        return
+    still = _kind(new) == _kind(old) and new.get("function") == old.get("function")
+    if (very and still) or _accidental(new, sources):
+        seen.remain += 1
+        seen.words.add(f"calls like the trace's still end with {str(new.get('raised'))[:60]}")
+
+
+def _kind(did: Did) -> tuple[object, str]:
+    """Return what was raised, with its message but for what varies in it."""
+    return did.get("raised"), _VARYING.sub("_", str(did.get("message", "")))
+
+
+def _accidental(did: Did, sources: Mapping[str, str]) -> bool:
+    """Whether what was raised was raised by no `raise` of the project."""
+    if "raised" not in did:
+        return True
+    lines = sources.get(str(did.get("path")), "").split("\n")
+    line = did.get("line")
+    at = line - 1 if isinstance(line, int) else -1
+    return not (0 <= at < len(lines) and lines[at].strip().startswith("raise"))
+
+
+def reasons(seen: Compared, *, declared: bool) -> Iterator[Reason]:
+    """Yield what speaks against a patch by its calls. `declared`: its tests say that results change."""
+    if seen.remain:
+        yield reason("failure-remains", f"{seen.remain} calls: {'; '.join(sorted(seen.words)[:3])}")
+    if seen.changed and not declared:
+        tried = seen.changed + seen.same
+        yield reason(
+            "behaviour-changed", f"{seen.changed} of {tried} calls near the trace's that did not fail"
+        )

@@ -1,0 +1,169 @@
+"""What runs of a suite before and after a patch prove. A report is believed only where all else agrees."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from sentinel.core.canaries import Canary
+from sentinel.core.edits import Patch
+from sentinel.core.junit import PASSED, Results, belongs
+from sentinel.core.patch_files import changed
+from sentinel.core.patch_paths import is_test
+from sentinel.core.proven import reason
+from sentinel.core.proving import Ran, Reason
+from sentinel.errors import Malformed
+
+NAMED: Final = 5  # tests that are named in words
+_RAISES: Final = re.compile(r"(?:\braises|\bassertRaises(?:Regex)?)\(\s*\(?([\w., ]+)")
+_ASSERTED: Final = ("assert ", "AssertionError", "Failed: DID NOT RAISE", "Failed: ")
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """One run of a suite: what ran, and what its report says, if there is one."""
+
+    ran: Ran
+    results: Results | None
+
+
+@dataclass(frozen=True, slots=True)
+class Suites:
+    """Four runs: before; the tests of the patch on the code as it was; with the patch, and that once more."""
+
+    before: Tested
+    mixed: Tested
+    after: Tested
+    again: Tested
+
+
+@dataclass(slots=True)
+class Brought:
+    """The tests that a patch brings: those that failed before, and how."""
+
+    tests: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
+    unrun: set[str] = field(default_factory=set)
+    reproduces: bool = False
+    declares: bool = False
+
+
+def startable(before: Tested) -> Results:
+    """Return what the suite says as it is. Raises `Malformed` where that cannot be told."""
+    if before.ran.ended:
+        raise Malformed(
+            f"the repository's tests do not end within their limits ({before.ran.ended}): raise these, or "
+            "name a command that runs fewer tests"
+        )
+    results = before.results
+    if results is None:
+        raise Malformed(
+            f"the repository's tests end with {before.ran.code} and write no report: their command has to "
+            "write JUnit XML to {report}, and their environment has to have what they import"
+        )
+    if results.broken:
+        raise Malformed(
+            f"{len(results.broken)} of the repository's files of tests cannot be collected: what they import "
+            "has to be in their environment"
+        )
+    if not results.tests:
+        raise Malformed("the repository has no tests that their command finds: a patch cannot be proven")
+    return results
+
+
+def brought(suites: Suites, patch: Patch, canary: Canary, exception: str) -> Brought:
+    """Return what the patch's own tests are. `exception` is the type of the trace."""
+    paths = [each.path for each in changed(patch) if is_test(each.path)]
+    before = suites.before.results
+    after = suites.after.results
+    found = Brought()
+    if before is None or after is None:
+        return found
+    found.tests = {
+        each
+        for each in set(after.tests) - set(before.tests) - canary.names
+        if any(belongs(each, path) for path in paths)
+    }
+    mixed = suites.mixed.results or Results({})
+    found.failed = found.tests & mixed.failed
+    found.unrun = found.tests - set(mixed.tests)
+    told = [mixed.messages.get(each, "") for each in found.failed]
+    found.reproduces = any(_type(each) == _type(exception) for each in told)
+    found.declares = any(each.startswith(_ASSERTED) and _type(each) != _type(exception) for each in told)
+    return found
+
+
+def _type(message: str) -> str:
+    return message.partition(":")[0].rpartition(".")[2].strip()
+
+
+def expected(patch: Patch) -> set[str]:
+    """Return the types of exceptions that lines of tests which a patch adds expect."""
+    found: set[str] = set()
+    for file in changed(patch):
+        if is_test(file.path):
+            for _, line in file.added:
+                for names in _RAISES.findall(line):
+                    found |= {each.rpartition(".")[2].strip() for each in names.split(",")}
+    return found
+
+
+def reasons(suites: Suites, new: Brought, canary: Canary, *, reproduced: bool) -> Iterator[Reason]:
+    """Yield what speaks against a patch by its tests. `reproduced`: the trace's call was made again."""
+    if suites.after.ran.ended:
+        yield reason("hangs", f"the tests were killed at their limit: {suites.after.ran.ended}")
+        return
+    before, after = suites.before.results, suites.after.results
+    if before is None or after is None or _forged(suites, canary):
+        yield reason(
+            "report-forged", f"the tests ended with {suites.after.ran.code}, which their report denies"
+        )
+        return
+    yield from _compared(before, after, canary)
+    bad = sorted(each for each in new.tests if after.tests[each] != PASSED)
+    if bad:
+        yield reason("test-fails", f"{len(bad)} of the patch's {len(new.tests)} tests: {_named(bad)}")
+    if not new.tests and not reproduced:
+        yield reason("no-new-test", "no test was added that the suite runs")
+    if new.tests and not (new.failed or (new.unrun and reproduced)):
+        yield reason("test-passes-before", f"{len(new.tests)} tests are new: {_named(sorted(new.tests))}")
+
+
+def _compared(before: Results, after: Results, canary: Canary) -> Iterator[Reason]:
+    passed = before.named(PASSED) - canary.names
+    gone = sorted(set(before.tests) - set(after.tests))
+    if gone or after.broken:
+        names = [*gone, *after.broken]
+        yield reason("tests-vanished", f"{len(names)}: {_named(names)}")
+    worse = sorted(each for each in passed & set(after.tests) if after.tests[each] != PASSED)
+    if worse:
+        yield reason("regression", f"{len(worse)} of {len(passed)} tests: {_named(worse)}")
+
+
+def _forged(suites: Suites, canary: Canary) -> bool:
+    """Whether the run with the patch ended otherwise than it says, or its canaries lived that have to die."""
+    for each in (suites.after, suites.again):
+        if each.results is None:
+            return True
+        if bool(each.ran.code) != bool(each.results.failed or each.results.broken):
+            return True
+        if suites.before.results is not None and not canary.sings(suites.before.results):
+            continue  # it is not collected here, so it tells nothing
+        if not canary.sings(each.results):
+            return True
+    return False
+
+
+def unsteady(suites: Suites) -> list[str]:
+    """Return the tests that two runs with the patch do not agree about."""
+    one, other = suites.after.results, suites.again.results
+    if one is None or other is None:
+        return []
+    return sorted(each for each in one.tests if other.tests.get(each) != one.tests[each])
+
+
+def _named(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(each[:120] for each in names[:NAMED]) + more
