@@ -1,4 +1,4 @@
-"""The action `ai.patch`: a patch for what failed, proposed by models, judged by rules and proven by trying it.
+"""The action `ai.patch`: a patch for what failed, proposed by models, judged by rules, proven by trying it.
 
 Its stages are done by workers with different rights (`patch_course`): the reader sees repositories and no
 model, the patcher models and no repository. Each stage is one try; what it found is recorded, so a worker

@@ -74,7 +74,7 @@ class Patcher:
 
     def _question(self, course: Course, index: int) -> Question:
         prompt: dict[str, Any] = orjson.loads(self.blobs.get(course.prompt))
-        turns = (Turn("user", prompt["user"]),)
+        turns: tuple[Turn, ...] = (Turn("user", prompt["user"]),)
         candidate = course.candidates[index]
         if candidate.correction:
             _, before = parse(self.blobs.get(candidate.reply))
@@ -84,12 +84,7 @@ class Patcher:
 
 
 def _waiting(course: Course) -> list[int]:
-    """Return the candidates that have no answer yet, or one that they are to correct."""
-    return [
-        index
-        for index, each in enumerate(course.candidates)
-        if not each.out and (not each.reply or (each.correction and not each.corrected))
-    ]
+    return [index for index, each in enumerate(course.candidates) if each.waits]
 
 
 def _sum(spent: Spent, more: Spent) -> Mapping[str, float]:

@@ -39,6 +39,16 @@ class Candidate:
     rank: tuple[float, ...] = ()
 
     @property
+    def waits(self) -> bool:
+        """Whether a model is to be asked: it has no answer yet, or one that is to be corrected."""
+        return not self.out and (not self.reply or bool(self.correction and not self.corrected))
+
+    @property
+    def answered(self) -> bool:
+        """Whether it has an answer that was not judged yet."""
+        return not self.out and not self.waits and not self.proposal
+
+    @property
     def out(self) -> bool:
         """Whether nothing more comes of it."""
         return bool(self.refused)
@@ -46,8 +56,9 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """The state of one step. `context` and `tree` are kept under these digests; `chosen`
-    tells which files are shown and why, `spent` is of all models.
+    """The state of one step. `context`, `tree` and `prompt` are digests of what is kept.
+
+    `chosen` tells which files are shown to models and why, `spent` is of all models.
     """
 
     stage: str = READ
@@ -75,11 +86,9 @@ class Course:
     def json(self) -> dict[str, object]:
         """Return what the next stage is handed."""
         told = asdict(self)
-        lists = [
-            {**each, "approval": list(each["approval"]), "rank": list(each["rank"])}
-            for each in told["candidates"]
-        ]
-        return {**told, "candidates": lists}
+        for each in told["candidates"]:
+            each.update(approval=list(each["approval"]), rank=list(each["rank"]))
+        return {**told, "candidates": list(told["candidates"])}
 
     def having(self, index: int, **changes: Any) -> Course:
         """Return it with one candidate changed."""

@@ -1,4 +1,4 @@
-"""The judge: what a model answered becomes a patch by its edits, and the policy gate says whether it may be tried.
+"""The judge: an answer becomes a patch by its edits, and the policy gate says whether it may be tried.
 
 An answer whose edits cannot be applied is told to the model once, with the reason. What the gate refuses is
 out: it is not negotiated. What the gate wants people's approval for is out, too, where no step of the recipe
@@ -67,19 +67,14 @@ class Judge:
         situation, tree = situation_of(self.blobs, course)
         prepared = situation.prepared(tree)
         for index, candidate in enumerate(course.candidates):
-            if (
-                candidate.out
-                or candidate.proposal
-                or not candidate.reply
-                or (candidate.correction and not candidate.corrected)
-            ):
+            if not candidate.answered:
                 continue
             _, reply = parse(self.blobs.get(candidate.reply))
             to = _Bounds(course.repository, repository, run.recipe)
             changes = self._judged(to, candidate, reply, prepared, tree)
             course = course.having(index, **changes)
         course = _without_twins(course)
-        if any(each.correction and not each.corrected and not each.out for each in course.candidates):
+        if any(each.waits for each in course.candidates):
             return replace(course, stage=ASK), "edits that cannot be applied go back to their model, once"
         good = len(course.open)
         return replace(course, stage=PROVE), f"{good} of {len(course.candidates)} candidates pass the gate"
@@ -104,7 +99,7 @@ class Judge:
         if worst is Verdict.REFUSED:
             return _refused(judgement)
         approval = tuple(sorted({each.rule for each in judgement.findings if each.verdict is worst}))
-        if worst is Verdict.NEEDS_APPROVAL and not to.asks:
+        if worst is Verdict.APPROVAL and not to.asks:
             return _refused(judgement)
         proposal = Proposal(
             to.name,
@@ -120,7 +115,7 @@ class Judge:
             kept = self.blobs.put(packed(proposal))
         except Malformed as error:
             return {"refused": str(error), "rule": "binary"}
-        return {"proposal": kept, "approval": approval if worst is Verdict.NEEDS_APPROVAL else ()}
+        return {"proposal": kept, "approval": approval if worst is Verdict.APPROVAL else ()}
 
 
 def _refused(judgement: Judgement) -> Mapping[str, object]:

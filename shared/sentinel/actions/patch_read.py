@@ -95,9 +95,15 @@ class Reader:
         prepared = situation.prepared(tree)
         if not prepared.prompt.shown:
             raise Malformed("no call of the failure is in a file of the repository: look at its roots")
-        kept = {"context": situation.packed(), "tree": tree.packed(), "prompt": _prompt(prepared)}
-        places = {name: self.blobs.put(data) for name, data in kept.items()}
-        course = Course(ASK, inputs.repository, tree.commit, chosen=prepared.told, **places)
+        course = Course(
+            ASK,
+            inputs.repository,
+            tree.commit,
+            context=self.blobs.put(situation.packed()),
+            tree=self.blobs.put(tree.packed()),
+            prompt=self.blobs.put(_prompt(prepared)),
+            chosen=prepared.told,
+        )
         files = len(prepared.prompt.shown)
         return course, f"{files} files of {repository.told} at {tree.commit[:12]} are shown to models"
 
