@@ -23,11 +23,11 @@ _WORST = 3  # reasons that are told
 
 @dataclass(frozen=True, slots=True)
 class Proving:
-    """`prover` tries a patch here or begins to elsewhere."""
+    """`prover` gives what tries a patch here, or begins to elsewhere."""
 
     known: Callable[[], Mapping[str, RepositoryConfig]]
     blobs: Blobs
-    prover: Prover
+    prover: Callable[[], Prover]
 
     def prove(self, run: StepRun, course: Course) -> tuple[Course, str]:
         """Prove the next candidate, or look how far it is; return what follows, and words on it."""
@@ -41,7 +41,7 @@ class Proving:
         policy = run.recipe.policy
         how = repository.how_to_test
         job = Job(tree, proposal.patch, situation.failure, how, MUTANTS, policy.mutants)
-        found = self.prover.prove(job, f"{run.key}-{index}", candidate.handle, run.stopped)
+        found = self.prover().prove(job, f"{run.key}-{index}", candidate.handle, run.stopped)
         if not isinstance(found, Evidence):
             after = replace(course.having(index, handle=found.handle), looks=course.looks + 1)
             return after, f"candidate {index + 1}: {found.reason}"
