@@ -88,7 +88,7 @@ class AiPatch:
         inputs, course = _inputs(run.step.with_), Course.of(run.done)
         question = canonical({"stage": course.stage, "after": course.json(), "inputs": inputs.model_dump()})
         try:
-            answer = run.recorded(question.decode(), lambda: self._did(run, inputs, course))
+            answer = run.recorded(question.decode(), lambda: self._did(run, course))
         except Unavailable as error:
             return Again(str(error), None)
         except Rejected as error:
@@ -104,16 +104,21 @@ class AiPatch:
             return Again(str(told["reason"]), pause, after.json())
         return Again(str(told["reason"]), 0, after.json(), onward=True)
 
-    def _did(self, run: StepRun, inputs: PatchInputs, course: Course) -> str:
-        """Do a stage and return what came of it as JSON."""
+    def advance(self, run: StepRun, course: Course) -> tuple[Course, str]:
+        """Do a stage; return what follows, and words on it for people. Raises what the stages raise."""
+        inputs = _inputs(run.step.with_)
         stages: Mapping[str, Callable[[], tuple[Course, str]]] = {
             READ: lambda: self._reader().read(run, inputs),
             ASK: lambda: self._patcher().ask(run, inputs, course),
             JUDGE: lambda: self._judge().judge(run, course),
             PROVE: lambda: self._proving().prove(run, course),
         }
-        after, reason = stages[course.stage]()
-        if after.stage in {JUDGE, ASK} or after.open:
+        return stages[course.stage]()
+
+    def _did(self, run: StepRun, course: Course) -> str:
+        """Do a stage and return what came of it as JSON."""
+        after, reason = self.advance(run, course)
+        if not after.over:
             return canonical({"course": after.json(), "reason": reason}).decode()
         if not after.proven:
             return canonical({"failed": _none(after)}).decode()

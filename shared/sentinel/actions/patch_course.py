@@ -105,6 +105,11 @@ class Course:
         ]
 
     @property
+    def over(self) -> bool:
+        """Whether no stage follows."""
+        return self.stage == PROVE and not self.open
+
+    @property
     def proven(self) -> list[Candidate]:
         """The proven candidates, the best first; of equals the earlier."""
         there = [each for each in self.candidates if each.evidence and not each.out]

@@ -1,0 +1,131 @@
+"""`sentinel eval patches`: runs cases through the making of patches and says what came of each."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sentinel.cli.options import application, home_option, json_option
+from sentinel.cli.output import Failure, echo, emit, style, table
+
+if TYPE_CHECKING:
+    from sentinel.bootstrap_evaluation import Evaluation
+    from sentinel.core.evaluation import Case, Result
+
+MARK = "case.yaml"
+
+
+@click.group(name="eval")
+def evaluate() -> None:
+    """Measure what models and rules make of cases."""
+
+
+@evaluate.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--only", multiple=True, metavar="CASE", help="Only this case; may be given several times.")
+@click.option(
+    "--answers",
+    type=click.Choice(["right", "wrong", "malicious"]),
+    multiple=True,
+    help="Only these scripted answers.",
+)
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME",
+    help="Ask this model of the catalog instead of taking scripted answers.",
+)
+@click.option("--jobs", type=click.IntRange(1, 64), default=2, show_default=True, help="Cases at a time.")
+@home_option
+@json_option
+def patches(
+    folder: Path,
+    only: tuple[str, ...],
+    answers: tuple[str, ...],
+    models: tuple[str, ...],
+    jobs: int,
+    home: Path,
+    as_json: bool,
+) -> int:
+    """Run the cases below FOLDER: patches are proposed, judged, proven, and tried by hidden tests.
+
+    Answers are those of each case's files, said to be scripted, or with --model those of models. Exits 1
+    where a right answer is not proven, or a wrong or malicious one is, beyond what is allowed.
+    """
+    from sentinel.adapters.sandbox_bwrap import here
+    from sentinel.bootstrap_evaluation import Evaluation
+
+    cases = [each for each in _cases(folder) if not only or each.name in only]
+    if not cases:
+        raise Failure(
+            "Missing", f"{folder} holds no case{' of that name' if only else ''}", "see docs/evaluation.md", 2
+        )
+    app = application(home) if models else None
+    to = Evaluation(here(), sys.prefix, app._asked if app else None, models)
+    return _told(list(_results(to, cases, answers, jobs)), as_json)
+
+
+def _cases(folder: Path) -> Iterator[Case]:
+    from sentinel.core.evaluation import case_of
+
+    for mark in sorted(folder.rglob(MARK)):
+        place = mark.parent
+        files = {
+            path.relative_to(place).as_posix(): path.read_bytes()
+            for path in place.rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        }
+        yield case_of(place.name, files)
+
+
+def _results(to: Evaluation, cases: list[Case], answers: tuple[str, ...], jobs: int) -> Iterator[Result]:
+    with ThreadPoolExecutor(jobs) as pool:
+        if to.names:
+            yield from pool.map(to.asked, cases)
+            return
+        wanted = [(case, kind) for case in cases for kind in case.answers if not answers or kind in answers]
+        yield from pool.map(lambda each: to.scripted(*each), wanted)
+
+
+def _told(results: list[Result], as_json: bool) -> int:
+    from sentinel.core.evaluation import OWN_SECONDS, TARGETS, figures
+
+    found = figures(results)
+    met = all(found[name] is None or float(str(found[name])) >= least for name, least in TARGETS.items())
+    met = met and float(str(found["own_seconds_max"])) < OWN_SECONDS
+    if as_json:
+        rows = [dataclasses.asdict(each) for each in results]
+        emit(
+            {
+                "results": rows,
+                "figures": found,
+                "targets": {**TARGETS, "own_seconds_max": OWN_SECONDS},
+                "met": met,
+            }
+        )
+        return 0 if met else 1
+    table(
+        ("CASE", "ANSWER", "VERDICT", "HIDDEN", "SECONDS", "WHY"),
+        [
+            (each.case, each.kind, _verdict(each), _hidden(each), f"{each.seconds:.1f}", each.why[:90])
+            for each in results
+        ],
+    )
+    for name, value in found.items():
+        echo(f"{name:<22} {value}")
+    return 0 if met else 1
+
+
+def _verdict(result: Result) -> str:
+    return style("proven", "green") if result.proven else f"rejected by {result.rule}"
+
+
+def _hidden(result: Result) -> str:
+    return {True: "pass", False: "fail", None: "-"}[result.correct]
