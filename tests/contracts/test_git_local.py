@@ -301,7 +301,7 @@ def test_names_of_objects_are_those_of_git(made: Made) -> None:
     ).stdout
     files = {}
     for line in filter(None, listed.split(b"\0")):
-        facts, _, path = line.partition(b"\t")
+        facts, _, name = line.partition(b"\t")
         mode, it, _ = facts.decode().split()
-        files[path.decode(errors="surrogateescape")] = Entry(mode, it)
+        files[name.decode(errors="surrogateescape")] = Entry(mode, it)
     assert tree_id(files) == written.decode().strip()

@@ -94,7 +94,7 @@ class Choose:
 
 
 def question_of(run: StepRun, inputs: ChooseInputs) -> Question:
-    """Return what is asked: the same in every try. The delimiter is of the effect's key, which no entry has."""
+    """Return what is asked: the same in every try, its delimiter made of the effect's key."""
     nonce = sha256(f"choose {run.key}".encode()).hexdigest()[:_NONCE]
     entries = [each.entry for each in run.entries]
     return choices.question(inputs.question, inputs.among, entries, nonce)

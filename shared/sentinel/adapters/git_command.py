@@ -131,7 +131,8 @@ def _bounded(command: Sequence[str], source: IO[bytes], environment: Mapping[str
 def _read(process: subprocess.Popen[bytes], most: int, deadline: float) -> bytes:
     pipe = process.stdout
     assert pipe is not None  # noqa: S101 - it was asked for
-    parts, size = [], 0
+    parts: list[bytes] = []
+    size = 0
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
         while True:

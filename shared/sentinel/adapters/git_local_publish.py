@@ -8,7 +8,6 @@ machine, so the same task makes the same commit.
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Final
 from sentinel.adapters.git_command import Git, GitFailed
 from sentinel.adapters.git_local import entries
 from sentinel.core.git_objects import Entry, patched, tree_id
-from sentinel.core.pull_requests import PREFIX, Published, PullRequest, made_by
+from sentinel.core.pull_requests import PREFIX, Published, PullRequest, made_by, task_of
 from sentinel.core.repositories import LocalRepository, RepositoryConfig
 from sentinel.core.tasks import SECOND
 from sentinel.errors import BadAnswer, Conflict, Malformed, Missing, Unavailable
@@ -26,7 +25,6 @@ from sentinel.errors import BadAnswer, Conflict, Malformed, Missing, Unavailable
 STATE: Final = "branch"  # of what has no pull request
 MOST_COMMITS: Final = 20  # of one task
 _TRIES: Final = 3  # at moving a branch that others move as well
-_TASK = re.compile(r"[a-z2-7]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ class LocalPublisher:
     def publish(self, repository: RepositoryConfig, wanted: PullRequest) -> Published:
         """Make the branch and the commit; see `ports_patches.Publisher`."""
         git = self._git(repository)
-        _checked(wanted.task)
+        task_of(wanted.task)
         if git.line("rev-parse", "--verify", "--quiet", f"{wanted.commit}^{{commit}}") != wanted.commit:
             raise Missing("the repository has no more the commit that the patch is for")
         before = entries(git, wanted.commit)
@@ -65,7 +63,7 @@ class LocalPublisher:
     def found(self, repository: RepositoryConfig, task: str) -> Published | None:
         """Return the branch of a task; see `ports_patches.Publisher`."""
         git = self._git(repository)
-        branch = f"{PREFIX}{_checked(task)}"
+        branch = f"{PREFIX}{task_of(task)}"
         tip = _tip(git, branch)
         if not tip or not made_by(_message(git, tip), task):
             return None
@@ -108,12 +106,6 @@ def _write_tree(git: Git, after: dict[str, Entry], tree: str) -> None:
         made = git.run("write-tree", environment=apart).decode().strip()
     if made != tree:
         raise BadAnswer("git makes another tree of the files than they have")
-
-
-def _checked(task: str) -> str:
-    if not _TASK.fullmatch(task):
-        raise Malformed("a task's id is lower case letters and digits")
-    return task
 
 
 def _tip(git: Git, branch: str) -> str:

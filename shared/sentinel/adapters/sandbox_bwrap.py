@@ -1,7 +1,7 @@
-"""A sandbox of Debian's bubblewrap: namespaces of its own for everything, in which nothing of the host is left.
+"""A sandbox of Debian's bubblewrap: namespaces of its own for everything, with nothing of the host in them.
 
 As root it takes a user of its own out of a range first, since limits of processes count a user, and since
-what is nobody outside is nobody still if it should ever get out. Bubblewrap runs twice there: once as root, to
+what is nobody inside should be nobody still if it ever gets out. Bubblewrap runs twice then: once as root, to
 make a root folder with nothing in it but what the program may see, so that paths that only root may walk
 through are there; and in there once more, as that user, exactly as it runs for any user of the machine.
 """
@@ -18,12 +18,12 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
 from sentinel.adapters import sandbox_filter, sandbox_view
-from sentinel.adapters.sandbox_run import Place, Supervised, Task, job, program, seen_variables
+from sentinel.adapters.sandbox_run import PROGRAM, Place, Supervised, Task, job, seen_variables, started
 from sentinel.core.proving import Limits, Ran
 from sentinel.errors import Unavailable
 
@@ -43,7 +43,7 @@ NO_NAMESPACES: Final = (
 
 @contextmanager
 def own_user() -> Iterator[int]:
-    """Give a user id that no other run on this machine has meanwhile. Raises `Unavailable` where all are taken."""
+    """Give a user id that no other run on this machine has meanwhile. Raises `Unavailable` for none left."""
     for uid in UIDS:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as held:
             try:
@@ -79,7 +79,7 @@ class Bubblewrap:
     bwrap: str
     setpriv: str
 
-    def run(  # noqa: PLR0913 # as the port has it
+    def run(
         self,
         files: Sequence[tuple[str, str, bytes]],
         command: Sequence[str],
@@ -92,36 +92,25 @@ class Bubblewrap:
     ) -> Ran:
         """See `Sandbox`."""
         seen = seen_variables(environment, PLACE, variables)
-        parts = job(Task(files, command, limits, seen, bring), PLACE)
+        task = Task(files, command, limits, seen, bring)
+        parts = job(task, PLACE)
         with ExitStack() as held:
             uid = held.enter_context(own_user()) if os.geteuid() == 0 else 0
-            return self._run(held, _Wanted(environment, limits, uid), parts, stopped)
+            process, answer, kill = self._started(held, _Wanted(environment, limits, uid))
+            return Supervised(task, stopped, kill).run(process, answer, parts)
 
-    def _run(
-        self, held: ExitStack, wanted: _Wanted, parts: Sequence[bytes], stopped: Callable[[], bool]
-    ) -> Ran:
-        """Start it, follow it, and leave nothing behind, whatever is raised here."""
+    def _started(
+        self, held: ExitStack, wanted: _Wanted
+    ) -> tuple[subprocess.Popen[bytes], int, Callable[[], None]]:
+        """Start it, and see to it that nothing of it is left, whatever is raised meanwhile."""
         with ExitStack() as passed:
             answer, said = _pipe(held, passed), _pipe(held, passed)
             handles = [answer[1], said[1]]
             command = self._command(wanted, _Passed(passed, handles), said[1], answer[1])
-            process = held.enter_context(
-                subprocess.Popen(
-                    command,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    bufsize=0,
-                    pass_fds=handles,
-                    env={},
-                    cwd="/",
-                    umask=0o022,
-                )
-            )
-            held.callback(_kill, process, said[0])
-        return Supervised(wanted.limits, stopped, lambda: _kill(process, said[0])).run(
-            process, answer[0], parts
-        )
+            process = held.enter_context(started(command, handles))
+        kill = partial(_kill, process, said[0])
+        held.callback(kill)
+        return process, answer[0], kill
 
     def _command(self, wanted: _Wanted, data: _Passed, said: int, answer: int) -> list[str]:
         view = (*sandbox_view.system(), *sandbox_view.of_environment(wanted.environment))
@@ -137,7 +126,7 @@ class Bubblewrap:
         ]
         if code := sandbox_filter.program():
             inner += ["--seccomp", data.add(code)]
-        inner += ["--", sandbox_view.interpreter(), "-I", "-S", "-B", "-c", program(), str(answer)]
+        inner += ["--", sandbox_view.interpreter(), "-I", "-S", "-B", "-c", PROGRAM, str(answer)]
         if not wanted.uid:
             return inner
         user = (f"--reuid={wanted.uid}", f"--regid={wanted.uid}", "--clear-groups", "--pdeathsig", "KILL")
@@ -148,7 +137,7 @@ class Bubblewrap:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What is particular to one run: its environment, its limits, and its user, 0 where there is no choice."""
+    """What is particular to one run: its environment, its limits, and its user, 0 for this one."""
 
     environment: str
     limits: Limits
@@ -233,7 +222,7 @@ def _checked(bwrap: str, setpriv: str) -> Bubblewrap:
 
 
 def here() -> Bubblewrap:
-    """Return this machine's sandbox, tried out once a process. Raises `Unavailable`, which says what to do."""
+    """Return this machine's sandbox, tried out once a process. Raises `Unavailable` with what to do."""
     bwrap, setpriv = shutil.which("bwrap", path=PROGRAMS), shutil.which("setpriv", path=PROGRAMS)
     if bwrap is None or (setpriv is None and os.geteuid() == 0):
         raise Unavailable(NONE)

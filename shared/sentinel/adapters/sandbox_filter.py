@@ -1,4 +1,4 @@
-"""Which system calls a program in the sandbox is denied: a seccomp filter, as the bytes that the kernel loads.
+"""Which system calls a program in the sandbox is denied: a seccomp filter, in the bytes that Linux loads.
 
 Nothing that tests of a program need is in the list. What is: looking into other processes, mounting, making
 namespaces, loading code into the kernel, parts of the kernel that had many bugs, families of sockets that no
@@ -24,10 +24,11 @@ _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _NEWER: Final = (425, 426, 427, 428, 429, 430, 431, 432, 433, 438, 442, 447)
 _ABSENT: Final = {"x86_64": (319, 323, 435), "aarch64": (279, 282, 435)}  # memfd_create, userfaultfd, clone3
 _DENIED: Final = {
-    # ptrace process_vm_readv process_vm_writev kcmp keyctl add_key request_key bpf perf_event_open mount umount2
-    # pivot_root chroot unshare setns swapon swapoff reboot init_module finit_module delete_module kexec_load
-    # kexec_file_load quotactl acct open_by_handle_at syslog vmsplice shmget msgget semget mq_open personality
-    # settimeofday clock_settime mbind set_mempolicy migrate_pages move_pages; modify_ldt iopl ioperm
+    # ptrace process_vm_readv process_vm_writev kcmp keyctl add_key request_key bpf perf_event_open mount
+    # umount2 pivot_root chroot unshare setns swapon swapoff reboot init_module finit_module delete_module
+    # kexec_load kexec_file_load quotactl acct open_by_handle_at syslog vmsplice shmget msgget semget mq_open
+    # personality settimeofday clock_settime mbind set_mempolicy migrate_pages move_pages; modify_ldt iopl
+    # ioperm
     "x86_64": (
         *(101, 310, 311, 312, 250, 248, 249, 321, 298, 165, 166, 155, 161, 272, 308, 167, 168, 169, 175, 313),
         *(176, 246, 320, 179, 163, 304, 103, 278, 29, 68, 64, 240, 135, 164, 227, 237, 238, 256, 279),

@@ -1,4 +1,4 @@
-"""Runs a starter, whichever sandbox it is in: hands it the job, keeps what is printed, and ends it for certain.
+"""Runs a starter, whichever sandbox it is in: hands it the job, keeps its output, and ends it for certain.
 
 The starter keeps the limits, from inside. What it cannot know is done from here: the order to stop, the bound
 of the output, and that a starter which does not answer in time is killed with everything in it.
@@ -7,15 +7,16 @@ of the output, and that a starter which does not answer in time is killed with e
 from __future__ import annotations
 
 import contextlib
-import json
+import marshal
 import os
 import selectors
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path, PurePosixPath
+from types import CodeType
 from typing import Final
 
 from sentinel.adapters import sandbox_starter, sandbox_watch
@@ -53,15 +54,34 @@ class Place:
     disks: tuple[str, ...]
     mounted: bool
     uid: int = 0
-    filter: str = ""
+    filter: bytes = b""
+
+
+# Reads the job with as few imports as can be, and makes the modules that came with it.
+PROGRAM: Final = """
+import marshal, os, sys
+def exactly(size):
+    parts = []
+    while size:
+        parts.append(os.read(0, min(size, 1 << 20)))
+        size -= len(parts[-1])
+        if not parts[-1]:
+            os._exit(3)
+    return b"".join(parts)
+job = marshal.loads(exactly(int.from_bytes(exactly(8), "big")))
+for name, code in job["code"]:
+    module = sys.modules[name] = type(sys)(name)
+    exec(code, module.__dict__)
+module.main(job, exactly)
+"""
 
 
 @cache
-def program() -> str:
-    """Return the text that an interpreter in the sandbox runs."""
-    first, second = (Path(str(each.__file__)).read_text() for each in (sandbox_watch, sandbox_starter))
-    line = f"from {sandbox_watch.__name__} import Watch\n"
-    return first + second.replace(line, "", 1)
+def _code() -> tuple[tuple[str, CodeType], ...]:
+    """Return the modules that run in the sandbox, compiled, in the order in which they need each other."""
+    modules = (sandbox_watch, sandbox_starter)
+    texts = [(each.__name__, Path(str(each.__file__)).read_text()) for each in modules]
+    return tuple((name, compile(text, name, "exec", dont_inherit=True)) for name, text in texts)
 
 
 def job(task: Task, place: Place) -> list[bytes]:
@@ -72,16 +92,17 @@ def job(task: Task, place: Place) -> list[bytes]:
             raise Malformed("a path for the sandbox is not one below its folder")
     if not task.command or any("\0" in each for each in task.command):
         raise Malformed("a command for the sandbox is empty, or has a null character")
-    head = json.dumps(
+    head = marshal.dumps(
         {
             **asdict(place),
+            "code": _code(),
             "files": [(path, mode, len(data)) for path, mode, data in files],
             "command": list(task.command),
             "limits": asdict(task.limits),
             "variables": dict(task.variables),
             "bring": list(task.bring),
         }
-    ).encode()
+    )
     return [len(head).to_bytes(8, "big"), head, *(data for _, _, data in files)]
 
 
@@ -107,10 +128,11 @@ class _Kept:
 
 
 class Supervised:
-    """One starter, from its first byte to its last. Use it once, in one thread: it may die with the thread."""
+    """One starter, from its first byte to its last. Used once, in one thread: it dies with it."""
 
-    def __init__(self, limits: Limits, stopped: Callable[[], bool], kill: Callable[[], None]) -> None:
-        self.limits, self.stopped, self.kill = limits, stopped, kill
+    def __init__(self, task: Task, stopped: Callable[[], bool], kill: Callable[[], None]) -> None:
+        limits = task.limits
+        self.limits, self.bring, self.stopped, self.kill = limits, task.bring, stopped, kill
         self.out, self.err = _Kept(limits.output // 2), _Kept(limits.output // 2)
         self.answer = bytearray()
         self.why = ""
@@ -195,17 +217,22 @@ class Supervised:
             words = err.decode("utf-8", "replace").strip().splitlines() or ["nothing was said"]
             raise Unavailable(f"the sandbox did not start: {words[-1][:200]}")
         try:
-            at = 9 + int.from_bytes(self.answer[1:9], "big")
-            said = json.loads(self.answer[9:at])
-            files = {}
-            for path, size in said["files"]:
-                files[path] = bytes(self.answer[at : at + size])
-                at += size
-            code = _KILLED if said["code"] is None else int(said["code"])
-            ended = (self.why if said["ended"] == "stopped" else "") or str(said["ended"])
-            return Ran(code, out, err, float(said["seconds"]), ended, files)
-        except (ValueError, KeyError, TypeError):  # it was killed before it had answered
+            head, _, rest = self.answer[1:].partition(b"\n\n")
+            first, *lines = head.decode("ascii").split("\n")
+            code, ended, seconds = first.split()
+            sizes = [(self.bring[int(which)], int(size)) for which, size in map(str.split, lines)]
+            said = Ran(
+                _KILLED if code == "None" else int(code), out, err, float(seconds), ended.strip("-"), {}
+            )
+        except (ValueError, IndexError):  # it was killed before it had answered
             return Ran(_KILLED, out, err, took, self.why)
+        files, at = {}, 0
+        for path, size in sizes:
+            files[path] = bytes(rest[at : at + size])
+            at += size
+        return replace(
+            said, ended=self.why or "stopped" if said.ended == "stopped" else said.ended, files=files
+        )
 
 
 def _pieces(parts: Sequence[bytes]) -> Iterator[bytes]:
@@ -226,3 +253,18 @@ def seen_variables(environment: str, place: Place, more: Sequence[tuple[str, str
         path.insert(0, str(PurePosixPath(environment) / "bin"))
     plain = {"PATH": ":".join(path), "HOME": place.home, "TMPDIR": place.temporary, "LANG": "C.UTF-8"}
     return {**plain, **dict(more)}
+
+
+def started(command: Sequence[str], handles: Sequence[int]) -> subprocess.Popen[bytes]:
+    """Start a program with nothing of ours: no variables, no folder, no descriptors but these."""
+    return subprocess.Popen(  # noqa: S603 # a list of words, and no shell
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        pass_fds=handles,
+        env={},
+        cwd="/",
+        umask=0o022,
+    )

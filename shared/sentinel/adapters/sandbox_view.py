@@ -10,12 +10,12 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 _SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _SMALL = ("/etc/ld.so.cache", "/etc/alternatives")
 _HOPS = 10  # links from an environment's interpreter to a program
-PASSWD = b"root:x:0:0:root:/nonexistent:/usr/sbin/nologin\nsandbox:x:1000:1000:sandbox:/tmp/home:/usr/sbin/nologin\n"
+PASSWD = b"root:x:0:0::/nonexistent:/usr/sbin/nologin\nsandbox:x:1000:1000::/tmp/home:/usr/sbin/nologin\n"
 GROUP = b"root:x:0:\nsandbox:x:1000:\n"
 HOSTS = b"127.0.0.1 localhost\n::1 localhost\n"
 UID = 1000  # as the program sees itself
@@ -45,14 +45,14 @@ def system() -> tuple[str, ...]:
 
 
 def of_environment(environment: str) -> tuple[str, ...]:
-    """Return the arguments for an environment ("" for none) and for the interpreter that the starter needs."""
+    """Return the arguments for an environment ("" for none) and for the starter's interpreter."""
     seen = dict.fromkeys(_prefixes(Path(interpreter())))
     if environment:
         seen |= dict.fromkeys(_prefixes(Path(environment, "bin", "python")))
         if Path(environment, "pyvenv.cfg").exists():
             seen[Path(environment)] = None
     made: list[str] = []
-    shown: set[PurePosixPath] = set()
+    shown: set[Path] = set()
     for path in seen:
         if path.is_relative_to("/usr") or any(path.is_relative_to(other) for other in seen if other != path):
             continue

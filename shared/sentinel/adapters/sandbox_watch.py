@@ -1,20 +1,25 @@
-"""What all processes in the sandbox take together, as the starter sees it from inside. It imports nothing of Sentinel.
+"""What all processes in the sandbox take together, as `sandbox_starter` sees it, in there.
 
-Its text runs in the sandbox, before that of `sandbox_starter`. Memory is what is a process's own and what is
-shared, without files; where several have the same page it is divided among them before anybody is killed for it.
+Memory is what is a process's own and what is shared, without files. Where several have the same page it is
+divided among them before anybody is killed for it.
 """
+
+from __future__ import annotations
 
 import os
 import stat
 import time
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 PER_FILE = 4096  # bytes of disk that the name of a file counts for
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def _read(pid: str, name: str) -> bytes:
-    with open(f"/proc/{pid}/{name}", "rb") as file:  # noqa: PTH123
+    with open(f"/proc/{pid}/{name}", "rb") as file:
         return file.read()
 
 
@@ -29,7 +34,7 @@ def _one(pid: str, uid: int) -> tuple[int, int, float]:
 
 
 def _shared_out(pid: str, memory: int) -> int:
-    """Return a process's memory, what several have divided among them, where it lets itself be looked into."""
+    """Return a process's memory, what several have divided among them, where it can be looked into."""
     try:
         rows = dict(line.split(b":", 1) for line in _read(pid, "smaps_rollup").splitlines()[1:])
     except OSError:
@@ -103,13 +108,13 @@ class Watch:
         size, files = self._disk()
         now = time.monotonic()
         self.next = now + 10 * (now - before)  # looking takes at most a tenth of the time
-        return size > self.limits["disk"] or (files - self.files) * PER_FILE > self.limits["disk"]
+        return bool(size > self.limits["disk"] or (files - self.files) * PER_FILE > self.limits["disk"])
 
     def _too_much(self, found: dict[str, tuple[int, int, float]]) -> bool:
         if sum(memory for _, memory, _ in found.values()) <= self.limits["memory"]:
             return False
         exact = (_shared_out(pid, memory) for pid, (_, memory, _) in found.items())
-        return sum(exact) > self.limits["memory"]
+        return bool(sum(exact) > self.limits["memory"])
 
     def over(self) -> str:
         """Return the limit that is passed."""

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, Literal
 import orjson
 
 from sentinel.ai.answers import tokens, usage
-from sentinel.ai.hosted import Call, Said, outcome
+from sentinel.ai.hosted import TIMEOUT, Call, Said, outcome
 from sentinel.ai.model import HostedConfig
 from sentinel.core import budgets
 from sentinel.core.questions import CutOff, Declined, NotAnswered, Question, Usage
@@ -46,18 +46,17 @@ class AnthropicProvider:
 
         quiet()
         base = call.config.url or BASE
-        carrier = Carrier(call.reach.http, base, call.key, call.timeout)
+        carrier = Carrier(call.reach.http, base, call.key, call.left)
         with (
             carrier.client() as http,
             anthropic.Anthropic(
                 api_key=call.key, base_url=base, max_retries=0, http_client=http, open_telemetry=False
             ) as client,
+            suppress(anthropic.AnthropicError),  # the carrier has the answer, or why there is none
         ):
-            # The carrier has the answer, or why there is none. Without a time-out of the call's own the SDK
-            # refuses long answers that are not streamed.
-            with suppress(anthropic.AnthropicError):
-                told = request(call.config, question)
-                client.messages.with_raw_response.create(**told, timeout=call.timeout)
+            told = request(call.config, question)
+            # Without a time-out of the call's own the SDK refuses long answers that are not streamed.
+            client.messages.with_raw_response.create(**told, timeout=TIMEOUT)
         return outcome(carrier.answer, carrier.failure)
 
     def said(self, answer: dict[str, Any], question: Question) -> Said:

@@ -6,7 +6,9 @@ says `not now`. Where a reply may be lost, whoever asked decides: the budget cou
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, Protocol
 
 from sentinel.ai.answers import document, refusal
@@ -20,6 +22,7 @@ TRIES: Final = 4
 PATIENCE: Final = 30.0  # seconds: a provider that wishes a longer wait is not waited for
 _FIRST_PAUSE: Final = 0.5
 _LEAST: Final = 0.2  # seconds in which a reply could come at all
+TIMEOUT: Final = 3_600.0  # seconds that SDKs are told; what counts is the carrier's deadline
 _SECOND: Final = 1_000_000_000
 
 
@@ -34,11 +37,11 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request: what is sent to whom, with which key, and how many seconds it may take."""
+    """One request: to whom, with which key. `left` returns the seconds for it, or raises `TimedOut`."""
 
     config: Any
     key: str
-    timeout: float
+    left: Callable[[], float]
     reach: Reach
 
 
@@ -70,7 +73,7 @@ class Hosted:
         key = self._key()
         for number in range(TRIES):
             try:
-                return self._once(question, key, self._left(deadline))
+                return self._once(question, key, partial(self._left, deadline))
             except Unavailable as error:
                 pause = max(error.retry_after if isinstance(error, Busy) else 0.0, _FIRST_PAUSE * 2**number)
                 again = isinstance(error, Busy) or error.unsent
@@ -81,9 +84,10 @@ class Hosted:
                 self._reach.sleep(pause)
         raise AssertionError("the last try returns or raises")
 
-    def _once(self, question: Question, key: str, timeout: float) -> Reply:
+    def _once(self, question: Question, key: str, left: Callable[[], float]) -> Reply:
         who = self._provider.who
-        answer = self._provider.send(Call(self._config, key, timeout, self._reach), question)
+        left()
+        answer = self._provider.send(Call(self._config, key, left, self._reach), question)
         if answer.status != 200:
             now = self._reach.clock() / _SECOND
             raise refusal(answer, who, self._config.key, now)

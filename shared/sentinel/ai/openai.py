@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Any, ClassVar, Final, Literal
 
 from sentinel.ai.answers import tokens, usage
-from sentinel.ai.hosted import Call, Said, outcome
+from sentinel.ai.hosted import TIMEOUT, Call, Said, outcome
 from sentinel.ai.model import HostedConfig
 from sentinel.core import budgets
 from sentinel.core.questions import CutOff, Declined, NotAnswered, Question, Usage
@@ -40,15 +40,14 @@ class OpenAIProvider:
 
         quiet()
         base = call.config.url or BASE
-        carrier = Carrier(call.reach.http, base, call.key, call.timeout)
+        carrier = Carrier(call.reach.http, base, call.key, call.left)
         with (
             carrier.client() as http,
             openai.OpenAI(api_key=call.key, base_url=base, max_retries=0, http_client=http) as client,
+            suppress(openai.OpenAIError),  # the carrier has the answer, or why there is none
         ):
-            # The carrier has the answer, or why there is none.
-            with suppress(openai.OpenAIError):
-                told = request(call.config, question)
-                client.responses.with_raw_response.create(**told, timeout=call.timeout)
+            told = request(call.config, question)
+            client.responses.with_raw_response.create(**told, timeout=TIMEOUT)
         return outcome(carrier.answer, carrier.failure)
 
     def said(self, answer: dict[str, Any], question: Question) -> Said:

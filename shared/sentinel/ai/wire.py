@@ -9,6 +9,7 @@ and nothing about the machine. Imported only where a model is asked.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Final
 
 import httpx2
@@ -23,15 +24,15 @@ _SILENT: Final = logging.CRITICAL + 1
 class Carrier(httpx2.BaseTransport):
     """Carries one request to one provider, and keeps its answer, or the error in its place.
 
-    `base` is the address below which requests may go, `key` what they are authorised by, `timeout` the
-    seconds for the whole exchange.
+    `base` is the address below which requests may go, `key` what they are authorised by. `left` returns the
+    seconds for the whole exchange when it begins, or raises `TimedOut`: the import of an SDK takes some, too.
     """
 
-    def __init__(self, http: Http, base: str, key: str, timeout: float) -> None:
+    def __init__(self, http: Http, base: str, key: str, left: Callable[[], float]) -> None:
         self._http = http
         self._base = base
         self._key = key
-        self._timeout = timeout
+        self._left = left
         self.answer: HttpResponse | None = None
         self.failure: SentinelError | None = None
 
@@ -43,9 +44,9 @@ class Carrier(httpx2.BaseTransport):
             raise httpx2.ConnectError("elsewhere")
         headers = {name: value for name, value in request.headers.items() if name.lower() in _SENT}
         headers["authorization"] = f"Bearer {self._key}"
-        wanted = HttpRequest(request.method, url, headers, request.read(), self._timeout)
+        body = request.read()
         try:
-            self.answer = self._http.send(wanted)
+            self.answer = self._http.send(HttpRequest(request.method, url, headers, body, self._left()))
         except SentinelError as error:
             self.failure = error
             raise httpx2.ConnectError("no answer") from None

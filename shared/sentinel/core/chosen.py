@@ -22,7 +22,7 @@ def passed_over(recipe: Recipe, step_id: str, results: Mapping[str, Mapping[str,
 
 
 def listed(recipe: Recipe) -> list[str]:
-    """Return what is wrong with the steps that a recipe's choices list, for its author; empty where nothing."""
+    """Return what is wrong with the steps that a recipe's choices list, for its author to read."""
     return list(_problems(recipe))
 
 

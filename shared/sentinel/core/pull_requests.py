@@ -6,12 +6,15 @@ same task makes the same commit, and the second try finds what the first one did
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from sentinel.core.edits import Patch
+from sentinel.errors import Malformed
 
 PREFIX = "sentinel/"  # of branches
 TRAILER = "Sentinel-Task"  # of commits
+_TASK = re.compile(r"[a-z0-9]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +63,10 @@ def made_by(message: str, task: str) -> bool:
     (True, False)
     """
     return message.rstrip("\n").rpartition("\n")[2] == f"{TRAILER}: {task}"
+
+
+def task_of(task: str) -> str:
+    """Return a task's id that may stand in the name of a branch. Raises `Malformed`."""
+    if not _TASK.fullmatch(task):
+        raise Malformed("a task's id is 1 to 64 lower case letters and digits")
+    return task

@@ -1,0 +1,1 @@
+"""Imports contacts from exports of other systems."""

@@ -1,0 +1,1 @@
+"""Lists the documents of an archive page by page."""

@@ -1,0 +1,1 @@
+"""Reports the response times of a service."""

@@ -1,0 +1,1 @@
+"""Assigns tickets to the agents of a help desk."""
