@@ -1,4 +1,4 @@
-"""The wiring of an evaluation: the stages of `ai.patch` over one case, with nothing of a deployment but models.
+"""The wiring of an evaluation: the stages of `ai.patch` over one case, with a deployment's models at most.
 
 Each case runs by the code that a deployment runs: its repository is the case's project, its entry the case's
 trace, its model the case's scripted answer, or a model that is asked. Programs run in this machine's sandbox.
@@ -122,13 +122,18 @@ class _Project:
         return self.tree
 
 
+def nobody(*_: object) -> Model:
+    """Stand in for models where none is asked. Raises `Missing`."""
+    raise Missing("no model is named that could be asked")
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """`models` gives what is asked where answers are not scripted, by `names`."""
 
     sandbox: Sandbox
     environment: str
-    models: Models | None = None
+    models: Models = nobody
     names: tuple[str, ...] = ()
 
     def scripted(self, case: Case, kind: str) -> Result:
@@ -144,7 +149,6 @@ class Evaluation:
         waited: list[_Asked] = []
 
         def models(names: Sequence[str], *rest: Any) -> Model:
-            assert scripted is not None or self.models is not None
             waited.append(_Asked(scripted or self.models(names, *rest)))
             return waited[-1]
 

@@ -1,4 +1,4 @@
-"""The wiring of patches: repositories, models, the store of what they are made of, and where they are tried."""
+"""The wiring of patches: repositories, models, what keeps what patches are made of, and what tries them."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ class Patching(Delivering):
         from sentinel.actions.patch_parts import PatchParts
 
         return PatchParts(
-            known=lambda: self.repositories.current(),
+            known=self.repositories.current,
             sources=self._source,
             publishers=self._publisher,
-            models=self._asked,
+            models=self.asked,
             blobs=lambda: self.blobs,
             prover=lambda: self.prover,
             failure=self._failure,
@@ -88,7 +88,8 @@ class Patching(Delivering):
 
         return failure_from(self._app.ledger, entries)
 
-    def _asked(self, names: Sequence[str], budget: Budget, spent: Spent) -> Model:
+    def asked(self, names: Sequence[str], budget: Budget, spent: Spent) -> Model:
+        """Return the models of some names as one, asked in this order within what is left of a budget."""
         from sentinel import ai
 
         return ai.asked(names, self.models.current(), self._reach, budget, spent)

@@ -60,7 +60,7 @@ def patches(
     where a right answer is not proven, or a wrong or malicious one is, beyond what is allowed.
     """
     from sentinel.adapters.sandbox_bwrap import here
-    from sentinel.bootstrap_evaluation import Evaluation
+    from sentinel.bootstrap_evaluation import Evaluation, nobody
 
     cases = [each for each in _cases(folder) if not only or each.name in only]
     if not cases:
@@ -68,7 +68,7 @@ def patches(
             "Missing", f"{folder} holds no case{' of that name' if only else ''}", "see docs/evaluation.md", 2
         )
     app = application(home) if models else None
-    to = Evaluation(here(), sys.prefix, app._asked if app else None, models)
+    to = Evaluation(here(), sys.prefix, app.asked if app else nobody, models)
     return _told(list(_results(to, cases, answers, jobs)), as_json)
 
 
