@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # pydantic and yaml are slow to import, and these are only na
 CHOOSE: Final = "ai.choose"  # what `uses` of a step says that chooses
 
 
-def passed_over(recipe: Recipe, step_id: str, results: Mapping[str, Mapping[str, Any]]) -> bool:
+def passed_over(recipe: Recipe, step_id: str, results: Mapping[str, Any]) -> bool:
     """Say whether a step is not done, since a step before it listed it and chose another one.
 
     `results` are those of the steps that were done, by id. A step that is listed by one that was passed
@@ -19,6 +19,12 @@ def passed_over(recipe: Recipe, step_id: str, results: Mapping[str, Mapping[str,
     """
     lists = [each for each in recipe.steps if step_id in among(each)]
     return bool(lists) and not any(results.get(each.id, {}).get("chosen") == step_id for each in lists)
+
+
+def chosen_against(recipe: Recipe, step_id: str, results: Mapping[str, Any]) -> bool:
+    """Say whether it is settled that a step is passed over: whoever lists it has chosen."""
+    lists = [each.id for each in recipe.steps if step_id in among(each)]
+    return all(each in results for each in lists) and passed_over(recipe, step_id, results)
 
 
 def listed(recipe: Recipe) -> list[str]:

@@ -1,7 +1,7 @@
 """Evaluation: cases on which the making of patches is measured, and what came of each.
 
 A case is a project that fails, the event that its failure sent, tests that nobody is shown, and answers that
-a model might give: right, wrong in spite of all visible tests, and malicious. docs/evaluation.md has the format.
+a model might give: right, wrong in spite of all visible tests, and malicious (docs/evaluation.md).
 """
 
 from __future__ import annotations

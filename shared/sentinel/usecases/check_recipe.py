@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from sentinel.core import step_inputs
 from sentinel.core.approvals import ACTION
+from sentinel.core.chosen import CHOOSE, listed
 from sentinel.core.recipes import Recipe
 from sentinel.core.steps import Action, needs_approval
 from sentinel.errors import Malformed
@@ -29,7 +30,15 @@ def problems(recipe: Recipe, actions: Mapping[str, Action]) -> Iterator[tuple[in
                 yield from ((index, problem) for problem in _entryless(step.uses, roots))
             if needs_approval(action):
                 yield from ((index, problem) for problem in _unapproved(recipe, index, action))
+        if step.uses == CHOOSE:
+            yield from ((index, each) for each in _listed(recipe, step.id))
         before.add(step.id)
+
+
+def _listed(recipe: Recipe, step: str) -> Iterator[str]:
+    """Yield what is wrong with the steps that a step lists to choose from."""
+    here = f"steps: {step}: "
+    yield from (each.removeprefix(here) for each in listed(recipe) if each.startswith(here))
 
 
 def _entryless(uses: str, roots: Collection[str]) -> Iterator[str]:

@@ -14,6 +14,7 @@ import orjson
 
 from sentinel.core import step_inputs
 from sentinel.core.approvals import ACTION, SERVICE, VERSION, Asked, Shown, bounded
+from sentinel.core.chosen import chosen_against
 from sentinel.core.recipes import Recipe, spelled
 from sentinel.core.steps import Action, Ask, Matched, StepRun
 from sentinel.core.tasks import Event, Task, step_key
@@ -68,7 +69,12 @@ class Gathering:
             ),
             len(recipe.steps),
         )
-        steps = (self.part(task, recipe, index, question) for index in range(question.following, end))
+        known = _results(task, recipe, question)
+        steps = (
+            self.part(task, recipe, index, question)
+            for index in range(question.following, end)
+            if not chosen_against(recipe, recipe.steps[index].id, known)
+        )
         return Shown(self.about(task, recipe, question), tuple(steps))
 
     def about(self, task: Task, recipe: Recipe, question: Question) -> dict[str, object]:

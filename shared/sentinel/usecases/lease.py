@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from sentinel.core.chosen import passed_over
 from sentinel.core.states import State
 from sentinel.core.steps import (
     Again,
@@ -35,6 +36,7 @@ from sentinel.usecases.resolve import resolved
 from sentinel.usecases.tries import ABSENT, AWAY, GIVEN_UP, NOT_ASKED, REFUSED, TAMPERED, TIME_UP, Try
 
 OTHERS = "step {} is of another worker"
+PASSED_OVER = "was passed over"  # a choice before it listed it, and chose another one
 LONGEST_STEP = 600 * SECOND  # a try of a step that names no timeout: an action may hang
 
 
@@ -65,6 +67,8 @@ class Lease(Outcomes):
         if action is None:
             why = f"no action is called {step.uses}: correct the recipe, or deploy a version that has it"
             return self.executor.fail(task, {"step": step.id, "answer": ABSENT}, f"step {step.id}: {why}")
+        if passed_over(self.recipe, step.id, task.results):
+            return self._done(Try(task, step, action, "", None), {"passed_over": True}, PASSED_OVER)
         if not isinstance(action, Staged) and action.stream != self.executor.stream:
             return self._pass_on(task, action.stream, OTHERS.format(step.id))
         try:
