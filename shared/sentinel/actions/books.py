@@ -1,4 +1,4 @@
-"""Sinks, accounts and deliveries in force, read from the catalog, and again when its revision has changed."""
+"""Sinks, accounts, deliveries, repositories and models in force, read from the catalog, and again when its revision has changed."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import ClassVar, Generic, TypeVar
 
-from sentinel import accounts, siem
-from sentinel.core import deliveries
+from sentinel import accounts, ai, siem
+from sentinel.core import deliveries, repositories
 from sentinel.core.signing import Opener, Unsigned
 from sentinel.errors import Malformed, Unavailable
 from sentinel.ports import Catalog
@@ -92,6 +92,26 @@ class AccountBook(_Book[accounts.AccountConfig]):
     def parsed(self, name: str, body: bytes) -> Mapping[str, accounts.AccountConfig]:
         """See `_Book`."""
         return accounts.load(name, body)
+
+
+class RepositoryBook(_Book[repositories.RepositoryConfig]):
+    """The repositories."""
+
+    kind = "repository"
+
+    def parsed(self, name: str, body: bytes) -> Mapping[str, repositories.RepositoryConfig]:
+        """See `_Book`."""
+        return repositories.load(name, body)
+
+
+class ModelBook(_Book[ai.ModelConfig]):
+    """The models."""
+
+    kind = "model"
+
+    def parsed(self, name: str, body: bytes) -> Mapping[str, ai.ModelConfig]:
+        """See `_Book`."""
+        return ai.load(name, body)
 
 
 class DeliveryBook(_Book[deliveries.DeliveryPlan]):

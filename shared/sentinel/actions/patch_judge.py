@@ -15,7 +15,8 @@ from sentinel.actions.patch_course import ASK, PROVE, Candidate, Course
 from sentinel.actions.patch_read import repository_of, situation_of
 from sentinel.core import patch_context, patch_reading
 from sentinel.core.approvals import ACTION
-from sentinel.core.edit_refusals import EditRefused
+from sentinel.core.edit_answers import load
+from sentinel.core.edit_refusals import EditRefused, NothingProposed
 from sentinel.core.exchanges import parse
 from sentinel.core.patch_blobs import Proposal, packed
 from sentinel.core.patch_findings import Verdict
@@ -88,13 +89,15 @@ class Judge:
         tree: Tree,
     ) -> Mapping[str, object]:
         try:
-            answer = patch_reading.read_answer(reply.text, prepared, tree)
+            patch = patch_reading.read_answer(reply.text, prepared, tree)
+        except NothingProposed as error:
+            return {"refused": f"its edits: {error}", "rule": type(error).__name__}
         except EditRefused as error:
             if candidate.corrected:
                 return {"refused": f"its edits: {error}", "rule": type(error).__name__}
             told = patch_reading.correction_of(error, prepared)
             return {"correction": self.blobs.put(told.encode())}
-        judgement = judge(answer.patch, to.policy, tree.modes)
+        judgement = judge(patch, to.policy, tree.modes)
         worst = judgement.verdict
         if worst is Verdict.REFUSED:
             return _refused(judgement)
@@ -105,8 +108,8 @@ class Judge:
             to.name,
             tree.commit,
             to.repository.branch,
-            answer.patch,
-            cause=answer.cause,
+            patch,
+            cause=load(reply.text.encode()).cause,
             models=(f"{reply.provider} {reply.model}",),
             usd=reply.usd,
             scripted=reply.scripted,

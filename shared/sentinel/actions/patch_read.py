@@ -102,7 +102,7 @@ class Reader:
             context=self.blobs.put(situation.packed()),
             tree=self.blobs.put(tree.packed()),
             prompt=self.blobs.put(_prompt(prepared)),
-            chosen=prepared.told,
+            chosen=prepared.json(),
         )
         files = len(prepared.prompt.shown)
         return course, f"{files} files of {repository.told} at {tree.commit[:12]} are shown to models"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sentinel.cli.documents import ACCOUNT, DELIVERY, RECIPE, REPOSITORY, RULE, SINK, Found
+from sentinel.cli.documents import ACCOUNT, DELIVERY, MODEL, RECIPE, REPOSITORY, RULE, SINK, Found
 from sentinel.errors import Malformed
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def check(app: App, found: list[Found]) -> list[str]:
     sinks = _check_named(app, SINK, found, problems)
     accounts = _check_named(app, ACCOUNT, found, problems)
     repositories = _check_named(app, REPOSITORY, found, problems)
+    models = _check_named(app, MODEL, found, problems)
     for name, plan in _check_named(app, DELIVERY, found, problems).items():
         if plan.to not in sinks:
             problems.append(
@@ -30,7 +31,7 @@ def check(app: App, found: list[Found]) -> list[str]:
     for each in found:
         problems += _check_signature(app, each)
         if each.kind == RECIPE:
-            problems += _check_recipe(app, each, rules, _Named(sinks, accounts, repositories))
+            problems += _check_recipe(app, each, rules, _Named(sinks, accounts, repositories, models))
     return problems
 
 
@@ -67,7 +68,7 @@ def _check_rules(app: App, found: list[Found]) -> tuple[RuleSet, list[str]]:
 
 def _check_named(app: App, kind: str, found: list[Found], problems: list[str]) -> dict[str, Any]:
     """Return what documents of a kind name, those of the catalog with those that are given."""
-    from sentinel import accounts, siem
+    from sentinel import accounts, ai, siem
     from sentinel.core import deliveries, repositories
 
     loaders: Mapping[str, Callable[[str, bytes], Mapping[str, object]]] = {
@@ -75,6 +76,7 @@ def _check_named(app: App, kind: str, found: list[Found], problems: list[str]) -
         ACCOUNT: accounts.load,
         DELIVERY: deliveries.load,
         REPOSITORY: repositories.load,
+        MODEL: ai.load,
     }
     named: dict[str, Any] = {}
     for name, body in _others(app, kind, found) + _given(kind, found):
@@ -114,12 +116,16 @@ class _Named:
     sinks: Mapping[str, object]
     accounts: Mapping[str, Any]
     repositories: Mapping[str, object]
+    models: Mapping[str, object]
 
     def missing(self, app: App, step: Step) -> Iterator[str]:
         """Yield what a step names and nothing has."""
         if step.uses == "siem.send":
             for name in sorted(set(step.with_["to"]) - set(self.sinks)):
                 yield f"there is no sink {name!r}"
+        if step.uses in {"ai.patch", "ai.choose"}:
+            for name in sorted(set(step.with_["models"]) - set(self.models)):
+                yield f"there is no model {name!r}; push a model document that has it"
         if step.uses == "ai.patch" and step.with_["repository"] not in self.repositories:
             name = step.with_["repository"]
             yield f"there is no repository {name!r}; push a repository document that has it"

@@ -1,7 +1,7 @@
 """Rules, recipes and what they need, as files: telling them apart, checking them together, pushing them.
 
-A file is one document of the catalog. It is told by its keys: `sinks`, `accounts`, `deliveries` and
-`repositories` make it one of those, `steps` a recipe, `detection` or `correlation` rules. Its id there is the
+A file is one document of the catalog. It is told by its keys: `sinks`, `accounts`, `deliveries`,
+`repositories` and `models` make it one of those, `steps` a recipe, `detection` or `correlation` rules. Its id there is the
 recipe's id, the id of the file's first rule, or for the others the file's name without its ending. Checks
 (`cli.document_checks`) go over the given together with what the catalog has.
 
@@ -24,11 +24,17 @@ if TYPE_CHECKING:
 
 ENDINGS = frozenset({".yml", ".yaml", ".json"})
 RULE, RECIPE, SINK, ACCOUNT, DELIVERY = "rule", "recipe", "sink", "account", "delivery"
-REPOSITORY = "repository"
+REPOSITORY, MODEL = "repository", "model"
 SIGNED = ".dsse.json"
-_ORDER = (RULE, SINK, ACCOUNT, DELIVERY, REPOSITORY, RECIPE)
+_ORDER = (RULE, SINK, ACCOUNT, DELIVERY, REPOSITORY, MODEL, RECIPE)
 # By the key that tells them.
-_NAMING = {"sinks": SINK, "accounts": ACCOUNT, "deliveries": DELIVERY, "repositories": REPOSITORY}
+_NAMING = {
+    "sinks": SINK,
+    "accounts": ACCOUNT,
+    "deliveries": DELIVERY,
+    "repositories": REPOSITORY,
+    "models": MODEL,
+}
 
 
 @dataclass(frozen=True, slots=True)
