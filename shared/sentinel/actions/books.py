@@ -1,4 +1,4 @@
-"""Sinks, accounts, deliveries, repositories and models in force, read from the catalog, and again when its revision has changed."""
+"""What documents of the catalog name, as it is in force: read again when the catalog's revision has changed."""
 
 from __future__ import annotations
 

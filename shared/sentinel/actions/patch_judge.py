@@ -17,6 +17,7 @@ from sentinel.core import patch_context, patch_reading
 from sentinel.core.approvals import ACTION
 from sentinel.core.edit_answers import load
 from sentinel.core.edit_refusals import EditRefused, NothingProposed
+from sentinel.core.edits import Patch
 from sentinel.core.exchanges import parse
 from sentinel.core.patch_blobs import Proposal, packed
 from sentinel.core.patch_findings import Verdict
@@ -24,7 +25,6 @@ from sentinel.core.patch_policy import Judgement, Policy, judge
 from sentinel.core.recipes import Recipe
 from sentinel.core.steps import StepRun
 from sentinel.core.trees import Tree
-from sentinel.errors import Malformed
 
 if TYPE_CHECKING:
     from sentinel.core.questions import Reply
@@ -88,22 +88,14 @@ class Judge:
         prepared: patch_context.Prepared,
         tree: Tree,
     ) -> Mapping[str, object]:
-        try:
-            patch = patch_reading.read_answer(reply.text, prepared, tree)
-        except NothingProposed as error:
-            return {"refused": f"its edits: {error}", "rule": type(error).__name__}
-        except EditRefused as error:
-            if candidate.corrected:
-                return {"refused": f"its edits: {error}", "rule": type(error).__name__}
-            told = patch_reading.correction_of(error, prepared)
-            return {"correction": self.blobs.put(told.encode())}
+        patch = self._applied(candidate, reply, prepared, tree)
+        if not isinstance(patch, Patch):
+            return patch
         judgement = judge(patch, to.policy, tree.modes)
         worst = judgement.verdict
-        if worst is Verdict.REFUSED:
+        if worst is Verdict.REFUSED or (worst is Verdict.APPROVAL and not to.asks):
             return _refused(judgement)
-        approval = tuple(sorted({each.rule for each in judgement.findings if each.verdict is worst}))
-        if worst is Verdict.APPROVAL and not to.asks:
-            return _refused(judgement)
+        approval = {each.rule for each in judgement.findings if each.verdict is Verdict.APPROVAL}
         proposal = Proposal(
             to.name,
             tree.commit,
@@ -114,11 +106,19 @@ class Judge:
             usd=reply.usd,
             scripted=reply.scripted,
         )
+        return {"proposal": self.blobs.put(packed(proposal)), "approval": tuple(sorted(approval))}
+
+    def _applied(
+        self, candidate: Candidate, reply: Reply, prepared: patch_context.Prepared, tree: Tree
+    ) -> Patch | Mapping[str, object]:
+        """Return the patch that an answer is, or what is to be changed of the candidate where it is none."""
         try:
-            kept = self.blobs.put(packed(proposal))
-        except Malformed as error:
-            return {"refused": str(error), "rule": "binary"}
-        return {"proposal": kept, "approval": approval if worst is Verdict.APPROVAL else ()}
+            return patch_reading.read_answer(reply.text, prepared, tree)
+        except EditRefused as error:
+            if candidate.corrected or isinstance(error, NothingProposed):
+                return {"refused": f"its edits: {error}", "rule": type(error).__name__}
+            told = patch_reading.correction_of(error, prepared)
+            return {"correction": self.blobs.put(told.encode())}
 
 
 def _refused(judgement: Judgement) -> Mapping[str, object]:

@@ -1,9 +1,9 @@
 """Rules, recipes and what they need, as files: telling them apart, checking them together, pushing them.
 
 A file is one document of the catalog. It is told by its keys: `sinks`, `accounts`, `deliveries`,
-`repositories` and `models` make it one of those, `steps` a recipe, `detection` or `correlation` rules. Its id there is the
-recipe's id, the id of the file's first rule, or for the others the file's name without its ending. Checks
-(`cli.document_checks`) go over the given together with what the catalog has.
+`repositories` and `models` make it one of those, `steps` a recipe, `detection` or `correlation` rules. Its id
+there is the recipe's id, the id of the file's first rule, or for the others the file's name without its
+ending. Checks (`cli.document_checks`) go over the given together with what the catalog has.
 
 `FILE.dsse.json` is the signed form of FILE. It may be given itself, and in a folder it stands for FILE.
 """
