@@ -1,4 +1,4 @@
-"""What documents of the catalog name, as it is in force: read again when the catalog's revision has changed."""
+"""What documents of the catalog name, as it is in force; read again when the revision has changed."""
 
 from __future__ import annotations
 
