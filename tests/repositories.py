@@ -27,6 +27,7 @@ FILES = {
     "hidden.py": Held(PLAIN, b"hidden = 1\n"),
     "version.py": Held(PLAIN, b"commit = '$Format:%H$'\n"),
 }
+PLAIN_FILES = {path: held for path, held in FILES.items() if path != "bad\\xff"}  # all names are UTF-8
 PATCH = patch_of(
     {"src/a.py": b"x = 1\n", "run.sh": b"#!/bin/sh\r\necho 1\r\n"},
     {"src/a.py": b"x = 2\n", "run.sh": b"#!/bin/sh\r\necho 2\r\n", "new/b.py": "é = 1".encode()},
@@ -88,3 +89,14 @@ def pull_request(commit: str, *, draft: bool = True) -> PullRequest:
     """Return what is proposed on top of a commit of such a repository."""
     labels = ("sentinel", "proven")
     return PullRequest(TASK, "main", commit, PATCH, "Fix é", "Cause: x was 1\n", NOW, labels, draft)
+
+
+class Keys:
+    """Secrets by name."""
+
+    def __init__(self, secrets: Mapping[str, str]) -> None:
+        self.secrets = secrets
+
+    def get(self, name: str) -> str:
+        """Return one."""
+        return self.secrets[name]

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from sentinel.adapters.git_command import Git, GitFailed
-from sentinel.core.git_objects import Entry
+from sentinel.core.git_objects import Entry, told_path
 from sentinel.core.repositories import LocalRepository, RepositoryConfig
 from sentinel.core.trees import MOST_BYTES, MOST_FILES, SUBMODULE, Held, Tree
 from sentinel.errors import BadAnswer, Malformed, Missing, TooLarge
@@ -84,11 +84,13 @@ def _files(git: Git, listed: list[tuple[str, Entry, int]]) -> dict[str, Held]:
         files, at = {}, 0
         for path, entry in wanted:
             begin, end = _body(found, at, entry.id)
-            files[_told(path)] = Held(entry.mode, found[begin:end])
+            files[told_path(path)] = Held(entry.mode, found[begin:end])
             at = end + 1
     except (GitFailed, ValueError):
         raise BadAnswer("a file of the repository cannot be read: run git fsck in it") from None
-    files.update({_told(path): Held(SUBMODULE, b"") for path, entry, _ in listed if entry.mode == SUBMODULE})
+    files.update(
+        {told_path(path): Held(SUBMODULE, b"") for path, entry, _ in listed if entry.mode == SUBMODULE}
+    )
     return files
 
 
@@ -99,8 +101,3 @@ def _body(found: bytes, at: int, wanted: str) -> tuple[int, int]:
     if it != wanted or kind != "blob":
         raise ValueError(kind)
     return end + 1, end + 1 + int(size)
-
-
-def _told(path: str) -> str:
-    """Return a path that is UTF-8: others have backslashes in it, which no proposal may name."""
-    return path.encode(errors="surrogateescape").decode(errors="backslashreplace")

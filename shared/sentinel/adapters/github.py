@@ -17,7 +17,7 @@ from sentinel.adapters import archives
 from sentinel.adapters.forge_calls import Talk
 from sentinel.adapters.git_local import checked_ref
 from sentinel.adapters.github_app import READ, AppTokens
-from sentinel.core.git_objects import Entry, tree_id
+from sentinel.core.git_objects import Entry, told_path, tree_id
 from sentinel.core.repositories import GitHubRepository, RepositoryConfig
 from sentinel.core.trees import MOST_FILES, Tree
 from sentinel.errors import BadAnswer, Malformed, Missing, TooLarge
@@ -46,7 +46,7 @@ class GitHub:
         if tree_id(archives.named(files, len(commit)), len(commit)) != tree:
             listed = listing(talk, at, tree)
             files = archives.completed(files, listed, len(commit), lambda it: _blob(talk, at, it))
-        return Tree(commit, files)
+        return Tree(commit, {told_path(path): each for path, each in files.items()})
 
 
 def tree_of(talk: Talk, at: str, commit: str) -> str:
@@ -55,18 +55,18 @@ def tree_of(talk: Talk, at: str, commit: str) -> str:
 
 
 def listing(talk: Talk, at: str, tree: str) -> dict[str, Entry]:
-    """Return every file of a tree. Raises `TooLarge`, and `BadAnswer` where it is not that tree's."""
+    """Return every file of a tree. Raises `TooLarge`.
+
+    Where a name is not UTF-8 the listing has another one, and is not that of the tree.
+    """
     found = _object(talk, f"{at}/git/trees/{tree}?recursive=1")
     if found.get("truncated") is not False or not isinstance(found.get("tree"), list):
         raise TooLarge(f"the repository has more than {MOST_FILES:,} files")
-    listed = {
+    return {
         str(each["path"]): Entry(str(each["mode"]), hexadecimal(each, "sha"))
         for each in found["tree"]
         if each["type"] != "tree"
     }
-    if tree_id(listed, len(tree)) != tree:
-        raise BadAnswer("GitHub's listing is not of the tree that was asked for")
-    return listed
 
 
 def hexadecimal(found: Mapping[str, Any], name: str) -> str:

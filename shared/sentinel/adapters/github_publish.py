@@ -18,7 +18,7 @@ from sentinel.adapters.github_app import PUBLISH, AppTokens
 from sentinel.core.git_objects import Entry, blob_id, patched, tree_id
 from sentinel.core.pull_requests import PREFIX, Published, PullRequest, made_by, task_of
 from sentinel.core.repositories import GitHubRepository, RepositoryConfig
-from sentinel.errors import BadAnswer, Conflict, Forbidden, Malformed, Unavailable
+from sentinel.errors import BadAnswer, Conflict, Forbidden, Malformed, Unavailable, Unsupported
 
 MOST_COMMITS: Final = 20  # of one task
 _TRIES: Final = 3
@@ -76,7 +76,10 @@ class _Repository:
         """Make the branch hold the patch, and return its commit."""
         digits = len(wanted.commit)
         tree = tree_of(self._talk, self._at, wanted.commit)
-        after = patched(listing(self._talk, self._at, tree), wanted.patch, digits)
+        before = listing(self._talk, self._at, tree)
+        if tree_id(before, digits) != tree:
+            raise Unsupported(f"{self._name} has a file whose name is not UTF-8: rename it")
+        after = patched(before, wanted.patch, digits)
         whole = tree_id(after, digits)
         for _ in range(_TRIES):
             tip = self.tip(wanted.branch)

@@ -74,6 +74,15 @@ def patched(files: Mapping[str, Entry], patch: Patch, digits: int = 40) -> dict[
     return after
 
 
+def told_path(path: str) -> str:
+    r"""Return a path that is UTF-8: what is not has backslashes, and no proposal may name it.
+
+    >>> told_path("caf\udce9")
+    'caf\\xe9'
+    """
+    return path.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
 def _empty(entry: Entry, digits: int) -> bool:
     return entry.mode in {PLAIN, EXECUTABLE} and entry.id == blob_id(b"", digits)
 
