@@ -13,6 +13,8 @@ import queue
 import threading
 import time
 import traceback
+from collections.abc import Iterator
+from types import TracebackType
 from uuid import uuid4
 
 from sentinel.cli.door import Credentials, Door
@@ -20,6 +22,9 @@ from sentinel.errors import Rejected, Unavailable
 
 MAX_QUEUED = 10_000
 MAX_BATCH = 200
+MAX_FRAMES = 20  # of an exception, the innermost
+MAX_VARS = 20  # of a frame
+MAX_VALUE = 200  # characters of one
 EVERY = 0.1  # seconds
 _PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
@@ -75,6 +80,7 @@ class SentinelHandler(logging.Handler):
                 "type": kind.__name__,
                 "message": str(error),
                 "stack": "".join(traceback.format_tb(trace))[-8000:],
+                "frames": list(_frames(trace)),
             }
         if self.dropped:
             told["dropped_before"] = self.dropped
@@ -116,3 +122,11 @@ class SentinelHandler(logging.Handler):
                 break
             time.sleep(min(2.0, 0.1 * 2**attempt))
         self.dropped += count
+
+
+def _frames(trace: TracebackType | None) -> Iterator[dict[str, object]]:
+    """Yield the frames of an exception, the outermost first, with their variables as they print."""
+    for frame, line in list(traceback.walk_tb(trace))[-MAX_FRAMES:]:
+        told = {name: repr(value)[:MAX_VALUE] for name, value in list(frame.f_locals.items())[:MAX_VARS]}
+        code = frame.f_code
+        yield {"file": code.co_filename, "function": code.co_name, "line": line, "vars": told}

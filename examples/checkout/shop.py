@@ -1,7 +1,7 @@
 """The shop: carts in SQLite, prices in several currencies, vouchers, payment at a bank that is not reliable.
 
-Its failures are real, and left in: an unknown currency is an uncaught KeyError, a voucher on an empty basket
-a ZeroDivisionError, and a checkout while the stock is counted runs into SQLite's lock.
+Its failures are real, and left in: those of `pricing`, and a checkout while the stock is counted runs into
+SQLite's lock.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
-PRICES = {"tea": 420, "cup": 1290, "pot": 3450, "strainer": 890}  # euro cents
-RATES = {"EUR": 1.0, "USD": 1.09, "GBP": 0.85, "CHF": 0.94}
-VOUCHERS = {"WELCOME5": 500}
+from examples.checkout.pricing import PRICES, RATES, converted, price
+
 TRIES = 3
 LOCK_SECONDS = 0.15
 
@@ -65,20 +64,11 @@ class Shop:
             items = db.execute("SELECT sku, quantity FROM items WHERE cart = ?", (cart,)).fetchall()
             if self.careful and not items:
                 raise Refused("the cart is empty")
-            cents = self._price(items, voucher)
-            cents = round(cents * RATES[currency])
+            cents = converted(price(items, voucher), currency)
             self._pay(cart, cents, currency)
             db.execute("INSERT OR REPLACE INTO orders VALUES (?, ?, ?)", (cart, cents, currency))
         log.info("paid", extra={"cart": cart, "cents": cents, "currency": currency, "event": "paid"})
         return cents
-
-    def _price(self, items: list[tuple[str, int]], voucher: str | None) -> int:
-        total = sum(PRICES[sku] * quantity for sku, quantity in items)
-        if voucher is None:
-            return total
-        # A voucher is spread evenly over the items, so that a part of them can be returned later.
-        each = VOUCHERS[voucher] // sum(quantity for _, quantity in items)
-        return max(0, sum((PRICES[sku] - each) * quantity for sku, quantity in items))
 
     def _pay(self, cart: str, cents: int, currency: str) -> None:
         for attempt in range(1, TRIES + 1):
