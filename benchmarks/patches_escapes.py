@@ -56,7 +56,10 @@ def _programs(world: World) -> dict[str, str]:
 def quietly(ran: Callable[[list[tuple[str, str, bytes]], list[str]], bytes], world: World) -> dict[str, str]:
     """Try all quiet ones by a function that runs a command with files. Return what each came to."""
     driver = DRIVER.encode()
-    files = [("driver.py", "100644", driver), ("probes.json", "100644", json.dumps(_programs(world)).encode())]
+    files = [
+        ("driver.py", "100644", driver),
+        ("probes.json", "100644", json.dumps(_programs(world)).encode()),
+    ]
     found: Mapping[str, str] = json.loads(ran(files, ["driver.py", "probes.json"]) or b"{}")
     return {each.name: found.get(each.name, "nothing is known of it") for each in QUIET}
 
@@ -98,7 +101,9 @@ def loudly(sandbox: Sandbox, loud: Loud, world: World) -> str:
 
 def tried(sandbox: Sandbox, *, namespaces: bool = True) -> dict[str, bool]:
     """Try every escape, and return which were stopped. Without `namespaces` those that need them are left out."""
-    return {name: said.startswith("stopped") for name, said in outcomes(sandbox, namespaces=namespaces).items()}
+    return {
+        name: said.startswith("stopped") for name, said in outcomes(sandbox, namespaces=namespaces).items()
+    }
 
 
 def outcomes(sandbox: Sandbox, *, namespaces: bool = True) -> dict[str, str]:
