@@ -1,4 +1,4 @@
-"""Escapes that take what a machine has, or outlive their run: each has a run of its own, with small limits."""
+"""Escapes that take what a machine has, or outlive their run: each has its own run, with small limits."""
 
 from __future__ import annotations
 

@@ -2,8 +2,9 @@
 
 The container is what keeps the program from the host and, by its subnet, from the network. This keeps it
 from what else is in the container: a user of its own for each run, limits, no rights, none of our variables
-and descriptors, the filter of system calls, and an end for all that runs as that user. Where it is allowed it has a
-network namespace of its own, too. It sees what everybody in the container may read. Chosen by name only.
+and descriptors, the filter of system calls, and an end for all that runs as that user. Where that is allowed
+it has a network namespace of its own, too. It sees what everybody in the container may read. It is chosen by
+name only.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ def _running(uid: int) -> Iterator[str]:
 
 
 def _kill(process: subprocess.Popen[bytes], uid: int) -> None:
-    """Kill everything that runs as a user, and return when it is gone: one signal to all, so none forks away."""
+    """Kill everything that runs as a user, all at once, so that none forks away. Returns when it is gone."""
     process.kill()
     process.wait()
     while any(_running(uid)):

@@ -7,9 +7,9 @@ input after the job, or its end, is the order to stop. The answer is "!" when th
 end lines of text: `CODE LIMIT SECONDS`, and for each file `WHICH SIZE`, by its number among those that were
 asked for; then an empty line, and the bytes of the files.
 
-In a process namespace of its own it is process 1: nothing in there can signal it. Elsewhere it is root, and does
-as the program's user whatever touches the program's files. It cannot be traced. It is sparing with imports,
-since each costs a run some milliseconds: `signal` alone would bring `enum` and `re`.
+In a process namespace of its own it is process 1: nothing in there can signal it. Elsewhere it is root, and
+does as the program's user whatever touches the program's files. It cannot be traced. It is sparing with
+imports, since each costs a run some milliseconds: `signal` alone would bring `enum` and `re`.
 """
 
 from __future__ import annotations
@@ -145,15 +145,15 @@ def _bounds(limits: dict[str, Any]) -> dict[int, tuple[int, int]]:
     }
 
 
-def _begin(job: dict[str, Any]) -> int:
-    """Start the command in a session of its own, and return its process."""
+def _begin(job: dict[str, Any], folder: int) -> int:
+    """Start the command in the folder and in a session of its own, and return its process."""
     child = os.fork()
     if child:
         return child
     try:
         if job["uid"]:
             _become(job)
-        os.chdir(job["folder"])
+        os.fchdir(folder)
         os.setsid()
         nothing = os.open("/dev/null", os.O_RDONLY)
         os.dup2(nothing, 0)
@@ -242,9 +242,9 @@ def _brought(path: str, most: int) -> bytes | None:
             os.close(handle)
 
 
-def _answer(job: dict[str, Any], answer: int, said: str) -> None:
+def _answer(job: dict[str, Any], folder: int, answer: int, said: str) -> None:
     """Read the files that are to be brought out, and write the answer."""
-    os.chdir(job["folder"])
+    os.fchdir(folder)
     files, left = [], job["limits"]["file"]
     for which, path in enumerate(job["bring"]):
         data = _brought(path, left)
@@ -261,8 +261,9 @@ def main(job: dict[str, Any], exactly: Callable[[int], bytes]) -> None:
     os.umask(0o022)
     _protect(job)
     _as_user(job, lambda: _lay_out(job, exactly))
+    folder = os.open(job["folder"], os.O_RDONLY | os.O_DIRECTORY)  # whatever it is called in the end
     os.write(answer, b"!")  # from here on, whatever happens is the command's doing
-    child = _begin(job)
+    child = _begin(job, folder)
     code, ended, seconds = _follow(job, child)
     code = _end_all(job, child, code)
-    _as_user(job, lambda: _answer(job, answer, f"{code} {ended or '-'} {seconds}"))
+    _as_user(job, lambda: _answer(job, folder, answer, f"{code} {ended or '-'} {seconds}"))
