@@ -1,9 +1,10 @@
 """What hostile programs try in the sandbox: each escape is really tried, and what it came to is looked at.
 
-Quiet ones share a run: each is a few lines that come to their end where they get through, and raise OSError where
-they do not; any other error says that the probe itself is wrong, and counts as not stopped. That they can get
-through is seen by running them without a sandbox. Loud ones take a machine's memory, processes or time, and have
-a run of their own. What only namespaces keep is not asked of a build container, which is a sandbox itself.
+Quiet ones share a run: each is a few lines that come to their end where they get through, and raise OSError
+where they do not; any other error says that the probe itself is wrong, and counts as not stopped. That they
+can get through is seen by running them without a sandbox, those that harm nobody then. Loud ones take a
+machine's memory, processes or time, and have a run of their own. What only namespaces keep is not asked of a
+build container, which is a sandbox itself.
 
     python -m benchmarks.patches_escapes
 """
@@ -14,7 +15,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.patches_escapes_loud import LOUD, Loud, left
-from benchmarks.patches_escapes_quiet import DRIVER, QUIET
+from benchmarks.patches_escapes_quiet import DRIVER, QUIET, Quiet
 from benchmarks.patches_escapes_world import World
 from sentinel.core.proving import Limits, Ran
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from sentinel.ports_patches import Sandbox
 
 PYTHON: Final = "/usr/bin/python3"  # which every user may run, and no environment is needed for
+Run = Callable[[list[tuple[str, str, bytes]], list[str]], bytes]
 QUIETLY: Final = Limits(seconds=20, cpu=20, memory=500_000_000, disk=50_000_000, file=10_000_000)
 
 
@@ -56,13 +58,16 @@ def _programs(world: World) -> dict[str, str]:
 def quietly(ran: Callable[[list[tuple[str, str, bytes]], list[str]], bytes], world: World) -> dict[str, str]:
     """Try all quiet ones by a function that runs a command with files. Return what each came to."""
     driver = DRIVER.encode()
-    files = [("driver.py", "100644", driver), ("probes.json", "100644", json.dumps(_programs(world)).encode())]
+    files = [
+        ("driver.py", "100644", driver),
+        ("probes.json", "100644", json.dumps(_programs(world)).encode()),
+    ]
     found: Mapping[str, str] = json.loads(ran(files, ["driver.py", "probes.json"]) or b"{}")
     return {each.name: found.get(each.name, "nothing is known of it") for each in QUIET}
 
 
 def bare(world: World) -> dict[str, str]:
-    """Try the quiet ones with no sandbox around, in a process of this user: what they come to then."""
+    """Try with no sandbox around those that harm nobody then. Return what they came to."""
 
     def run(files: list[tuple[str, str, bytes]], command: list[str]) -> bytes:
         with tempfile.TemporaryDirectory() as folder:
@@ -71,7 +76,7 @@ def bare(world: World) -> dict[str, str]:
             done = subprocess.run([PYTHON, *command], cwd=folder, capture_output=True, timeout=60, check=True)
             return done.stdout
 
-    return quietly(run, world)
+    return quietly(run, world, [each for each in QUIET if each.bare])
 
 
 def of_sandbox(sandbox: Sandbox, world: World) -> dict[str, str]:
@@ -82,7 +87,7 @@ def of_sandbox(sandbox: Sandbox, world: World) -> dict[str, str]:
         return said.out if said.code == 0 else b""
 
     with world.beside(sandbox, PYTHON):
-        return quietly(run, world)
+        return quietly(run, world, QUIET)
 
 
 def loudly(sandbox: Sandbox, loud: Loud, world: World) -> str:
@@ -97,8 +102,10 @@ def loudly(sandbox: Sandbox, loud: Loud, world: World) -> str:
 
 
 def tried(sandbox: Sandbox, *, namespaces: bool = True) -> dict[str, bool]:
-    """Try every escape, and return which were stopped. Without `namespaces` those that need them are left out."""
-    return {name: said.startswith("stopped") for name, said in outcomes(sandbox, namespaces=namespaces).items()}
+    """Try every escape, and return which were stopped; without `namespaces` not those that only these stop."""
+    return {
+        name: said.startswith("stopped") for name, said in outcomes(sandbox, namespaces=namespaces).items()
+    }
 
 
 def outcomes(sandbox: Sandbox, *, namespaces: bool = True) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Escapes that take what a machine has, or outlive their run: each has a run of its own, with small limits."""
+"""Escapes that take what a machine has, or outlive their run: each has its own run, with small limits."""
 
 from __future__ import annotations
 
@@ -46,16 +46,22 @@ def left(mark: str) -> list[str]:
 
 
 def _at(limit: str) -> Callable[[Ran, str], bool]:
-    return lambda ran, _: ran.ended == limit and ran.seconds < SOON
+    return lambda ran, _: ran.ended == limit
 
 
-def _l(name: str, program: str, stopped: Callable[[Ran, str], bool], limits: Limits = SMALL, **more: object) -> Loud:
+def _l(
+    name: str, program: str, stopped: Callable[[Ran, str], bool], limits: Limits = SMALL, **more: object
+) -> Loud:
     text = "import ctypes, mmap, os, signal, sys, threading, time\n" + dedent(program).strip() + "\n"
     return Loud(name, text, stopped, limits, **more)  # type: ignore[arg-type] # its other fields
 
 
 LOUD: Final = (
-    _l("fork bomb", "while True:\n    try:\n        os.fork()\n    except OSError:\n        pass", _at("processes")),
+    _l(
+        "fork bomb",
+        "while True:\n    try:\n        os.fork()\n    except OSError:\n        pass",
+        _at("processes"),
+    ),
     _l(
         "bomb of threads",
         """
@@ -67,7 +73,11 @@ LOUD: Final = (
         """,
         _at("processes"),
     ),
-    _l("memory of one process", "kept = []\nwhile True:\n    kept.append(bytearray(b'x' * 4_000_000))", _at("memory")),
+    _l(
+        "memory of one process",
+        "kept = []\nwhile True:\n    kept.append(bytearray(b'x' * 4_000_000))",
+        _at("memory"),
+    ),
     _l(
         "memory of many processes",
         """
@@ -126,9 +136,7 @@ LOUD: Final = (
                 except OSError:
                     pass
         """,
-        # It is smaller than the disk: what it holds is full, and the program goes on until its time ends.
-        lambda ran, _: ran.ended in {"disk", "seconds"},
-        replace(SMALL, seconds=1.0),
+        _at("disk"),
     ),
     _l(
         "many small files",
@@ -215,7 +223,9 @@ LOUD: Final = (
         open('z', 'wb').write(bytes(3_900_000))
         open('zz', 'wb').write(bytes(3_900_000))
         """,
-        lambda ran, secret: set(ran.files) == {"b", "z"} and secret.encode() not in b"".join(ran.files.values()),
+        lambda ran, secret: (
+            set(ran.files) == {"b", "z"} and secret.encode() not in b"".join(ran.files.values())
+        ),
         bring=("a", "d/open", "p", "e", "n", "h", "i", "b", "c", "b/x", "nothing", "z", "zz"),
     ),
     _l(

@@ -14,7 +14,10 @@ _GRAMMAR = {
         re.ASCII,
     ),
     "FRAMES": re.compile(
-        rf"{_PATH}:\d+ in (?:<name>|[A-Za-z_]\w*)|and \d+ in other files, not shown", re.ASCII
+        rf"{_PATH}:\d+ in (?:<name>|[A-Za-z_]\w*)|and \d+ in other files, not shown"
+        r"|with [A-Za-z_]\w* = (?:None|True|False|[+-]?[\d.]{1,12}|empty \w+|list|tuple|dict or set"
+        r"|(?:str|bytes) of \d+ characters|(?:\w+ )?object)",
+        re.ASCII,
     ),
     "SAID": re.compile(rf"\d+x (?:entry|breadcrumb|tag): {_SKELETON}", re.ASCII),
     "FILE": re.compile(rf"(?a:path: {_PATH}|lines: [\d, -]+ of \d+)|(?a: *\d+)[:~] [^\n]*"),

@@ -55,7 +55,6 @@ def own_user() -> Iterator[int]:
     raise Unavailable(f"{len(UIDS)} sandboxes run at once on this machine; wait for one to end")
 
 
-PLACE: Final = Place("/tmp/work", "/tmp/home", "/tmp", ("/tmp", "/dev/shm"), mounted=True)  # noqa: S108
 _ALONE: Final = (
     *("--unshare-all", "--unshare-user", "--uid", str(sandbox_view.UID), "--gid", str(sandbox_view.UID)),
     *("--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL", "--disable-userns"),
@@ -91,12 +90,12 @@ class Bubblewrap:
         stopped: Callable[[], bool] = lambda: False,
     ) -> Ran:
         """See `Sandbox`."""
-        seen = seen_variables(environment, PLACE, variables)
-        task = Task(files, command, limits, seen, bring)
-        parts = job(task, PLACE)
+        place = _place(limits)
+        task = Task(files, command, limits, seen_variables(environment, place, variables), bring)
+        parts = job(task, place)
         with ExitStack() as held:
             uid = held.enter_context(own_user()) if os.geteuid() == 0 else 0
-            process, answer, kill = self._started(held, _Wanted(environment, limits, uid))
+            process, answer, kill = self._started(held, _Wanted(environment, place, uid))
             return Supervised(task, stopped, kill).run(process, answer, parts)
 
     def _started(
@@ -114,14 +113,17 @@ class Bubblewrap:
 
     def _command(self, wanted: _Wanted, data: _Passed, said: int, answer: int) -> list[str]:
         view = (*sandbox_view.system(), *sandbox_view.of_environment(wanted.environment))
-        shared = min(SHARED, wanted.limits.disk // 8)
         inner = [
             *(self.bwrap, *_ALONE, "--info-fd", str(said), *view),
             *("--ro-bind-data", data.add(sandbox_view.PASSWD), "/etc/passwd"),
             *("--ro-bind-data", data.add(sandbox_view.GROUP), "/etc/group"),
             *("--ro-bind-data", data.add(sandbox_view.HOSTS), "/etc/hosts"),
-            *("--proc", "/proc", "--dev", "/dev", "--size", str(shared), "--tmpfs", "/dev/shm"),  # noqa: S108
-            *("--size", str(wanted.limits.disk - shared + SPARE), "--tmpfs", "/tmp"),  # noqa: S108
+            *("--proc", "/proc", "--dev", "/dev"),
+            *(
+                word
+                for path, most in wanted.place.disks
+                for word in ("--size", str(most + SPARE), "--tmpfs", path)
+            ),
             *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"),  # noqa: S108
         ]
         if code := sandbox_filter.program():
@@ -135,12 +137,23 @@ class Bubblewrap:
         return [*outer, self.setpriv, *user, "--", *inner]
 
 
+def _place(limits: Limits) -> Place:
+    """Say where things are: all that can be written to is on two file systems, which share the disk's bytes."""
+    shared = min(SHARED, limits.disk // 8)
+    disks = (("/tmp", limits.disk - shared), ("/dev/shm", shared))  # noqa: S108
+    return Place("/tmp/work", "/tmp/home", "/tmp", disks, mounted=True)  # noqa: S108
+
+
+def _file_system(path: str, most: int) -> tuple[str, ...]:
+    return "--size", str(most + SPARE), "--tmpfs", path
+
+
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What is particular to one run: its environment, its limits, and its user, 0 for this one."""
+    """What is particular to one run: its environment, its folders, and its user, 0 for this one."""
 
     environment: str
-    limits: Limits
+    place: Place
     uid: int
 
 

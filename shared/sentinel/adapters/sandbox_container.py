@@ -1,9 +1,10 @@
 """A sandbox for inside of a build container that is one itself: no namespaces can be made there.
 
-The container is what keeps the program from the host and, by its subnet, from the network. This keeps it from
-what else is in the container: a user of its own for each run, limits, no rights, none of our variables and
-descriptors, the filter of system calls, and an end for all that runs as that user. Where it is allowed it has a
-network namespace of its own, too. It sees what everybody in the container may read. Chosen by name only.
+The container is what keeps the program from the host and, by its subnet, from the network. This keeps it
+from what else is in the container: a user of its own for each run, limits, no rights, none of our variables
+and descriptors, the filter of system calls, and an end for all that runs as that user. Where that is allowed
+it has a network namespace of its own, too. It sees what everybody in the container may read. It is chosen by
+name only.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from sentinel.core.proving import Limits, Ran
 from sentinel.errors import Unavailable
 
 EVERYBODYS: Final = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 # where any user may leave files
-# Run as root, since the user may not get to the interpreter; the signal reaches what is the user's, and no other.
+# Begun by root, since the user may not get to the interpreter. The signal reaches what is the user's alone.
 _KILL = """
 import os, sys
 uid = int(sys.argv[1])
@@ -57,19 +58,20 @@ class Container:
         with ExitStack() as held:
             uid = held.enter_context(own_user())
             folder = _folder(held, uid)
-            place = Place(
-                *(f"{folder}/{name}" for name in ("work", "home", "tmp")),
-                disks=tuple(dict.fromkeys((str(folder.parent), *EVERYBODYS))),
-                mounted=False,
-                uid=uid,
-                filter=sandbox_filter.program(),
-            )
+            place = _place(folder, limits, uid)
             task = Task(files, command, limits, seen_variables(environment, place, variables), bring)
             parts = job(task, place)
             process, answer = _started(held)
             kill = partial(_kill, process, uid)
             held.callback(kill)
             return Supervised(task, stopped, kill).run(process, answer, parts)
+
+
+def _place(folder: Path, limits: Limits, uid: int) -> Place:
+    """Say where things are: all below one folder, though there are others that everybody may write to."""
+    work, home, temporary = (f"{folder}/{name}" for name in ("work", "home", "tmp"))
+    disks = tuple((path, limits.disk) for path in dict.fromkeys((str(folder.parent), *EVERYBODYS)))
+    return Place(work, home, temporary, disks, mounted=False, uid=uid, filter=sandbox_filter.program())
 
 
 def _folder(held: ExitStack, uid: int) -> Path:
@@ -112,17 +114,18 @@ def _started(held: ExitStack) -> tuple[subprocess.Popen[bytes], int]:
 
 def _running(uid: int) -> Iterator[str]:
     """Yield the processes of a user that have not ended."""
+    owner = re.compile(rf"^Uid:\s+{uid}\s", re.MULTILINE)
     for path in Path("/proc").glob("[0-9]*/status"):
         try:
             text = path.read_text(errors="replace")
         except OSError:
             continue  # it ended meanwhile
-        if re.search(rf"^Uid:\s+{uid}\s", text, re.MULTILINE) and not re.search(r"^State:\s+[ZX]", text, re.M):
+        if owner.search(text) and "\nState:\tZ" not in text:
             yield path.parent.name
 
 
 def _kill(process: subprocess.Popen[bytes], uid: int) -> None:
-    """Kill everything that runs as a user, and return when it is gone: one signal to all, so none forks away."""
+    """Kill everything that runs as a user, all at once, so that none forks away. Returns when it is gone."""
     process.kill()
     process.wait()
     while any(_running(uid)):

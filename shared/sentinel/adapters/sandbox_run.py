@@ -45,13 +45,14 @@ class Task:
 class Place:
     """Where in the sandbox the files are, what else is the program's own, and as which user it is to run.
 
-    `uid` is 0 where the starter is nobody already. `mounted` says that `disks` are file systems of this run.
+    `uid` is 0 where the starter is nobody already. `disks` are the folders that can be written to, with the
+    bytes that each may hold where `mounted` says that they are file systems of this run.
     """
 
     folder: str
     home: str
     temporary: str
-    disks: tuple[str, ...]
+    disks: tuple[tuple[str, int], ...]
     mounted: bool
     uid: int = 0
     filter: bytes = b""

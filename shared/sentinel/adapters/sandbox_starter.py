@@ -3,12 +3,13 @@
 Sentinel hands it, compiled, to an interpreter in the sandbox, with `sandbox_watch`. It lays the files out,
 starts the command, watches what all processes take together, ends them all, and only then, when nobody is
 left to change anything, reads the files that are to be brought out, as the user that the program was. More
-input after the job, or its end, is the order to stop. The answer is "!" when the files are there, and in the end lines of text:
-`CODE LIMIT SECONDS`, and for each file `WHICH SIZE`, by its number among those that were asked for; then an
-empty line, and the bytes of the files.
+input after the job, or its end, is the order to stop. The answer is "!" when the files are there, and in the
+end lines of text: `CODE LIMIT SECONDS`, and for each file `WHICH SIZE`, by its number among those that were
+asked for; then an empty line, and the bytes of the files.
 
-In a process namespace of its own it is process 1: nothing in there can signal it. It cannot be traced. It is
-sparing with imports, since each costs a run some milliseconds: `signal` alone would bring `enum` and `re`.
+In a process namespace of its own it is process 1: nothing in there can signal it. Elsewhere it is root, and
+does as the program's user whatever touches the program's files. It cannot be traced. It is sparing with
+imports, since each costs a run some milliseconds: `signal` alone would bring `enum` and `re`.
 """
 
 from __future__ import annotations
@@ -41,13 +42,14 @@ def _write(handle: int, data: bytes) -> None:
         view = view[os.write(handle, view) :]
 
 
-def _separate(libc: Any) -> None:
+def _separate() -> None:
     """Leave the network behind where that is allowed, and bring up a loopback of its own."""
+    import ctypes
     import fcntl
     import socket
     import struct
 
-    if libc.unshare(_NEW_NET | _NEW_IPC) == 0:
+    if ctypes.CDLL(None).unshare(_NEW_NET | _NEW_IPC) == 0:
         with socket.socket() as any_socket:
             fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _UP))
 
@@ -58,25 +60,24 @@ def _protect(job: dict[str, Any]) -> None:
 
     with open("/proc/self/oom_score_adj", "w") as score:
         score.write("1000")
-    if job["uid"]:
-        _become(job)
     itself = _ctypes.dlopen(None, 0)  # type: ignore[arg-type] # typeshed does not know of it
     prctl = _ctypes.dlsym(itself, "prctl")
     if _ctypes.call_function(prctl, (_PR_SET_DUMPABLE, 0, 0, 0, 0)):
         raise SystemExit(6)
+    _ctypes.call_function(prctl, (_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+    if job["uid"]:
+        _separate()
 
 
 def _become(job: dict[str, Any]) -> None:
-    """Become nobody, for good. The order matters: what takes rights comes last."""
+    """Become the program's user, for good. The order matters: what takes rights comes last."""
     import ctypes
     import struct
 
     libc = ctypes.CDLL(None)
-    _separate(libc)
     os.setgroups([])
     os.setresgid(job["uid"], job["uid"], job["uid"])
     os.setresuid(job["uid"], job["uid"], job["uid"])
-    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         raise SystemExit(4)
     if code := job["filter"]:
@@ -84,6 +85,25 @@ def _become(job: dict[str, Any]) -> None:
         whole = struct.pack("HP", len(code) // 8, ctypes.addressof(text))
         if libc.prctl(_PR_SET_SECCOMP, 2, whole, 0, 0):
             raise SystemExit(5)
+
+
+def _as_user(job: dict[str, Any], act: Callable[[], object]) -> None:
+    """Do something as the program's user: here, or in a process of its own where this one is root."""
+    if not job["uid"]:
+        act()
+        return
+    child, failed = os.fork(), 1
+    if not child:
+        try:
+            _become(job)
+            act()
+            failed = 0
+        except OSError as error:
+            _write(2, f"{error.strerror}\n".encode())
+        finally:
+            os._exit(failed)
+    if os.waitpid(child, 0)[1]:
+        raise SystemExit(7)
 
 
 def _lay_out(job: dict[str, Any], exactly: Callable[[int], bytes]) -> None:
@@ -125,12 +145,15 @@ def _bounds(limits: dict[str, Any]) -> dict[int, tuple[int, int]]:
     }
 
 
-def _begin(job: dict[str, Any]) -> int:
-    """Start the command in a session of its own, and return its process."""
+def _begin(job: dict[str, Any], folder: int) -> int:
+    """Start the command in the folder and in a session of its own, and return its process."""
     child = os.fork()
     if child:
         return child
     try:
+        if job["uid"]:
+            _become(job)
+        os.fchdir(folder)
         os.setsid()
         nothing = os.open("/dev/null", os.O_RDONLY)
         os.dup2(nothing, 0)
@@ -177,13 +200,17 @@ def _follow(job: dict[str, Any], child: int) -> tuple[int | None, str, float]:
     return code, why or named.get(code, ""), watch.seconds()
 
 
-def _end_all(child: int, code: int | None) -> int | None:
+def _kill_all() -> None:
+    try:
+        os.kill(-1, _signal.SIGKILL)  # all at once: none can fork away
+    except OSError:  # there is nobody
+        pass
+
+
+def _end_all(job: dict[str, Any], child: int, code: int | None) -> int | None:
     """Kill everything but this process, and return when nothing is left."""
     while True:
-        try:
-            os.kill(-1, _signal.SIGKILL)
-        except OSError:  # there is nobody
-            pass
+        _as_user(job, _kill_all)
         try:
             pid, status = os.waitpid(-1, 0)
         except ChildProcessError:
@@ -215,21 +242,28 @@ def _brought(path: str, most: int) -> bytes | None:
             os.close(handle)
 
 
-def main(job: dict[str, Any], exactly: Callable[[int], bytes]) -> None:
-    """Do a job, whose files `exactly` reads; the answer goes to the descriptor in the first argument."""
-    answer = int(sys.argv[1])
-    os.umask(0o022)
-    _protect(job)
-    _lay_out(job, exactly)
-    os.write(answer, b"!")  # from here on, whatever happens is the command's doing
-    child = _begin(job)
-    code, ended, seconds = _follow(job, child)
-    code = _end_all(child, code)
+def _answer(job: dict[str, Any], folder: int, answer: int, said: str) -> None:
+    """Read the files that are to be brought out, and write the answer."""
+    os.fchdir(folder)
     files, left = [], job["limits"]["file"]
     for which, path in enumerate(job["bring"]):
         data = _brought(path, left)
         if data is not None:
             files.append((which, data))
             left -= len(data)
-    lines = [f"{code} {ended or '-'} {seconds}", *(f"{which} {len(data)}" for which, data in files), "", ""]
+    lines = [said, *(f"{which} {len(data)}" for which, data in files), "", ""]
     _write(answer, b"".join(["\n".join(lines).encode(), *(data for _, data in files)]))
+
+
+def main(job: dict[str, Any], exactly: Callable[[int], bytes]) -> None:
+    """Do a job, whose files `exactly` reads; the answer goes to the descriptor in the first argument."""
+    answer = int(sys.argv[1])
+    os.umask(0o022)
+    _protect(job)
+    _as_user(job, lambda: _lay_out(job, exactly))
+    folder = os.open(job["folder"], os.O_RDONLY | os.O_DIRECTORY)  # whatever it is called in the end
+    os.write(answer, b"!")  # from here on, whatever happens is the command's doing
+    child = _begin(job, folder)
+    code, ended, seconds = _follow(job, child)
+    code = _end_all(job, child, code)
+    _as_user(job, lambda: _answer(job, folder, answer, f"{code} {ended or '-'} {seconds}"))

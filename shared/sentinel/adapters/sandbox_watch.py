@@ -55,20 +55,20 @@ def _processes(uid: int) -> dict[str, tuple[int, int, float]]:
     return {name: each for name, each in found.items() if each[0]}
 
 
-def _mounted(folders: list[str]) -> tuple[int, int]:
-    """Return (bytes, files) on file systems that are the sandbox's own."""
-    size = files = 0
-    for folder in folders:
+def _mounted(disks: list[tuple[str, int]]) -> tuple[bool, int]:
+    """Return whether one of the run's file systems holds more than it may, and how many files all have."""
+    full, files = False, 0
+    for folder, most in disks:
         seen = os.statvfs(folder)
-        size += (seen.f_blocks - seen.f_bfree) * seen.f_frsize
+        full = full or (seen.f_blocks - seen.f_bfree) * seen.f_frsize > most
         files += seen.f_files - seen.f_ffree
-    return size, files
+    return full, files
 
 
-def _walked(folders: list[str], uid: int) -> tuple[int, int]:
-    """Return (bytes, files) that are the user's below some folders."""
+def _walked(disks: list[tuple[str, int]], uid: int, most: int) -> tuple[bool, int]:
+    """Return whether a user has more than it may below some folders, and how many files."""
     size = files = 0
-    waiting = list(folders)
+    waiting = [folder for folder, _ in disks]
     while waiting:
         try:
             with os.scandir(waiting.pop()) as entries:
@@ -80,7 +80,7 @@ def _walked(folders: list[str], uid: int) -> tuple[int, int]:
                             waiting.append(entry.path)
         except OSError:
             continue  # it went meanwhile
-    return size, files
+    return size > most, files
 
 
 class Watch:
@@ -96,19 +96,19 @@ class Watch:
         """Return how long it has been watching."""
         return time.monotonic() - self.since
 
-    def _disk(self) -> tuple[int, int]:
+    def _disk(self) -> tuple[bool, int]:
         if self.job["mounted"]:
             return _mounted(self.job["disks"])
-        return _walked(self.job["disks"], self.job["uid"])
+        return _walked(self.job["disks"], self.job["uid"], self.limits["disk"])
 
     def _full(self) -> bool:
-        if time.monotonic() < self.next:
-            return False
         before = time.monotonic()
-        size, files = self._disk()
+        if before < self.next:
+            return False
+        full, files = self._disk()
         now = time.monotonic()
         self.next = now + 10 * (now - before)  # looking takes at most a tenth of the time
-        return bool(size > self.limits["disk"] or (files - self.files) * PER_FILE > self.limits["disk"])
+        return full or (files - self.files) * PER_FILE > self.limits["disk"]
 
     def _too_much(self, found: dict[str, tuple[int, int, float]]) -> bool:
         if sum(memory for _, memory, _ in found.values()) <= self.limits["memory"]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sentinel.core.edit_refusals import AnswerRefused
+from sentinel.core.edit_refusals import AnswerRefused, NothingProposed
 from sentinel.core.edits import Edit, NewFile
 
 MAX_ANSWER: Final = 1_000_000  # bytes
@@ -88,13 +88,15 @@ def _told(error: ValidationError) -> str:
 
 
 def _check(answer: Answer) -> None:
-    if not 0 < len(answer.edits) + len(answer.new_files) <= MAX_EDITS:
-        raise AnswerRefused(f"the answer has 1 to {MAX_EDITS} edits and new files")
+    count = len(answer.edits) + len(answer.new_files)
+    if not 0 < count <= MAX_EDITS:
+        refused = AnswerRefused if count else NothingProposed
+        raise refused(f"the answer has 1 to {MAX_EDITS} edits and new files")
     bounds = [("cause", answer.cause, MAX_CAUSE)]
-    for count, edit in enumerate(answer.edits):
-        bounds.append((f"edits.{count}.search", edit.search, MAX_SEARCH))
-        bounds.append((f"edits.{count}.replace", edit.replace, MAX_REPLACE))
-    bounds += [(f"new_files.{count}.text", new.text, MAX_TEXT) for count, new in enumerate(answer.new_files)]
+    for at, edit in enumerate(answer.edits):
+        bounds.append((f"edits.{at}.search", edit.search, MAX_SEARCH))
+        bounds.append((f"edits.{at}.replace", edit.replace, MAX_REPLACE))
+    bounds += [(f"new_files.{at}.text", new.text, MAX_TEXT) for at, new in enumerate(answer.new_files)]
     for name, text, limit in bounds:
         if len(text) > limit:
             raise AnswerRefused(f"{name} has more than {limit} characters")

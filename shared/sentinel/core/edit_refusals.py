@@ -4,6 +4,8 @@
 
     EditRefused
     ├── AnswerRefused      the answer is not of the form that was asked for
+    │   └── NothingProposed    it has no edit and no new file: the cause was not found
+    ├── TokenLeft          it has a token of a mask where the token's value never stood
     ├── PathRefused        a path that is not safe, not there, or already taken
     ├── FileRefused        a file whose content cannot be edited: not text, too large
     ├── AnchorMissing      the text to replace is not in the file; `nearest` has what comes near
@@ -47,6 +49,14 @@ class AnswerRefused(EditRefused):
     """The answer is not of the form that was asked for, or over a bound."""
 
 
+class NothingProposed(AnswerRefused):
+    """The answer has no edit and no new file: who was asked has not found the cause. Nothing to correct."""
+
+
+class TokenLeft(EditRefused):
+    """A text has a token of a mask that stands for nothing in its file."""
+
+
 class PathRefused(EditRefused):
     """A path is not safe, names no file that was shown, or is already taken."""
 
@@ -70,6 +80,7 @@ class AnchorMissing(EditRefused):
         super().__init__(
             f"{shown(path)} does not hold the text to replace; quote it exactly as it stands there"
         )
+        self.path = path
         self.nearest = nearest
 
     def correction(self) -> str:

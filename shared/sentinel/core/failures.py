@@ -36,5 +36,5 @@ class Failure:
     @property
     def telemetry(self) -> Telemetry:
         """What a prompt is made of."""
-        frames = tuple(Frame(each.file, each.function, each.line) for each in self.calls)
+        frames = tuple(Frame(each.file, each.function, each.line, each.values) for each in self.calls)
         return Telemetry(self.exception, self.message, frames, self.said)

@@ -13,10 +13,10 @@ from typing import Final
 
 _SCRIPTS: Final = (".ts", ".tsx", ".js", ".jsx", ".mjs", ".cjs", ".mts", ".cts")
 _RELATIVE = re.compile(rb"""(?:\bfrom|\bimport|\brequire\(|\bimport\()\s*["'](\.{1,2}/[^"'\n]{1,200})["']""")
-_PACKAGE = re.compile(rb"^\s*import\s+(?:static\s+)?([\w.]{3,200})", re.MULTILINE)
+_PACKAGE = re.compile(rb"^[ \t]*import[ \t]+(?:static[ \t]+)?([\w.]{3,200})", re.MULTILINE)
 _CLASS = re.compile(rb"\b([A-Z]\w{1,100})\b")
-_GO_IMPORT = re.compile(rb'^\s*(?:import\s+)?(?:\w+\s+)?"([\w./-]{1,200})"\s*$', re.MULTILINE)
-_GO_FUNC = re.compile(rb"^func\s+(?:\([^)\n]{1,100}\)\s*)?(\w{1,100})", re.MULTILINE)
+_GO_IMPORT = re.compile(rb'^[ \t]*(?:import[ \t]+)?(?:\w{1,100}[ \t]+)?"([\w./-]{1,200})"', re.MULTILINE)
+_GO_FUNC = re.compile(rb"^func[ \t]+(?:\([^)\n]{1,100}\)[ \t]*)?(\w{1,100})", re.MULTILINE)
 _WORD = re.compile(rb"\w{2,100}")
 _MOST = 200_000  # bytes of a file that are looked at
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sentinel.core.masks import Masks
-from sentinel.core.templates import MAX_READ, Template, abstract
+from sentinel.core.templates import MAX_NUMBER, MAX_READ, Template, abstract
 from sentinel.core.untrusted import judged, safe_line
 from sentinel.core.vocabulary import LONGEST, known
 from sentinel.errors import Malformed
@@ -22,12 +22,23 @@ SAID = (ENTRY, BREADCRUMB, TAG)
 MAX_LINE = 400  # characters of a file's line that are shown
 MAX_FRAMES = 30
 MAX_SAID = 1_000
+MAX_TOLD = 5  # frames whose variables are told of, the innermost
+MAX_KINDS = 8  # variables of each
 TELEMETRY = ":telemetry"  # the place of its masks, and no path: they are undone in no file
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,99}(?:/[A-Za-z0-9][\w.-]{0,99}){0,3}", re.ASCII)
 _GLOB = re.compile(r"[\w.*?@+-]+(?:/[\w.*?@+-]+){0,20}", re.ASCII)
 _RELEASE = re.compile(r"[A-Za-z0-9][\w.+@/-]{0,99}", re.ASCII)
 _PATH = re.compile(r"[\w.@+-]{1,80}(?:/[\w.@+-]{1,80}){0,20}", re.ASCII)
+_EXACT = {
+    **{"None": "None", "True": "True", "False": "False", "null": "None", "true": "True", "false": "False"},
+    **{"[]": "empty list", "{}": "empty dict", "()": "empty tuple", "set()": "empty set"},
+    **{"''": "empty str", '""': "empty str", "b''": "empty bytes"},
+}
+_OPENED = {"[": "list", "{": "dict or set", "(": "tuple"}
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?", re.ASCII)
+_TEXT = re.compile(r"[bB]?[\"']")
+_MADE = re.compile(r"<?(?:[A-Za-z_]\w{0,40}\.){0,5}([A-Za-z_]\w{0,40})(?:\(| object)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +65,12 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One call of a stack trace, as told."""
+    """One call of a stack trace, as told. `values` are its variables as texts; only their kinds are shown."""
 
     file: str
     function: str
     line: int
+    values: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +141,14 @@ def field_lines(template: Template) -> Iterator[str]:
         yield f"<{each.kind}> {said}"
 
 
-def frame_lines(frames: Sequence[Frame], paths: Sequence[str], words: frozenset[str]) -> Iterator[str]:
-    """Yield the frames that are in files of the repository, by its own names of them; others are counted."""
-    elsewhere = 0
+def frame_lines(
+    frames: Sequence[Frame], paths: Sequence[str], words: frozenset[str], masks: Masks
+) -> Iterator[str]:
+    """Yield the frames that are in files of the repository, by its own names of them; others are counted.
+
+    Below those of the first calls stand the kinds of their variables.
+    """
+    elsewhere, told = 0, 0
     for frame in frames[:MAX_FRAMES]:
         path = located(frame.file, paths)
         if path is None or not 0 < frame.line < 10_000_000:
@@ -140,8 +157,35 @@ def frame_lines(frames: Sequence[Frame], paths: Sequence[str], words: frozenset[
         name = frame.function.rpartition(".")[2]
         shown = name if known(name, words) and name.isascii() and name.isidentifier() else "<name>"
         yield f"{path}:{frame.line} in {shown}"
+        told += 1
+        if told <= MAX_TOLD:
+            yield from kind_lines(frame.values, words, masks)
     if elsewhere:
         yield f"and {elsewhere} in other files, not shown"
+
+
+def kind_lines(values: Mapping[str, str], words: frozenset[str], masks: Masks) -> Iterator[str]:
+    """Yield of which kind a call's variables are, of those whose names the program spells."""
+    names = [each for each in values if each.isascii() and each.isidentifier() and known(each, words)]
+    for name in names[:MAX_KINDS]:
+        yield f"with {name} = {kind_of(masks.mask(read(values[name]), TELEMETRY), words)}"
+
+
+def kind_of(value: str, words: frozenset[str]) -> str:
+    """Return of which kind a variable is by its text, and its value only where that is a short number.
+
+    >>> [kind_of(each, frozenset()) for each in ("None", "-3", "'kim'", "[]", "{'a': 1}", "<x.Y at 0x7f>")]
+    ['None', '-3', 'str of 3 characters', 'empty list', 'dict or set', 'object']
+    """
+    if value in _EXACT or (len(value) <= MAX_NUMBER and _NUMBER.fullmatch(value)):
+        return _EXACT.get(value, value)
+    if _TEXT.match(value):
+        kind = "bytes" if value[0] in "bB" else "str"
+        return f"{kind} of {max(0, len(value) - 2 - (kind == 'bytes'))} characters"
+    if value[:1] in _OPENED:
+        return _OPENED[value[0]]
+    made = _MADE.match(value)
+    return f"{made[1]} object" if made and known(made[1], words) else "object"
 
 
 def located(file: str, paths: Sequence[str]) -> str | None:

@@ -15,6 +15,9 @@ MAX_NAMES: Final = 60  # names whose definitions are looked for
 MAX_DEFINERS: Final = 2  # a name that more files define says nothing
 MAX_CALLERS: Final = 8  # and so does one that more files call
 _SOURCES = (".py", ".js", ".jsx", ".ts", ".tsx", ".mjs", ".cjs", ".java", ".kt", ".go")
+_LOOKED_AT = 200_000  # bytes of a test in which imports are looked for
+_LONG_LINE = 1_000
+_IMPORT = re.compile(rb"\b(?:from|import|require)\b")
 _MENTIONED = 4  # lines of a file that mention a name
 _COMMON: Final = frozenset(
     name for kind in (str, bytes, dict, list, set, int, float, tuple) for name in dir(kind)
@@ -31,15 +34,13 @@ def closest_tests(files: Mapping[str, bytes], paths: Sequence[str], names: Seque
     stems = [each for each in dict.fromkeys(map(_stem, paths)) if each]
     if not stems:
         return
-    words = _any_of([*stems, *names])
-    lines = re.compile(rb"^[^\n]*\b(?:from|import|require)\b[^\n]*" + words, re.MULTILINE)
-    word = re.compile(words)
+    words = [*stems, *names]
     found = []
     for path, data in files.items():
-        if _may_test(path) and path not in paths and word.search(data) and is_test(path):
+        if _may_test(path) and path not in paths and _has(data, words) and is_test(path):
             alike = next((at for at, stem in enumerate(stems) if stem in _stem(path)), len(stems))
-            uses = sum(bool(re.search(_any_of([each]), data)) for each in names)
-            found.append((alike, not lines.search(data), -uses, _apart(path, paths[0]), path))
+            uses = sum(_has(data, [each]) for each in names)
+            found.append((alike, not _imports(data, words), -uses, _apart(path, paths[0]), path))
     yield from (each[-1] for each in sorted(found) if each[0] < len(stems) or not each[1] or each[2])
 
 
@@ -76,7 +77,11 @@ def callers(files: Mapping[str, bytes], paths: Sequence[str], names: Sequence[st
         found = [
             path
             for path, data in files.items()
-            if path.endswith(f".{end}") and path not in paths and called.search(data) and not is_test(path)
+            if path.endswith(f".{end}")
+            and path not in paths
+            and name.encode() in data
+            and called.search(data)
+            and not is_test(path)
         ]
         if len(found) <= MAX_CALLERS:
             yield from sorted(found, key=lambda each: (_apart(each, paths[0]), each))
@@ -85,20 +90,22 @@ def callers(files: Mapping[str, bytes], paths: Sequence[str], names: Sequence[st
 def neighbours(files: Mapping[str, bytes], paths: Sequence[str]) -> Iterator[str]:
     """Yield the sources of the same folders, those first that name one of the files, as an import does.
 
-    >>> files = {"a/x.py": b"", "a/b.py": b"", "a/c.py": b"from a.x import f", "d.py": b""}
+    >>> files = {"a/x.py": b"", "a/b.py": b"x", "a/c.py": b"from a.x import f", "d.py": b""}
     >>> list(neighbours(files, ["a/x.py"]))
     ['a/c.py', 'a/b.py']
     """
     if not paths:
         return
     folders = {each.rpartition("/")[0] for each in paths}
-    word = re.compile(_any_of([each for each in map(_stem, paths) if each]) or rb"(?!)")
+    stems = [each for each in map(_stem, paths) if each]
     beside = [
         path
         for path in sorted(files)
         if path.endswith(_SOURCES) and path.rpartition("/")[0] in folders and path not in paths
     ]
-    yield from sorted(beside, key=lambda each: not word.search(files[each]))
+    yield from sorted(
+        (each for each in beside if files[each].strip()), key=lambda each: not _has(files[each], stems)
+    )
 
 
 def mentions(data: bytes, names: Sequence[str]) -> list[int]:
@@ -111,6 +118,18 @@ def mentions(data: bytes, names: Sequence[str]) -> list[int]:
         return [1]
     found = [data.count(b"\n", 0, each.start()) + 1 for each in re.finditer(_any_of(names), data[:1_000_000])]
     return list(dict.fromkeys([1, *found]))[: 1 + _MENTIONED]
+
+
+def _imports(data: bytes, words: Sequence[str]) -> bool:
+    """Whether one of the words stands in a line that imports something."""
+    lines = (each for each in data[:_LOOKED_AT].split(b"\n") if len(each) < _LONG_LINE)
+    return any(_IMPORT.search(each) and _has(each, words) for each in lines)
+
+
+def _has(data: bytes, words: Sequence[str]) -> bool:
+    """Whether one of the words stands in a text. A plain search is fast, so it goes first."""
+    there = [each for each in words if each.encode() in data]
+    return bool(there) and bool(re.search(_any_of(there), data))
 
 
 def _any_of(words: Sequence[str]) -> bytes:
