@@ -27,6 +27,7 @@ from sentinel.cli import (
     dead,
     deliveries,
     detect,
+    evaluate,
     fork,
     hooks,
     ingest,
@@ -91,6 +92,7 @@ cli.add_command(connectors.connectors)
 cli.add_command(rotate.rotate)
 cli.add_command(replay.replay)
 cli.add_command(detect.detect)
+cli.add_command(evaluate.evaluate)
 
 
 def run(arguments: Sequence[str]) -> int:
