@@ -37,7 +37,17 @@ _MESSAGES: Final = (
 )
 _STACKS: Final = (
     *("exception.stacktrace", "error.stack", "error.stack_trace", "exception.stack", "exception.stack_trace"),
-    *("stack_trace", "stacktrace", "traceback", "exc_info", "exception", "err.stack", "stack", "error"),
+    *(
+        "stack_trace",
+        "stacktrace",
+        "stackTrace",
+        "traceback",
+        "exc_info",
+        "exception",
+        "err.stack",
+        "stack",
+        "error",
+    ),
     *("message", "msg", "event", "body", "log", "text"),
 )
 _RELEASES: Final = ("resource.service.version", "service.version", "version", "release", "dd.version")

@@ -30,11 +30,13 @@ _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,99}(?:/[A-Za-z0-9][\w.-]{0,99}){0
 _GLOB = re.compile(r"[\w.*?@+-]+(?:/[\w.*?@+-]+){0,20}", re.ASCII)
 _RELEASE = re.compile(r"[A-Za-z0-9][\w.+@/-]{0,99}", re.ASCII)
 _PATH = re.compile(r"[\w.@+-]{1,80}(?:/[\w.@+-]{1,80}){0,20}", re.ASCII)
-_EXACT = {
-    **{"None": "None", "True": "True", "False": "False", "null": "None", "true": "True", "false": "False"},
-    **{"[]": "empty list", "{}": "empty dict", "()": "empty tuple", "set()": "empty set"},
-    **{"''": "empty str", '""': "empty str", "b''": "empty bytes"},
+_EXACT = {each: each for each in ("None", "True", "False")} | {
+    "null": "None",
+    "true": "True",
+    "false": "False",
 }
+_EXACT |= {"[]": "empty list", "{}": "empty dict", "()": "empty tuple", "set()": "empty set"}
+_EXACT |= {"''": "empty str", '""': "empty str", "b''": "empty bytes"}
 _OPENED = {"[": "list", "{": "dict or set", "(": "tuple"}
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?", re.ASCII)
 _TEXT = re.compile(r"[bB]?[\"']")

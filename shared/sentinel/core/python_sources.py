@@ -76,7 +76,7 @@ def used(node: ast.AST) -> tuple[frozenset[str], frozenset[str]]:
     >>> sorted(names), sorted(attributes)
     (['RATE'], ['price'])
     """
-    names, bound, attributes = set(), set(_BUILT_IN), set()
+    names, bound, attributes = set[str](), set(_BUILT_IN), set[str]()
     for each in ast.walk(node):
         if isinstance(each, ast.Name):
             (names if isinstance(each.ctx, ast.Load) else bound).add(each.id)

@@ -37,8 +37,11 @@ def told(document: object) -> Told | None:
         event = at(document, place) if place else document
         if isinstance(event, dict) and (_thrown(event) or text(event, "event_id")):
             return _event(event)
-    issue = at(document, "data.issue")
-    return _issue(issue) if isinstance(issue, dict) else None
+    for place in ("data.issue", "data.metric_alert"):
+        issue = at(document, place)
+        if isinstance(issue, dict):
+            return _issue(issue)
+    return None
 
 
 def _event(event: dict[str, object]) -> Told:
@@ -58,10 +61,10 @@ def _event(event: dict[str, object]) -> Told:
 def _issue(issue: dict[str, object]) -> Told:
     thrown = Thrown(
         text(issue, "metadata.type", most=MAX_NAME),
-        text(issue, "metadata.value", "title", "culprit"),
+        text(issue, "metadata.value", "title", "culprit", "alert_rule.name"),
         tuple(_culprit(issue)),
     )
-    title = text(issue, "title")
+    title = text(issue, "title", "alert_rule.name")
     return Told((thrown,), (Said(ENTRY, title),) if title else ())
 
 
