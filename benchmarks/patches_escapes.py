@@ -93,14 +93,17 @@ def loudly(sandbox: Sandbox, loud: Loud, world: World) -> str:
 
 
 def tried(sandbox: Sandbox, *, namespaces: bool = True) -> dict[str, bool]:
-    """Try every escape, and return which were stopped; without `namespaces` not those that only these stop."""
+    """Try every escape, and return which were stopped; `namespaces` as at `outcomes`."""
     return {
         name: said.startswith("stopped") for name, said in outcomes(sandbox, namespaces=namespaces).items()
     }
 
 
 def outcomes(sandbox: Sandbox, *, namespaces: bool = True) -> dict[str, str]:
-    """Try every escape, and return what each came to, which begins with "stopped" where it should."""
+    """Try every escape, and return what each came to, which begins with "stopped" where it should.
+
+    Without `namespaces` those that nothing else stops are left out.
+    """
     with ExitStack() as held:
         world = held.enter_context(World.made())
         pool = held.enter_context(ThreadPoolExecutor(2))

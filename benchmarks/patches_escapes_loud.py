@@ -188,7 +188,13 @@ LOUD: Final = (
     ),
     _l(
         "signals to everybody",
-        "for number in (15, 1, 2, 9):\n    try:\n        os.kill(-1, number)\n    except OSError:\n        pass\nprint('done')",
+        """
+        for number in (15, 1, 2, 9):
+            try:
+                os.kill(-1, number)
+            except OSError:
+                pass
+        """,
         lambda ran, _: ran.seconds < SOON,
     ),
     _l(
