@@ -142,11 +142,13 @@ LOUD: Final = (
         "many small files",
         "for at in range(1_000_000):\n    os.close(os.open(f'f{at}', os.O_CREAT))",
         _at("disk"),
+        replace(SMALL, disk=2_000_000),
     ),
     _l(
         "many folders",
         "for at in range(1_000_000):\n    os.mkdir(f'f{at}')",
         _at("disk"),
+        replace(SMALL, disk=2_000_000),
     ),
     _l(
         "time of many processors",
@@ -188,7 +190,13 @@ LOUD: Final = (
     ),
     _l(
         "signals to everybody",
-        "for number in (15, 1, 2, 9):\n    try:\n        os.kill(-1, number)\n    except OSError:\n        pass\nprint('done')",
+        """
+        for number in (15, 1, 2, 9):
+            try:
+                os.kill(-1, number)
+            except OSError:
+                pass
+        """,
         lambda ran, _: ran.seconds < SOON,
     ),
     _l(
