@@ -101,15 +101,25 @@ def compared(
                 ended.add(trial.of)
     seen.ended = len(ended)
     for trial, (old, again, new) in together:
-        if trial.of not in ended or trial.own:
-            continue
-        if old != again:
-            seen.unsteady += 1
-        elif "returned" in old:
-            _judge_same(seen, old, new)
-        elif trial.alike and "raised" in old:
-            _judge_alike(seen, (failed[trial.of], old, new), sources, expected)
+        if trial.of in ended and not trial.own:
+            _judge_near(seen, trial, (failed[trial.of], old, again, new), sources, expected)
     return seen
+
+
+def _judge_near(
+    seen: Compared,
+    trial: Trial,
+    did: tuple[Did, Did, Did, Did],
+    sources: Mapping[str, str],
+    expected: Collection[str],
+) -> None:
+    first, old, again, new = did
+    if old != again:
+        seen.unsteady += 1
+    elif "returned" in old:
+        _judge_same(seen, old, new)
+    elif trial.alike and "raised" in old:
+        _judge_alike(seen, (first, old, new), sources, expected)
 
 
 def _remains(seen: Compared, trial: Trial, new: Did, failure: Failure) -> None:

@@ -16,7 +16,7 @@ RULES: Final[Mapping[str, str]] = {
     "test-passes-before": "none of the patch's tests fails on the code as it was",
     "test-fails": "one of the patch's tests does not pass with the patch",
     "regression": "a test that passed before does not pass with the patch",
-    "test-rewritten": "a test that the patch changes passed before, and as it was does not pass with the patch",
+    "test-rewritten": "a test that the patch changes passed before, and as it was does not any more",
     "tests-vanished": "a test that was there before is not reported with the patch",
     "report-forged": "the run of the tests does not end as it reports, or tests that have to fail did not",
     "tree-changed": "a run of the tests changed the files that are tested",
@@ -46,8 +46,8 @@ def rank(*, reproduces: bool, ended: int, same: int, share: float, lines: int) -
     """Return how good the evidence is; of two, the greater is better.
 
     First whether a test of the patch failed by the very exception of the trace, then whether calls of the
-    trace that failed do not any more, the share of mutants that were noticed, the neighbours that do what they did,
-    and how few lines change.
+    trace that failed do not any more, the share of mutants that were noticed, the neighbours that do what they
+    did, and how few lines change.
 
     >>> rank(reproduces=True, ended=1, same=9, share=1, lines=4) > rank(
     ...     reproduces=True, ended=1, same=9, share=1, lines=5)

@@ -35,7 +35,7 @@ def swallowed(files: Iterable[Source], failure: Failure) -> Iterator[Reason]:
 
 
 def lossy(files: Iterable[Source]) -> Iterator[Reason]:
-    """Yield where changed lines throw away what they cannot read, so that nothing fails and something is lost.
+    """Yield where changed lines throw away what they cannot read: nothing fails, and something is lost.
 
     That is `errors="ignore"` or `"replace"` where bytes are read as text, and a time without the offset that
     it had; to bring a time to a zone first loses nothing.

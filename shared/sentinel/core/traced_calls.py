@@ -77,7 +77,7 @@ def located(told: str, paths: Sequence[str], roots: Sequence[str]) -> str:
 
 
 def calls_of(failure: Failure, files: Mapping[str, str], roots: Sequence[str]) -> Iterator[Invoked]:
-    """Yield the calls of a trace that can be made again, the innermost first. `files` are all Python files."""
+    """Yield the calls of a trace that can be made again, the innermost first. `files` are its Python."""
     paths = sorted(files)
     middle = max(MOST_CALLS, len(failure.calls) - MOST_CALLS)
     for call in (*failure.calls[:MOST_CALLS], *failure.calls[middle:]):
