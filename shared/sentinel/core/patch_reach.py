@@ -118,6 +118,7 @@ _CALLED: Final = {
     ),
 }
 _IN_TESTS: Final = {"the network", "processes", "code from data", "the interpreter"}
+_SEEN_OTHERWISE: Final = {"globals", "vars", "importlib", "sys.path"}  # by what the gate says of tests
 _HOME: Final = ("/etc/", "/proc/", "/root/", "/home/", "/var/", "~/", ".ssh/")
 
 
@@ -145,7 +146,7 @@ def _allowed(kind: str, name: str, text: str, line: int) -> bool:
     """Whether a test may do this: write where pytest has made it a folder, and read."""
     if kind == "files":
         return not name.startswith("a path") or "tmp_path" in text.split("\n")[line - 1]
-    return kind not in _IN_TESTS or name in {"vars", "importlib", "sys.path"}
+    return kind not in _IN_TESTS or name in _SEEN_OTHERWISE or name.startswith("an assignment")
 
 
 def _reaches(tree: ast.Module) -> Iterator[tuple[str, int, str]]:

@@ -95,7 +95,9 @@ def compared(
         if trial.own and trial.of in failed:
             seen.derived.append(trial.call)
             fails = is_failure(new, failure) or _accidental(new, sources)
-            if fails and new.get("raised") not in expected:
+            if "lost" in new or "unbuilt" in new:
+                seen.unsteady += 1
+            elif fails and new.get("raised") not in expected:
                 _remains(seen, trial, new, failure)
             else:
                 ended.add(trial.of)
@@ -114,7 +116,7 @@ def _judge_near(
     expected: Collection[str],
 ) -> None:
     first, old, again, new = did
-    if old != again:
+    if old != again or "lost" in new or "unbuilt" in new:
         seen.unsteady += 1
     elif "returned" in old:
         _judge_same(seen, old, new)

@@ -46,8 +46,8 @@ def rank(*, reproduces: bool, ended: int, same: int, share: float, lines: int) -
     """Return how good the evidence is; of two, the greater is better.
 
     First whether a test of the patch failed by the very exception of the trace, then whether calls of the
-    trace that failed do not any more, the share of mutants that were noticed, the neighbours that do what they
-    did, and how few lines change.
+    trace that failed do not any more, the share of mutants that were noticed, the neighbours that do what
+    they did, and how few lines change.
 
     >>> rank(reproduces=True, ended=1, same=9, share=1, lines=4) > rank(
     ...     reproduces=True, ended=1, same=9, share=1, lines=5)
