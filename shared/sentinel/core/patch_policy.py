@@ -13,6 +13,7 @@ from itertools import chain
 
 from sentinel.core import (
     patch_dependencies,
+    patch_reach,
     patch_secrets,
     patch_syntax,
     patch_test_lines,
@@ -152,6 +153,7 @@ def _of_text(file: Changed) -> Iterator[Finding]:
     yield from patch_secrets.findings(file)
     yield from patch_syntax.findings(file)
     yield from patch_dependencies.findings(file)
+    yield from patch_reach.findings(file)
     if is_test(file.path):
         yield from _of_tests(file)
         return

@@ -29,11 +29,15 @@ class Trial:
 
 @dataclass(slots=True)
 class Compared:
-    """What was seen: calls made again by the trace, and what became of their neighbours, by counts."""
+    """What was seen: calls made again by the trace, and what became of their neighbours, by counts.
+
+    `inside` counts calls of the trace that still fail, but which the repaired program may never make.
+    """
 
     derived: list[Invoked] = field(default_factory=list)
     ended: int = 0
     remain: int = 0
+    inside: int = 0
     alike: int = 0
     same: int = 0
     changed: int = 0
@@ -42,12 +46,15 @@ class Compared:
 
 
 def trials_of(calls: Sequence[Invoked], failure: Failure) -> list[Trial]:
-    """Return the calls to make: those of the trace, and neighbours of the inmost ones."""
-    absent = _absent(failure)
+    """Return the calls to make: those of the trace, of a recursion the outermost, and neighbours of some."""
+    outermost = {(call.module, call.function): call for call in calls}
+    chosen = list(outermost.values())
+    if len(chosen) > MOST_TRIED:
+        chosen = [*chosen[: MOST_TRIED - 1], chosen[-1]]
     found = []
-    for at, call in enumerate(calls[:MOST_TRIED]):
+    for at, call in enumerate(chosen):
         found.append(Trial(call, own=True, alike=True, of=at))
-        near: list[Neighbour] = neighbours(call.arguments, absent)
+        near: list[Neighbour] = neighbours(call.arguments, _absent(failure))
         found += [Trial(call.given(each.arguments), own=False, alike=each.alike, of=at) for each in near]
     return found
 
@@ -77,42 +84,63 @@ def compared(
     patch expect.
     """
     seen = Compared()
+    together = list(zip(trials, did, strict=True))
     failed = {
         trial.of: old
-        for trial, (old, _, _) in zip(trials, did, strict=True)
-        if trial.own and is_failure(old, failure)
+        for trial, (old, again, _) in together
+        if trial.own and old == again and is_failure(old, failure)
     }
-    for trial, (old, more, new) in zip(trials, did, strict=True):
-        if trial.of not in failed:
-            continue
-        if old != more:
-            seen.unsteady += 1
-        elif trial.own:
+    ended: set[int] = set()
+    for trial, (_, _, new) in together:
+        if trial.own and trial.of in failed:
             seen.derived.append(trial.call)
-            _judge_own(seen, trial, new, failure, sources, expected)
-        elif "returned" in old:
-            _judge_same(seen, old, new)
-        elif trial.alike and "raised" in old:
-            _judge_alike(seen, (failed[trial.of], old, new), sources, expected)
+            fails = is_failure(new, failure) or _accidental(new, sources)
+            if "lost" in new or "unbuilt" in new:
+                seen.unsteady += 1
+            elif fails and new.get("raised") not in expected:
+                _remains(seen, trial, new, failure)
+            else:
+                ended.add(trial.of)
+    seen.ended = len(ended)
+    for trial, (old, again, new) in together:
+        if trial.of in ended and not trial.own:
+            _judge_near(seen, trial, (failed[trial.of], old, again, new), sources, expected)
     return seen
 
 
-def _judge_own(
+def _judge_near(
     seen: Compared,
     trial: Trial,
-    new: Did,
-    failure: Failure,
+    did: tuple[Did, Did, Did, Did],
     sources: Mapping[str, str],
     expected: Collection[str],
 ) -> None:
-    if "returned" in new or (new.get("raised") in expected):
-        seen.ended += 1
-    elif is_failure(new, failure) or _accidental(new, sources):
+    first, old, again, new = did
+    if old != again or "lost" in new or "unbuilt" in new:
+        seen.unsteady += 1
+    elif "returned" in old:
+        _judge_same(seen, old, new)
+    elif trial.alike and "raised" in old:
+        _judge_alike(seen, (first, old, new), sources, expected)
+
+
+def _remains(seen: Compared, trial: Trial, new: Did, failure: Failure) -> None:
+    """Judge a call of the trace that still fails. Only what comes from outside is certain to be called again.
+
+    What the trace tells of an object may be what is not made any more, and a call further in may be what is
+    not made any more.
+    """
+    entry = failure.calls[-1].function.rpartition(".")[2]
+    plain = not any(origin[0].partition(".")[0] == _top(trial.call) for origin in trial.call.names.values())
+    if plain and not trial.call.receiver and trial.call.function.rpartition(".")[2] == entry:
         seen.remain += 1
-        what = new.get("raised") or "no result"
-        seen.words.add(f"the trace's call of {trial.call.function} ends with {str(what)[:60]}")
+        seen.words.add(f"the trace's call of {trial.call.function} ends with {str(new.get('raised'))[:60]}")
     else:
-        seen.ended += 1
+        seen.inside += 1
+
+
+def _top(call: Invoked) -> str:
+    return call.module.partition(".")[0]
 
 
 def _judge_same(seen: Compared, old: Did, new: Did) -> None:

@@ -164,6 +164,14 @@ def unsteady(suites: Suites) -> list[str]:
     return sorted(each for each in one.tests if other.tests.get(each) != one.tests[each])
 
 
+def rewritten(passed: set[str], tested: Tested) -> Iterator[Reason]:
+    """Yield whether tests that passed do not, as they were, with what the patch makes of the code."""
+    told = tested.results.tests if tested.results else {}
+    worse = sorted(each for each in passed if told.get(each) != PASSED)
+    if worse:
+        yield reason("test-rewritten", f"{len(worse)}: {_named(worse)}")
+
+
 def _named(names: list[str]) -> str:
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(each[:120] for each in names[:NAMED]) + more

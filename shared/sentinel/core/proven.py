@@ -16,12 +16,14 @@ RULES: Final[Mapping[str, str]] = {
     "test-passes-before": "none of the patch's tests fails on the code as it was",
     "test-fails": "one of the patch's tests does not pass with the patch",
     "regression": "a test that passed before does not pass with the patch",
+    "test-rewritten": "a test that the patch changes passed before, and as it was does not any more",
     "tests-vanished": "a test that was there before is not reported with the patch",
     "report-forged": "the run of the tests does not end as it reports, or tests that have to fail did not",
     "tree-changed": "a run of the tests changed the files that are tested",
     "hangs": "the tests did not end within their limits with the patch",
     "failure-remains": "the call of the trace, or one like it, still fails",
     "swallowed": "the failure is caught away from where it happens, and what is done instead says nothing",
+    "lossy": "a changed line throws away what cannot be read: bytes of a text, or the offset of a time",
     "behaviour-changed": "a call near that of the trace did what it does not do now, and no test says why",
     "unnoticed": "too few mutants of the changed lines are noticed by a test, or none of a line's",
     "types-worse": "the project's type checker finds errors that it did not find before",
@@ -43,9 +45,9 @@ def ordered(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
 def rank(*, reproduces: bool, ended: int, same: int, share: float, lines: int) -> tuple[float, ...]:
     """Return how good the evidence is; of two, the greater is better.
 
-    First whether a test of the patch failed by the very exception of the trace, then whether calls of the trace
-    that failed do not any more, the share of mutants that were noticed, the neighbours that do what they did,
-    and how few lines change.
+    First whether a test of the patch failed by the very exception of the trace, then whether calls of the
+    trace that failed do not any more, the share of mutants that were noticed, the neighbours that do what
+    they did, and how few lines change.
 
     >>> rank(reproduces=True, ended=1, same=9, share=1, lines=4) > rank(
     ...     reproduces=True, ended=1, same=9, share=1, lines=5)

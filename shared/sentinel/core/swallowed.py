@@ -34,6 +34,38 @@ def swallowed(files: Iterable[Source], failure: Failure) -> Iterator[Reason]:
                 )
 
 
+def lossy(files: Iterable[Source]) -> Iterator[Reason]:
+    """Yield where changed lines throw away what they cannot read: nothing fails, and something is lost.
+
+    That is `errors="ignore"` or `"replace"` where bytes are read as text, and a time without the offset that
+    it had; to bring a time to a zone first loses nothing.
+    """
+    for source in files:
+        try:
+            tree = python(source.text.removeprefix("\ufeff"))
+        except Unreadable:
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and node.lineno in source.lines and _loses(node):
+                yield reason(
+                    "lossy", f"{source.path}:{node.lineno} {name_of(node.func)} without what it cannot read"
+                )
+
+
+def _loses(call: ast.Call) -> bool:
+    what = name_of(call.func)
+    given = {each.arg: each.value.value for each in call.keywords if isinstance(each.value, ast.Constant)}
+    if what in {"decode", "open", "readtext", "str"}:
+        last = call.args[1] if what == "decode" and len(call.args) > 1 else None
+        errors = last.value if isinstance(last, ast.Constant) else given.get("errors")
+        return errors in {"ignore", "replace"}
+    if what == "replace" and isinstance(call.func, ast.Attribute) and "tzinfo" in given:
+        owner = call.func.value
+        moved = isinstance(owner, ast.Call) and name_of(owner.func) in {"astimezone", "now", "utcnow"}
+        return given["tzinfo"] is None and not moved
+    return False
+
+
 def _caught_by(exception: str) -> set[str]:
     """Return the names of the types that catch one, as far as they are Python's own."""
     kind = getattr(builtins, exception, None)

@@ -15,7 +15,7 @@ from sentinel.core.failures import Call, Failure
 from sentinel.core.patch_syntax import Unreadable, python
 from sentinel.core.told_values import NoValue, Origin, classes_of, module_of, value
 
-MOST_CALLS: Final = 20  # of a trace that are looked at
+MOST_CALLS: Final = 10  # at each end of a trace that are looked at
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -77,9 +77,10 @@ def located(told: str, paths: Sequence[str], roots: Sequence[str]) -> str:
 
 
 def calls_of(failure: Failure, files: Mapping[str, str], roots: Sequence[str]) -> Iterator[Invoked]:
-    """Yield the calls of a trace that can be made again, the innermost first. `files` are the Python of it all."""
+    """Yield the calls of a trace that can be made again, the innermost first. `files` are its Python."""
     paths = sorted(files)
-    for call in failure.calls[:MOST_CALLS]:
+    middle = max(MOST_CALLS, len(failure.calls) - MOST_CALLS)
+    for call in (*failure.calls[:MOST_CALLS], *failure.calls[middle:]):
         path = located(call.file, paths, roots)
         module = module_of(path, roots) if path else ""
         if not module:

@@ -19,11 +19,11 @@ import re
 import select
 import signal
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
-SECONDS = 2.0  # of one call
+CPU_SECONDS = 2.0  # of one call: so that a busy machine tells the same as an idle one
+SECONDS = 20.0  # of wall time
 LONGEST = 2_000  # characters of a result
 MOST = 200  # elements of what is made lazily
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
@@ -77,15 +77,23 @@ def made(target: Any, args: list[Any], kwargs: dict[str, Any]) -> object:
 def raised(error: BaseException) -> dict[str, object]:
     """Return where and what was raised: the last frame that is of the project."""
     here = str(Path.cwd()) + os.sep
-    frames = [each for each in traceback.extract_tb(error.__traceback__) if each.filename.startswith(here)]
-    frames = [each for each in frames if each.filename != str(Path(__file__).resolve())]
-    last = frames[-1] if frames else None
+    own, trace, last = str(Path(__file__).resolve()), error.__traceback__, None
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if file.startswith(here) and file != own:
+            last = (
+                file.removeprefix(here).replace(os.sep, "/"),
+                trace.tb_frame.f_code.co_name,
+                trace.tb_lineno,
+            )
+        trace = trace.tb_next
+    path, function, line = last or ("", "", 0)
     return {
         "raised": type(error).__name__,
         "message": ADDRESS.sub("", str(error))[:LONGEST],
-        "path": last.filename.removeprefix(here).replace(os.sep, "/") if last else "",
-        "function": last.name if last else "",
-        "line": (last.lineno or 0) if last else 0,
+        "path": path,
+        "function": function,
+        "line": line,
     }
 
 
@@ -110,6 +118,7 @@ def alone(call: dict[str, Any]) -> dict[str, object]:
     child = os.fork()
     if not child:
         os.close(reader)
+        signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)  # whose signal ends it
         with os.fdopen(writer, "w") as out:
             json.dump(tried(call), out)
         os._exit(0)

@@ -43,7 +43,7 @@ class Runs:
         return Tested(ran, results_of(ran.files.get(REPORT, b""))), changed
 
     def noticed(self, files: Files, order: Sequence[str], seconds: float) -> bool:
-        """Return whether the tests of some files, in this order, notice something: one of them fails, or hangs."""
+        """Return whether the tests of files, in this order, notice something: one of them fails or hangs."""
         limits = replace(self._test.limits, seconds=min(seconds, self._test.limits.seconds))
         command = [*self._command(REPORT), *(["-x", *order] if self._is_pytest else [])]
         ran = self._run(files, command, limits)

@@ -21,12 +21,21 @@ from sentinel.core.proof_calls import reasons as of_calls
 from sentinel.core.proof_mutants import Noticed, order_of
 from sentinel.core.proof_mutants import reasons as of_mutants
 from sentinel.core.proof_states import States, python_of, states_of, tests_of
-from sentinel.core.proof_tests import Brought, Suites, Tested, brought, expected, startable, unsteady
+from sentinel.core.proof_tests import (
+    Brought,
+    Suites,
+    Tested,
+    brought,
+    expected,
+    rewritten,
+    startable,
+    unsteady,
+)
 from sentinel.core.proof_tests import reasons as of_tests
 from sentinel.core.proof_types import configured, errors_of, paths_of, worse
 from sentinel.core.proven import ordered, rank, reason
 from sentinel.core.proving import Evidence, Job, Reason
-from sentinel.core.swallowed import swallowed
+from sentinel.core.swallowed import lossy, swallowed
 from sentinel.core.traced_calls import calls_of
 from sentinel.core.trees import Held
 from sentinel.ports_patches import Sandbox
@@ -43,7 +52,13 @@ class ProveHere:
 
     sandbox: Sandbox
 
-    def prove(self, job: Job, key: str, handle: str, stopped: Callable[[], bool]) -> Evidence:
+    def prove(  # one that runs here needs no name
+        self,
+        job: Job,
+        key: str,  # noqa: ARG002
+        handle: str,  # noqa: ARG002
+        stopped: Callable[[], bool],
+    ) -> Evidence:
         """Prove a patch. Raises `Malformed` where the tests cannot be run, and `Unavailable`."""
         return _Proof(job, Runs(self.sandbox, job.test, stopped)).evidence()
 
@@ -71,6 +86,8 @@ class _Proof:
             self._reasons += of_tests(suites, new, self._canary, reproduced=bool(calls.ended))
             self._reasons += of_calls(calls, declared=new.declares)
             self._reasons += swallowed(self._sources, self._job.failure)
+            self._reasons += lossy(self._sources)
+            self._reasons += self._rewritten(suites)
             types = self._types(pool)
             noticed = None if self._reasons else self._mutants(pool, suites, new)
         return self._told(suites, calls, new, types, noticed)
@@ -87,6 +104,17 @@ class _Proof:
         if any(changed for _, changed in ran[2:]) and not ran[0][1]:
             self._reasons.append(reason("tree-changed", "files of tests were written to while they ran"))
         return Suites(*(tested for tested, _ in ran))
+
+    def _rewritten(self, suites: Suites) -> list[Reason]:
+        """Run the tests as they were, where the patch changes some that were there."""
+        states = self._states
+        changes = [path for path in tests_of(states.before) if states.before[path] != states.after.get(path)]
+        if not changes or suites.before.results is None:
+            return []
+        old = {**states.after, **{path: states.before[path] for path in changes}}
+        tested, _ = self._runs.suite(old, self._canary)
+        passed = suites.before.results.named(PASSED) - self._canary.names
+        return list(rewritten(passed, tested))
 
     def _calls(self, pool: ThreadPoolExecutor) -> Compared:
         files = python_of(self._states.before)
@@ -153,6 +181,7 @@ class _Proof:
                 "derived": [f"{each.path}:{each.line} {each.function}" for each in calls.derived],
                 "ended": calls.ended,
                 "remain": calls.remain,
+                "inside": calls.inside,
             },
             "neighbours": {
                 "alike_failed": calls.alike,

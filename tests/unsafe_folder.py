@@ -1,0 +1,51 @@
+"""Runs programs in a plain folder, without a sandbox: only for tests whose programs are our own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from sentinel.core.proving import Limits, Ran
+
+
+class UnsafeFolder:
+    """The port `Sandbox` without any safety. It counts what it ran."""
+
+    def __init__(self) -> None:
+        self.commands: list[tuple[str, ...]] = []
+
+    def run(
+        self,
+        files: Sequence[tuple[str, str, bytes]],
+        command: Sequence[str],
+        limits: Limits,
+        *,
+        environment: str = "",
+        variables: Sequence[tuple[str, str]] = (),
+        bring: Sequence[str] = (),
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Ran:
+        """Run a command in a folder of its own, for at most its seconds."""
+        self.commands.append(tuple(command))
+        if stopped():
+            return Ran(-9, b"", b"", 0.0, "stopped")
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            for path, _, data in files:
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                (folder / path).write_bytes(data)
+            seen = {"PATH": f"{Path(sys.executable).parent}:{os.defpath}", "HOME": name, **dict(variables)}
+            begun = time.monotonic()
+            try:
+                ran = subprocess.run(
+                    command, cwd=folder, env=seen, capture_output=True, timeout=limits.seconds, check=False
+                )
+            except subprocess.TimeoutExpired:
+                return Ran(-9, b"", b"", limits.seconds, "seconds")
+            brought = {path: (folder / path).read_bytes() for path in bring if (folder / path).is_file()}
+            return Ran(ran.returncode, ran.stdout, ran.stderr, time.monotonic() - begun, "", brought)
