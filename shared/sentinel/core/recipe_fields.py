@@ -7,7 +7,7 @@ from datetime import tzinfo
 from functools import lru_cache
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints, WithJsonSchema
 
 from sentinel.core import schedules
 from sentinel.core.tasks import SECOND
@@ -54,6 +54,11 @@ Duration = Annotated[
 Name = Annotated[
     str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": f"^{NAME_PATTERN}$"})
 ]
+
+
+Glob = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_.*?@+-]+(?:/[A-Za-z0-9_.*?@+-]+){0,20}$")
+]  # of paths
 
 
 class Strict(BaseModel):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
-from sentinel.core.patch_policy import Policy
-from sentinel.core.recipe_fields import Strict
-from sentinel.core.repositories import Glob
+from sentinel.core.recipe_fields import Glob, Strict
+
+if TYPE_CHECKING:  # recipes are read by functions that never judge a patch
+    from sentinel.core.patch_policy import Policy
 
 
 class PatchPolicy(Strict):
@@ -23,4 +26,6 @@ class PatchPolicy(Strict):
 
     def gate(self, infrastructure: tuple[str, ...] = ()) -> Policy:
         """Return what the gate judges by; a repository's own `infrastructure` is added."""
+        from sentinel.core.patch_policy import Policy
+
         return Policy(self.paths, infrastructure, self.max_files, self.max_changed_lines)

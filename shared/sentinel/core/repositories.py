@@ -14,12 +14,11 @@ from pydantic import Field, StringConstraints, field_validator
 
 from sentinel.core import named
 from sentinel.core.proving import PYTEST, HowToTest, Limits
-from sentinel.core.recipe_fields import Duration, Strict
+from sentinel.core.recipe_fields import Duration, Glob, Strict
 from sentinel.core.tasks import SECOND
 
-Ref = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.+/-]{0,199}$")]
-Glob = Annotated[str, StringConstraints(pattern=r"^[\w.*?@+-]+(?:/[\w.*?@+-]+){0,20}$")]
-Folder = Annotated[str, StringConstraints(pattern=r"^(\.|[\w.+-]+(?:/[\w.+-]+){0,10})$")]
+Ref = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+/-]{0,199}$")]
+Folder = Annotated[str, StringConstraints(pattern=r"^(\.|[A-Za-z0-9_.+-]+(?:/[A-Za-z0-9_.+-]+){0,10})$")]
 Secret = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
 Path = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f]{1,500}$")]
 MB = 1_000_000
@@ -84,7 +83,7 @@ class LocalRepository(RepositoryConfig):
     """A git repository in a folder of this machine; the deployment has to list the folder."""
 
     path: Path
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w./-]{0,99}$")] = "local"
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,99}$")] = "local"
 
     @property
     def told(self) -> str:
@@ -103,7 +102,9 @@ class AppCredentials(Strict):
 class GitHubRepository(RepositoryConfig):
     """One of GitHub, as an App. Tokens are narrowed to this repository, and to reading or to publishing."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]{0,99}/[A-Za-z0-9_.-]{1,100}$")]
+    name: Annotated[
+        str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}/[A-Za-z0-9_.-]{1,100}$")
+    ]
     api: Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]{1,200}$")] = "https://api.github.com"
     read: AppCredentials
     publish: AppCredentials | None = None
