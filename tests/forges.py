@@ -64,9 +64,11 @@ class Forge:
 def forge(kind: str, made: Made, folder: Path) -> Forge:
     """Return a host of a kind with a copy of a repository."""
     bare = folder / f"{kind}.git"
-    if bare.exists():
-        shutil.rmtree(bare)
-    git(made.path, "clone", "-q", "--bare", str(made.path), str(bare))
+    template = folder / "template.git"
+    if not template.exists():
+        git(made.path, "clone", "-q", "--bare", "--template=", str(made.path), str(template))
+    shutil.rmtree(bare, ignore_errors=True)
+    shutil.copytree(template, bare)
     clock = Clock(NOW)
     store = Bare(bare, clock)
     if kind == "github":

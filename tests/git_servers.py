@@ -43,6 +43,11 @@ def _told(status: int, body: object, headers: Mapping[str, str] | None = None) -
     return Told(status, data, {"Content-Type": "application/json; charset=utf-8", **(headers or {})})
 
 
+# What an object is follows from its name, in any repository: asked once.
+_FACTS: dict[str, tuple[str, list[str], str]] = {}
+_LISTED: dict[str, list[tuple[str, str, str, str]]] = {}
+
+
 class Bare:
     """A bare repository, and what both servers do with it."""
 
@@ -64,6 +69,9 @@ class Bare:
 
     def name(self, what: str) -> str:
         """Return the name of an object, "" where it is not there."""
+        loose = self.path / what
+        if what.startswith("refs/heads/") and loose.is_file():
+            return loose.read_text().strip()
         try:
             return self.git("rev-parse", "--verify", "-q", "--end-of-options", what).decode().strip()
         except LookupError:
@@ -76,15 +84,22 @@ class Bare:
 
     def facts(self, commit: str) -> tuple[str, list[str], str]:
         """Return tree, parents and message of a commit."""
-        found = self.git("show", "-s", "--format=%T%n%P%n%B", commit).decode()
-        tree, parents, message = found.split("\n", 2)
-        return tree, parents.split(), message.removesuffix("\n\n") + ("\n" if "\n" in message else "")
+        if commit not in _FACTS:
+            head, _, message = self.git("cat-file", "commit", commit).decode().partition("\n\n")
+            lines = [each.split(" ") for each in head.splitlines()]
+            parents = [each[1] for each in lines if each[0] == "parent"]
+            _FACTS[commit] = lines[0][1], parents, message
+        return _FACTS[commit]
 
-    def listed(self, tree: str, *more: str) -> list[tuple[str, str, str, str]]:
+    def listed(self, tree: str) -> list[tuple[str, str, str, str]]:
         """Return mode, kind, name and path of what a tree has."""
-        found = self.git("ls-tree", "-z", "-t", "-r", *more, tree).split(b"\0")
-        lines = (each.partition(b"\t") for each in found if each)
-        return [(*head.decode().split(), path.decode(errors="replace")) for head, _, path in lines]  # type: ignore[misc]
+        if tree not in _LISTED:
+            found = self.git("ls-tree", "-z", "-t", "-r", tree).split(b"\0")
+            _LISTED[tree] = []
+            for head, _, path in (each.partition(b"\t") for each in found if each):
+                mode, kind, it = head.decode().split()
+                _LISTED[tree].append((mode, kind, it, path.decode(errors="replace")))
+        return _LISTED[tree]
 
     def blob(self, data: bytes) -> str:
         """Keep a file."""
