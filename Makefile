@@ -71,6 +71,9 @@ lock:
 	uv pip compile --quiet --no-deps --universal --python-version 3.12 --generate-hashes --no-annotate \
 		--custom-compile-command 'make lock' -c requirements-dev.txt layers/runtime/requirements.in \
 		-o layers/runtime/requirements.txt
+	uv pip compile --quiet --no-deps --universal --python-version 3.12 --generate-hashes --no-annotate \
+		--custom-compile-command 'make lock' -c requirements-dev.txt layers/ai/requirements.in \
+		-o layers/ai/requirements.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--custom-compile-command 'make lock' tests/deployed/requirements.in -o tests/deployed/requirements.txt
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from aws_cdk import Aws, Stack, aws_dynamodb, aws_iam, aws_kms, aws_lambda
+from aws_cdk import Aws, Stack, aws_dynamodb, aws_iam, aws_kms, aws_lambda, aws_s3
 from constructs import Construct
 
 
@@ -57,10 +57,10 @@ def read_stream(table: aws_dynamodb.ITable) -> aws_iam.PolicyStatement:
     return allow([f"dynamodb:{action}" for action in actions], [str(table.table_stream_arn)])
 
 
-def use_key(key: aws_kms.IKey) -> aws_iam.PolicyStatement:
-    """Allow what DynamoDB does with the tables' customer key on the caller's behalf, and only through it."""
+def use_key(key: aws_kms.IKey, service: str = "dynamodb") -> aws_iam.PolicyStatement:
+    """Allow what a store does with the deployment's key on the caller's behalf, and only through it."""
     actions = ("Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey", "ReEncryptFrom", "ReEncryptTo")
-    via = {"kms:ViaService": f"dynamodb.{Aws.REGION}.amazonaws.com"}
+    via = {"kms:ViaService": f"{service}.{Aws.REGION}.amazonaws.com"}
     return allow([f"kms:{action}" for action in actions], [key.key_arn], StringEquals=via)
 
 
@@ -84,6 +84,23 @@ def secret(scope: Construct, name: str) -> aws_iam.PolicyStatement:
     """Allow reading one secret; to its name Secrets Manager adds six characters of its own."""
     arn = Stack.of(scope).format_arn(service="secretsmanager", resource=f"secret:{name}-??????")
     return allow(["secretsmanager:GetSecretValue"], [arn])
+
+
+def deny_secrets_below(scope: Construct, prefixes: Iterable[str]) -> aws_iam.PolicyStatement:
+    """Deny reading the secrets whose names begin with one of `prefixes`, whatever else is allowed."""
+    stack = Stack.of(scope)
+    arns = [stack.format_arn(service="secretsmanager", resource=f"secret:{each}*") for each in prefixes]
+    return aws_iam.PolicyStatement(
+        effect=aws_iam.Effect.DENY, actions=["secretsmanager:GetSecretValue"], resources=arns
+    )
+
+
+def on_objects(bucket: aws_s3.IBucket, folder: str, *actions: str) -> list[aws_iam.PolicyStatement]:
+    """Allow `actions` on the objects below a folder of a bucket, and to see that one is not there."""
+    return [
+        allow([f"s3:{action}" for action in actions], [bucket.arn_for_objects(f"{folder}*")]),
+        allow(["s3:ListBucket"], [bucket.bucket_arn], StringLike={"s3:prefix": f"{folder}*"}),
+    ]
 
 
 def attach_to_network() -> list[aws_iam.PolicyStatement]:

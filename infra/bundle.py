@@ -1,4 +1,4 @@
-"""Builds what the functions run on, without Docker: the dependency layer and the `sentinel` layer.
+"""Builds what the functions run on, without Docker: the dependency layers and the `sentinel` layer.
 
 A build is a folder named by everything that went into it (sources, pins, target, this file), so that a
 second build of the same is a look-up and two synthesized templates of the same tree are the same. It knows
@@ -25,6 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / "build" / "layers"
 REQUIREMENTS = ROOT / "layers" / "runtime" / "requirements.txt"
+AI_REQUIREMENTS = ROOT / "layers" / "ai" / "requirements.txt"
 PACKAGE = ROOT / "shared" / "sentinel"
 # Neither folder is of use in a function: one is the local runner, the other the command line.
 LEFT_OUT = frozenset({"local", "cli"})
@@ -32,7 +33,19 @@ LEFT_OUT = frozenset({"local", "cli"})
 LAMBDA_PLATFORMS = tuple(f"{tag}_aarch64" for tag in ("manylinux_2_34", "manylinux_2_28", "manylinux2014"))
 # The AWS clients that adapters make. The models of all the others are nine tenths of botocore.
 AWS_SERVICES = frozenset(
-    {"apigateway", "dynamodb", "ecs", "kms", "lambda", "s3", "secretsmanager", "sns", "ssm", "sts"}
+    {
+        "apigateway",
+        "codebuild",
+        "dynamodb",
+        "ecs",
+        "kms",
+        "lambda",
+        "s3",
+        "secretsmanager",
+        "sns",
+        "ssm",
+        "sts",
+    }
 )
 
 
@@ -80,6 +93,11 @@ def dependencies_hash(target: Target) -> str:
     return _hash("dependencies", target, [REQUIREMENTS])
 
 
+def ai_hash(target: Target) -> str:
+    """Return the hash that names the layer with the SDKs of models for a target."""
+    return _hash("ai", target, [AI_REQUIREMENTS])
+
+
 def package_hash(target: Target) -> str:
     """Return the hash that names the `sentinel` layer for a target."""
     return _hash("package", target, package_files())
@@ -87,7 +105,12 @@ def package_hash(target: Target) -> str:
 
 def build_dependencies(target: Target) -> Path:
     """Return the folder of the dependency layer, built if it is not in the cache. Raises `BuildFailed`."""
-    return _cached(dependencies_hash(target), lambda out: _install(target, out))
+    return _cached(dependencies_hash(target), lambda out: _install(target, out, REQUIREMENTS))
+
+
+def build_ai(target: Target) -> Path:
+    """Return the folder of the layer with the SDKs, built if it is not in the cache. Raises `BuildFailed`."""
+    return _cached(ai_hash(target), lambda out: _install(target, out, AI_REQUIREMENTS))
 
 
 def build_package(target: Target) -> Path:
@@ -131,16 +154,16 @@ def _cached(name: str, build: Callable[[Path], None]) -> Path:
     return final
 
 
-def _install(target: Target, out: Path) -> None:
+def _install(target: Target, out: Path, requirements: Path) -> None:
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     command += ["--require-hashes", "--no-deps", "--no-compile", "--only-binary=:all:"]
-    command += ["--target", str(out), "--requirement", str(REQUIREMENTS)]
+    command += ["--target", str(out), "--requirement", str(requirements)]
     if target.platforms:
         command += ["--implementation", "cp", "--python-version", target.python]
         command += [part for tag in target.platforms for part in ("--platform", tag)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own words
     if done.returncode:
-        raise BuildFailed(f"pip could not install {REQUIREMENTS.name} for {target.label}:\n{done.stderr}")
+        raise BuildFailed(f"pip could not install {requirements.name} for {target.label}:\n{done.stderr}")
     _prune(out)
     _compile(target, out)
 
@@ -154,7 +177,7 @@ def _prune(out: Path) -> None:
     # CPython uses zstandard's other backend; this one is 11 MB.
     for path in out.glob("zstandard/*cffi*"):
         path.unlink()
-    for path in (out / "botocore" / "data").iterdir():
+    for path in (out / "botocore" / "data").glob("*"):
         if path.is_dir() and path.name not in AWS_SERVICES:
             shutil.rmtree(path)
 

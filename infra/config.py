@@ -51,6 +51,12 @@ class Deployment:
     k8s_deployments: str = _option("", "cluster/namespace/deployment that steps may restart, comma separated")
     terraform_url: str = _option("https://app.terraform.io", "server of Terraform workspaces")
     terraform_workspaces: str = _option("", "ids of workspaces in which steps may plan, comma separated")
+    patches: bool = _option(
+        False, "whether patches are made: three more workers, a bucket and a build project"
+    )
+    prove_images: str = _option(
+        "", "images in ECR in which patches are tried, comma separated; the first where none is named"
+    )
     egress_ports: tuple[int, ...] = _option((443, 8088), "TCP ports that workers may reach outside the VPC")
     recipes_signed: str = _option(
         "off",
@@ -169,6 +175,11 @@ class Deployment:
             "terraform_url": self.terraform_url,
             "terraform_workspaces": self.terraform_workspaces,
         }
+
+    @property
+    def prove_image_list(self) -> tuple[str, ...]:
+        """The images in which patches are tried."""
+        return tuple(filter(None, map(str.strip, self.prove_images.split(","))))
 
     @property
     def door_prefix(self) -> str:

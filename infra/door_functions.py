@@ -126,6 +126,7 @@ class DoorFunctions:
             access.on_index(self._tables.alerts, NEWEST),
             self._read(Service.KIND, ApiKey.KIND, Author.KIND),
         )
+        self._make.show_blobs(control)
         return control
 
     def _add_authorize(self) -> Function:
@@ -226,6 +227,7 @@ class DoorFunctions:
             access.on_keys(self._tables.counters, (PLACES,), "GetItem", "PutItem"),
             self._read(Author.KIND, PUBLIC_KEYS),
         )
+        self._make.show_blobs(approve)
         return approve
 
     def _add_rotate(self) -> Function:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aws_cdk import Stack, Token
+from aws_cdk import CfnOutput, Stack, Token, aws_iam, aws_kms, aws_s3
 from constructs import Construct
 
 from infra import access
+from infra.blobs import BLOBS, accept_objects
 from infra.config import Deployment
 from infra.door_state import DoorState
 from infra.function import Function, Platform, Spec
@@ -19,17 +20,21 @@ from infra.ledger import Ledger
 from infra.nag import acknowledge
 from infra.network import Redis
 from infra.tasks import Tasks
+from sentinel.core.access import Author
+from sentinel.core.grants import parse as parse_grants
+from sentinel.core.secret_kinds import KINDS
 from sentinel.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Where functions find what they work on: the tables, what the doors keep, Redis."""
+    """Where functions find what they work on: tables, what the doors keep, Redis, and blobs of patches."""
 
     ledger: Ledger
     tables: Tasks
     doors: DoorState
     redis: Redis
+    blobs: aws_s3.IBucket | None = None
 
 
 class Factory:
@@ -44,6 +49,22 @@ class Factory:
     def deployment(self) -> Deployment:
         """The options of the deployment."""
         return self._platform.deployment
+
+    @property
+    def key(self) -> aws_kms.IKey | None:
+        """The key of the deployment, if it has one."""
+        return self._platform.key
+
+    def signed(self) -> dict[str, object]:
+        """Return the settings of what reads the catalog: whether signatures count, and whose."""
+        return {
+            "recipes_signed": self.deployment.recipes_signed,
+            "registry_table": self._stores.tables.registry.table_name,
+        }
+
+    def authors(self) -> aws_iam.PolicyStatement:
+        """Allow reading whose signatures count: of the registry's records no others."""
+        return access.on_records(self._stores.tables.registry, [Author.KIND], "GetItem", "Query")
 
     def settings(self, **more: object) -> Settings:
         """Return settings with what all functions have in common, and `more`."""
@@ -74,6 +95,52 @@ class Factory:
         if spec.settings.redis_url:
             self._allow_redis(function)
         return function
+
+    def allow_sinks_secrets(self, function: Function) -> None:
+        """Allow reading what sinks and accounts log in with, and nothing that patches are made with."""
+        prefix = self.deployment.secrets
+        self.allow_secrets(
+            function,
+            prefix,
+            "GetSecretValue",
+            reason="The secrets of sinks and accounts, below this deployment's prefix: they are added "
+            "without a deployment, so their names are not known here.",
+        )
+        if self._stores.blobs is not None:
+            function.allow(access.deny_secrets_below(self._scope, [prefix + kind for kind in KINDS]))
+
+    def allow_roles(self, function: Function, output: str, *, told: bool) -> None:
+        """Let a function assume the roles that are granted to actions; say whom they have to trust.
+
+        `told`: the one of `siem.send`, which puts objects for sinks; else all others.
+        """
+        granted = parse_grants(self.deployment.action_settings)
+        roles = {role.arn for action, role in granted.roles.items() if (action == "siem.send") == told}
+        if not roles:
+            return
+        function.allow(access.assume(roles))
+        CfnOutput(
+            Stack.of(self._scope),
+            output,
+            value=function.role.role_arn,
+            description="The role that the roles of actions have to trust",
+        )
+
+    def show_blobs(self, function: Function) -> None:
+        """Let a function read what people are shown of a patch, where patches are made."""
+        if self._stores.blobs is not None:
+            self.allow_objects(function, BLOBS, "GetObject")
+
+    def allow_objects(self, function: Function, folder: str, *actions: str) -> None:
+        """Allow actions on the objects of a folder of the bucket of blobs, whose names are not known here."""
+        bucket = self._stores.blobs
+        assert bucket is not None  # noqa: S101 - asked by those who are made with it
+        function.allow(*access.on_objects(bucket, folder, *actions))
+        accept_objects(function.policy, bucket, folder)
+        if self.key:
+            function.allow(access.use_key(self.key, "s3"))
+        for name, value in Settings(blobs_bucket=bucket.bucket_name).to_environ().items():
+            function.function.add_environment(name, value)
 
     def _allow_redis(self, function: Function) -> None:
         redis = self._stores.redis

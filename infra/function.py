@@ -46,6 +46,7 @@ class Spec:
 
     `network` says which security groups it gets, if there is a network. `hinted` is for a function that is
     woken by hints: a ring that cannot be answered at once is dropped, since its schedule rings again anyway.
+    `sdks`: it has the layer with the SDKs of models.
     """
 
     verb: str
@@ -55,6 +56,7 @@ class Spec:
     network: str = ""
     hinted: bool = False
     reserved: int = 0
+    sdks: bool = False
 
 
 class Function(Construct):
@@ -124,7 +126,7 @@ class Function(Construct):
                 str(ROOT / "functions" / spec.verb), exclude=["**/__pycache__", "**/*.pyc"]
             ),
             handler="handler.handler",
-            layers=platform.layers.all,
+            layers=[*platform.layers.all, *([platform.layers.ai] if spec.sdks else [])],
             role=self.role,
             log_group=self.log_group,
             # Not Lambda's JSON format: the functions write JSON themselves, and a level set there would drop

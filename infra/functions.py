@@ -1,21 +1,19 @@
 """The functions behind the doors, and for each the settings it gets and what its role may do.
 
 Detect and dispatch read the change feeds; the workers, the sweep and deliveries run by rings and schedules.
-Those that answer requests are in `door_functions.py`.
+Those that answer requests are in `door_functions.py`, the workers in `workers.py`.
 """
 
 from __future__ import annotations
 
-from aws_cdk import CfnOutput, Stack, aws_iam
 from constructs import Construct
 
 from infra import access
 from infra.door_functions import DoorFunctions
 from infra.factory import Factory, Stores
 from infra.function import Function, Platform, Spec
+from infra.workers import Workers
 from sentinel.adapters.dynamodb_tables import BY_STATE
-from sentinel.core.access import Author
-from sentinel.core.grants import parse as parse_grants
 
 
 class Functions(Construct):
@@ -28,7 +26,7 @@ class Functions(Construct):
         self._tables = stores.tables
         self.doors = DoorFunctions(self._make, stores)
         self.detect = self._add_detect()
-        self.workers = {stream: self._add_worker(stream) for stream in ("siem", "action")}
+        self.workers = Workers(self, self._make, stores).by_stream
         self.dispatch = self._add_dispatch()
         self.sweep = self._add_sweep()
         self.deliver = self._add_deliver()
@@ -50,24 +48,13 @@ class Functions(Construct):
         pairs = (f"{stream}={worker.function.function_name}" for stream, worker in self.workers.items())
         return ",".join(pairs)
 
-    def _signed(self) -> dict[str, object]:
-        """Return the settings of what reads the catalog: whether signatures count, and whose."""
-        return {
-            "recipes_signed": self._make.deployment.recipes_signed,
-            "registry_table": self._tables.registry.table_name,
-        }
-
-    def _authors(self) -> aws_iam.PolicyStatement:
-        """Allow reading whose signatures count: of the registry's records no others."""
-        return access.on_records(self._tables.registry, [Author.KIND], "GetItem", "Query")
-
     def _add_detect(self) -> Function:
         settings = self._make.settings(
             tasks_table=self._tables.tasks.table_name,
             catalog_table=self._tables.catalog.table_name,
             counters_table=self._tables.counters.table_name,
             alerts_table=self._tables.alerts.table_name,
-            **self._signed(),
+            **self._make.signed(),
         )
         # As long as a function may take: a segment of which each of its 10,000 entries sets off a task of its
         # own needs minutes of writes, and one that cannot be finished in a call would never be.
@@ -81,69 +68,9 @@ class Functions(Construct):
             access.on_table(self._tables.catalog, "GetItem", "Query"),
             access.on_table(self._tables.counters, "GetItem", "PutItem"),
             access.on_table(self._tables.alerts, "GetItem", "PutItem"),
-            self._authors(),
+            self._make.authors(),
         )
         return detect
-
-    def _add_worker(self, stream: str) -> Function:
-        to = self._make.deployment
-        settings = self._make.settings(
-            tasks_table=self._tables.tasks.table_name,
-            catalog_table=self._tables.catalog.table_name,
-            counters_table=self._tables.counters.table_name,
-            http_hosts=to.http_hosts,
-            http_private=to.http_private,
-            **self._signed(),
-            **to.action_settings,  # of what approvers are shown, too
-            **{**self._make.redis(), "secret_prefix": to.secrets},
-        )
-        spec = Spec(
-            f"work_{stream}",
-            settings,
-            memory=512,
-            timeout=300,
-            network="workers",
-            hinted=True,
-            reserved=to.worker_concurrency,
-        )
-        worker = self._make.make(f"Work{stream.title()}", spec)
-        worker.allow(
-            access.on_table(self._ledger, "Query"),
-            access.on_table(self._tables.tasks, "GetItem", "PutItem", "Query", "UpdateItem"),
-            access.on_table(self._tables.catalog, "GetItem", "Query"),
-            # Limits, rates and pauses.
-            access.on_table(self._tables.counters, "GetItem", "PutItem"),
-            self._authors(),
-        )
-        self._allow_roles(worker, f"{stream.title()}WorkerRole", told=stream == "siem")
-        self._allow_sinks_secrets(worker)
-        return worker
-
-    def _allow_sinks_secrets(self, function: Function) -> None:
-        self._make.allow_secrets(
-            function,
-            self._make.deployment.secrets,
-            "GetSecretValue",
-            reason="The secrets of sinks and accounts, below this deployment's prefix: they are added "
-            "without a deployment, so their names are not known here.",
-        )
-
-    def _allow_roles(self, function: Function, output: str, *, told: bool) -> None:
-        """Let a function assume the roles that are granted to actions; say whom they have to trust.
-
-        `told`: the one of `siem.send`, which puts objects for sinks; else all others.
-        """
-        granted = parse_grants(self._make.deployment.action_settings)
-        roles = {role.arn for action, role in granted.roles.items() if (action == "siem.send") == told}
-        if not roles:
-            return
-        function.allow(access.assume(roles))
-        CfnOutput(
-            Stack.of(self),
-            output,
-            value=function.role.role_arn,
-            description="The role that the roles of actions have to trust",
-        )
 
     def _add_dispatch(self) -> Function:
         settings = self._make.settings(
@@ -165,7 +92,7 @@ class Functions(Construct):
             http_hosts=to.http_hosts,
             http_private=to.http_private,
             secret_prefix=to.secrets,
-            **self._signed(),
+            **self._make.signed(),
             **to.action_settings,  # the buckets that sinks may put objects into, and in which role
         )
         # One at a time works on a delivery; the next firing finds its lease taken, or free.
@@ -177,10 +104,10 @@ class Functions(Construct):
             access.on_table(self._tables.catalog, "GetItem", "Query"),
             # How far each delivery is, and whether its sink answers: nothing of limits or pauses.
             access.on_keys(self._tables.counters, ["breaker/*", "delivery/*"], "GetItem", "PutItem"),
-            self._authors(),
+            self._make.authors(),
         )
-        self._allow_roles(deliver, "DeliverRole", told=True)
-        self._allow_sinks_secrets(deliver)
+        self._make.allow_roles(deliver, "DeliverRole", told=True)
+        self._make.allow_sinks_secrets(deliver)
         return deliver
 
     def _add_sweep(self) -> Function:
@@ -189,7 +116,7 @@ class Functions(Construct):
             catalog_table=self._tables.catalog.table_name,
             counters_table=self._tables.counters.table_name,
             worker_functions=self._rings(),
-            **self._signed(),
+            **self._make.signed(),
             **self._make.redis(),
         )
         sweep = self._make.make("Sweep", Spec("sweep", settings, memory=512, timeout=55, network="quiet"))
@@ -202,7 +129,7 @@ class Functions(Construct):
             # Schedules: the recipes, and how far each was looked at; correlations that wait; limits.
             access.on_table(self._tables.catalog, "GetItem", "Query"),
             access.on_table(self._tables.counters, "GetItem", "PutItem"),
-            self._authors(),
+            self._make.authors(),
             access.ring(worker.function for worker in self.workers.values()),
         )
         return sweep

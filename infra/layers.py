@@ -1,5 +1,7 @@
 """The two layers every function gets: `runtime` (pinned dependencies) and `sentinel` (the package).
 
+A third, `ai`, has the SDKs of models, for the one function that asks them.
+
 They are apart because they change apart: a release of the package uploads a few hundred kilobytes. Boto3
 is not taken from the Lambda runtime: its version there changes without a deployment. CDK sees them as
 assets that are bundled by a local builder, so no Docker is asked for, and named by our own hash, so that
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 import jsii
@@ -33,7 +36,7 @@ class _Folder:
 
 
 class Layers(Construct):
-    """`all` is what a function lists, in order."""
+    """`all` is what a function lists, in order; `ai` what one that asks models lists besides."""
 
     def __init__(self, scope: Construct, construct_id: str, deployment: Deployment) -> None:
         super().__init__(scope, construct_id)
@@ -53,6 +56,16 @@ class Layers(Construct):
                 lambda: bundle.build_package(target),
             ),
         ]
+
+    @cached_property
+    def ai(self) -> aws_lambda.LayerVersion:
+        """The layer with the SDKs of models, made where a function lists it."""
+        return self._layer(
+            "Ai",
+            bundle.AI_REQUIREMENTS.parent,
+            bundle.ai_hash(self._target),
+            lambda: bundle.build_ai(self._target),
+        )
 
     def _layer(
         self, name: str, source: Path, asset_hash: str, build: Callable[[], Path]

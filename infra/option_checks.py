@@ -20,13 +20,19 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 PYTHONS = ("3.12", "3.13", "3.14")
 SIGNED = ("off", "required")
 TARGETS = ("lambda", "host")
+# An image of a private registry, by its tag or its digest: account, region, repository.
+IMAGE = re.compile(
+    r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([a-z0-9][a-z0-9._/-]{1,254})"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})"
+)
 ANYBODY = "0.0.0.0/0"
 ENHANCED = "SecurityPolicy_"  # what the names of API Gateway's newer TLS policies begin with
 
 
 def problems(to: Deployment) -> Iterator[str]:
     """Yield what is wrong with the options of a deployment, each as a sentence that says what to change."""
-    yield from (message for bad, message in (*_of_state(to), *_of_doors(to)) if bad)
+    checks = (*_of_state(to), *_of_doors(to), *_of_patches(to))
+    yield from (message for bad, message in checks if bad)
     # The functions read these lists at their first request, when it is too late to say so to who deploys.
     lists: tuple[tuple[str, Callable[[], object]], ...] = (
         ("what steps may touch", lambda: parse_grants(to.action_settings)),
@@ -135,6 +141,18 @@ def _of_doors(to: Deployment) -> tuple[tuple[bool, str], ...]:
         (
             not (to.tls_policy == "TLS_1_2" or to.tls_policy.startswith(ENHANCED)),
             f"tls_policy is TLS_1_2 or begins with {ENHANCED}",
+        ),
+    )
+
+
+def _of_patches(to: Deployment) -> tuple[tuple[bool, str], ...]:
+    images = to.prove_image_list
+    return (
+        (to.patches and not images, "patches needs prove_images, or no patch can be proven"),
+        (bool(images) and not to.patches, "prove_images goes with patches"),
+        (
+            not all(map(IMAGE.fullmatch, images)),
+            "prove_images are of ECR, as 111122223333.dkr.ecr.eu-central-1.amazonaws.com/prove:1",
         ),
     )
 

@@ -9,6 +9,7 @@ from constructs import Construct
 
 from infra.alarms import Alarms
 from infra.api import Api
+from infra.blobs import Blobs
 from infra.config import Deployment
 from infra.door_state import DoorState
 from infra.factory import Stores
@@ -26,7 +27,7 @@ from sentinel.settings import Settings
 
 
 class StateStack(Stack):
-    """The tables with the key that encrypts them where there is one, and what the doors keep.
+    """The tables with the key that encrypts them where there is one, what the doors keep, and blobs.
 
     All of it stays when everything else goes.
     """
@@ -37,6 +38,7 @@ class StateStack(Stack):
         self.ledger = Ledger(self, "Ledger", deployment, self.key)
         self.tasks = Tasks(self, "Tasks", deployment, self.key)
         self.doors = DoorState(self, "Doors", deployment)
+        self.blobs = Blobs(self, "Blobs", deployment, self.key).bucket if deployment.patches else None
         tables = {
             "ledger": self.ledger.table,
             "tasks": self.tasks.tasks,
@@ -105,7 +107,7 @@ class ServiceStack(Stack):
         super().__init__(scope, construct_id, **props)
         placement, redis = self._reach(deployment, network)
         platform = Platform(deployment, Layers(self, "Layers", deployment), placement, state.key)
-        stores = Stores(state.ledger, state.tasks, state.doors, redis)
+        stores = Stores(state.ledger, state.tasks, state.doors, redis, state.blobs)
         functions = Functions(self, "Functions", platform, stores)
         self.functions = functions
         feeds = Feeds(self, "Feeds", functions, state.ledger, state.tasks, deployment.detect_parallelism)

@@ -59,6 +59,9 @@ class Settings:
     git_folders: str = _setting(
         "", "git repositories of this machine for which patches are made, whole paths, comma separated"
     )
+    blobs_bucket: str = _setting("", "S3 bucket of trees, prompts, replies and patches; empty: a folder")
+    prove_project: str = _setting("", "CodeBuild project that tries patches; empty: a sandbox here")
+    prove_images: str = _setting("", "images in which that project may try patches, comma separated")
     registry_table: str = _setting("", "DynamoDB table of services, keys, certificates and hooks")
     issuer: str = _setting("https://sentinel.local", "issuer of the access tokens: https, no path but `/`")
     audience: str = _setting("sentinel", "audience that access tokens must name")
