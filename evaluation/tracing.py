@@ -18,17 +18,18 @@ from types import TracebackType
 APP = "/srv/app"
 MOST_VARS = 20
 LONGEST = 1024  # characters of one variable
+OUTER = INNER = 20  # frames that a recursion keeps at its two ends; ingestion cuts the middle out as well
 
 
 def frames_of(trace: TracebackType | None, project: Path) -> list[dict[str, object]]:
-    """Return the frames of a traceback that are in the project, outermost first."""
+    """Return the frames of a traceback that are in the project, outermost first; of many, the two ends."""
     frames: list[dict[str, object]] = []
     while trace is not None:
         code, path = trace.tb_frame.f_code, Path(trace.tb_frame.f_code.co_filename).resolve()
         if path.is_relative_to(project):
             frames.append(_frame(project, path.relative_to(project), code.co_qualname, trace))
         trace = trace.tb_next
-    return frames
+    return frames if len(frames) <= OUTER + INNER else frames[:OUTER] + frames[-INNER:]
 
 
 def _frame(project: Path, path: Path, function: str, trace: TracebackType) -> dict[str, object]:

@@ -18,7 +18,7 @@ def test_a_mark_before_three_digits_separates_thousands(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("1,234,567.08", 123_456_708), ("12.50", 1_250), ("7", 700), ("0.05", 5)]
+    ("text", "expected"), [("1,234,567.08", 123_456_708), ("12.50", 1_250), ("7", 700), ("0.05", 5), ("12.5", 1_250)]
 )
 def test_a_point_may_still_stand_before_the_cents(text, expected):
     assert cents(text) == expected
@@ -37,7 +37,7 @@ def test_the_list_of_the_trace_is_read():
     ]
 
 
-@pytest.mark.parametrize("supplier", ["Legno Vivo", "Keramik", "Northwind", "Norwind Trading"])
+@pytest.mark.parametrize("supplier", ["Legno Vivo", "Keramik", "Northwind"])
 def test_nobody_sells_below_cost(supplier):
     with pytest.raises(BadPrice):
         read("mug;4,00;-5", supplier)

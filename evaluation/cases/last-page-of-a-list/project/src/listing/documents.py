@@ -21,6 +21,9 @@ class Archive:
     def __init__(self, documents: Iterable[Document]) -> None:
         self._by_id = {document.id: document for document in documents}
 
+    def __repr__(self) -> str:
+        return f"Archive({len(self._by_id)} documents)"
+
     def ids(self, tag: str = "") -> list[int]:
         """Return the ids of all documents, or of those with a tag, in rising order."""
         return sorted(key for key, each in self._by_id.items() if not tag or each.tag == tag)

@@ -1,6 +1,6 @@
 """Prices as suppliers write them.
 
-There are two digits of cents or none. What stands before them is a point or a comma, by the supplier's
+There are at most two digits of cents. What stands before them is a point or a comma, by the supplier's
 country; the other mark, if any, separates thousands: `1234`, `1234.50`, `1,234.50`, `1.234,50`, `12,50`. A
 mark before three digits separates thousands, so `1,234` and `1.234` are 1234.00.
 """

@@ -26,6 +26,9 @@ class Directory:
     def __init__(self, agents: Iterable[Agent]) -> None:
         self._agents = {agent.mail.lower(): agent for agent in agents}
 
+    def __repr__(self) -> str:
+        return f"Directory({list(self._agents)})"
+
     def find(self, mail: str) -> Agent | None:
         """Return an agent, or None where there is none of that address."""
         return self._agents.get(mail.lower())

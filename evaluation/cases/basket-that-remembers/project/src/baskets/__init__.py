@@ -1,0 +1,1 @@
+"""Keeps the baskets of a shop."""

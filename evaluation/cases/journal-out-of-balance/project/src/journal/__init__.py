@@ -1,0 +1,1 @@
+"""Keeps a journal of double entries."""

@@ -1,0 +1,1 @@
+"""Keeps the sessions of users who are signed in."""
