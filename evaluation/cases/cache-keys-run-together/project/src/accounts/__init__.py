@@ -1,0 +1,1 @@
+"""Who the users of a tenant are and what they may do."""

@@ -1,0 +1,1 @@
+"""Sends notifications over mail, text messages and web hooks."""

@@ -1,0 +1,1 @@
+"""Serves files, whole or in part."""

@@ -1,0 +1,1 @@
+"""Reads the statements that banks send, and adds them up."""
