@@ -109,6 +109,14 @@ def _error(kind: str, status: int, code: str = "", **headers: str) -> Told:
     )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _imported() -> None:
+    """Import both SDKs, which takes seconds on a busy machine, so that short deadlines are of questions."""
+    for kind in PROVIDERS:
+        with serving(_good(kind)) as server:
+            _ask(kind, server.url(kind), within=60)
+
+
 @pytest.mark.parametrize("kind", PROVIDERS)
 def test_a_reply_is_the_text_with_what_it_cost(kind: str) -> None:
     """The text comes byte for byte; cached and written tokens are parts of the input; prices make dollars."""
@@ -378,9 +386,10 @@ def test_a_question_past_its_deadline_is_not_sent() -> None:
 def test_time_that_an_import_takes_counts(kind: str) -> None:
     """The time that is left is looked at when the question is sent, after the SDK was imported."""
     now = iter([0, 6 * SECOND, 6 * SECOND])
-    with serving(_good(kind)) as server, pytest.raises(TimedOut):
-        late = replace(_reach(), clock=lambda: next(now))
-        ai.make(_config(kind, server.url(kind)), late).ask(QUESTION, 5 * SECOND)
+    with serving(_good(kind)) as server:
+        model = ai.make(_config(kind, server.url(kind)), replace(_reach(), clock=lambda: next(now)))
+        with pytest.raises(TimedOut):
+            model.ask(QUESTION, 5 * SECOND)
     assert server.asked == []
 
 

@@ -99,7 +99,7 @@ def within(budget: Budget, spent: Spent, question: Question, prices: Prices, flo
     most = min(question.max_output, tokens - told)
     if prices.output > 0:
         rest = usd - prices.worst(Usage(input=told))
-        most = min(most, int(max(rest, -1.0) * MILLION / prices.output + 1e-6))
+        most = int(min(float(most), max(rest, 0.0) * MILLION / prices.output + 1e-6))
     needed = min(floor, question.max_output)
     fits = prices.worst(Usage(input=told, output=needed)) <= usd + 1e-9
     if most < needed or not fits:
