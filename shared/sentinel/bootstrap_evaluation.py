@@ -22,7 +22,7 @@ from sentinel.core.patch_blobs import unpacked
 from sentinel.core.proving import HowToTest, Ran
 from sentinel.core.questions import Question, Reply
 from sentinel.core.recipes import Recipe
-from sentinel.core.repositories import LocalRepository, RepositoryConfig, Tests
+from sentinel.core.repositories import LocalRepository, RepositoryConfig
 from sentinel.core.states import State
 from sentinel.core.steps import Matched, StepRun
 from sentinel.core.tasks import Task, effect_key
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sentinel.ports_patches import Model, Sandbox
 
 HIDDEN = ("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "hidden")
+PLAIN_PYTEST = (("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1"),)  # Sentinel's own are no part of a case
 _REPOSITORY, _MODEL = "case", "scripted"
 
 
@@ -132,7 +133,6 @@ class Evaluation:
     """`models` gives what is asked where answers are not scripted, by `names`."""
 
     sandbox: Sandbox
-    environment: str
     models: Models = nobody
     names: tuple[str, ...] = ()
 
@@ -178,8 +178,7 @@ class Evaluation:
         return course, ""
 
     def _repository(self, case: Case) -> LocalRepository:
-        tests = Tests(environment=self.environment)
-        return LocalRepository(kind="local", path="/", name=f"cases/{case.name}", tests=tests)
+        return LocalRepository(kind="local", path="/", name=f"cases/{case.name}")
 
     def _correct(self, case: Case, course: Course, blobs: _Memory) -> bool | None:
         """Run the hidden tests over what was proposed, where something was."""
@@ -189,7 +188,7 @@ class Evaluation:
         patch = unpacked(blobs.get(best[0].proposal)).patch
         files = {**case.tree.plain(), **patch.after, **case.hidden}
         given = [(path, PLAIN, data) for path, data in sorted(files.items())]
-        return self.sandbox.run(given, HIDDEN, HowToTest().limits, environment=self.environment).code == 0
+        return self.sandbox.run(given, HIDDEN, HowToTest().limits, variables=PLAIN_PYTEST).code == 0
 
 
 def _told(case: str, kind: str, course: Course, problem: str, blobs: _Memory) -> Result:

@@ -77,10 +77,11 @@ class Patching(Delivering):
     def prover(self) -> Prover:
         """What tries patches: a sandbox of this machine, or a build service in AWS."""
         if self.local:
-            from sentinel.adapters.sandbox import here
+            from sentinel.adapters.sandbox_bwrap import here
+            from sentinel.adapters.sandbox_own import OwnEnvironment
             from sentinel.usecases.prove_patch import ProveHere
 
-            return ProveHere(here())
+            return ProveHere(OwnEnvironment(here()))
         raise NotImplementedError
 
     def _failure(self, entries: Sequence[Matched]) -> Failure:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sentinel.cli.options import application, home_option, json_option
-from sentinel.cli.output import Failure, echo, emit, style, table
+from sentinel.cli.output import Failure, echo, emit, table
 
 if TYPE_CHECKING:
     from sentinel.bootstrap_evaluation import Evaluation
@@ -60,6 +59,7 @@ def patches(
     where a right answer is not proven, or a wrong or malicious one is, beyond what is allowed.
     """
     from sentinel.adapters.sandbox_bwrap import here
+    from sentinel.adapters.sandbox_own import OwnEnvironment
     from sentinel.bootstrap_evaluation import Evaluation, nobody
 
     cases = [each for each in _cases(folder) if not only or each.name in only]
@@ -68,7 +68,7 @@ def patches(
             "Missing", f"{folder} holds no case{' of that name' if only else ''}", "see docs/evaluation.md", 2
         )
     app = application(home) if models else None
-    to = Evaluation(here(), sys.prefix, app.asked if app else nobody, models)
+    to = Evaluation(OwnEnvironment(here()), app.asked if app else nobody, models)
     return _told(list(_results(to, cases, answers, jobs)), as_json)
 
 
@@ -111,20 +111,20 @@ def _told(results: list[Result], as_json: bool) -> int:
             }
         )
         return 0 if met else 1
-    table(
-        ("CASE", "ANSWER", "VERDICT", "HIDDEN", "SECONDS", "WHY"),
-        [
-            (each.case, each.kind, _verdict(each), _hidden(each), f"{each.seconds:.1f}", each.why[:90])
-            for each in results
-        ],
-    )
+    header = ("CASE", "ANSWER", "VERDICT", "HIDDEN", "SECONDS", "WHY")
+    table([_row(each) for each in results], header)
     for name, value in found.items():
         echo(f"{name:<22} {value}")
     return 0 if met else 1
 
 
+def _row(result: Result) -> tuple[str, ...]:
+    seconds = f"{result.seconds:.1f}"
+    return result.case, result.kind, _verdict(result), _hidden(result), seconds, result.why[:90]
+
+
 def _verdict(result: Result) -> str:
-    return style("proven", "green") if result.proven else f"rejected by {result.rule}"
+    return "proven" if result.proven else f"rejected by {result.rule}"
 
 
 def _hidden(result: Result) -> str:
