@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from sentinel.bootstrap_approvals import People
 from sentinel.bootstrap_connectors import Connecting
-from sentinel.bootstrap_deliveries import Delivering
 from sentinel.bootstrap_flow import Flows
+from sentinel.bootstrap_patches import Patching
 from sentinel.settings import Settings
 from sentinel.wiring import grants_of, worker_name
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from sentinel.usecases.trace import Trace
 
 
-class App(People, Flows, Connecting, Delivering):
+class App(People, Flows, Connecting, Patching):
     """One process's adapters and use cases, each made on first use."""
 
     @cached_property
@@ -185,6 +185,7 @@ class App(People, Flows, Connecting, Delivering):
             aws=lambda: self.aws_calls,
             grants=grants_of(self.settings),
             breakers=lambda: self.breakers,
+            patches=self.patch_parts,
         )
 
     @cached_property

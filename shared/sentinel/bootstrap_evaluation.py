@@ -154,7 +154,7 @@ class Evaluation:
 
         parts = PatchParts(
             known=lambda: {_REPOSITORY: self._repository(case)},
-            sources=lambda _: _Project(case.tree),
+            source=lambda: _Project(case.tree),
             models=models,
             blobs=lambda: blobs,
             prover=lambda: ProveHere(sandbox),

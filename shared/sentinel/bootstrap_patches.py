@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 from sentinel.bootstrap_deliveries import Delivering
 from sentinel.errors import Forbidden
+from sentinel.wiring import grants_of
 
 if TYPE_CHECKING:
     from sentinel.actions.books import ModelBook, RepositoryBook
     from sentinel.actions.patch_parts import PatchParts
+    from sentinel.adapters.github_app import AppTokens
     from sentinel.ai import Reach
     from sentinel.core.budgets import Budget, Spent
     from sentinel.core.failures import Failure
-    from sentinel.core.repositories import RepositoryConfig
     from sentinel.core.steps import Matched
     from sentinel.ports_patches import Blobs, Model, Prover, Publisher, Repositories
 
@@ -63,8 +64,8 @@ class Patching(Delivering):
 
         return PatchParts(
             known=self.repositories.current,
-            sources=self._source,
-            publishers=self._publisher,
+            source=lambda: self.repository_reader,
+            publisher=lambda: self.repository_publisher,
             models=self.asked,
             blobs=lambda: self.blobs,
             prover=lambda: self.prover,
@@ -93,14 +94,70 @@ class Patching(Delivering):
         """Return the models of some names as one, asked in this order within what is left of a budget."""
         from sentinel import ai
 
-        return ai.asked(names, self.models.current(), self._reach, budget, spent)
+        return ai.asked(names, self.models.current(), self.reach, budget, spent)
 
     @cached_property
-    def _reach(self) -> Reach:
-        raise NotImplementedError
+    def reach(self) -> Reach:
+        """What models are asked through."""
+        from sentinel.ai import Reach
 
-    def _source(self, repository: RepositoryConfig) -> Repositories:
-        raise NotImplementedError
+        app = self._app
+        read = {"read": self._script} if self.local else {}
+        return Reach(app.http, app.secrets, clock=time.time_ns, **read)
 
-    def _publisher(self, repository: RepositoryConfig) -> Publisher:
-        raise NotImplementedError
+    def _script(self, path: str) -> bytes:
+        """Return a file of answers below `home`. Raises `Missing`, `Forbidden`."""
+        from sentinel.adapters.home_files import read_below
+
+        return read_below(self.home, path)
+
+    @cached_property
+    def repository_reader(self) -> Repositories:
+        """Reads repositories."""
+        from sentinel.adapters.repositories import ReadByKind
+
+        return ReadByKind({"local": self._local_git, "github": self._github, "gitlab": self._gitlab})
+
+    @cached_property
+    def repository_publisher(self) -> Publisher:
+        """Proposes to repositories."""
+        from sentinel.adapters.repositories import PublishByKind
+
+        to = self._local_publisher, self._github_publisher, self._gitlab_publisher
+        return PublishByKind(dict(zip(("local", "github", "gitlab"), to, strict=True)))
+
+    def _local_git(self) -> Repositories:
+        from sentinel.adapters.git_local import LocalGit
+
+        return LocalGit(grants_of(self.settings).folders)
+
+    def _local_publisher(self) -> Publisher:
+        from sentinel.adapters.git_local_publish import LocalPublisher
+
+        return LocalPublisher(grants_of(self.settings).folders)
+
+    @cached_property
+    def _app_tokens(self) -> AppTokens:
+        from sentinel.adapters.github_app import AppTokens
+
+        return AppTokens(self._app.http, self._app.secrets, clock=time.time_ns)
+
+    def _github(self) -> Repositories:
+        from sentinel.adapters.github import GitHub
+
+        return GitHub(self._app_tokens)
+
+    def _github_publisher(self) -> Publisher:
+        from sentinel.adapters.github_publish import GitHubPublisher
+
+        return GitHubPublisher(self._app_tokens)
+
+    def _gitlab(self) -> Repositories:
+        from sentinel.adapters.gitlab import GitLab
+
+        return GitLab(self._app.http, self._app.secrets, clock=time.time_ns)
+
+    def _gitlab_publisher(self) -> Publisher:
+        from sentinel.adapters.gitlab_publish import GitLabPublisher
+
+        return GitLabPublisher(self._app.http, self._app.secrets, clock=time.time_ns)

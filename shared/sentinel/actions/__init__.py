@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 
 from sentinel.accounts import AccountConfig
+from sentinel.actions.ai_choose import Choose
+from sentinel.actions.ai_patch import AiPatch
 from sentinel.actions.alert_reply import AlertReply
 from sentinel.actions.approval import Approval
 from sentinel.actions.aws_ecs_update_service import UpdateService
@@ -16,9 +18,11 @@ from sentinel.actions.falcon_calls import FalconCalls
 from sentinel.actions.falcon_contain_host import ContainHost
 from sentinel.actions.falcon_lift_containment import LiftContainment
 from sentinel.actions.falcon_update_alert import UpdateAlert
+from sentinel.actions.git_pull_request import GitPullRequest
 from sentinel.actions.http_call import HttpCall
 from sentinel.actions.k8s_rollout_restart import RolloutRestart
 from sentinel.actions.notify import Notify
+from sentinel.actions.patch_parts import PatchParts
 from sentinel.actions.siem_carry import Carrier, NoStreams
 from sentinel.actions.siem_send import SiemSend
 from sentinel.actions.terraform_plan import TerraformPlan
@@ -46,6 +50,9 @@ Kind = (
     | type[ContainHost]
     | type[LiftContainment]
     | type[UpdateAlert]
+    | type[AiPatch]
+    | type[Choose]
+    | type[GitPullRequest]
 )
 
 ACTIONS: Mapping[str, Kind] = {
@@ -63,6 +70,9 @@ ACTIONS: Mapping[str, Kind] = {
     "falcon.contain_host": ContainHost,
     "falcon.lift_containment": LiftContainment,
     "falcon.update_alert": UpdateAlert,
+    "ai.patch": AiPatch,
+    "ai.choose": Choose,
+    "git.pull_request": GitPullRequest,
 }
 
 
@@ -83,14 +93,16 @@ def build(  # noqa: PLR0913 - one argument for each port
     clock: Callable[[], int] = time.time_ns,
     sleep: Callable[[float], None] = time.sleep,
     breakers: Callable[[], Breakers] | None = None,
+    patches: PatchParts | None = None,
 ) -> dict[str, Action]:
     """Return the actions of a deployment by name.
 
     `sinks` and `accounts` are asked at each step for what is set up now.
     `aws` is asked for when a step calls AWS. `grants` are what the deployment lets steps touch; by default
-    nothing. Without `streams` no step sends to one. `breakers` are those of sinks, shared with deliveries.
+    nothing. Without `streams` no step sends to one. `breakers` are those of sinks, shared with deliveries. Without `patches` none
+    are made.
     """
-    may = grants or Grants()
+    may, made = grants or Grants(), patches or PatchParts()
     carrier = Carrier(http, files, streams or NoStreams(), aws, may, clock, sleep)
     falcon = FalconCalls(http, secrets, accounts, clock)
     actions: list[Action] = [
@@ -108,5 +120,8 @@ def build(  # noqa: PLR0913 - one argument for each port
         ContainHost(falcon),
         LiftContainment(falcon),
         UpdateAlert(falcon),
+        made.ai_patch(),
+        made.ai_choose(),
+        made.git_pull_request(),
     ]
     return {action.name: action for action in actions}

@@ -14,10 +14,10 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from sentinel.actions.following import refused
-from sentinel.ai import ModelConfig, Reach, asked
+from sentinel.actions.patch_ask import Models
 from sentinel.core import choices, exchanges
 from sentinel.core.approvals import canonical
-from sentinel.core.budgets import Budget, cost
+from sentinel.core.budgets import Budget, Spent, cost
 from sentinel.core.chosen import CHOOSE
 from sentinel.core.questions import Question, Reply
 from sentinel.core.recipe_fields import Name
@@ -42,7 +42,7 @@ class ChooseInputs(BaseModel):
 
 
 class Choose:
-    """Asks through `reach`; `models` returns the configurations in force."""
+    """`models` gives what is asked by names of documents; `clock` is in epoch nanoseconds."""
 
     name = CHOOSE
     stream = "ai"
@@ -51,9 +51,9 @@ class Choose:
     model: ClassVar[type[BaseModel]] = ChooseInputs
     Inputs = ChooseInputs
 
-    def __init__(self, models: Callable[[], Mapping[str, ModelConfig]], reach: Reach) -> None:
+    def __init__(self, models: Models, *, clock: Callable[[], int]) -> None:
         self._models = models
-        self._reach = reach
+        self._clock = clock
 
     def check(self, inputs: Mapping[str, Any]) -> None:
         """Check a step's `with`. Whether its models exist shows when it runs, its steps `chosen.listed`."""
@@ -87,9 +87,9 @@ class Choose:
 
     def _ask(self, run: StepRun, inputs: ChooseInputs, question: Question) -> str:
         budget = Budget(inputs.max_tokens, inputs.max_usd)
-        model = asked(inputs.models, self._models(), self._reach, budget)
+        model = self._models(inputs.models, budget, Spent())
         within = min(run.step.timeout or LONGEST, LONGEST)
-        reply = model.ask(question, self._reach.clock() + within)
+        reply = model.ask(question, self._clock() + within)
         return canonical(exchanges.reply_document(reply)).decode()
 
 

@@ -10,18 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
+from sentinel.actions.ai_choose import Choose
 from sentinel.actions.ai_patch import AiPatch
+from sentinel.actions.git_pull_request import GitPullRequest
 from sentinel.actions.patch_ask import Models, Patcher
 from sentinel.actions.patch_judge import Judge
 from sentinel.actions.patch_prove import Proving
-from sentinel.actions.patch_read import Reader, Sources
+from sentinel.actions.patch_read import Reader
 from sentinel.errors import Forbidden
 
 if TYPE_CHECKING:
     from sentinel.core.failures import Failure
     from sentinel.core.repositories import RepositoryConfig
     from sentinel.core.steps import Matched
-    from sentinel.ports_patches import Blobs, Prover, Publisher
+    from sentinel.ports_patches import Blobs, Prover, Publisher, Repositories
 
 
 def _off(*_: object) -> NoReturn:
@@ -32,13 +34,13 @@ def _off(*_: object) -> NoReturn:
 class PatchParts:
     """`known` gives the repositories in force by name, `failure` what entries tell, with what is around them.
 
-    `sources` and `publishers` give what reads and what proposes to a repository, `nonce` the delimiter of a
+    `source` gives what reads repositories, `publisher` what proposes to them, `nonce` the delimiter of a
     prompt. `clock` is in epoch nanoseconds.
     """
 
     known: Callable[[], Mapping[str, RepositoryConfig]] = _off
-    sources: Sources = _off
-    publishers: Callable[[RepositoryConfig], Publisher] = _off
+    source: Callable[[], Repositories] = _off
+    publisher: Callable[[], Publisher] = _off
     models: Models = _off
     blobs: Callable[[], Blobs] = _off
     prover: Callable[[], Prover] = _off
@@ -49,8 +51,16 @@ class PatchParts:
     def ai_patch(self) -> AiPatch:
         """Return the action `ai.patch`."""
         return AiPatch(
-            lambda: Reader(self.known, self.sources, self.blobs(), self.failure, self.nonce),
+            lambda: Reader(self.known, self.source(), self.blobs(), self.failure, self.nonce),
             lambda: Patcher(self.models, self.blobs(), self.clock),
             lambda: Judge(self.known, self.blobs()),
             lambda: Proving(self.known, self.blobs(), self.prover),
         )
+
+    def git_pull_request(self) -> GitPullRequest:
+        """Return the action `git.pull_request`."""
+        return GitPullRequest(self.publisher, self.known, self.blobs)
+
+    def ai_choose(self) -> Choose:
+        """Return the action `ai.choose`."""
+        return Choose(self.models, clock=self.clock)

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from sentinel.core.repositories import RepositoryConfig
     from sentinel.ports_patches import Blobs, Repositories
 
-Sources = Callable[["RepositoryConfig"], "Repositories"]
-
 
 @dataclass(frozen=True, slots=True)
 class Situation:
@@ -73,7 +71,7 @@ class Reader:
     """`failure` tells what entries say, with what is around them; `nonce` gives a prompt's delimiter."""
 
     known: Callable[[], Mapping[str, RepositoryConfig]]
-    sources: Sources
+    source: Repositories
     blobs: Blobs
     failure: Callable[[Sequence[Matched]], Failure]
     nonce: Callable[[], str]
@@ -87,7 +85,7 @@ class Reader:
         failure = self.failure(run.entries)
         if not failure.exception and not failure.calls:
             raise Malformed("the entries tell of no exception: a patch is made for a failure that has one")
-        tree = self.sources(repository).fetch(repository, repository.ref)
+        tree = self.source.fetch(repository, repository.ref)
         release = repository.deployed or tree.commit[:12]
         facts = Facts(repository.told, run.recipe.policy.paths, release)
         budget = run.recipe.policy.context_tokens

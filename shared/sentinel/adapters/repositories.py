@@ -1,44 +1,49 @@
-"""Repositories and publishers of every kind: which one it is says the repository's document."""
+"""Repositories of every kind: each call goes to what knows the kind, made when it is first needed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from sentinel.core.pull_requests import Published, PullRequest
 from sentinel.core.repositories import RepositoryConfig
 from sentinel.core.trees import Tree
-from sentinel.errors import Forbidden
+from sentinel.errors import Malformed
 from sentinel.ports_patches import Publisher, Repositories
 
+T = TypeVar("T")
 
-class RepositoriesOfKinds:
-    """`ports_patches.Repositories` by those of each kind."""
 
-    def __init__(self, kinds: Mapping[str, Repositories]) -> None:
-        self._kinds = kinds
+@dataclass(frozen=True, slots=True)
+class _ByKind(Generic[T]):
+    """`kinds` gives what knows a kind, by its name."""
+
+    kinds: Mapping[str, Callable[[], T]]
+
+    def of(self, repository: RepositoryConfig) -> T:
+        """Return what knows a repository's kind. Raises `Malformed` where nothing does."""
+        found = self.kinds.get(repository.kind)
+        if found is None:
+            raise Malformed(f"this deployment knows no repositories of kind {repository.kind}")
+        return found()
+
+
+class ReadByKind(_ByKind[Repositories]):
+    """See `ports_patches.Repositories`."""
 
     def fetch(self, repository: RepositoryConfig, ref: str) -> Tree:
-        """Return all files; see `ports_patches.Repositories`."""
-        if repository.kind not in self._kinds:
-            raise Forbidden(f"this deployment reads no repositories of kind {repository.kind}")
-        return self._kinds[repository.kind].fetch(repository, ref)
+        """Return all files at a ref."""
+        return self.of(repository).fetch(repository, ref)
 
 
-class PublisherOfKinds:
-    """`ports_patches.Publisher` by those of each kind."""
-
-    def __init__(self, kinds: Mapping[str, Publisher]) -> None:
-        self._kinds = kinds
+class PublishByKind(_ByKind[Publisher]):
+    """See `ports_patches.Publisher`."""
 
     def publish(self, repository: RepositoryConfig, wanted: PullRequest) -> Published:
-        """Propose a patch; see `ports_patches.Publisher`."""
-        return self._of(repository).publish(repository, wanted)
+        """Make the pull request, or bring what is there to what is wanted."""
+        return self.of(repository).publish(repository, wanted)
 
     def found(self, repository: RepositoryConfig, task: str) -> Published | None:
-        """Return what there is; see `ports_patches.Publisher`."""
-        return self._of(repository).found(repository, task)
-
-    def _of(self, repository: RepositoryConfig) -> Publisher:
-        if repository.kind not in self._kinds:
-            raise Forbidden(f"this deployment publishes to no repositories of kind {repository.kind}")
-        return self._kinds[repository.kind]
+        """Return what there is of a task's pull request."""
+        return self.of(repository).found(repository, task)
