@@ -102,14 +102,11 @@ class Patching(Delivering):
         from sentinel.ai import Reach
 
         app = self._app
-        read = {"read": self._script} if self.local else {}
-        return Reach(app.http, app.secrets, clock=time.time_ns, **read)
+        if not self.local:
+            return Reach(app.http, app.secrets, clock=time.time_ns)
+        from sentinel.adapters.read_files import ReadFiles
 
-    def _script(self, path: str) -> bytes:
-        """Return a file of answers below `home`. Raises `Missing`, `Forbidden`."""
-        from sentinel.adapters.home_files import read_below
-
-        return read_below(self.home, path)
+        return Reach(app.http, app.secrets, ReadFiles(self.home), clock=time.time_ns)
 
     @cached_property
     def repository_reader(self) -> Repositories:

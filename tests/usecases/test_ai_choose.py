@@ -34,7 +34,7 @@ def choose(tmp_path: Path) -> Callable[..., Choose]:
     def make(*script: object) -> Choose:
         (tmp_path / "a.json").write_bytes(orjson.dumps(list(script)))
         configs = ai.load("models.yaml", b"models: {m: {kind: scripted, file: a.json}}") if script else {}
-        return Choose(lambda: configs, Reach(_NOBODY, _NOBODY, ReadFiles(tmp_path)))
+        return _choose(configs, Reach(_NOBODY, _NOBODY, ReadFiles(tmp_path)))
 
     return make
 
@@ -108,7 +108,7 @@ def test_a_busy_model_is_asked_later() -> None:
         raise Unavailable(f"{path} is slow", 7.0)
 
     configs = ai.load("models.yaml", b"models: {m: {kind: scripted, file: a.json}}")
-    outcome = Choose(lambda: configs, Reach(_NOBODY, _NOBODY, read)).perform(_run())
+    outcome = _choose(configs, Reach(_NOBODY, _NOBODY, read)).perform(_run())
     assert isinstance(outcome, Again)
     assert outcome.after == 7_000_000_000
 

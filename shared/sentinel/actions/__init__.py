@@ -99,8 +99,8 @@ def build(  # noqa: PLR0913 - one argument for each port
 
     `sinks` and `accounts` are asked at each step for what is set up now.
     `aws` is asked for when a step calls AWS. `grants` are what the deployment lets steps touch; by default
-    nothing. Without `streams` no step sends to one. `breakers` are those of sinks, shared with deliveries. Without `patches` none
-    are made.
+    nothing. Without `streams` no step sends to one. `breakers` are those of sinks, shared with deliveries.
+    Without `patches` none are made.
     """
     may, made = grants or Grants(), patches or PatchParts()
     carrier = Carrier(http, files, streams or NoStreams(), aws, may, clock, sleep)
