@@ -19,6 +19,8 @@ from cryptography.x509.oid import NameOID
 
 from sentinel.adapters.hosts import Hosts
 from sentinel.adapters.http import MAX_ANSWER, MAX_IDLE, HttpClient
+from sentinel.adapters.http_wire import KEEP_ALIVE
+from sentinel.adapters.http_wire import Wire as TcpWire
 from sentinel.errors import Forbidden, Malformed, Unavailable
 from sentinel.ports import HttpRequest
 from tests.wire import Answer, Wire
@@ -465,3 +467,13 @@ def test_a_handshake_that_never_ends_ends_at_the_deadline(client: HttpClient) ->
         with pytest.raises(Unavailable, match="timed out"):
             client.send(HttpRequest("GET", f"https://127.0.0.1:{listener.getsockname()[1]}/", timeout=0.4))
         assert time.monotonic() - began < 1.5
+
+
+def test_a_quiet_connection_is_kept_alive() -> None:
+    """TCP asks after the other end while nothing is said: gateways would forget a connection otherwise."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        sock = socket.create_connection(listener.getsockname())
+        TcpWire(sock, time.monotonic() + 1, time.monotonic)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == KEEP_ALIVE < 350
+        sock.close()

@@ -12,6 +12,7 @@ from typing import Any
 from sentinel.errors import Cause, TimedOut, Unavailable
 
 _CHUNK = 65_536
+KEEP_ALIVE = 60  # seconds without a byte after which TCP asks whether the other end is there
 
 Clock = Callable[[], float]
 
@@ -68,6 +69,11 @@ class Wire:
         self._raw = _Reader(self)
         self._reader = _Kept(self._raw, _CHUNK)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # A model may think for minutes before its first byte; gateways forget what is quiet for six.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):
+            if hasattr(socket, name):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), KEEP_ALIVE)
 
     def arm(self) -> None:
         """Give the socket the time that is left. Raises `TimeoutError` where none is."""
