@@ -52,12 +52,6 @@ def test_no_parts_run_together() -> None:
     assert len({key("kind", *each) for each in parts}) == len(parts)
 
 
-def test_no_name_gives_rights(store: Store) -> None:
-    permissions = Permissions(store, Cache())
-    for user in ("admin", "root", "support-1", "7:"):
-        assert not permissions.allowed("acme", user, "read")
-
-
 def test_an_unknown_user_stays_unknown(store: Store) -> None:
     with pytest.raises(NoSuchUser):
         Profiles(store, Cache()).profile("acme", "7")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Awaitable
 
 from courier.messages import Receipt, Sender
 
@@ -11,10 +12,9 @@ def throttled(send: Sender, most: int) -> Sender:
     """Return a sender that defers what goes to one address after `most` messages."""
     sent: Counter[str] = Counter()
 
-    def limited(to: str, text: str) -> object:
+    def limited(to: str, text: str) -> Receipt | Awaitable[Receipt]:
         if sent[to] >= most:
-            receipt: Receipt = {"status": "deferred"}
-            return receipt
+            return {"status": "deferred"}
         sent[to] += 1
         return send(to, text)
 

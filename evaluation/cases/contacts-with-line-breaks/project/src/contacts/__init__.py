@@ -1,0 +1,1 @@
+"""Imports contacts that were exported from spreadsheets."""

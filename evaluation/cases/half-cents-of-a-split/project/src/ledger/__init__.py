@@ -1,0 +1,1 @@
+"""Splits payments between parties and books them."""

@@ -1,0 +1,1 @@
+"""Converts invoices into euros."""

@@ -1,0 +1,1 @@
+"""Orders from payment to delivery."""

@@ -1,0 +1,3 @@
+from billing.invoices import upcoming
+
+upcoming({"plan": "monthly", "started": "2026-01-31"}, 3)
