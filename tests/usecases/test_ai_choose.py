@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,10 @@ def choose(tmp_path: Path) -> Callable[..., Choose]:
         return _choose(configs, Reach(_NOBODY, _NOBODY, ReadFiles(tmp_path)))
 
     return make
+
+
+def _choose(configs: Mapping[str, ai.ModelConfig], reach: Reach) -> Choose:
+    return Choose(lambda names, *rest: ai.asked(names, configs, reach, *rest), clock=reach.clock)
 
 
 def _run(**over: object) -> StepRun:
