@@ -9,7 +9,7 @@ import pytest
 from sentinel.core.canaries import canary_of
 from sentinel.core.edits import patch_of
 from sentinel.core.junit import Results, results_of
-from sentinel.core.proof_tests import Suites, Tested, brought, reasons, rewritten, startable
+from sentinel.core.proof_tests import Suites, SuiteRun, brought, reasons, rewritten, startable
 from sentinel.core.proving import Ran
 from sentinel.errors import Malformed
 
@@ -19,10 +19,10 @@ PATCH = patch_of({}, {"tests/test_new.py": b"def test_n(): pass\n"})
 OLD, NEW = "tests.test_a::test_o", "tests.test_new::test_n"
 
 
-def ran(code: int = 1, ended: str = "", messages: dict[str, str] | None = None, **tests: str) -> Tested:
+def ran(code: int = 1, ended: str = "", messages: dict[str, str] | None = None, **tests: str) -> SuiteRun:
     """Return a run in which the canaries sing and `old` and `new` end as said."""
     named = {{"old": OLD, "new": NEW}[name]: result for name, result in tests.items()}
-    return Tested(Ran(code, b"", b"", 1.0, ended), Results({**SINGING, **named}, messages or {}))
+    return SuiteRun(Ran(code, b"", b"", 1.0, ended), Results({**SINGING, **named}, messages or {}))
 
 
 GOOD = Suites(
@@ -64,12 +64,12 @@ def test_an_assertion_on_a_value_declares_that_results_change() -> None:
         ({"after": ran(new="passed")}, "tests-vanished"),
         ({"after": ran(old="passed")}, "no-new-test"),
         ({"after": ran(code=0, old="passed", new="passed")}, "report-forged"),
-        ({"after": Tested(Ran(0, b"", b""), None)}, "report-forged"),
-        ({"again": Tested(Ran(0, b"", b""), None)}, "report-forged"),
+        ({"after": SuiteRun(Ran(0, b"", b""), None)}, "report-forged"),
+        ({"again": SuiteRun(Ran(0, b"", b""), None)}, "report-forged"),
         ({"after": ran(code=-9, ended="seconds")}, "hangs"),
     ],
 )
-def test_each_rule_refuses(changed: dict[str, Tested], rule: str) -> None:
+def test_each_rule_refuses(changed: dict[str, SuiteRun], rule: str) -> None:
     """One run otherwise than it has to be is enough."""
     assert rules(replace(GOOD, **changed)) == {rule}
 
@@ -80,11 +80,11 @@ def test_tests_that_are_made_to_pass_or_fail_are_noticed(name: str) -> None:
     assert GOOD.after.results is not None
     other = "passed" if SINGING[name] == "failed" else "failed"
     forged = Results({**GOOD.after.results.tests, name: other})
-    assert rules(replace(GOOD, after=Tested(Ran(1, b"", b""), forged))) == {"report-forged"}
+    assert rules(replace(GOOD, after=SuiteRun(Ran(1, b"", b""), forged))) == {"report-forged"}
 
 
 def test_a_failing_call_of_the_trace_stands_for_a_new_test() -> None:
-    """Without a test of its own a patch needs the call of the trace; with one that passed before it does not help."""
+    """It does not stand for one that passed before: whoever brings a test brings one that shows something."""
     assert rules(replace(GOOD, after=ran(old="passed")), reproduced=True) == set()
     mixed = ran(old="passed", new="passed")
     assert rules(replace(GOOD, mixed=mixed), reproduced=True) == {"test-passes-before"}
@@ -105,13 +105,13 @@ def test_a_changed_test_passes_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("before", "word"),
     [
-        (Tested(Ran(4, b"", b""), None), "report"),
-        (Tested(Ran(5, b"", b""), Results({})), "no tests"),
-        (Tested(Ran(2, b"", b""), Results({OLD: "passed"}, {}, ("tests.test_b",))), "collected"),
+        (SuiteRun(Ran(4, b"", b""), None), "report"),
+        (SuiteRun(Ran(5, b"", b""), Results({})), "no tests"),
+        (SuiteRun(Ran(2, b"", b""), Results({OLD: "passed"}, {}, ("tests.test_b",))), "collected"),
         (ran(code=-9, ended="memory", old="passed"), "memory"),
     ],
 )
-def test_a_suite_that_cannot_be_run_is_no_fault_of_the_patch(before: Tested, word: str) -> None:
+def test_a_suite_that_cannot_be_run_is_no_fault_of_the_patch(before: SuiteRun, word: str) -> None:
     """The message says what to change."""
     with pytest.raises(Malformed, match=word):
         startable(before)
