@@ -134,7 +134,7 @@ def findings(file: Changed) -> Iterator[Finding]:
     had = {kind for kind, _, _ in _reaches(before)}
     test = is_test(file.path)
     for kind, line, name in _reaches(after):
-        if line in added and kind not in had and not (test and _allowed(kind, name, file.after, line)):
+        if line in added and kind not in had and not (test and _allowed(file, kind, line, name)):
             yield Finding(
                 "capability", file.path, line, f"it reaches for {kind} by {name}, which its file did not"
             )
@@ -142,11 +142,15 @@ def findings(file: Changed) -> Iterator[Finding]:
         yield from _broad(file.path, after, added)
 
 
-def _allowed(kind: str, name: str, text: str, line: int) -> bool:
+def _allowed(file: Changed, kind: str, line: int, name: str) -> bool:
     """Whether a test may do this: write where pytest has made it a folder, and read."""
     if kind == "files":
-        return not name.startswith("a path") or "tmp_path" in text.split("\n")[line - 1]
-    return kind not in _IN_TESTS or name in _SEEN_OTHERWISE or name.startswith("an assignment")
+        return not name.startswith("a path") or "tmp_path" in (file.after or "").split("\n")[line - 1]
+    return (
+        kind not in _IN_TESTS
+        or name in _SEEN_OTHERWISE
+        or (file.before is not None and name.startswith("an assignment"))
+    )
 
 
 def _reaches(tree: ast.Module) -> Iterator[tuple[str, int, str]]:

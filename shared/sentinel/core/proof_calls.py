@@ -94,7 +94,7 @@ def compared(
     for trial, (_, _, new) in together:
         if trial.own and trial.of in failed:
             seen.derived.append(trial.call)
-            fails = is_failure(new, failure) or _accidental(new, sources)
+            fails = "raised" in new and (is_failure(new, failure) or _accidental(new, sources))
             if "lost" in new or "unbuilt" in new:
                 seen.unsteady += 1
             elif fails and new.get("raised") not in expected:

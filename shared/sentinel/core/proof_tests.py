@@ -22,7 +22,7 @@ _ASSERTED: Final = ("assert ", "AssertionError", "Failed: DID NOT RAISE", "Faile
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class SuiteRun:
     """One run of a suite: what ran, and what its report says, if there is one."""
 
     ran: Ran
@@ -33,10 +33,10 @@ class Tested:
 class Suites:
     """Four runs: before; the tests of the patch on the code as it was; with the patch, and that once more."""
 
-    before: Tested
-    mixed: Tested
-    after: Tested
-    again: Tested
+    before: SuiteRun
+    mixed: SuiteRun
+    after: SuiteRun
+    again: SuiteRun
 
 
 @dataclass(slots=True)
@@ -50,7 +50,7 @@ class Brought:
     declares: bool = False
 
 
-def startable(before: Tested) -> Results:
+def startable(before: SuiteRun) -> Results:
     """Return what the suite says as it is. Raises `Malformed` where that cannot be told."""
     if before.ran.ended:
         raise Malformed(
@@ -164,7 +164,7 @@ def unsteady(suites: Suites) -> list[str]:
     return sorted(each for each in one.tests if other.tests.get(each) != one.tests[each])
 
 
-def rewritten(passed: set[str], tested: Tested) -> Iterator[Reason]:
+def rewritten(passed: set[str], tested: SuiteRun) -> Iterator[Reason]:
     """Yield whether tests that passed do not, as they were, with what the patch makes of the code."""
     told = tested.results.tests if tested.results else {}
     worse = sorted(each for each in passed if told.get(each) != PASSED)

@@ -76,7 +76,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was seen. `seen` is JSON by the names of `docs/patches.md`; `reasons` empty where it is proven.
+    """What was seen. `seen` is JSON by the names of `docs/proof.md`; `reasons` empty where it is proven.
 
     `rank` orders proven patches of one task, the greatest first.
     """

@@ -11,7 +11,7 @@ from typing import Final
 from sentinel.core.canaries import Canary
 from sentinel.core.junit import results_of
 from sentinel.core.proof_states import Files, tests_of
-from sentinel.core.proof_tests import Tested
+from sentinel.core.proof_tests import SuiteRun
 from sentinel.core.proving import HowToTest, Limits, Ran
 from sentinel.core.trees import PLAIN, Held
 from sentinel.errors import Unavailable
@@ -33,14 +33,14 @@ class Runs:
         self.count = 0
         self.seconds = 0.0
 
-    def suite(self, files: Files, canary: Canary, seed: int = 0) -> tuple[Tested, bool]:
+    def suite(self, files: Files, canary: Canary, seed: int = 0) -> tuple[SuiteRun, bool]:
         """Run the whole suite, and say also whether it changed its own files. `seed` is that of hashes."""
         given = {**files, **({canary.path: Held(PLAIN, canary.data)} if canary.path else {})}
         kept = [*tests_of(given), canary.path] if canary.path else tests_of(given)
         command = self._command(REPORT)
         ran = self._run(given, command, self._test.limits, bring=[REPORT, *kept], seed=seed)
         changed = any(path in ran.files and ran.files[path] != given[path].data for path in kept)
-        return Tested(ran, results_of(ran.files.get(REPORT, b""))), changed
+        return SuiteRun(ran, results_of(ran.files.get(REPORT, b""))), changed
 
     def noticed(self, files: Files, order: Sequence[str], seconds: float) -> bool:
         """Return whether the tests of files, in this order, notice something: one of them fails or hangs."""

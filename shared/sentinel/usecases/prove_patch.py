@@ -24,7 +24,7 @@ from sentinel.core.proof_states import States, python_of, states_of, tests_of
 from sentinel.core.proof_tests import (
     Brought,
     Suites,
-    Tested,
+    SuiteRun,
     brought,
     expected,
     rewritten,
@@ -200,7 +200,7 @@ class _Proof:
         return Evidence(seen, ordered(self._reasons), ranked)
 
 
-def _counts(tested: Tested, canary: Canary) -> dict[str, object]:
+def _counts(tested: SuiteRun, canary: Canary) -> dict[str, object]:
     """Return how many tests there are without our own, and which do not pass."""
     results = tested.results
     if results is None:

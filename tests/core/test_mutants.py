@@ -1,0 +1,101 @@
+"""Mutants change one place of the changed lines and nothing that no test is expected to notice."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from sentinel.core.mutants import mutants
+from sentinel.core.patch_lines import Source
+
+MANY = 1_000
+
+
+def told(text: str, *lines: int, most: int = MANY) -> list[tuple[str, str]]:
+    """Return what is done and the line as it is then."""
+    source = Source("src/a.py", text, frozenset(lines or range(1, text.count("\n") + 2)))
+    return [
+        (each.what, each.data.decode().split("\n")[each.line - 1].strip()) for each in mutants([source], most)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "mutated"),
+    [
+        ("x = a < b", {"x = a <= b", "x = a >= b"}),
+        ("x = a is not b", {"x = a is b"}),
+        ("x = a not  in b", {"x = a in b"}),
+        ("x = (a) == (b)", {"x = (a) != (b)"}),
+        ("x = a and b or c", {"x = a or b or c", "x = a and b and c"}),
+        ("x = not a", {"x =  a"}),
+        ("x = a // b", {"x = a * b"}),
+        ("x -= 2", {"x += 2", "x -= 3", "pass"}),
+        ("x = 7", {"x = 8"}),
+        ("x = True", {"x = False"}),
+        ('x = "ä"', {'x = ""'}),
+        ("return a", {"return None"}),
+        ("return None", set()),
+        ("x = a if b else c", {"x = a if True else c", "x = a if False else c"}),
+        ("x = [a for a in b if a.c]", {"x = [a for a in b if True]"}),
+        ("raise X(f'no {a}') from None", {"pass"}),
+        ("f(a, b=c)", {"pass", "f(a)"}),
+        ("x.y = a", {"pass"}),
+        ("x = f(a)", {"x = None"}),
+    ],
+)
+def test_operators(line: str, mutated: set[str]) -> None:
+    """Each kind of place has its changes, and only these."""
+    found = told(f"def f(a, b, c, x):\n    {line}\n", 2)
+    assert {text for _, text in found} == mutated
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import os",
+        '"""What it does."""',
+        "x: int",
+        'log.warning("no %s", 1)',
+        'self._logger.info(f"{x} of 3")',
+        '__all__ = ["a"]',
+        "if TYPE_CHECKING:\n    import os",
+        "pass",
+    ],
+)
+def test_what_no_test_is_expected_to_pin_is_left_out(line: str) -> None:
+    """Imports, documentation, annotations and logs have no mutants."""
+    assert told(line) == []
+
+
+def test_annotations_of_a_signature_are_left_out() -> None:
+    """A changed type has none; a changed default has."""
+    assert told("def f(a: 'int | None' = 3) -> 'str':\n    pass\n", 1) == [
+        ("a number is one more", "def f(a: 'int | None' = 4) -> 'str':")
+    ]
+
+
+def test_only_changed_lines_are_changed() -> None:
+    """What stands on other lines stays, byte for byte, whatever ends the lines."""
+    text = "def f(a):\r\n    b = a + 1\r\n    return b - 1\r\n"
+    source = Source("a.py", text, frozenset({3}))
+    found = mutants([source], MANY)
+    assert len(found) == 3
+    for each in found:
+        assert each.data.startswith(b"def f(a):\r\n    b = a + 1\r\n    return ")
+        assert each.data.endswith(b"\r\n")
+        ast.parse(each.data)
+
+
+def test_few_are_spread_over_the_lines_and_always_the_same() -> None:
+    """Where there are more than are tried, each line has its share."""
+    text = "def f(a, b):\n    x = a < b and b < 3\n    y = a + 2\n    return x or y\n"
+    source = Source("a.py", text, frozenset({2, 3, 4}))
+    chosen = mutants([source], 3)
+    assert [each.line for each in chosen] == [2, 3, 4]
+    assert chosen == mutants([source], 3)
+
+
+def test_what_does_not_parse_has_none() -> None:
+    """A file that Python cannot read is no reason to fail."""
+    assert told("def f(:\n") == []
