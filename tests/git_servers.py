@@ -437,7 +437,8 @@ class GitLabServer(Server):
         ]
         ended = start + self.page >= len(found)
         host = "https://elsewhere.example.com"
-        link = f'<{host}{asked.path}&page_token={start + self.page}>; rel="next"'
+        path = re.sub(r"&page_token=\d+", "", asked.path)
+        link = f'<{host}{path}&page_token={start + self.page}>; rel="next"'
         return _told(200, page, {} if ended else {"Link": link})
 
     def _blob(self, _asked: Asked, _query: Query, _body: Json, sha: str) -> Told:

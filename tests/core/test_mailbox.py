@@ -67,7 +67,7 @@ def test_what_a_diff_says_begins_no_other_mail(tmp_path: Path) -> None:
         patch = patch_of({}, {"a": f"{'x' * pad}{begins}\r\n".encode()})
         mail = patch_mail(replace(pull_request("a" * 40), patch=patch), "S", "s@example.com")
         assert sum(line.startswith("From ") for line in mail.splitlines()) == 1
-        ran = subprocess.run(
-            ["git", "mailsplit", f"-o{tmp_path}"], input=mail.encode(), capture_output=True, check=True
-        )
+        (tmp_path / "mail").write_text(mail)
+        split = ["git", "mailsplit", f"-o{tmp_path}", "--", "mail"]
+        ran = subprocess.run(split, cwd=tmp_path, capture_output=True, check=True)
         assert ran.stdout.strip() == b"1"

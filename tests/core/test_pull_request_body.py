@@ -63,7 +63,7 @@ OURS = outside(_body())
 
 @pytest.mark.parametrize("evil", EVIL)
 def test_strangers_words_are_code_wherever_they_stand(evil: str) -> None:
-    """Whatever they are, the text outside of code is the same: nothing mentions, links, closes or commands."""
+    """The text outside of code is the same whatever they are: no mention, link, closing or command."""
     assert outside(_body(cause=evil)) == OURS
     seen = {"proven": True, "reasons": [], "seen": {**EVIDENCE["seen"], "share": evil}}  # type: ignore[dict-item]
     assert outside(_body(evidence=seen)) == OURS

@@ -6,7 +6,8 @@ into a message. The client (`ports.Http`) has to allow the hosts and answers of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, Protocol
 from urllib.parse import urljoin, urlsplit
 
@@ -142,6 +143,15 @@ class Talk:
     @property
     def _host(self) -> str:
         return urlsplit(self._api).hostname or ""
+
+
+@contextmanager
+def understood(told: str) -> Iterator[None]:
+    """Raise `BadAnswer` where a part of an answer is not there, or is something else than documented."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        raise BadAnswer(f"an answer about {told} is not what the host documents") from None
 
 
 def _limited(response: HttpResponse) -> bool:

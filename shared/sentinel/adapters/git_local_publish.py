@@ -75,7 +75,7 @@ class LocalPublisher:
         return Git(repository.path, self._folders)
 
     def _commit(self, git: Git, wanted: PullRequest, after: dict[str, Entry], tree: str, parent: str) -> str:
-        when = f"{wanted.t // SECOND} +0000"
+        when = f"@{wanted.t // SECOND} +0000"
         by = {
             f"GIT_{role}_{part}": value
             for role in ("AUTHOR", "COMMITTER")

@@ -14,7 +14,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from sentinel.adapters import archives
-from sentinel.adapters.forge_calls import Talk
+from sentinel.adapters.forge_calls import Talk, understood
 from sentinel.adapters.git_local import checked_ref
 from sentinel.adapters.github_app import READ, AppTokens
 from sentinel.core.git_objects import Entry, told_path, tree_id
@@ -36,6 +36,10 @@ class GitHub:
         """Return all files at a branch, tag or commit; see `ports_patches.Repositories`."""
         if not isinstance(repository, GitHubRepository):
             raise Malformed(f"a repository of kind {repository.kind} is not one of GitHub")
+        with understood(repository.told):
+            return self._fetched(repository, ref)
+
+    def _fetched(self, repository: GitHubRepository, ref: str) -> Tree:
         talk = self._tokens.talk(repository, repository.read, READ)
         at = f"/repos/{repository.name}"
         commit = _commit(talk, at, checked_ref(ref) or repository.branch)

@@ -12,7 +12,7 @@ from base64 import b64encode
 from typing import Any, Final
 from urllib.parse import quote
 
-from sentinel.adapters.forge_calls import Talk
+from sentinel.adapters.forge_calls import Talk, understood
 from sentinel.adapters.github import hexadecimal, listing, tree_of
 from sentinel.adapters.github_app import PUBLISH, AppTokens
 from sentinel.core.git_objects import Entry, blob_id, patched, tree_id
@@ -34,18 +34,19 @@ class GitHubPublisher:
     def publish(self, repository: RepositoryConfig, wanted: PullRequest) -> Published:
         """Make the branch, the commit and the pull request; see `ports_patches.Publisher`."""
         one = self._one(repository, wanted.task)
-        commit = one.branch(wanted)
-        return one.pull_request(wanted, commit)
+        with understood(repository.told):
+            return one.pull_request(wanted, one.branch(wanted))
 
     def found(self, repository: RepositoryConfig, task: str) -> Published | None:
         """Return what there is of a task's pull request; see `ports_patches.Publisher`."""
         one = self._one(repository, task)
-        pull = one.newest(f"{PREFIX}{task}")
-        if pull is not None:
-            return _published(pull)
-        tip = one.tip(f"{PREFIX}{task}")
-        if tip and made_by(str(one.commit(tip).get("message")), task):
-            return Published(f"{PREFIX}{task}", tip, state="branch")
+        with understood(repository.told):
+            pull = one.newest(f"{PREFIX}{task}")
+            if pull is not None:
+                return _published(pull)
+            tip = one.tip(f"{PREFIX}{task}")
+            if tip and made_by(str(one.commit(tip).get("message")), task):
+                return Published(f"{PREFIX}{task}", tip, state="branch")
         return None
 
     def _one(self, repository: RepositoryConfig, task: str) -> _Repository:

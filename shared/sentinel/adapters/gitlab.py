@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 import orjson
 
 from sentinel.adapters import archives
-from sentinel.adapters.forge_calls import Talk
+from sentinel.adapters.forge_calls import Talk, understood
 from sentinel.adapters.git_local import checked_ref
 from sentinel.adapters.github import COMMIT
 from sentinel.core.git_objects import Entry
@@ -54,6 +54,10 @@ class GitLab:
         """Return all files at a branch, tag or commit; see `ports_patches.Repositories`."""
         if not isinstance(repository, GitLabRepository):
             raise Malformed(f"a repository of kind {repository.kind} is not one of GitLab")
+        with understood(repository.told):
+            return self._fetched(repository, ref)
+
+    def _fetched(self, repository: GitLabRepository, ref: str) -> Tree:
         credentials = TokenOf(self._secrets, repository.read)
         talk = Talk(self._http, credentials, repository.api, repository.told, clock=self._clock)
         at = f"{project_path(repository)}/repository"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from sentinel.adapters.forge_calls import Talk
+from sentinel.adapters.forge_calls import Talk, understood
 from sentinel.adapters.gitlab import TokenOf, identifier, project_path
 from sentinel.core.git_objects import Entry, blob_id, patched
 from sentinel.core.pull_requests import PREFIX, Published, PullRequest, made_by, task_of
@@ -40,17 +40,19 @@ class GitLabPublisher:
     def publish(self, repository: RepositoryConfig, wanted: PullRequest) -> Published:
         """Make the branch, the commit and the merge request; see `ports_patches.Publisher`."""
         one = self._one(repository, wanted.task)
-        return one.merge_request(wanted, one.branch(wanted))
+        with understood(repository.told):
+            return one.merge_request(wanted, one.branch(wanted))
 
     def found(self, repository: RepositoryConfig, task: str) -> Published | None:
         """Return what there is of a task's merge request; see `ports_patches.Publisher`."""
         one = self._one(repository, task)
-        merge = one.newest(f"{PREFIX}{task}")
-        if merge is not None:
-            return _published(merge)
-        tip = one.tip(f"{PREFIX}{task}")
-        if tip and made_by(str(one.commit(tip).get("message")), task):
-            return Published(f"{PREFIX}{task}", tip, state="branch")
+        with understood(repository.told):
+            merge = one.newest(f"{PREFIX}{task}")
+            if merge is not None:
+                return _published(merge)
+            tip = one.tip(f"{PREFIX}{task}")
+            if tip and made_by(str(one.commit(tip).get("message")), task):
+                return Published(f"{PREFIX}{task}", tip, state="branch")
         return None
 
     def _one(self, repository: RepositoryConfig, task: str) -> _Project:
