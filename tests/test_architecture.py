@@ -29,7 +29,7 @@ PORTS = CORE | {
 ACTIONS = PORTS | {"siem", "accounts", "ai", "actions"}
 WIRING = ACTIONS | {"webhooks", "usecases", "adapters", "settings", "wiring"}
 BOOTSTRAP = WIRING | {"bootstrap", "bootstrap_doors", "bootstrap_approvals", "bootstrap_flow"}
-BOOTSTRAP |= {"bootstrap_alerts", "bootstrap_connectors", "bootstrap_deliveries", "bootstrap_patches"}
+BOOTSTRAP |= {"bootstrap_alerts", "bootstrap_connectors", "bootstrap_deliveries", "bootstrap_patches", "bootstrap_evaluation"}
 ENTRYPOINTS = BOOTSTRAP | {"entrypoints", "routes"}
 RINGS = {
     "errors": set[str](),
@@ -57,6 +57,7 @@ RINGS = {
     "bootstrap_alerts": BOOTSTRAP,
     "bootstrap_deliveries": BOOTSTRAP,
     "bootstrap_patches": BOOTSTRAP,
+    "bootstrap_evaluation": BOOTSTRAP,
     "bootstrap_connectors": BOOTSTRAP,
     "bootstrap_approvals": BOOTSTRAP,
     "bootstrap_flow": BOOTSTRAP,

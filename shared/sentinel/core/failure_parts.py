@@ -104,8 +104,10 @@ def text(value: object, *paths: str, most: int = MAX_TEXT) -> str:
 
 
 def each_of(value: object, path: str, most: int) -> Iterator[dict[str, object]]:
-    """Yield the objects of the list at a path: of its last `most` members."""
+    """Yield the objects of the list at a path, of its last `most` members, or the one object there."""
     found = at(value, path)
+    if isinstance(found, dict):
+        yield found
     for one in found[-most:] if isinstance(found, list) else ():
         if isinstance(one, dict):
             yield one

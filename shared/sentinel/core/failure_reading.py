@@ -105,6 +105,9 @@ def _told(document: object) -> Told:
         lines = document.strip()[:MAX_TEXT]
         return Told(exceptions(document), (Said(ENTRY, lines),) if lines else ())
     found = sentry_events.told(document)
-    if found is not None and (found.thrown or found.said):
+    if found is None or not (found.thrown or found.said):
+        return alerted(document) or logged(document)
+    if any(each.calls for each in found.thrown):
         return found
-    return alerted(document) or logged(document)
+    other = logged(document)  # which has exceptions of another form under the same names
+    return other if any(each.calls for each in other.thrown) else found
