@@ -23,8 +23,8 @@ from sentinel.core.proof_mutants import reasons as of_mutants
 from sentinel.core.proof_states import States, python_of, states_of, tests_of
 from sentinel.core.proof_tests import (
     Brought,
-    Suites,
     SuiteRun,
+    Suites,
     brought,
     expected,
     rewritten,
