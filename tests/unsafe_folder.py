@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -42,10 +44,26 @@ class UnsafeFolder:
             seen = {"PATH": f"{Path(sys.executable).parent}:{os.defpath}", "HOME": name, **dict(variables)}
             begun = time.monotonic()
             try:
-                ran = subprocess.run(
-                    command, cwd=folder, env=seen, capture_output=True, timeout=limits.seconds, check=False
-                )
+                code, out, err = _ended(command, folder, seen, limits)
             except subprocess.TimeoutExpired:
                 return Ran(-9, b"", b"", limits.seconds, "seconds")
+            if code == -signal.SIGXCPU:
+                return Ran(code, out, err, time.monotonic() - begun, "cpu")
             brought = {path: (folder / path).read_bytes() for path in bring if (folder / path).is_file()}
-            return Ran(ran.returncode, ran.stdout, ran.stderr, time.monotonic() - begun, "", brought)
+            return Ran(code, out, err, time.monotonic() - begun, "", brought)
+
+
+def _ended(
+    command: Sequence[str], folder: Path, seen: dict[str, str], limits: Limits
+) -> tuple[int, bytes, bytes]:
+    """Run a command and return its code and output; its CPU time is bounded, so that load does not matter."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=folder, env=seen, stdout=pipe, stderr=pipe) as process:
+        most = int(limits.cpu)
+        resource.prlimit(process.pid, resource.RLIMIT_CPU, (most, most + 1))
+        try:
+            out, err = process.communicate(timeout=limits.seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        return process.returncode, out, err

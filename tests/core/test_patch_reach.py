@@ -96,5 +96,5 @@ def test_to_catch_everything_is_refused(added: str, expected: set[str]) -> None:
     ],
 )
 def test_tests_reach_less_far_than_they_like(added: str, expected: set[str]) -> None:
-    """Tests may read, and write where they are given a folder; processes and the network are none of theirs."""
+    """Tests may read, and write where they are given a folder; processes and the network are not theirs."""
     assert rules(added, "tests/test_a.py", "") == expected

@@ -9,7 +9,7 @@ import pytest
 from sentinel.core.canaries import canary_of
 from sentinel.core.edits import patch_of
 from sentinel.core.junit import Results, results_of
-from sentinel.core.proof_tests import Suites, SuiteRun, brought, reasons, rewritten, startable
+from sentinel.core.proof_tests import SuiteRun, Suites, brought, reasons, rewritten, startable
 from sentinel.core.proving import Ran
 from sentinel.errors import Malformed
 

@@ -50,7 +50,7 @@ def job(source: str, test: str = BRINGS.format(part=1), **others: bytes) -> Job:
     """Return the job of a patch that makes the source so, and brings a file of tests."""
     after = {**FILES, "src/ratio.py": source.encode(), "tests/test_new.py": test.encode()}
     after |= {f"tests/{name}.py": data for name, data in others.items()}
-    how = HowToTest(roots=("src", "."), limits=Limits(seconds=30))
+    how = HowToTest(roots=("src", "."), limits=Limits(seconds=100))
     return Job(TREE, patch_of(FILES, after), TRACE, how, mutants=4)
 
 
@@ -111,7 +111,7 @@ def test_a_program_that_makes_all_tests_pass_is_found_out() -> None:
 def test_a_patch_that_hangs_is_ended() -> None:
     """The limit of the recipe ends it, and that is the reason."""
     wanted = job(REPAIR.replace("        return None\n", "        while True:\n            pass\n"))
-    evidence = proven(replace(wanted, test=replace(wanted.test, limits=Limits(seconds=4))))
+    evidence = proven(replace(wanted, test=replace(wanted.test, limits=Limits(seconds=100, cpu=4))))
     assert rules(evidence) == ["hangs"]
 
 

@@ -201,17 +201,19 @@ def _patched(tree: ast.Module, modules: set[str]) -> Iterator[tuple[str, int, st
         if isinstance(node, ast.AugAssign | ast.AnnAssign):
             targets = [node.target]
         for each in targets:
-            if (
-                isinstance(each, ast.Attribute)
-                and isinstance(each.value, ast.Name)
-                and each.value.id in modules
-            ):
-                yield "the interpreter", each.lineno, f"an assignment to {each.value.id}"
-        if isinstance(node, ast.Call) and name_of(node.func) == "setattr" and node.args:
-            owner = node.args[0]
-            own = isinstance(node.func, ast.Name) and isinstance(owner, ast.Name) and owner.id in modules
-            if own and isinstance(owner, ast.Name):
-                yield "the interpreter", node.lineno, f"an assignment to {owner.id}"
+            if isinstance(each, ast.Attribute) and _root(each) in modules:
+                yield "the interpreter", each.lineno, f"an assignment to {_root(each)}"
+        if isinstance(node, ast.Call) and node.args and _root(node.func) == "setattr":
+            owner = _root(node.args[0])
+            if owner in modules:
+                yield "the interpreter", node.lineno, f"an assignment to {owner}"
+
+
+def _root(node: ast.expr) -> str:
+    """Return the name at the beginning of a dotted one."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def _broad(path: str, tree: ast.Module, added: set[int]) -> Iterator[Finding]:

@@ -42,9 +42,10 @@ class Runs:
         changed = any(path in ran.files and ran.files[path] != given[path].data for path in kept)
         return SuiteRun(ran, results_of(ran.files.get(REPORT, b""))), changed
 
-    def noticed(self, files: Files, order: Sequence[str], seconds: float) -> bool:
+    def noticed(self, files: Files, order: Sequence[str], cpu: float) -> bool:
         """Return whether the tests of files, in this order, notice something: one of them fails or hangs."""
-        limits = replace(self._test.limits, seconds=min(seconds, self._test.limits.seconds))
+        own = self._test.limits
+        limits = replace(own, cpu=min(cpu, own.cpu), seconds=min(10 * cpu, own.seconds))
         command = [*self._command(REPORT), *(["-x", *order] if self._is_pytest else [])]
         ran = self._run(files, command, limits)
         return bool(ran.code or ran.ended)

@@ -23,8 +23,8 @@ from sentinel.core.proof_mutants import reasons as of_mutants
 from sentinel.core.proof_states import States, python_of, states_of, tests_of
 from sentinel.core.proof_tests import (
     Brought,
-    Suites,
     SuiteRun,
+    Suites,
     brought,
     expected,
     rewritten,
@@ -43,7 +43,9 @@ from sentinel.usecases.proof_runs import Runs
 
 AT_ONCE: Final = 2  # sandboxes
 MOST_NAMED: Final = 20  # tests or mutants that the evidence names
-LEAST_SECONDS: Final = 5.0  # that a mutant has, however quick the suite is
+LEAST_CPU: Final = (
+    5.0  # seconds that a mutant has, however quick the suite is; ten times as many by the clock
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +154,12 @@ class _Proof:
             path: self._states.after[path].data.decode(errors="replace")
             for path in tests_of(self._states.after)
         }
-        seconds = max(LEAST_SECONDS, 4 * suites.after.ran.seconds)
+        cpu = max(LEAST_CPU, 2 * suites.after.ran.seconds)
 
         def tried(mutant: Mutant) -> bool:
             held = self._states.after[mutant.path]
             files = {**self._states.after, mutant.path: Held(held.mode, mutant.data)}
-            return self._runs.noticed(files, order_of(tests, mutant.path, new.tests), seconds)
+            return self._runs.noticed(files, order_of(tests, mutant.path, new.tests), cpu)
 
         noticed = Noticed(list(zip(made, pool.map(tried, made), strict=True)))
         self._reasons += of_mutants(noticed, self._job.share)
