@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import redis
 
+from sentinel.actions.approval import Approval
 from sentinel.actions.patch_parts import PatchParts
 from sentinel.adapters.blobs_folder import FolderBlobs
 from sentinel.adapters.redis_streams import RedisQueue
@@ -183,6 +184,7 @@ def scene(client: redis.Redis, made: Made, tmp_path: Path) -> Iterator[Callable[
             **world.targets,
             "ai.patch": parts.ai_patch(),
             "git.pull_request": parts.git_pull_request(),
+            "approval": Approval(),
         }
         world.push("rule", "errors", rule("errors", "boom"))
         world.push("recipe", "r", recipe)

@@ -4,7 +4,7 @@ First the files of the stack trace, the innermost call first; then a test that i
 has to bring one; what the failing functions use, by their imports, and by its name where none tells;
 further tests; who calls the failing function; and what else is imported. The same inputs select the same.
 Telemetry decides which places of the repository are looked at, and nothing else: what is chosen is a file
-that is there, and never one of secrets, of pinned dependencies or of somebody else.
+that is there, and never one that no patch may touch, such as secrets, or of somebody else.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ FAILING: Final = 4  # functions of the stack trace, the innermost first, whose u
 _CLOSE = 3  # tests of the stack trace's files that come before those of others
 LONG: Final = 3  # a file over one part in so many of the budget is shown only around its lines
 MAX_LINES: Final = 12  # lines of a file that matter
-_UNREAD: Final = frozenset({"lockfile", "secret-file"})
+_SHOWN_ALL_THE_SAME: Final = frozenset({"test-configuration"})  # of what no patch may touch
 _FOREIGN: Final = frozenset(
     {
         *("node_modules", "bower_components", ".venv", "venv", "site-packages", "vendor", "third_party"),
@@ -196,8 +196,8 @@ class _Choice:
 
     def _unfit(self, path: str, why: str) -> str:
         data = self._data[path]
-        if _UNREAD & set(protections(path)):
-            return "files of its kind are not shown"
+        if set(protections(path)) - _SHOWN_ALL_THE_SAME:
+            return "no patch may touch it"
         if sum(each == why for each in self._why.values()) >= MOST[why]:
             return f"over {MOST[why]} of its kind ({why})"
         if self._room <= 0:

@@ -61,12 +61,13 @@ def definitions(
         if not path.endswith(".py") or path in besides or (_may_test(path) and is_test(path)):
             continue
         for each in pattern.finditer(files[path]):
-            line = files[path].count(b"\n", 0, each.start()) + 1
-            found.setdefault(each[1] or each[2], {}).setdefault(path, line)
+            places = found.setdefault(each[1] or each[2], {})
+            if path not in places:
+                places[path] = files[path].count(b"\n", 0, each.start()) + 1
     for name in wanted:
-        places = found.get(name.encode(), {})
-        if len(places) <= MAX_DEFINERS:
-            yield from places.items()
+        defined = found.get(name.encode(), {})
+        if len(defined) <= MAX_DEFINERS:
+            yield from defined.items()
 
 
 def callers(files: Mapping[str, bytes], paths: Sequence[str], names: Sequence[str]) -> Iterator[str]:
@@ -116,8 +117,13 @@ def mentions(data: bytes, names: Sequence[str]) -> list[int]:
     """
     if not names:
         return [1]
-    found = [data.count(b"\n", 0, each.start()) + 1 for each in re.finditer(_any_of(names), data[:1_000_000])]
-    return list(dict.fromkeys([1, *found]))[: 1 + _MENTIONED]
+    word, found = re.compile(_any_of(names)), [1]
+    for number, line in enumerate(data[:1_000_000].split(b"\n"), 1):
+        if len(found) > _MENTIONED:
+            break
+        if number > 1 and word.search(line):
+            found.append(number)
+    return found
 
 
 def _imports(data: bytes, words: Sequence[str]) -> bool:
