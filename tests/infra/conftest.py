@@ -158,6 +158,15 @@ def templates(synthesize: Callable[..., Templates]) -> Templates:
     return synthesize()
 
 
+IMAGES = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/prove:1"
+
+
+@pytest.fixture(scope="session")
+def patches(synthesize: Callable[..., Templates]) -> Templates:
+    """Return the templates of a deployment that makes patches."""
+    return synthesize(patches=True, prove_images=IMAGES)
+
+
 OUTSIDE = {"redis_url": "rediss://cache.example.com:6380", "redis_secret": "outside-redis"}
 
 

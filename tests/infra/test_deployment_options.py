@@ -9,6 +9,7 @@ import pytest
 
 from infra.config import PREFIX, BadOption, Deployment
 
+IMAGES = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/prove:1"
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -43,6 +44,9 @@ def test_defaults_follow_from_each_other() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        ({"patches": True}, "needs prove_images"),
+        ({"prove_images": IMAGES}, "goes with patches"),
+        ({"patches": True, "prove_images": "docker.io/library/python:3"}, "are of ECR"),
         ({"lane": 1}, "there is no option sentinel:lane"),
         ({"lanes": "many"}, "a whole number"),
         ({"keep": "perhaps"}, "true or false"),

@@ -48,9 +48,9 @@ def environ(templates: Templates, verb: str, endpoint: str = DEAD) -> dict[str, 
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_function_runs_from_what_is_deployed(templates: Templates, verb: str) -> None:
+def test_every_function_runs_from_what_is_deployed(patches: Templates, verb: str) -> None:
     """With AWS and Redis gone, a handler still imports, runs and says in its own way that it cannot."""
-    ended = isolated.handle(verb, environ(templates, verb))
+    ended = isolated.handle(verb, environ(patches, verb))
     assert not ended.strangers
     if verb == "authorize":
         assert ended.raised == "Unavailable", ended.why  # the door stays shut
@@ -164,16 +164,28 @@ def _imported(path: Path) -> Iterator[str]:
             yield node.module.partition(".")[0]
 
 
+def ai_layer() -> Path:
+    """Return the folder of the layer with the SDKs of models, built for this machine."""
+    return bundle.build_ai(bundle.Target.host()) / "python"
+
+
+def _names(layer: Path) -> set[str]:
+    return {path.name.partition(".")[0] for path in layer.iterdir()}
+
+
 def test_the_layer_has_every_import() -> None:
-    """Whatever the package imports, late or early, is in the dependency layer or the standard library."""
-    layer = isolated.layers()[0]
-    have = {path.name.partition(".")[0] for path in layer.iterdir()}
+    """Whatever the package imports, late or early, is in the dependency layer or the standard library.
+
+    The SDKs of models are in a layer of their own, and the providers below `ai` alone import them.
+    """
+    have, sdks = (_names(layer) for layer in (isolated.layers()[0], ai_layer()))
     missing = {
         (str(path.relative_to(ROOT)), name)
         for path in [*bundle.package_files(), *ROOT.glob("functions/*/handler.py")]
         if path.suffix == ".py"
         for name in _imported(path)
         if name not in have | {"sentinel"} | set(sys.stdlib_module_names)
+        and not (path.parent == bundle.PACKAGE / "ai" and name in sdks)
     }
     assert not missing
 
@@ -190,20 +202,37 @@ def test_the_layer_has_the_models_of_every_client_that_is_made() -> None:
     assert all((data / name).is_dir() for name in named)
 
 
-def test_layers_are_what_is_tested() -> None:
-    """The layer's pins are the versions that these tests run with."""
-    lines = [line for line in bundle.REQUIREMENTS.read_text().splitlines() if "==" in line and line[0] != " "]
+def test_the_sdks_of_models_run_from_the_layers() -> None:
+    """Both SDKs make a client from what `work_ai` has; without its layer there is none."""
+    code = """
+import anthropic, openai
+clients = anthropic.Anthropic(api_key="k"), openai.OpenAI(api_key="k")
+found["answer"] = {"made": [type(each).__name__ for each in clients]}
+"""
+    ended = isolated.run(code, [*isolated.layers(), ai_layer()], {}, "")
+    assert ended.answer == {"made": ["Anthropic", "OpenAI"]}, ended.why
+    assert not ended.strangers
+    missing = "try:\n    import openai\nexcept ImportError:\n    found['answer'] = {'none': True}\n"
+    assert isolated.run(missing, isolated.layers(), {}, "").answer == {"none": True}
+
+
+@pytest.mark.parametrize("requirements", [bundle.REQUIREMENTS, bundle.AI_REQUIREMENTS])
+def test_layers_are_what_is_tested(requirements: Path) -> None:
+    """The layers' pins are the versions that these tests run with."""
+    lines = [line for line in requirements.read_text().splitlines() if "==" in line and line[0] != " "]
     pins = dict(line.split(" ")[0].split("==") for line in lines)
     assert pins
     assert {name: metadata.version(name) for name in pins} == pins
 
 
 def test_layers_leave_room() -> None:
-    """Both layers together, unpacked, stay well below Lambda's limit of 250 MB."""
-    total = sum(
-        path.stat().st_size for layer in isolated.layers() for path in layer.rglob("*") if path.is_file()
-    )
-    assert total < 80_000_000
+    """All layers together, unpacked, stay well below Lambda's limit of 250 MB."""
+
+    def size(*layers: Path) -> int:
+        return sum(path.stat().st_size for each in layers for path in each.rglob("*") if path.is_file())
+
+    assert size(*isolated.layers()) < 80_000_000
+    assert size(ai_layer()) < 60_000_000
 
 
 def test_the_package_layer_has_no_local_part() -> None:

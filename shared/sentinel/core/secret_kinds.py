@@ -2,7 +2,7 @@
 
 The worker that reads repositories may read secrets of the first kind alone, the one that proposes to them
 those of the second, the one that asks models those of the third; nobody else any of them. A document that
-names a secret of another kind is to be refused when it is read, and not only by the role that may not read it.
+names a secret of another kind is to be refused when it is read, and not first by a role without the right.
 """
 
 from __future__ import annotations
