@@ -12,6 +12,7 @@ build container, which is a sandbox itself.
 from __future__ import annotations
 
 import json
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -84,10 +85,11 @@ def of_sandbox(sandbox: Sandbox, world: World) -> dict[str, str]:
 def loudly(sandbox: Sandbox, loud: Loud, world: World) -> str:
     """Try one that has a run of its own. Return "stopped", or what is wrong."""
     files = [("program.py", "100644", world.filled(loud.program).encode())]
-    ran: Ran = sandbox.run(files, [PYTHON, "program.py", loud.mark], loud.limits, bring=loud.bring)
+    mark = secrets.token_hex(8)  # by which its processes are found
+    ran: Ran = sandbox.run(files, [PYTHON, "program.py", mark], loud.limits, bring=loud.bring)
     if not world.unharmed():
         return "a process of the host was ended"
-    if still := left(loud.mark):
+    if still := left(mark):
         return f"processes were left: {still}"
     return "stopped" if loud.stopped(ran, world.secret) else f"it was not stopped: {ran}"
 

@@ -25,6 +25,7 @@ from sentinel.errors import Malformed, Unavailable
 from sentinel.ports_patches import Sandbox
 
 PYTHON = escapes.PYTHON
+MARK = f"escape-{os.getpid()}"  # by which processes of these tests are found
 ROOT = Path(__file__).resolve().parents[2]
 SOON = Limits(seconds=20, cpu=20, memory=300_000_000, disk=50_000_000, file=10_000_000)
 ADMIN = 21  # CAP_SYS_ADMIN
@@ -129,13 +130,13 @@ def test_what_the_caller_raises_ends_it(sandbox: Sandbox) -> None:
     """Where the caller's thread raises, everything that ran is gone when that is seen."""
 
     def raising() -> bool:
-        if left("escape-raised"):
+        if left(MARK):
             raise KeyboardInterrupt
         return False
 
     with pytest.raises(KeyboardInterrupt):
-        sandbox.run([], [PYTHON, "-c", "import time; time.sleep(60)", "escape-raised"], SOON, stopped=raising)
-    assert left("escape-raised") == []
+        sandbox.run([], [PYTHON, "-c", "import time; time.sleep(60)", MARK], SOON, stopped=raising)
+    assert left(MARK) == []
 
 
 def test_a_path_that_leads_outside_is_refused(sandbox: Sandbox) -> None:
@@ -198,14 +199,14 @@ def test_a_caller_that_is_killed_leaves_nothing() -> None:
     bubblewrap()
     program = (
         "from sentinel.adapters.sandbox_bwrap import here\nfrom sentinel.core.proving import Limits\n"
-        f"here().run([], [{PYTHON!r}, '-c', 'import time; time.sleep(60)', 'escape-killed'], Limits())"
+        f"here().run([], [{PYTHON!r}, '-c', 'import time; time.sleep(60)', {MARK!r}], Limits())"
     )
     with subprocess.Popen([sys.executable, "-c", program], env={"PYTHONPATH": f"{ROOT}/shared"}) as caller:
         try:
-            until(lambda: bool(left("escape-killed")))
+            until(lambda: bool(left(MARK)))
         finally:
             caller.kill()
-    until(lambda: not left("escape-killed"))
+    until(lambda: not left(MARK))
 
 
 def until(true: Callable[[], bool]) -> None:

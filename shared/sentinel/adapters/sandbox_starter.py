@@ -273,6 +273,7 @@ def main(job: dict[str, Any], exactly: Callable[[int], bytes]) -> None:
     """Do a job, whose files `exactly` reads; the answer goes to the descriptor in the first argument."""
     answer = int(sys.argv[1])
     os.umask(0o022)
+    _signal.signal(_signal.SIGINT, _signal.SIG_IGN)  # the one that the interpreter would have taken note of
     _protect(job)
     _as_user(job, lambda: _lay_out(job, exactly))
     folder = os.open(job["folder"], os.O_RDONLY | os.O_DIRECTORY)  # whatever it is called in the end
