@@ -22,7 +22,7 @@ from sentinel.core.pull_requests import Published, PullRequest
 from sentinel.core.recipes import Name
 from sentinel.core.repositories import RepositoryConfig
 from sentinel.core.steps import Again, Done, Failed, Nothing, Outcome, Probed, StepRun
-from sentinel.core.tasks import SECOND
+from sentinel.core.tasks import SECOND, Task
 from sentinel.errors import Malformed, Missing, Rejected, Unavailable
 from sentinel.ports_patches import Blobs, Publisher
 
@@ -145,26 +145,33 @@ class GitPullRequest:
             raise Malformed(
                 f"the patch is for {proposal.base}, and the repository's branch is {repository.branch} by now"
             )
-        origin = Origin(
-            task=run.task.id,
-            recipe=run.task.recipe,
-            version=run.task.recipe_version,
-            digest=run.task.recipe_digest,
-            patch=digest,
-            places=_places(run),
-        )
-        request = PullRequest(
-            task=run.task.id,
-            base=proposal.base,
-            commit=proposal.commit,
-            patch=proposal.patch,
-            title=title_of(inputs.title or proposal.title, f"Fix what {run.task.recipe} found"),
-            body=body_of(proposal, origin),
-            t=run.task.created,
-            labels=(*inputs.labels, *(["sentinel-scripted"] if proposal.scripted else [])),
-            draft=inputs.draft,
-        )
+        request = request_of(run.task, proposal, digest, inputs)
         return _Wanted(repository, proposal, digest, request)
+
+
+def request_of(
+    task: Task, proposal: Proposal, digest: str, inputs: PullRequestInputs = PullRequestInputs()
+) -> PullRequest:
+    """Return what a task proposes: the same in every try. `digest` is that of the proposal as it is kept."""
+    origin = Origin(
+        task=task.id,
+        recipe=task.recipe,
+        version=task.recipe_version,
+        digest=task.recipe_digest,
+        patch=digest,
+        places=_places(task),
+    )
+    return PullRequest(
+        task=task.id,
+        base=proposal.base,
+        commit=proposal.commit,
+        patch=proposal.patch,
+        title=title_of(inputs.title or proposal.title, f"Fix what {task.recipe} found"),
+        body=body_of(proposal, origin),
+        t=task.created,
+        labels=(*inputs.labels, *(["sentinel-scripted"] if proposal.scripted else [])),
+        draft=inputs.draft,
+    )
 
 
 def _patch_of(run: StepRun, wanted: str | None) -> Mapping[str, Any]:
@@ -179,8 +186,8 @@ def _patch_of(run: StepRun, wanted: str | None) -> Mapping[str, Any]:
     raise Malformed(f"git.pull_request: there is no patch that {named}: let ai.patch come before it")
 
 
-def _places(run: StepRun) -> tuple[str, ...]:
-    entries = run.task.cause.get("entries")
+def _places(task: Task) -> tuple[str, ...]:
+    entries = task.cause.get("entries")
     listed = entries if isinstance(entries, list | tuple) else ()
     return tuple(f"{each.get('chain')}#{each.get('seq')}" for each in listed if isinstance(each, Mapping))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sentinel.cli import approvals
+from sentinel.cli import approvals, patches
 from sentinel.cli.options import StateName, application, home_option, json_option, refuse_before
 from sentinel.cli.output import cut, echo, emit, plain, table
 
@@ -58,7 +58,7 @@ def tasks(
     return 0
 
 
-for _command in (approvals.approval, approvals.approve, approvals.refuse, approvals.link):
+for _command in (patches.patch, approvals.approval, approvals.approve, approvals.refuse, approvals.link):
     tasks.add_command(_command)
 
 
@@ -97,6 +97,7 @@ def show(task_id: str, home: Path, as_json: bool) -> int:
             facts["signature"] = signatures[event["seq"]]
         told = " ".join(f"{key}={plain(value)}" for key, value in facts.items())
         echo(f"{_when(event['t'])}  {event['event']:<{width}}  {told}")
+    patches.tell(app, task_id)
     return 0
 
 
