@@ -14,6 +14,7 @@ from typing import TypeVar
 from examples.checkout.server import PORT as SHOP_PORT
 from examples.checkout.server import ShopServer
 from examples.loopback_hec import Collector, Server
+from examples.shop_repository import ShopRepository
 from sentinel.bootstrap import App
 from sentinel.cli import document_checks, documents
 
@@ -28,10 +29,16 @@ Made = TypeVar("Made")
 class Desk:
     """The servers around Sentinel. `home` is Sentinel's folder: the collector's token is a secret there."""
 
-    def __init__(self, home: Path, ports: tuple[int, int] = (HEC_PORT, SHOP_PORT)) -> None:
+    def __init__(
+        self,
+        home: Path,
+        ports: tuple[int, int] = (HEC_PORT, SHOP_PORT),
+        repository: ShopRepository | None = None,
+    ) -> None:
         token = _token(home / "secrets" / SECRET)
         folder = home / "shop"
         folder.mkdir(parents=True, exist_ok=True)
+        self.repository = repository or ShopRepository(home)
         self.hec = _first(lambda port: Server(Collector(token), port), ports[0])
         self.shop = _first(lambda port: ShopServer(folder, port), ports[1])
 
@@ -48,7 +55,7 @@ class Desk:
 
     def push(self, app: App) -> list[dict[str, object]]:
         """Check the example's rules, recipes and sinks and push them."""
-        found, problems = documents.read(PATHS)
+        found, problems = documents.read([*PATHS, *self.repository.documents()])
         ports = {
             b"127.0.0.1:%d" % HEC_PORT: b"127.0.0.1:%d" % self.hec.server_address[1],
             b"127.0.0.1:%d" % SHOP_PORT: b"127.0.0.1:%d" % self.shop.server_address[1],

@@ -34,6 +34,7 @@ from examples import check_export, traffic
 from examples.checkout.shipping import SentinelHandler
 from examples.desk import Desk
 from examples.narrator import Narrator, sinks_of
+from examples.shop_repository import ShopRepository
 from sentinel.bootstrap import App, application
 from sentinel.cli.clients import ends, local_credentials
 from sentinel.cli.door import Credentials
@@ -205,16 +206,18 @@ def run(options: argparse.Namespace) -> int:
     for path in options.input:
         check_input(path)
     app = application(str(options.home))
+    repository = ShopRepository(options.home)
     settings = replace(
         settings_for(options.home, app.settings),
-        http_hosts="127.0.0.1",
+        http_hosts=",".join(("127.0.0.1", *repository.hosts)),
+        git_folders=str(repository.path),
         http_private=True,
         log_level="WARNING",
     )
     tree = Supervisor(settings, _port(options.port), tell=lambda line: say("restart", line))
     _leave_on_signals(tree)
     tree.claim()
-    desk = Desk(options.home)
+    desk = Desk(options.home, repository=repository)
     desk.open()
     try:
         kinds = Counter(str(each["kind"]) for each in desk.push(app))

@@ -150,9 +150,10 @@ class GitPullRequest:
 
 
 def request_of(
-    task: Task, proposal: Proposal, digest: str, inputs: PullRequestInputs = PullRequestInputs()
+    task: Task, proposal: Proposal, digest: str, inputs: PullRequestInputs | None = None
 ) -> PullRequest:
     """Return what a task proposes: the same in every try. `digest` is that of the proposal as it is kept."""
+    inputs = inputs or PullRequestInputs()
     origin = Origin(
         task=task.id,
         recipe=task.recipe,

@@ -1,4 +1,4 @@
-"""`sentinel tasks patch`, and what `tasks show` tells of patches: the diff, what speaks for it, and mail for git."""
+"""`sentinel tasks patch`, and what `tasks show` tells of patches: the diff, and what speaks for it."""
 
 from __future__ import annotations
 
@@ -72,13 +72,12 @@ def tell(app: App, task_id: str) -> None:
         return
     for step, (digest, proposal) in found:
         scripted = ", scripted: no model was asked" if proposal.scripted else ""
-        echo(
-            f"patch    {step} {digest[:12]} of {plain(proposal.repository)} at {proposal.commit[:12]}{scripted}"
-        )
+        where = f"{plain(proposal.repository)} at {proposal.commit[:12]}"
+        echo(f"patch    {step} {digest[:12]} of {where}{scripted}")
         for name, value in _evidence(proposal.evidence):
             echo(f"         {name:<28} {plain(value)}")
         for line in proposal.patch.diff.splitlines():
-            echo(style(plain(line), _colour(line)))
+            echo(_coloured(line))
 
 
 def _evidence(evidence: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
@@ -94,7 +93,7 @@ def _evidence(evidence: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     yield "mutants noticed", f"{mutants.get('noticed', 0)} of {mutants.get('made', 0)}"
 
 
-def _colour(line: str) -> str | None:
-    if line.startswith(("+++", "---", "diff")):
-        return None
-    return {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
+def _coloured(line: str) -> str:
+    colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
+    heads = line.startswith(("+++", "---"))
+    return plain(line) if colour is None or heads else style(plain(line), colour)
