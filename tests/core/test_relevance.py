@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ def _data(text: str | bytes) -> bytes:
     return text.encode() if isinstance(text, str) else text
 
 
-def tree(files: dict[str, str | bytes | Held]) -> Tree:
+def tree(files: Mapping[str, str | bytes | Held]) -> Tree:
     """Return a tree of texts."""
     held = {
         path: each

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from sentinel.adapters.sqlite_ledger import SqliteLedger
-from sentinel.core.segment import Batch, Head
+from sentinel.core.segment import Batch, Head, Segment
 from sentinel.core.steps import Matched
 from sentinel.usecases.related import AHEAD, SEGMENTS, failure_from, related
 
@@ -44,7 +44,7 @@ class Counted(SqliteLedger):
 
     reads = 0
 
-    def at(self, chain: str, seq: int) -> object:  # type: ignore[override]
+    def at(self, chain: str, seq: int) -> Segment | None:
         """Count and read."""
         self.reads += 1
         return super().at(chain, seq)

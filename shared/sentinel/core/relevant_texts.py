@@ -91,7 +91,7 @@ def callers(files: Mapping[str, bytes], paths: Sequence[str], names: Sequence[st
 def neighbours(files: Mapping[str, bytes], paths: Sequence[str]) -> Iterator[str]:
     """Yield the sources of the same folders, those first that name one of the files, as an import does.
 
-    >>> files = {"a/x.py": b"", "a/b.py": b"x", "a/c.py": b"from a.x import f", "d.py": b""}
+    >>> files = {"a/x.py": b"", "a/b.py": b"y", "a/c.py": b"from a.x import f", "d.py": b"x"}
     >>> list(neighbours(files, ["a/x.py"]))
     ['a/c.py', 'a/b.py']
     """
