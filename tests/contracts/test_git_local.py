@@ -126,7 +126,7 @@ HOSTILE = """
 [i18n]
     commitEncoding = ISO-8859-1
 [remote "origin"]
-    url = ext::{script}
+    url = file:///nowhere
     promisor = true
     uploadpack = {script}
     partialclonefilter = blob:none

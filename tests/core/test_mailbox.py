@@ -71,3 +71,4 @@ def test_what_a_diff_says_begins_no_other_mail(tmp_path: Path) -> None:
         split = ["git", "mailsplit", f"-o{tmp_path}", "--", "mail"]
         ran = subprocess.run(split, cwd=tmp_path, capture_output=True, check=True)
         assert ran.stdout.strip() == b"1"
+        (tmp_path / "0001").unlink()
