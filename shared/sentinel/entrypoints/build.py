@@ -27,7 +27,7 @@ def carry_out(s3: Any, environ: Mapping[str, str], prove: Callable[[bytes], byte
             raise Malformed(f"{name} is not set: this runs in a build of Sentinel's project")
     job = s3.get_object(Bucket=environ[BUCKET], Key=JOBS + environ[JOB])["Body"].read()
     if sha256(job).hexdigest() != environ[JOB]:
-        raise Tampered("the job is not the one that this build was begun for")
+        raise Tampered("jobs", 0, "digest", "the job is not the one that this build was begun for")
     report = report_key(environ[BUILD])
     s3.put_object(Bucket=environ[BUCKET], Key=report, Body=prove(job))
     return report
