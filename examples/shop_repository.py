@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SECRET = "example-model-key"  # noqa: S105 - a secret's name
+SECRET = "model.example"  # noqa: S105 - a secret's name
 ANSWERS = "answers.json"
 # By the variable that has a key: the kind, the API's host, and a model with its prices by `EXAMPLE_MODEL`.
 PROVIDERS = {

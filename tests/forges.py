@@ -17,10 +17,11 @@ from sentinel.adapters.github_publish import GitHubPublisher
 from sentinel.adapters.gitlab import GitLab
 from sentinel.adapters.gitlab_publish import GitLabPublisher
 from sentinel.core.repositories import (
-    AppCredentials,
     GitHubRepository,
     GitLabRepository,
     LocalRepository,
+    Publishing,
+    Reading,
     RepositoryConfig,
 )
 from sentinel.ports import Http
@@ -91,12 +92,11 @@ def _github(store: Bare, clock: Clock) -> Forge:
     key = app_key()
     server = GitHubServer(store, clock, {"11": (key, READS), "22": (key, WRITES)})
     server.codeload = CODELOAD
-    secrets = Keys({"app": key.as_pem(private=True).decode()})
-
-    def app(number: str) -> AppCredentials:
-        return AppCredentials(app=number, installation=f"1{number}", key="app")
-
-    repository = GitHubRepository(kind="github", name="o/shop", api=GITHUB, read=app("11"), publish=app("22"))
+    pem = key.as_pem(private=True).decode()
+    secrets = Keys({"read.app": pem, "publish.app": pem})
+    read = Reading(app="11", installation="111", key="read.app")
+    publish = Publishing(app="22", installation="122", key="publish.app")
+    repository = GitHubRepository(kind="github", name="o/shop", api=GITHUB, read=read, publish=publish)
     return Forge(
         "github",
         store.path,
@@ -111,9 +111,13 @@ def _github(store: Bare, clock: Clock) -> Forge:
 
 def _gitlab(store: Bare, clock: Clock) -> Forge:
     server = GitLabServer(store, clock, {"glpat-reader": "read_api", "glpat-writer": "api"})
-    secrets = Keys({"reads": "glpat-reader", "writes": "glpat-writer"})
+    secrets = Keys({"read.gitlab": "glpat-reader", "publish.gitlab": "glpat-writer"})
     repository = GitLabRepository(
-        kind="gitlab", project="group/shop", api=f"{GITLAB}/api/v4", read="reads", publish="writes"
+        kind="gitlab",
+        project="group/shop",
+        api=f"{GITLAB}/api/v4",
+        read="read.gitlab",
+        publish="publish.gitlab",
     )
     return Forge(
         "gitlab",

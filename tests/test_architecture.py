@@ -29,7 +29,13 @@ PORTS = CORE | {
 ACTIONS = PORTS | {"siem", "accounts", "ai", "actions"}
 WIRING = ACTIONS | {"webhooks", "usecases", "adapters", "settings", "wiring"}
 BOOTSTRAP = WIRING | {"bootstrap", "bootstrap_doors", "bootstrap_approvals", "bootstrap_flow"}
-BOOTSTRAP |= {"bootstrap_alerts", "bootstrap_connectors", "bootstrap_deliveries", "bootstrap_patches", "bootstrap_evaluation"}
+BOOTSTRAP |= {
+    "bootstrap_alerts",
+    "bootstrap_connectors",
+    "bootstrap_deliveries",
+    "bootstrap_patches",
+    "bootstrap_evaluation",
+}
 ENTRYPOINTS = BOOTSTRAP | {"entrypoints", "routes"}
 RINGS = {
     "errors": set[str](),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sentinel.core.budgets import Budget, Spent
     from sentinel.core.failures import Failure
     from sentinel.core.steps import Matched
+    from sentinel.ports import Http
     from sentinel.ports_patches import Blobs, Model, Prover, Publisher, Repositories
 
 _DELIMITER = 16  # bytes
@@ -55,7 +56,7 @@ class Patching(Delivering):
 
         if not self.settings.blobs_bucket:
             raise Forbidden("this deployment makes no patches: docs/deploy.md says how to turn them on")
-        return S3Blobs(self._app._aws("s3"), self.settings.blobs_bucket)
+        return S3Blobs(self.bucket_client, self.settings.blobs_bucket)
 
     @cached_property
     def patch_parts(self) -> PatchParts:
@@ -83,7 +84,18 @@ class Patching(Delivering):
             from sentinel.usecases.prove_patch import ProveHere
 
             return ProveHere(OwnEnvironment(here()))
-        raise NotImplementedError
+        from sentinel.adapters.codebuild import CodeBuildProver, Place
+        from sentinel.core.proof_json import evidence_of, job_bytes
+
+        project, images = self.settings.prove_project, _listed(self.settings.prove_images)
+        place = Place(project, self.settings.blobs_bucket, images)
+        builds = self._app._aws("codebuild")
+        return CodeBuildProver(builds, self.bucket_client, place, job_bytes, evidence_of)
+
+    @cached_property
+    def bucket_client(self) -> Any:
+        """The client of the bucket of blobs: trees are large."""
+        return self._app._aws("s3", read_timeout=60)
 
     def _failure(self, entries: Sequence[Matched]) -> Failure:
         from sentinel.usecases.related import failure_from
@@ -99,14 +111,16 @@ class Patching(Delivering):
     @cached_property
     def reach(self) -> Reach:
         """What models are asked through."""
+        from sentinel.adapters.http import HttpClient
         from sentinel.ai import Reach
 
         app = self._app
+        http = HttpClient(app.hosts, max_idle=0)  # a model is silent for minutes
         if not self.local:
-            return Reach(app.http, app.secrets, clock=time.time_ns)
+            return Reach(http, app.secrets, clock=time.time_ns)
         from sentinel.adapters.read_files import ReadFiles
 
-        return Reach(app.http, app.secrets, ReadFiles(self.home), clock=time.time_ns)
+        return Reach(http, app.secrets, ReadFiles(self.home), clock=time.time_ns)
 
     @cached_property
     def repository_reader(self) -> Repositories:
@@ -134,10 +148,18 @@ class Patching(Delivering):
         return LocalPublisher(grants_of(self.settings).folders)
 
     @cached_property
+    def _forges(self) -> Http:
+        """Asks GitHub and GitLab: an archive of a repository is one answer."""
+        from sentinel.adapters.forge_calls import MAX_ANSWER
+        from sentinel.adapters.http import HttpClient
+
+        return HttpClient(self._app.hosts, max_answer=MAX_ANSWER)
+
+    @cached_property
     def _app_tokens(self) -> AppTokens:
         from sentinel.adapters.github_app import AppTokens
 
-        return AppTokens(self._app.http, self._app.secrets, clock=time.time_ns)
+        return AppTokens(self._forges, self._app.secrets, clock=time.time_ns)
 
     def _github(self) -> Repositories:
         from sentinel.adapters.github import GitHub
@@ -152,9 +174,13 @@ class Patching(Delivering):
     def _gitlab(self) -> Repositories:
         from sentinel.adapters.gitlab import GitLab
 
-        return GitLab(self._app.http, self._app.secrets, clock=time.time_ns)
+        return GitLab(self._forges, self._app.secrets, clock=time.time_ns)
 
     def _gitlab_publisher(self) -> Publisher:
         from sentinel.adapters.gitlab_publish import GitLabPublisher
 
-        return GitLabPublisher(self._app.http, self._app.secrets, clock=time.time_ns)
+        return GitLabPublisher(self._forges, self._app.secrets, clock=time.time_ns)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, map(str.strip, text.split(","))))

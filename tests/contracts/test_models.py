@@ -66,7 +66,7 @@ class _Secrets:
 
     def get(self, name: str) -> str:
         """Return the key."""
-        if name != "model-key":
+        if name != "model.key":
             raise Missing("no such secret")
         return self._key
 
@@ -79,7 +79,7 @@ def _reach(
 
 def _config(kind: str, url: str, **more: object) -> HostedConfig:
     model = {"openai": "gpt-6.1-terra", "anthropic": "claude-sonnet-5-5"}[kind]
-    body = {"kind": kind, "model": model, "key": "model-key", "url": url, "prices": PRICES, **more}
+    body = {"kind": kind, "model": model, "key": "model.key", "url": url, "prices": PRICES, **more}
     found = ai.load("models.yaml", orjson.dumps({"models": {"m": body}}))["m"]
     assert isinstance(found, HostedConfig)
     return found
@@ -223,8 +223,8 @@ def test_waits_are_read_in_all_their_forms() -> None:
 @pytest.mark.parametrize(
     ("status", "code", "error", "words"),
     [
-        (401, "invalid_api_key", Forbidden, "secret model-key"),
-        (403, "permission_error", Forbidden, "secret model-key"),
+        (401, "invalid_api_key", Forbidden, "secret model.key"),
+        (403, "permission_error", Forbidden, "secret model.key"),
         (402, "billing_error", NotAnswered, "no credit"),
         (429, "insufficient_quota", NotAnswered, "no credit"),
         (404, "model_not_found", Missing, "model"),
@@ -414,7 +414,7 @@ def test_the_models_own_bound_of_output_holds() -> None:
 @pytest.mark.parametrize("key", ["", "sk bad", "sk-\nX-Evil: 1", "sk-\xe9"])
 def test_a_secret_that_is_no_key_is_refused(kind: str, key: str) -> None:
     """A key with blanks, breaks or letters that no header may have is refused by its name, unquoted."""
-    with serving(_good(kind)) as server, pytest.raises(Malformed, match="secret model-key") as caught:
+    with serving(_good(kind)) as server, pytest.raises(Malformed, match="secret model.key") as caught:
         _ask(kind, server.url(kind), reach=_reach(key=key))
     assert server.asked == []
     assert not key or key not in str(caught.value)
@@ -437,7 +437,7 @@ def test_importing_models_imports_no_sdk() -> None:
     """The package, and making a model, load no SDK and no HTTP library of theirs: only a question does."""
     code = (
         "import sys, sentinel.ai as ai\n"
-        "body = b'models: {m: {kind: openai, model: m, key: k, prices: {input: 1, output: 2}}}'\n"
+        "body = b'models: {m: {kind: openai, model: m, key: model.k, prices: {input: 1, output: 2}}}'\n"
         "ai.make(ai.load('m', body)['m'], ai.Reach(None, None))\n"
         "print(sorted({'openai', 'anthropic', 'httpx2', 'httpcore2'} & set(sys.modules)))\n"
     )
@@ -461,7 +461,7 @@ def test_importing_models_imports_no_sdk() -> None:
 )
 def test_documents_are_checked(change: dict[str, Any], words: str) -> None:
     """A document that cannot be right is refused with what to change, and nothing of it is quoted."""
-    body = {"kind": "openai", "model": "m", "key": "k", "prices": {"input": 1, "output": 2}, **change}
+    body = {"kind": "openai", "model": "m", "key": "model.k", "prices": {"input": 1, "output": 2}, **change}
     text = repr({"models": {"m": body}}).replace("inf", ".inf")
     with pytest.raises(Malformed, match=words) as caught:
         ai.load("models.yaml", text.encode())

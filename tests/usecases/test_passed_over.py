@@ -74,6 +74,12 @@ def test_what_was_not_chosen_is_passed_over(world: World, chosen: str) -> None:
     other = {"restart": "scale", "scale": "restart"}[chosen]
     assert task.state is State.SUCCEEDED
     assert task.results[other] == {"passed_over": True}
-    assert {name: len(target.runs) for name, target in world.targets.items()} == {chosen: 1, other: 0, "tell": 1}
-    assert [body.get("step") for body in world.bodies(task) if body.get("outcome") == "was passed over"] == [other]
+    assert {name: len(target.runs) for name, target in world.targets.items()} == {
+        chosen: 1,
+        other: 0,
+        "tell": 1,
+    }
+    assert [body.get("step") for body in world.bodies(task) if body.get("outcome") == "was passed over"] == [
+        other
+    ]
     assert replayed(world, task) == []

@@ -16,12 +16,13 @@ from sentinel.actions.patch_read import repository_of, situation_of
 from sentinel.core import patch_context, patch_reading
 from sentinel.core.approvals import ACTION
 from sentinel.core.edit_answers import load
-from sentinel.core.edit_refusals import EditRefused, NothingProposed
+from sentinel.core.edit_refusals import EditRefused, NothingProposed, shown
 from sentinel.core.edits import Patch
 from sentinel.core.exchanges import parse
 from sentinel.core.patch_blobs import Proposal, packed
-from sentinel.core.patch_findings import Verdict
-from sentinel.core.patch_policy import Judgement, Policy, judge
+from sentinel.core.patch_findings import Finding, Verdict
+from sentinel.core.patch_paths import allowed
+from sentinel.core.patch_policy import Judgement, judge
 from sentinel.core.recipes import Recipe
 from sentinel.core.steps import StepRun
 from sentinel.core.trees import Tree
@@ -43,9 +44,15 @@ class _Bounds:
     repository: RepositoryConfig
     recipe: Recipe
 
-    @property
-    def policy(self) -> Policy:
-        return self.recipe.policy.gate(self.repository.infrastructure)
+    def judged(self, patch: Patch, tree: Tree) -> Judgement:
+        """Judge by the recipe's policy, then by the paths that the repository's document allows."""
+        found = judge(patch, self.recipe.policy.gate(self.repository.infrastructure), tree.modes)
+        outside = [path for path in patch.after if not allowed(path, self.repository.paths)]
+        if not outside:
+            return found
+        why = "no pattern of the repository's document allows it"
+        more = (Finding("outside", shown(path), 0, why) for path in sorted(outside))
+        return Judgement((*more, *found.findings))
 
     @property
     def asks(self) -> bool:
@@ -91,7 +98,7 @@ class Judge:
         patch = self._applied(candidate, reply, prepared, tree)
         if not isinstance(patch, Patch):
             return patch
-        judgement = judge(patch, to.policy, tree.modes)
+        judgement = to.judged(patch, tree)
         worst = judgement.verdict
         if worst is Verdict.REFUSED or (worst is Verdict.APPROVAL and not to.asks):
             return _refused(judgement)

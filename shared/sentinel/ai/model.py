@@ -13,7 +13,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from sentinel.core import urls
 from sentinel.core.budgets import Prices
 from sentinel.core.recipe_fields import Name
-from sentinel.errors import Forbidden
+from sentinel.core.secret_kinds import MODEL, checked
+from sentinel.errors import Forbidden, Malformed
 from sentinel.ports import Http, Secrets
 
 _LOOKS_LIKE_A_KEY = re.compile(r"sk-|[A-Za-z0-9_-]{60,}")
@@ -45,7 +46,10 @@ class Reach:
 def _secret(name: str) -> str:
     if _LOOKS_LIKE_A_KEY.match(name):
         raise ValueError("this looks like a key; store it as a secret and write the secret's name here")
-    return name
+    try:
+        return checked(name, MODEL)
+    except Malformed as error:
+        raise ValueError(str(error)) from None
 
 
 class PriceList(BaseModel):

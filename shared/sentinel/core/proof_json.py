@@ -74,12 +74,25 @@ def evidence_bytes(evidence: Evidence) -> bytes:
     return orjson.dumps(evidence.json(), option=orjson.OPT_SORT_KEYS)
 
 
+def refusal_bytes(why: str) -> bytes:
+    """Return as JSON why nothing can be proven, for `evidence_of` to raise."""
+    return orjson.dumps({"malformed": why})
+
+
 def evidence_of(data: bytes) -> Evidence:
-    """Read evidence that came from elsewhere. Raises `Malformed`, also where it contradicts itself."""
+    """Read evidence that came from elsewhere.
+
+    Raises `Malformed`, also where it contradicts itself, and where it says why nothing can be proven.
+    """
     if len(data) > MAX_EVIDENCE:
         raise Malformed(f"evidence has at most {MAX_EVIDENCE:,} bytes")
     try:
         read: dict[str, Any] = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        raise Malformed("evidence cannot be read: it is not what a proof writes") from None
+    if isinstance(read, dict) and isinstance(read.get("malformed"), str):
+        raise Malformed(read["malformed"])
+    try:
         reasons = tuple(Reason(str(each["rule"]), str(each["words"])) for each in read["reasons"])
         evidence = Evidence(dict(read["seen"]), reasons, tuple(float(each) for each in read["rank"]))
         proven = read["proven"]

@@ -10,18 +10,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator
 
-from sentinel.core import named
+from sentinel.core import named, secret_kinds
 from sentinel.core.proving import PYTEST, HowToTest, Limits
 from sentinel.core.recipe_fields import Duration, Glob, Strict
 from sentinel.core.tasks import SECOND
+from sentinel.errors import Malformed
 
 Ref = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+/-]{0,199}$")]
 Folder = Annotated[str, StringConstraints(pattern=r"^(\.|[A-Za-z0-9_.+-]+(?:/[A-Za-z0-9_.+-]+){0,10})$")]
-Secret = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
 Path = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f]{1,500}$")]
 MB = 1_000_000
+
+
+def _of(kind: str) -> AfterValidator:
+    def check(name: str) -> str:
+        try:
+            return secret_kinds.checked(name, kind)
+        except Malformed as error:
+            raise ValueError(str(error)) from None
+
+    return AfterValidator(check)
+
+
+_SECRET = StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")
+ReadSecret = Annotated[str, _SECRET, _of(secret_kinds.READ)]
+PublishSecret = Annotated[str, _SECRET, _of(secret_kinds.PUBLISH)]
 
 
 class Tests(Strict):
@@ -92,11 +107,26 @@ class LocalRepository(RepositoryConfig):
 
 
 class AppCredentials(Strict):
-    """A GitHub App's: its id or client id, the installation, and the name of the secret with its key, PEM."""
+    """A GitHub App's: its id or client id, the installation, and the name of the secret with its key, PEM.
+
+    The name begins with `read.` or `publish.`: rights are given by that.
+    """
 
     app: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.]{1,40}$")]
     installation: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,20}$")]
-    key: Secret
+    key: Annotated[str, _SECRET]
+
+
+class Reading(AppCredentials):
+    """Those of the App that reads."""
+
+    key: ReadSecret
+
+
+class Publishing(AppCredentials):
+    """Those of the App that publishes."""
+
+    key: PublishSecret
 
 
 class GitHubRepository(RepositoryConfig):
@@ -106,8 +136,8 @@ class GitHubRepository(RepositoryConfig):
         str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}/[A-Za-z0-9_.-]{1,100}$")
     ]
     api: Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]{1,200}$")] = "https://api.github.com"
-    read: AppCredentials
-    publish: AppCredentials | None = None
+    read: Reading
+    publish: Publishing | None = None
 
     @property
     def told(self) -> str:
@@ -122,8 +152,8 @@ class GitLabRepository(RepositoryConfig):
         str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(?:/[A-Za-z0-9_.-]{1,100}){1,9}$")
     ]
     api: Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]{1,200}$")] = "https://gitlab.com/api/v4"
-    read: Secret
-    publish: Secret | None = None
+    read: ReadSecret
+    publish: PublishSecret | None = None
 
     @property
     def told(self) -> str:
