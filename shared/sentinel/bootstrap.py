@@ -11,6 +11,7 @@ import os
 import random
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -281,3 +282,8 @@ def application(home: str) -> App:
 def bootstrap() -> App:
     """Return the process's application, built from its environment on the first call."""
     return App(Settings.from_environ(os.environ))
+
+
+def environment() -> Mapping[str, str]:
+    """Return the process's environment, for a program that is told more by it than settings."""
+    return os.environ

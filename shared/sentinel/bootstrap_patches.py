@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sentinel.bootstrap_deliveries import Delivering
 from sentinel.errors import Forbidden

@@ -414,7 +414,7 @@ def test_the_models_own_bound_of_output_holds() -> None:
 @pytest.mark.parametrize("key", ["", "sk bad", "sk-\nX-Evil: 1", "sk-\xe9"])
 def test_a_secret_that_is_no_key_is_refused(kind: str, key: str) -> None:
     """A key with blanks, breaks or letters that no header may have is refused by its name, unquoted."""
-    with serving(_good(kind)) as server, pytest.raises(Malformed, match="secret model.key") as caught:
+    with serving(_good(kind)) as server, pytest.raises(Malformed, match=r"secret model\.key") as caught:
         _ask(kind, server.url(kind), reach=_reach(key=key))
     assert server.asked == []
     assert not key or key not in str(caught.value)

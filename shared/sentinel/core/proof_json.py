@@ -87,7 +87,7 @@ def evidence_of(data: bytes) -> Evidence:
     if len(data) > MAX_EVIDENCE:
         raise Malformed(f"evidence has at most {MAX_EVIDENCE:,} bytes")
     try:
-        read: dict[str, Any] = orjson.loads(data)
+        read: Any = orjson.loads(data)
     except orjson.JSONDecodeError:
         raise Malformed("evidence cannot be read: it is not what a proof writes") from None
     if isinstance(read, dict) and isinstance(read.get("malformed"), str):

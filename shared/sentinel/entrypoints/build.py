@@ -6,7 +6,6 @@ bytes, which have to be those of the name. A build that ends without a report ha
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any
@@ -48,9 +47,9 @@ def prove(data: bytes) -> bytes:
 
 def main() -> None:
     """Carry out the build that this runs in."""
-    from sentinel.bootstrap import bootstrap
+    from sentinel.bootstrap import bootstrap, environment
 
-    carry_out(bootstrap().bucket_client, os.environ, prove)
+    carry_out(bootstrap().bucket_client, environment(), prove)
 
 
 if __name__ == "__main__":
