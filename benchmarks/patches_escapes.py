@@ -12,6 +12,7 @@ build container, which is a sandbox itself.
 from __future__ import annotations
 
 import json
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -37,33 +38,24 @@ QUIETLY: Final = Limits(seconds=20, cpu=20, memory=500_000_000, disk=50_000_000,
 
 @dataclass(frozen=True, slots=True)
 class Escape:
-    """One way out: its name, the program that tries it, whether only namespaces stop it, and how it is tried."""
+    """One way out: its name, the program that tries it, and whether only namespaces stop it."""
 
     name: str
     program: str
     namespaces: bool
-    loud: Loud | None = None
 
 
-ESCAPES: Final = (
-    *(Escape(each.name, each.program, each.namespaces) for each in QUIET),
-    *(Escape(each.name, each.program, each.namespaces, each) for each in LOUD),
-)
+ESCAPES: Final = tuple(Escape(each.name, each.program, each.namespaces) for each in (*QUIET, *LOUD))
 
 
-def _programs(world: World) -> dict[str, str]:
-    return {each.name: world.filled(each.program) for each in QUIET}
-
-
-def quietly(ran: Callable[[list[tuple[str, str, bytes]], list[str]], bytes], world: World) -> dict[str, str]:
-    """Try all quiet ones by a function that runs a command with files. Return what each came to."""
-    driver = DRIVER.encode()
-    files = [
-        ("driver.py", "100644", driver),
-        ("probes.json", "100644", json.dumps(_programs(world)).encode()),
-    ]
-    found: Mapping[str, str] = json.loads(ran(files, ["driver.py", "probes.json"]) or b"{}")
-    return {each.name: found.get(each.name, "nothing is known of it") for each in QUIET}
+def quietly(run: Run, world: World, probes: Sequence[Quiet]) -> dict[str, str]:
+    """Try quiet ones by a function that runs a command with files. Return what each came to."""
+    programs = {"secret": repr(world.secret.encode())}
+    programs |= {each.name: world.filled(each.program) for each in probes}
+    texts = {"driver.py": DRIVER, "probes.json": json.dumps(programs)}
+    files = [(name, "100644", text.encode()) for name, text in texts.items()]
+    found: Mapping[str, str] = json.loads(run(files, ["driver.py", "probes.json"]) or b"{}")
+    return {each.name: found.get(each.name, "nothing is known of it") for each in probes}
 
 
 def bare(world: World) -> dict[str, str]:
@@ -93,23 +85,27 @@ def of_sandbox(sandbox: Sandbox, world: World) -> dict[str, str]:
 def loudly(sandbox: Sandbox, loud: Loud, world: World) -> str:
     """Try one that has a run of its own. Return "stopped", or what is wrong."""
     files = [("program.py", "100644", world.filled(loud.program).encode())]
-    ran: Ran = sandbox.run(files, [PYTHON, "program.py", loud.mark], loud.limits, bring=loud.bring)
+    mark = secrets.token_hex(8)  # by which its processes are found
+    ran: Ran = sandbox.run(files, [PYTHON, "program.py", mark], loud.limits, bring=loud.bring)
     if not world.unharmed():
         return "a process of the host was ended"
-    if still := left(loud.mark):
+    if still := left(mark):
         return f"processes were left: {still}"
     return "stopped" if loud.stopped(ran, world.secret) else f"it was not stopped: {ran}"
 
 
 def tried(sandbox: Sandbox, *, namespaces: bool = True) -> dict[str, bool]:
-    """Try every escape, and return which were stopped; without `namespaces` not those that only these stop."""
+    """Try every escape, and return which were stopped; `namespaces` as at `outcomes`."""
     return {
         name: said.startswith("stopped") for name, said in outcomes(sandbox, namespaces=namespaces).items()
     }
 
 
 def outcomes(sandbox: Sandbox, *, namespaces: bool = True) -> dict[str, str]:
-    """Try every escape, and return what each came to, which begins with "stopped" where it should."""
+    """Try every escape, and return what each came to, which begins with "stopped" where it should.
+
+    Without `namespaces` those that nothing else stops are left out.
+    """
     with ExitStack() as held:
         world = held.enter_context(World.made())
         pool = held.enter_context(ThreadPoolExecutor(2))

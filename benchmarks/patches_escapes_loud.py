@@ -27,11 +27,6 @@ class Loud:
     bring: tuple[str, ...] = ()
     namespaces: bool = False
 
-    @property
-    def mark(self) -> str:
-        """A word by which its processes are found."""
-        return "escape-" + "".join(each if each.isalnum() else "-" for each in self.name)
-
 
 def left(mark: str) -> list[str]:
     """Return the processes of this machine whose command has a word."""
@@ -142,11 +137,13 @@ LOUD: Final = (
         "many small files",
         "for at in range(1_000_000):\n    os.close(os.open(f'f{at}', os.O_CREAT))",
         _at("disk"),
+        replace(SMALL, disk=2_000_000),
     ),
     _l(
         "many folders",
         "for at in range(1_000_000):\n    os.mkdir(f'f{at}')",
         _at("disk"),
+        replace(SMALL, disk=2_000_000),
     ),
     _l(
         "time of many processors",
@@ -188,7 +185,13 @@ LOUD: Final = (
     ),
     _l(
         "signals to everybody",
-        "for number in (15, 1, 2, 9):\n    try:\n        os.kill(-1, number)\n    except OSError:\n        pass\nprint('done')",
+        """
+        for number in (15, 1, 2, 9):
+            try:
+                os.kill(-1, number)
+            except OSError:
+                pass
+        """,
         lambda ran, _: ran.seconds < SOON,
     ),
     _l(
@@ -197,11 +200,15 @@ LOUD: Final = (
         if not os.fork():
             os.setsid()
             time.sleep(600)
-        for number in (19, 15, 9):
-            os.kill(os.getppid(), number)
-        time.sleep(1)
+        for number in range(1, 65):
+            try:
+                os.kill(os.getppid(), number)
+            except OSError:
+                pass
+        time.sleep(0.5)
+        sys.exit(5)
         """,
-        lambda ran, _: ran.seconds < SOON,
+        lambda ran, _: ran.code == 5 and set(ran.files) == {"program.py"},
         bring=("program.py",),
     ),
     _l(

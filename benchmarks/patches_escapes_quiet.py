@@ -12,11 +12,12 @@ import ctypes, errno, fcntl, glob, json, os, platform, resource, signal, socket,
 
 libc = ctypes.CDLL(None, use_errno=True)
 STARTER = os.getppid()
-NUMBERS = {"x86_64": {"bpf": 321, "perf_event_open": 298, "keyctl": 250, "add_key": 248, "io_uring_setup": 425,
-                      "userfaultfd": 323, "open_by_handle_at": 304, "clone": 56, "pidfd_getfd": 438, "kcmp": 312},
-           "aarch64": {"bpf": 280, "perf_event_open": 241, "keyctl": 219, "add_key": 217, "io_uring_setup": 425,
-                       "userfaultfd": 282, "open_by_handle_at": 265, "clone": 220, "pidfd_getfd": 438,
-                       "kcmp": 272}}[platform.machine()]
+NUMBERS = {
+    "x86_64": {"bpf": 321, "perf_event_open": 298, "keyctl": 250, "io_uring_setup": 425, "userfaultfd": 323,
+               "open_by_handle_at": 304, "clone": 56, "pidfd_getfd": 438},
+    "aarch64": {"bpf": 280, "perf_event_open": 241, "keyctl": 219, "io_uring_setup": 425, "userfaultfd": 282,
+                "open_by_handle_at": 265, "clone": 220, "pidfd_getfd": 438},
+}[platform.machine()]
 
 def check(result):
     if result < 0:
@@ -67,7 +68,8 @@ def try_one(program):
     said = os.read(reader, 500).decode()
     os.close(reader)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return said or ("stopped: SIGSYS" if status == -signal.SIGSYS else f"the probe is wrong: it ended with {status}")
+    killed = "stopped: SIGSYS" if status == -signal.SIGSYS else f"the probe is wrong: it ended with {status}"
+    return said or killed
 
 probes = json.load(open(sys.argv[1]))
 SECRET = eval(probes.pop("secret", "b''"))
@@ -149,7 +151,8 @@ FILES: Final = (
         "files of another run",
         """
         found = []
-        for place in ('/tmp', '/dev/shm', '/var/tmp', *glob.glob('/proc/[0-9]*/cwd'), *glob.glob('/proc/[0-9]*/root/tmp')):
+        others = *glob.glob('/proc/[0-9]*/cwd'), *glob.glob('/proc/[0-9]*/root/tmp')
+        for place in ('/tmp', '/dev/shm', '/var/tmp', *others):
             for folder, _, names in os.walk(place):
                 found += [folder] if 'beside.txt' in names else []
         expect(found)

@@ -111,16 +111,18 @@ def _served(folder: Path) -> Iterator[dict[str, object]]:
         waiting.register(theirs, selectors.EVENT_READ)
         thread = threading.Thread(target=_answer, args=(waiting, theirs))
         thread.start()
-        yield {
-            "tcp": tcp.getsockname()[1],
-            "tcp6": six,
-            "udp": udp.getsockname()[1],
-            "abstract": abstract,
-            "own": _own_address(),
-        }
-        ours.close()
-        thread.join()
-        theirs.close()
+        try:
+            yield {
+                "tcp": tcp.getsockname()[1],
+                "tcp6": six,
+                "udp": udp.getsockname()[1],
+                "abstract": abstract,
+                "own": _own_address(),
+            }
+        finally:
+            ours.close()
+            thread.join()
+            theirs.close()
 
 
 def _answer(waiting: selectors.BaseSelector, end: socket.socket) -> None:

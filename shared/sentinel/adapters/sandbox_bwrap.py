@@ -138,7 +138,7 @@ class Bubblewrap:
 
 
 def _place(limits: Limits) -> Place:
-    """Say where things are: all that can be written to is on two file systems, which share the disk's bytes."""
+    """Say where things are: what can be written to is on two file systems, which share the disk's bytes."""
     shared = min(SHARED, limits.disk // 8)
     disks = (("/tmp", limits.disk - shared), ("/dev/shm", shared))  # noqa: S108
     return Place("/tmp/work", "/tmp/home", "/tmp", disks, mounted=True)  # noqa: S108

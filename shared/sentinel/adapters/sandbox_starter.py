@@ -145,6 +145,20 @@ def _bounds(limits: dict[str, Any]) -> dict[int, tuple[int, int]]:
     }
 
 
+def _become_command(command: list[str], variables: dict[str, str]) -> None:
+    """Be the command, as PATH has it. `os.execvpe` would import something that this user may not read."""
+    folders = [""] if "/" in command[0] else [f"{each}/" for each in variables["PATH"].split(":")]
+    refused = OSError(0, "no such program")
+    for folder in folders:
+        try:
+            os.execve(folder + command[0], command, variables)  # noqa: S606 # never a shell
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            refused = error
+    raise refused
+
+
 def _begin(job: dict[str, Any], folder: int) -> int:
     """Start the command in the folder and in a session of its own, and return its process."""
     child = os.fork()
@@ -163,7 +177,7 @@ def _begin(job: dict[str, Any], folder: int) -> int:
         for which, bound in _bounds(job["limits"]).items():
             hard = resource.getrlimit(which)[1]
             resource.setrlimit(which, bound if hard < 0 else (min(bound[0], hard), min(bound[1], hard)))
-        os.execvpe(job["command"][0], job["command"], job["variables"])  # noqa: S606 # never a shell
+        _become_command(job["command"], job["variables"])
     except OSError as error:
         _write(2, f"{job['command'][0]} cannot be run: {error.strerror}\n".encode())
     finally:
@@ -259,6 +273,7 @@ def main(job: dict[str, Any], exactly: Callable[[int], bytes]) -> None:
     """Do a job, whose files `exactly` reads; the answer goes to the descriptor in the first argument."""
     answer = int(sys.argv[1])
     os.umask(0o022)
+    _signal.signal(_signal.SIGINT, _signal.SIG_IGN)  # the one that the interpreter would have taken note of
     _protect(job)
     _as_user(job, lambda: _lay_out(job, exactly))
     folder = os.open(job["folder"], os.O_RDONLY | os.O_DIRECTORY)  # whatever it is called in the end
