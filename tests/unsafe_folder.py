@@ -6,7 +6,6 @@ import os
 import resource
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -41,7 +40,7 @@ class UnsafeFolder:
             for path, _, data in files:
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
                 (folder / path).write_bytes(data)
-            seen = {"PATH": f"{Path(sys.executable).parent}:{os.defpath}", "HOME": name, **dict(variables)}
+            seen = {"PATH": f"{environment}/bin:{os.defpath}", "HOME": name, **dict(variables)}
             begun = time.monotonic()
             try:
                 code, out, err = _ended(command, folder, seen, limits)

@@ -142,12 +142,13 @@ def test_values_that_were_equal_stay_equal_in_some_neighbours() -> None:
 
 
 def test_a_text_keeps_its_form_in_what_is_alike() -> None:
-    """Letters stay letters, digits digits, and marks what they are."""
+    """Digits stay digits, and letters and marks what they are: another word may be the name of nothing."""
     alike = [
         ast.literal_eval(each.arguments["text"]) for each in neighbours({"text": "'1.234,50'"}) if each.alike
     ]
     assert len(alike) > 5
     assert all(set(each) - set("0123456789") == {".", ","} for each in alike)
+    assert not any(each.alike for each in neighbours({"text": "'shipped'"}))
 
 
 def test_an_absent_key_may_be_there_with_nothing() -> None:

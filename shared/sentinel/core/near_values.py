@@ -1,7 +1,7 @@
 """Values near a value: of its own class, which code should treat alike, and others, which it need not.
 
-Alike are a number of the same sign, a text with other letters and digits in the same places or with one more,
-a list in another order or with one element less. They are what tells a repair from a special case.
+Alike are a number of the same sign, a text with other digits in the same places or with one more, a list in
+another order or with one element less. They are what tells a repair from a special case.
 """
 
 from __future__ import annotations
@@ -58,13 +58,14 @@ def _integers(value: int) -> Iterator[tuple[int, bool]]:
 def _texts(value: str) -> Iterator[tuple[str, bool]]:
     if len(value) > _TEXT:
         return
-    runs = list(_RUN.finditer(value))
-    yield _turned(value, range(len(value)), 1), bool(runs)
-    for run in runs[:4]:
-        yield _turned(value, range(run.start(), run.end()), 2), True
-        yield value[: run.end()] + run.group()[-1] + value[run.end() :], True
+    digits = [at for at, each in enumerate(value) if each.isdigit()]
+    yield _turned(value, digits, 1), True
+    for run in list(_RUN.finditer(value))[:4]:
+        number = run.group().isdigit()  # letters may be the name of something, and another is of nothing
+        yield _turned(value, range(run.start(), run.end()), 2), number
+        yield value[: run.end()] + run.group()[-1] + value[run.end() :], number
         if len(run.group()) > 2:
-            yield value[: run.start() + 1] + value[run.start() + 2 :], True
+            yield value[: run.start() + 1] + value[run.start() + 2 :], number
     for at, letter in enumerate(value[:40]):
         if letter.isdigit():
             yield _turned(value, [at], 1), True

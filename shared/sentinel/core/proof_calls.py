@@ -27,6 +27,18 @@ class Trial:
     of: int  # which of the trace's calls
 
 
+@dataclass(frozen=True, slots=True)
+class After:
+    """What a patch makes: the sources by path, which of their lines it changes (path, number), and its tests.
+
+    Of these the types of exceptions that they expect.
+    """
+
+    sources: Mapping[str, str] = field(repr=False)
+    lines: Collection[tuple[str, int]] = ()
+    expected: Collection[str] = ()
+
+
 @dataclass(slots=True)
 class Compared:
     """What was seen: calls made again by the trace, and what became of their neighbours, by counts.
@@ -72,16 +84,11 @@ def is_failure(did: Did, failure: Failure) -> bool:
 
 
 def compared(
-    trials: Sequence[Trial],
-    did: Sequence[tuple[Did, Did, Did]],
-    failure: Failure,
-    sources: Mapping[str, str],
-    expected: Collection[str],
+    trials: Sequence[Trial], did: Sequence[tuple[Did, Did, Did]], failure: Failure, after: After
 ) -> Compared:
     """Return what calls show. `did` are of each: before, before once more, and with the patch.
 
-    `sources` are the project's files with the patch; `expected` are the types of exceptions that tests of the
-    patch expect.
+    What was seen twice before and differs is left out.
     """
     seen = Compared()
     together = list(zip(trials, did, strict=True))
@@ -94,34 +101,28 @@ def compared(
     for trial, (_, _, new) in together:
         if trial.own and trial.of in failed:
             seen.derived.append(trial.call)
-            fails = "raised" in new and (is_failure(new, failure) or _accidental(new, sources))
+            fails = "raised" in new and (is_failure(new, failure) or _accidental(new, after))
             if "lost" in new or "unbuilt" in new:
                 seen.unsteady += 1
-            elif fails and new.get("raised") not in expected:
+            elif fails and new.get("raised") not in after.expected:
                 _remains(seen, trial, new, failure)
             else:
                 ended.add(trial.of)
     seen.ended = len(ended)
     for trial, (old, again, new) in together:
         if trial.of in ended and not trial.own:
-            _judge_near(seen, trial, (failed[trial.of], old, again, new), sources, expected)
+            _judge_near(seen, trial, (failed[trial.of], old, again, new), after)
     return seen
 
 
-def _judge_near(
-    seen: Compared,
-    trial: Trial,
-    did: tuple[Did, Did, Did, Did],
-    sources: Mapping[str, str],
-    expected: Collection[str],
-) -> None:
+def _judge_near(seen: Compared, trial: Trial, did: tuple[Did, Did, Did, Did], after: After) -> None:
     first, old, again, new = did
     if old != again or "lost" in new or "unbuilt" in new:
         seen.unsteady += 1
     elif "returned" in old:
         _judge_same(seen, old, new)
     elif trial.alike and "raised" in old:
-        _judge_alike(seen, (first, old, new), sources, expected)
+        _judge_alike(seen, (first, old, new), after)
 
 
 def _remains(seen: Compared, trial: Trial, new: Did, failure: Failure) -> None:
@@ -150,19 +151,17 @@ def _judge_same(seen: Compared, old: Did, new: Did) -> None:
         seen.changed += 1
 
 
-def _judge_alike(
-    seen: Compared, did: tuple[Did, Did, Did], sources: Mapping[str, str], expected: Collection[str]
-) -> None:
+def _judge_alike(seen: Compared, did: tuple[Did, Did, Did], after: After) -> None:
     """Judge a call that is like the one that failed, and failed on the very line of it."""
     first, old, new = did
     if (old.get("path"), old.get("line")) != (first.get("path"), first.get("line")):
         return
     very = _kind(old) == _kind(first)
     seen.alike += very
-    if "raised" not in new or new.get("raised") in expected:
+    if "raised" not in new or new.get("raised") in after.expected:
         return
     still = _kind(new) == _kind(old) and new.get("function") == old.get("function")
-    if (very and still) or _accidental(new, sources):
+    if (very and still) or (_accidental(new, after) and (new.get("path"), new.get("line")) in after.lines):
         seen.remain += 1
         seen.words.add(f"calls like the trace's still end with {str(new.get('raised'))[:60]}")
 
@@ -172,11 +171,11 @@ def _kind(did: Did) -> tuple[object, str]:
     return did.get("raised"), _VARYING.sub("_", str(did.get("message", "")))
 
 
-def _accidental(did: Did, sources: Mapping[str, str]) -> bool:
+def _accidental(did: Did, after: After) -> bool:
     """Whether what was raised was raised by no `raise` of the project."""
     if "raised" not in did:
         return True
-    lines = sources.get(str(did.get("path")), "").split("\n")
+    lines = after.sources.get(str(did.get("path")), "").split("\n")
     line = did.get("line")
     at = line - 1 if isinstance(line, int) else -1
     return not (0 <= at < len(lines) and lines[at].strip().startswith("raise"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -97,7 +98,7 @@ class Runs:
             given,
             command,
             limits,
-            environment=self._test.environment,
+            environment=self._test.environment or sys.prefix,
             variables=self._variables(seed),
             bring=bring,
             stopped=self._stopped,

@@ -16,7 +16,7 @@ from sentinel.core.canaries import Canary, canary_of
 from sentinel.core.junit import PASSED
 from sentinel.core.mutants import Mutant, mutants
 from sentinel.core.patch_lines import changed_lines, sources
-from sentinel.core.proof_calls import Compared, compared, trials_of
+from sentinel.core.proof_calls import After, Compared, compared, trials_of
 from sentinel.core.proof_calls import reasons as of_calls
 from sentinel.core.proof_mutants import Noticed, order_of
 from sentinel.core.proof_mutants import reasons as of_mutants
@@ -128,8 +128,9 @@ class _Proof:
         runs = ((self._states.before, 0), (self._states.before, 1), (self._states.after, 0))
         did = list(pool.map(lambda each: self._runs.calls(each[0], given, each[1]), runs))
         together = list(zip(*did, strict=True))
-        after = python_of(self._states.after)
-        return compared(trials, together, self._job.failure, after, expected(self._job.patch))
+        lines = {(source.path, line) for source in self._sources for line in source.lines}
+        after = After(python_of(self._states.after), lines, expected(self._job.patch))
+        return compared(trials, together, self._job.failure, after)
 
     def _types(self, pool: ThreadPoolExecutor) -> int | None:
         """Return how many errors are new to the type checker, or None where none is configured or there."""
