@@ -112,13 +112,8 @@ def _github(store: Bare, clock: Clock) -> Forge:
 def _gitlab(store: Bare, clock: Clock) -> Forge:
     server = GitLabServer(store, clock, {"glpat-reader": "read_api", "glpat-writer": "api"})
     secrets = Keys({"read.gitlab": "glpat-reader", "publish.gitlab": "glpat-writer"})
-    repository = GitLabRepository(
-        kind="gitlab",
-        project="group/shop",
-        api=f"{GITLAB}/api/v4",
-        read="read.gitlab",
-        publish="publish.gitlab",
-    )
+    names = {"read": "read.gitlab", "publish": "publish.gitlab"}
+    repository = GitLabRepository(kind="gitlab", project="group/shop", api=f"{GITLAB}/api/v4", **names)
     return Forge(
         "gitlab",
         store.path,

@@ -104,7 +104,6 @@ def build(  # noqa: PLR0913 - one argument for each port
     """
     may, made = grants or Grants(), patches or PatchParts()
     carrier = Carrier(http, files, streams or NoStreams(), aws, may, clock, sleep)
-    falcon = FalconCalls(http, secrets, accounts, clock)
     actions: list[Action] = [
         SiemSend(carrier, files, secrets, sinks, clock=clock, sleep=sleep, breakers=breakers),
         AlertReply(http, secrets, accounts, clock=clock),
@@ -117,11 +116,11 @@ def build(  # noqa: PLR0913 - one argument for each port
         UpdateService(aws, may, clock=clock),
         RolloutRestart(http, secrets, may, clock=clock),
         TerraformPlan(http, secrets, may, clock=clock),
-        ContainHost(falcon),
-        LiftContainment(falcon),
-        UpdateAlert(falcon),
-        made.ai_patch(),
-        made.ai_choose(),
-        made.git_pull_request(),
+        *_falcon(FalconCalls(http, secrets, accounts, clock)),
+        *made.actions(),
     ]
     return {action.name: action for action in actions}
+
+
+def _falcon(calls: FalconCalls) -> tuple[Action, ...]:
+    return ContainHost(calls), LiftContainment(calls), UpdateAlert(calls)

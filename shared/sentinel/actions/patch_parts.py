@@ -22,7 +22,7 @@ from sentinel.errors import Forbidden
 if TYPE_CHECKING:
     from sentinel.core.failures import Failure
     from sentinel.core.repositories import RepositoryConfig
-    from sentinel.core.steps import Matched
+    from sentinel.core.steps import Action, Matched
     from sentinel.ports_patches import Blobs, Prover, Publisher, Repositories
 
 
@@ -64,3 +64,7 @@ class PatchParts:
     def ai_choose(self) -> Choose:
         """Return the action `ai.choose`."""
         return Choose(self.models, clock=self.clock)
+
+    def actions(self) -> tuple[Action, ...]:
+        """Return all actions that need these."""
+        return self.ai_patch(), self.ai_choose(), self.git_pull_request()
