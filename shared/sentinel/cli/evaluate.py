@@ -62,17 +62,18 @@ def patches(
     from sentinel.adapters.sandbox_own import OwnEnvironment
     from sentinel.bootstrap_evaluation import Evaluation, nobody
 
-    cases = [each for each in _cases(folder) if not only or each.name in only]
+    cases = [each for each in cases_of(folder) if not only or each.name in only]
     if not cases:
         raise Failure(
             "Missing", f"{folder} holds no case{' of that name' if only else ''}", "see docs/evaluation.md", 2
         )
     app = application(home) if models else None
     to = Evaluation(OwnEnvironment(here()), app.asked if app else nobody, models)
-    return _told(list(_results(to, cases, answers, jobs)), as_json)
+    return _told(list(results_of(to, cases, answers, jobs)), as_json)
 
 
-def _cases(folder: Path) -> Iterator[Case]:
+def cases_of(folder: Path) -> Iterator[Case]:
+    """Yield the cases below a folder. Raises `Malformed` for one that is none."""
     from sentinel.core.evaluation import case_of
 
     for mark in sorted(folder.rglob(MARK)):
@@ -85,7 +86,8 @@ def _cases(folder: Path) -> Iterator[Case]:
         yield case_of(place.name, files)
 
 
-def _results(to: Evaluation, cases: list[Case], answers: tuple[str, ...], jobs: int) -> Iterator[Result]:
+def results_of(to: Evaluation, cases: list[Case], answers: tuple[str, ...], jobs: int) -> Iterator[Result]:
+    """Yield what comes of cases, so many at a time; without `answers` all that a case has."""
     with ThreadPoolExecutor(jobs) as pool:
         if to.names:
             yield from pool.map(to.asked, cases)
