@@ -40,7 +40,9 @@ class ShopRepository:
         return (PROVIDERS[self.asked][1],) if self.asked else ()
 
     def documents(self) -> Iterator[Path]:
-        """Write the documents of the repository and the model, and yield them."""
+        """Write the documents of the repository and the model; yield them, the rule and the recipe."""
+        yield HERE / "patching" / "crash.yml"
+        yield HERE / "patching" / "patch-checkout.yaml"
         folder = self._home / "documents"
         folder.mkdir(parents=True, exist_ok=True)
         place = folder / "repositories.yaml"
@@ -55,7 +57,7 @@ class ShopRepository:
 
     def _model(self) -> str:
         if not self.asked:
-            shutil.copyfile(HERE / ANSWERS, self._home / ANSWERS)
+            shutil.copyfile(HERE / "patching" / ANSWERS, self._home / ANSWERS)
             return f"{{kind: scripted, file: {ANSWERS}}}"
         kind, _, model = PROVIDERS[self.asked]
         key = self._home / "secrets" / SECRET
@@ -67,7 +69,7 @@ class ShopRepository:
 
     def _make(self) -> None:
         """Make the repository with one commit: the code that the shop runs, and its tests."""
-        shutil.copytree(HERE / "repository", self.path, dirs_exist_ok=True)
+        shutil.copytree(HERE / "patching" / "repository", self.path, dirs_exist_ok=True)
         package = self.path / "src" / "checkout"
         package.mkdir(parents=True, exist_ok=True)
         (package / "__init__.py").write_text("")

@@ -30,7 +30,7 @@ from tests.scenario import Target, World, rule
 
 ROOT = Path(__file__).resolve().parents[1]
 ANSWERS = [
-    json.dumps(each["answer"]) for each in json.loads((ROOT / "examples" / "answers.json").read_text())
+    json.dumps(each["answer"]) for each in json.loads((ROOT / "examples" / "patching" / "answers.json").read_text())
 ]
 WRONG, RIGHT = ANSWERS
 RECIPE = b"""id: r
@@ -45,7 +45,7 @@ STREAMS = ("read", "ai", "git", "action")
 
 def files() -> dict[str, Held]:
     """Return the example's repository."""
-    place = ROOT / "examples" / "repository"
+    place = ROOT / "examples" / "patching" / "repository"
     found = {
         path.relative_to(place).as_posix(): path.read_bytes() for path in place.rglob("*") if path.is_file()
     }
