@@ -1,14 +1,13 @@
 """Controls: runs that tests of what a program does cannot tell from others, and tests of its text can.
 
-A test that reads the source, counts the files beside it or asks how it was started may fail for any mutant and
-on the code as it was, and says nothing of what the code does. So the program is run written otherwise, which
-no test may notice, and as it was with the new lines standing in it as a text, which makes no test pass.
+A test that reads the source, counts the files beside it or asks how it was started may fail for any mutant
+and on the code as it was, and says nothing of what the code does. So the program is run written otherwise,
+which no test may notice, and as it was with the new lines standing in it as a text, which makes no test pass.
 """
 
 from __future__ import annotations
 
 import ast
-import io
 import tokenize
 from collections.abc import Iterable
 from itertools import pairwise
@@ -69,7 +68,7 @@ def _otherwise(source: Source) -> str:
 def _spaces(source: Source) -> list[tuple[int, int]]:
     """Return where changed lines have a space between two words: the line's number and the column."""
     try:
-        tokens = list(tokenize.generate_tokens(io.StringIO(source.text).readline))
+        tokens = list(tokenize.generate_tokens(iter(source.text.splitlines(keepends=True)).__next__))
     except (tokenize.TokenError, SyntaxError):
         return []
     return [
