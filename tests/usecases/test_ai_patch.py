@@ -21,7 +21,7 @@ from sentinel.adapters.sandbox_bwrap import here
 from sentinel.adapters.sandbox_own import OwnEnvironment
 from sentinel.core.patch_blobs import unpacked
 from sentinel.core.proving import Evidence, Job, Reason
-from sentinel.core.questions import Question, Reply, Usage
+from sentinel.core.questions import Missed, NobodyNow, Question, Reply, Usage
 from sentinel.core.states import State
 from sentinel.core.tasks import Task
 from sentinel.core.trees import PLAIN, Held
@@ -82,12 +82,13 @@ class Answers:
     by_sample: Mapping[int, Sequence[str]]
     asked: list[Question] = field(default_factory=list)
     away: int = 0
+    lost: tuple[Missed, ...] = ()
 
     def ask(self, question: Question, deadline: int) -> Reply:
         """Answer, or be away."""
         self.asked.append(question)
         if len(self.asked) <= self.away:
-            raise Unavailable("the provider is busy")
+            raise NobodyNow("the provider is busy", self.lost, 1.0)
         turn = len(question.turns) // 2
         return Reply(
             self.by_sample[question.sample][turn], "scripted", "answers", Usage(1000, 0, 0, 100), 0.01, True
@@ -286,6 +287,17 @@ def test_a_model_that_is_away_is_asked_again(scene: Callable[..., Scene]) -> Non
     task = it.run()
     assert task.state is State.SUCCEEDED, task.reason
     assert len(it.model.asked) == 4
+    assert replayed(it.world, task) == []
+
+
+def test_answers_that_are_lost_and_charged_count(scene: Callable[..., Scene]) -> None:
+    """Or a recipe's budget would hold for one try only."""
+    it = scene()
+    it.model.away, it.model.lost = 2, (Missed("one", "no answer in time", 5_000, 0.25),)
+    task = it.run()
+    assert task.state is State.SUCCEEDED, task.reason
+    result: Any = task.results["patch"]
+    assert result["spent"] == {"tokens": 2 * 5_000 + 2 * 1_100, "usd": 0.52}
     assert replayed(it.world, task) == []
 
 
