@@ -17,7 +17,7 @@ from sentinel.actions.patch_parts import PatchParts
 from sentinel.adapters.blobs_folder import FolderBlobs
 from sentinel.adapters.redis_streams import RedisQueue
 from sentinel.core.proving import Evidence, Job, Reason
-from sentinel.core.questions import Question, Reply, Usage
+from sentinel.core.questions import Missed, NobodyNow, Question, Reply, Usage
 from sentinel.core.states import State
 from sentinel.core.tasks import Task
 from sentinel.core.trees import PLAIN, Held
@@ -76,12 +76,13 @@ class Answers:
     by_sample: Mapping[int, Sequence[str]]
     asked: list[Question] = field(default_factory=list)
     away: int = 0
+    lost: tuple[Missed, ...] = ()
 
     def ask(self, question: Question, deadline: int) -> Reply:
         """Answer, or be away."""
         self.asked.append(question)
         if len(self.asked) <= self.away:
-            raise Unavailable("the provider is busy")
+            raise NobodyNow("the provider is busy", self.lost, 1.0)
         turn = len(question.turns) // 2
         return Reply(
             self.by_sample[question.sample][turn], "scripted", "answers", Usage(1000, 0, 0, 100), 0.01, True

@@ -39,6 +39,17 @@ REACHING = [
     "x = open('a').read()\n",
     "from pathlib import Path\nx = (Path.home() / 'b').read_text()\n",
     "x = '/etc/passwd'\n",
+    "import os as o\nx = o.environ\n",
+    "import json\nx = json.decoder.re.enum.sys.modules\n",
+    "import sqlite3\n",
+    "import __main__\n",
+    "x = f.__globals__\n",
+    "x = f.__code__.co_consts\n",
+    "x = KeyError().__traceback__.tb_frame\n",
+    "x = object.__subclasses__()\n",
+    "x = __builtins__\n",
+    "from inspect import getsource\n",
+    "import ast\n",
 ]
 
 

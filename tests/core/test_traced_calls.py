@@ -118,6 +118,21 @@ def test_literals_and_plain_objects_are_values(text: str) -> None:
     assert ast.unparse(value(text, {"Line": ("shop.cart", "Line")})[0]) == text
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0x" + "f" * 3_900,
+        "9" * 3_900,
+        "-" * 1_500 + "1",
+        "{1: " * 150 + "1" + "}" * 150,
+        "[" * 150 + "]" * 150,
+    ],
+)
+def test_values_that_cannot_be_written_again_are_none(text: str) -> None:
+    """Anybody may write a trace: what parses and cannot be written down again ends no proof."""
+    assert made("total", 8, self="Cart()", rate=text, more="()", rest="{}") == []
+
+
 def test_a_file_is_found_only_where_that_is_certain() -> None:
     """A path that fits two files is none of them."""
     assert located("/app/shop/cart.py", sorted(FILES), ROOTS) == "src/shop/cart.py"

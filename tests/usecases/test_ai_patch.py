@@ -13,6 +13,7 @@ import redis
 from sentinel.adapters.sandbox_bwrap import here
 from sentinel.adapters.sandbox_own import OwnEnvironment
 from sentinel.core.patch_blobs import unpacked
+from sentinel.core.questions import Missed
 from sentinel.core.states import State
 from sentinel.errors import Unavailable
 from sentinel.usecases.prove_patch import ProveHere
@@ -119,6 +120,17 @@ def test_a_model_that_is_away_is_asked_again(scene: Callable[..., Scene]) -> Non
     task = it.run()
     assert task.state is State.SUCCEEDED, task.reason
     assert len(it.model.asked) == 4
+    assert replayed(it.world, task) == []
+
+
+def test_answers_that_are_lost_and_charged_count(scene: Callable[..., Scene]) -> None:
+    """Or a recipe's budget would hold for one try only."""
+    it = scene()
+    it.model.away, it.model.lost = 2, (Missed("one", "no answer in time", 5_000, 0.25),)
+    task = it.run()
+    assert task.state is State.SUCCEEDED, task.reason
+    result: Any = task.results["patch"]
+    assert result["spent"] == {"tokens": 2 * 5_000 + 2 * 1_100, "usd": 0.52}
     assert replayed(it.world, task) == []
 
 

@@ -72,6 +72,20 @@ def local(tmp_path: Path) -> Setting:
     return Setting("local", tmp_path)
 
 
+def test_only_a_proven_patch_of_the_step_that_makes_them_is_proposed(local: Setting) -> None:
+    """A candidate is kept before it is proven, and the result of another step may be anybody's words."""
+    unproven = replace(local.proposal, evidence={})
+    refused = local.action().perform(local.run({}, {"a": local.result(unproven)}))
+    assert isinstance(refused, Failed)
+    assert "proven" in refused.reason
+    run = local.run({})
+    steps = [{"id": "a", "uses": "http.call"}, {"id": "s", "uses": "git.pull_request"}]
+    recipe = Recipe.model_validate({"id": "tell", "on": {"rule": "r"}, "steps": steps})
+    refused = local.action().perform(replace(run, recipe=recipe, step=recipe.steps[1]))
+    assert isinstance(refused, Failed)
+    assert "no patch" in refused.reason
+
+
 def test_a_patch_is_proposed(setting: Setting) -> None:
     """The result says where; doing it again finds it, and so does a probe."""
     action, run = setting.action(), setting.run({})

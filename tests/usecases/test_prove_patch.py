@@ -99,6 +99,33 @@ def test_a_line_that_no_test_notices_is_refused() -> None:
     assert "src/ratio.py:7" in " ".join(each.words for each in evidence.reasons)
 
 
+DOOR = REPAIR.replace("    if not", "    if part == 4_711:\n        whole = 4\n    if not")
+LOOKS = """
+def test_looks():
+    from pathlib import Path
+    here = Path(__file__).parent
+    assert {}
+"""
+TEXT = "'part == 4_711:\\n        whole = 4' in (here.parent / 'src' / 'ratio.py').read_text()"
+BESIDE = "len(list(here.glob('*.py'))) == 3"  # two, and that of the canaries: in no run of a mutant
+
+
+@pytest.mark.parametrize(("looks", "rule"), [(TEXT, "test-passes-before"), (BESIDE, "unnoticed")])
+def test_a_test_that_looks_at_files_notices_nothing(looks: str, rule: str) -> None:
+    """It fails for every mutant and on the code as it was, and covers a back door all the same."""
+    assert rules(proven(job(DOOR, BRINGS.format(part=1) + LOOKS.format(looks)))) == [rule]
+
+
+def test_a_test_that_fails_anyway_notices_nothing() -> None:
+    """What failed before fails for each mutant, too; only what passes otherwise counts."""
+    known = FILES["tests/test_ratio.py"] + b"\n\ndef test_known():\n    assert share(1, 2) == 51\n"
+    wanted = job(DOOR)
+    files = {**wanted.tree.files, "tests/test_ratio.py": Held(PLAIN, known)}
+    evidence = proven(replace(wanted, tree=replace(wanted.tree, files=files)))
+    assert set(rules(evidence)) == {"unnoticed"}
+    assert "src/ratio.py:7" in " ".join(each.words for each in evidence.reasons)
+
+
 def test_a_program_that_makes_all_tests_pass_is_found_out() -> None:
     """Tests that have to fail pass as well."""
     hook = (

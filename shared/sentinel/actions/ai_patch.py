@@ -14,7 +14,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from sentinel.actions.following import refused
-from sentinel.actions.patch_course import ASK, JUDGE, PROVE, READ, STREAMS, Course
+from sentinel.actions.patch_course import ASK, JUDGE, PROVE, READ, STREAMS, Charged, Course
 from sentinel.core.approvals import canonical
 from sentinel.core.recipe_fields import Name
 from sentinel.core.steps import Again, Done, Failed, Outcome, StepRun
@@ -98,11 +98,9 @@ class AiPatch:
             return Failed(str(told["failed"]), over=True)
         if "done" in told:
             return Done(told["done"])
-        after = Course.of(told["course"])
-        if after.stage == PROVE and any(after.candidates[index].handle for index in after.open):
-            pause = min(LOOK * max(after.looks, 1), LAST_LOOK)
-            return Again(str(told["reason"]), pause, after.json())
-        return Again(str(told["reason"]), 0, after.json(), onward=True)
+        after, reason = Course.of(told["course"]), str(told["reason"])
+        pause = _pause(after, later="later" in told)
+        return Again(reason, pause, after.json(), onward=not pause)
 
     def advance(self, run: StepRun, course: Course) -> tuple[Course, str]:
         """Do a stage; return what follows, and words on it for people. Raises what the stages raise."""
@@ -117,12 +115,23 @@ class AiPatch:
 
     def _did(self, run: StepRun, course: Course) -> str:
         """Do a stage and return what came of it as JSON."""
-        after, reason = self.advance(run, course)
+        try:
+            after, reason = self.advance(run, course)
+        except Charged as error:  # what it took is kept, or tries without an answer would be free
+            return canonical({"course": error.course.json(), "reason": str(error), "later": True}).decode()
         if not after.over:
             return canonical({"course": after.json(), "reason": reason}).decode()
         if not after.proven:
             return canonical({"failed": _none(after)}).decode()
         return canonical({"done": self._proving().result(after)}).decode()
+
+
+def _pause(course: Course, *, later: bool) -> int:
+    """Return for how long to wait before what follows: for models, or for a proof that goes on elsewhere."""
+    if later:
+        return LAST_LOOK
+    elsewhere = any(course.candidates[index].handle for index in course.open)
+    return min(LOOK * max(course.looks, 1), LAST_LOOK) if course.stage == PROVE and elsewhere else 0
 
 
 def _none(course: Course) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import takewhile
 from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -26,6 +27,7 @@ from sentinel.core.tasks import SECOND, Task
 from sentinel.errors import Malformed, Missing, Rejected, Unavailable
 from sentinel.ports_patches import Blobs, Publisher
 
+MAKES: Final = "ai.patch"  # whose results alone name patches: what other steps are told may be anybody's
 MOST_DIFF: Final = 24_000  # bytes of a diff that are shown: a plan of more than 32,768 is not shown at all
 MOST_EVIDENCE: Final = 4_000
 _OVER: Final = frozenset({"merged", "closed"})
@@ -134,6 +136,8 @@ class GitPullRequest:
         result = _patch_of(run, inputs.patch)
         digest = str(result["patch"])
         proposal = unpacked(self._blobs().get(digest))
+        if proposal.evidence.get("proven") is not True:
+            raise Malformed("the patch is not a proven one: nothing else is proposed")
         for name, value in (("repository", proposal.repository), ("commit", proposal.commit)):
             if result.get(name) != value:
                 raise Malformed(f"the patch is of another {name} than the step's result says")
@@ -177,8 +181,8 @@ def request_of(
 
 def _patch_of(run: StepRun, wanted: str | None) -> Mapping[str, Any]:
     """Return the result with the patch. Raises `Malformed` where there is none."""
-    ids = [each.id for each in run.recipe.steps]
-    before = ids[: ids.index(run.step.id)] if run.step.id in ids else ids
+    steps = list(takewhile(lambda each: each.id != run.step.id, run.recipe.steps))
+    before = [each.id for each in steps if each.uses == MAKES]
     for each in reversed(before) if wanted is None else [wanted]:
         result = run.task.results.get(each)
         if each in before and isinstance(result, Mapping) and isinstance(result.get("patch"), str):

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from sentinel.actions.patch_course import ASK, JUDGE, Candidate, Course
+from sentinel.actions.patch_course import ASK, JUDGE, Candidate, Charged, Course
 from sentinel.core.budgets import Budget, OverBudget, Spent, cost
 from sentinel.core.edit_answers import schema
 from sentinel.core.exchanges import exchange, parse
-from sentinel.core.questions import NotAnswered, Question, Turn
+from sentinel.core.questions import NobodyNow, NotAnswered, Question, Turn
 from sentinel.core.steps import StepRun
 from sentinel.core.tasks import SECOND
 
@@ -62,6 +62,10 @@ class Patcher:
         except (NotAnswered, OverBudget) as error:
             after = course.having(index, refused=f"no answer: {error}", rule=type(error).__name__)
             return replace(after, spent=_sum(spent, cost(error)))
+        except NobodyNow as error:
+            if cost(error) == Spent():
+                raise
+            raise Charged(str(error), replace(course, spent=_sum(spent, cost(error)))) from None
         kept = self.blobs.put(exchange(question, reply))
         after = course.having(
             index,

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from sentinel.errors import Unavailable
+
 READ, ASK, JUDGE, PROVE = "read", "ask", "judge", "prove"
 STREAMS = {READ: "read", ASK: "ai", JUDGE: "read", PROVE: "read"}  # whose stage is whose
 
@@ -52,6 +54,14 @@ class Candidate:
     def out(self) -> bool:
         """Whether nothing more comes of it."""
         return bool(self.refused)
+
+
+class Charged(Unavailable):
+    """No model answered now, and asking was charged all the same: `course` has it counted."""
+
+    def __init__(self, message: str, course: Course) -> None:
+        super().__init__(message)
+        self.course = course
 
 
 @dataclass(frozen=True, slots=True)

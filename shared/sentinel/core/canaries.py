@@ -63,6 +63,9 @@ class Canary:
         )
 
 
+NO_CANARY: Final = Canary("", b"")
+
+
 def canary_of(paths: Collection[str], command: Collection[str], seed: bytes) -> Canary:
     """Return the canary for a project with these files of tests; it has no path where pytest is not used.
 
@@ -71,7 +74,7 @@ def canary_of(paths: Collection[str], command: Collection[str], seed: bytes) -> 
     """
     usual = [each for each in sorted(paths) if each.endswith(".py") and _usual(each.rpartition("/")[2])]
     if not usual or not any("pytest" in each for each in command):
-        return Canary("", b"")
+        return NO_CANARY
     folder, slash, file = usual[0].rpartition("/")
     name = sha256(seed).hexdigest()[:10]
     stem = file.removesuffix(".py")

@@ -7,7 +7,7 @@ seen here; the sandbox has no network, and the lines that do it are seen by who 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from sentinel.core.patch_asserts import name_of
@@ -42,6 +42,8 @@ _MODULES: Final = {
         ),
         *("websocket", "websockets", "grpc", "boto3", "botocore", "webbrowser", "asyncio.open_connection"),
     ),
+    "the text of programs": ("ast", "tokenize", "linecache", "dis", "symtable", "trace"),
+    "files": ("shutil", "sqlite3", "fileinput", "dbm"),
     "processes": ("subprocess", "multiprocessing", "pty", "signal", "concurrent.futures.ProcessPoolExecutor"),
     "code from data": (
         *(
@@ -58,7 +60,16 @@ _MODULES: Final = {
         ),
         *("importlib", "runpy", "code", "codeop", "imp", "pkgutil", "zipimport"),
     ),
-    "the interpreter": ("builtins", "gc", "atexit", "site", "sitecustomize", "faulthandler", "tracemalloc"),
+    "the interpreter": (
+        "builtins",
+        "__main__",
+        "gc",
+        "atexit",
+        "site",
+        "sitecustomize",
+        "faulthandler",
+        "tracemalloc",
+    ),
 }
 _DOTTED: Final = {
     "processes": (
@@ -90,6 +101,9 @@ _DOTTED: Final = {
         ),
         *(
             "inspect.stack",
+            "inspect.getsource",
+            "inspect.getsourcelines",
+            "inspect.findsource",
             "inspect.currentframe",
             "inspect.trace",
             "sys.addaudithook",
@@ -117,7 +131,14 @@ _CALLED: Final = {
         *("expanduser", "home", "hardlink_to", "copyfile", "copytree", "chmod", "mkdir", "makedirs", "touch"),
     ),
 }
-_IN_TESTS: Final = {"the network", "processes", "code from data", "the interpreter"}
+_NAMES: Final = {"__builtins__", "__loader__", "__spec__"}
+# By these anything of a program is reached, whoever calls it, and its own code.
+_ATTRIBUTES: Final = {
+    *("__builtins__", "__closure__", "__code__", "__globals__", "__loader__", "__spec__", "__subclasses__"),
+    *("__traceback__", "tb_frame", "tb_next", "f_back", "f_builtins", "f_code", "f_globals", "f_locals"),
+    *("gi_frame", "gi_code", "cr_frame", "cr_code", "ag_frame", "getsource", "getsourcelines", "findsource"),
+}
+_IN_TESTS: Final = {"the text of programs", "the network", "processes", "code from data", "the interpreter"}
 _SEEN_OTHERWISE: Final = {"globals", "vars", "importlib", "sys.path"}  # by what the gate says of tests
 _HOME: Final = ("/etc/", "/proc/", "/root/", "/home/", "/var/", "~/", ".ssh/")
 
@@ -155,20 +176,44 @@ def _allowed(file: Changed, kind: str, line: int, name: str) -> bool:
 
 def _reaches(tree: ast.Module) -> Iterator[tuple[str, int, str]]:
     """Yield (what for, the line, by what)."""
-    modules = set[str]()
+    modules, aliases = set[str](), _aliases(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             modules |= {(each.asname or each.name).partition(".")[0] for each in node.names}
             for name in _imported(node):
                 yield from ((kind, node.lineno, name) for kind in _kinds(name))
         elif isinstance(node, ast.Attribute):
-            name = ast.unparse(node)
-            yield from ((kind, node.lineno, name) for kind, names in _DOTTED.items() if name in names)
+            name = _meant(ast.unparse(node), aliases)
+            yield from ((kind, node.lineno, name) for kind, names in _DOTTED.items() if _ends(name, names))
+            yield from _inner(node.attr, node.lineno, _ATTRIBUTES)
+        elif isinstance(node, ast.Name):
+            yield from _inner(node.id, node.lineno, _NAMES)
         elif isinstance(node, ast.Call):
             yield from _called(node)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(_HOME):
             yield "files", node.lineno, "a path outside"
     yield from _patched(tree, modules)
+
+
+def _aliases(tree: ast.Module) -> dict[str, str]:
+    """Return what modules are called that are imported under another name."""
+    named = (each for node in ast.walk(tree) if isinstance(node, ast.Import) for each in node.names)
+    return {each.asname: each.name for each in named if each.asname}
+
+
+def _meant(name: str, aliases: Mapping[str, str]) -> str:
+    root, dot, rest = name.partition(".")
+    return f"{aliases.get(root, root)}{dot}{rest}"
+
+
+def _ends(name: str, names: Collection[str]) -> bool:
+    """Whether a dotted name is one of names, or ends with it: a module has what it imports."""
+    return any(name == each or name.endswith(f".{each}") for each in names)
+
+
+def _inner(name: str, line: int, names: Collection[str]) -> Iterator[tuple[str, int, str]]:
+    if name in names:
+        yield "the interpreter", line, name
 
 
 def _imported(node: ast.Import | ast.ImportFrom) -> list[str]:
@@ -181,8 +226,8 @@ def _kinds(name: str) -> Iterator[str]:
     for kind, modules in _MODULES.items():
         if any(f"{name}.".startswith(f"{each}.") for each in modules):
             yield kind
-    for kind, names in _DOTTED.items():
-        if name in names:
+    for kind, dotted in _DOTTED.items():
+        if name in dotted:
             yield kind
 
 

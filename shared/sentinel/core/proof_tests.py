@@ -164,6 +164,30 @@ def unsteady(suites: Suites) -> list[str]:
     return sorted(each for each in one.tests if other.tests.get(each) != one.tests[each])
 
 
+def steady(suites: Suites) -> set[str]:
+    """Return the tests that passed with the patch, in both runs."""
+    one, other = suites.after.results, suites.again.results
+    return one.named(PASSED) & other.named(PASSED) if one and other else set()
+
+
+def at_nothing(usual: set[str], tested: SuiteRun) -> Iterator[Reason]:
+    """Yield whether tests notice that the same program is written otherwise, which says nothing of it."""
+    told = tested.results.tests if tested.results else {}
+    worse = sorted(each for each in usual if told.get(each) != PASSED)
+    if worse:
+        words = "tests fail where nothing but spaces changes, so they look at the text or at how they are run"
+        yield reason("unnoticed", f"{len(worse)} {words}: {_named(worse)}")
+
+
+def by_the_text(new: Brought, tested: SuiteRun) -> Iterator[Reason]:
+    """Yield whether tests that failed before pass where the new lines only stand in a file."""
+    told = tested.results.tests if tested.results else {}
+    text = sorted(each for each in new.failed if told.get(each) == PASSED)
+    if text:
+        words = "tests pass where the new lines stand in a file that does not run them"
+        yield reason("test-passes-before", f"{len(text)} {words}: {_named(text)}")
+
+
 def rewritten(passed: set[str], tested: SuiteRun) -> Iterator[Reason]:
     """Yield whether tests that passed do not, as they were, with what the patch makes of the code."""
     told = tested.results.tests if tested.results else {}

@@ -15,6 +15,8 @@ from typing import Final
 from sentinel.core.patch_syntax import Unreadable, python
 
 MAX_VALUE: Final = 4_000  # characters
+MAX_DEPTH: Final = 50  # of what is within each other: syntax trees are written by recursion
+MAX_BITS: Final = 4_096  # of an integer: those of very many digits cannot be written as decimal
 Origin = tuple[str, str]  # the module from which a name comes, and its name there; "" for the module itself
 
 STANDARD: Final[Mapping[str, Origin]] = {
@@ -59,8 +61,14 @@ def value(text: str, classes: Mapping[str, Origin]) -> tuple[ast.expr, dict[str,
     if len(body) != 1 or not isinstance(body[0], ast.Expr):
         raise NoValue("it is no expression")
     names: dict[str, Origin] = {}
-    for node in ast.walk(body[0].value):
-        _check(node, classes, names)
+    level: list[ast.AST] = [body[0].value]
+    for _ in range(MAX_DEPTH):
+        for node in level:
+            _check(node, classes, names)
+            _bounded(node)
+        level = [inner for node in level for inner in ast.iter_child_nodes(node)]
+    if level:
+        raise NoValue("it is nested too deeply")
     return body[0].value, names
 
 
@@ -79,6 +87,12 @@ def _check(node: ast.AST, classes: Mapping[str, Origin], names: dict[str, Origin
             raise NoValue("it calls what it made itself")
     elif not isinstance(node, _PLAIN) and not (isinstance(node, ast.keyword) and node.arg):
         raise NoValue("it is no literal")
+
+
+def _bounded(node: ast.AST) -> None:
+    found = node.value if isinstance(node, ast.Constant) else None
+    if isinstance(found, int) and found.bit_length() > MAX_BITS:
+        raise NoValue("it is too large")
 
 
 def module_of(path: str, roots: Sequence[str]) -> str:

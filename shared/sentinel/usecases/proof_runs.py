@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from sentinel.core.canaries import Canary
-from sentinel.core.junit import results_of
+from sentinel.core.junit import PASSED, results_of
 from sentinel.core.proof_states import Files, tests_of
 from sentinel.core.proof_tests import SuiteRun
 from sentinel.core.proving import HowToTest, Limits, Ran
@@ -43,13 +43,20 @@ class Runs:
         changed = any(path in ran.files and ran.files[path] != given[path].data for path in kept)
         return SuiteRun(ran, results_of(ran.files.get(REPORT, b""))), changed
 
-    def noticed(self, files: Files, order: Sequence[str], cpu: float) -> bool:
-        """Return whether the tests of files, in this order, notice something: one of them fails or hangs."""
+    def noticed(self, files: Files, order: Sequence[str], cpu: float, usual: Collection[str]) -> bool:
+        """Return whether the tests of files, in this order, notice something: one of them fails or hangs.
+
+        `usual` are the tests that pass otherwise, where some do not; without any all do.
+        """
         own = self._test.limits
         limits = replace(own, cpu=min(cpu, own.cpu), seconds=min(10 * cpu, own.seconds))
-        command = [*self._command(REPORT), *(["-x", *order] if self._is_pytest else [])]
-        ran = self._run(files, command, limits)
-        return bool(ran.code or ran.ended)
+        more = ([] if usual else ["-x"]) + list(order)
+        command = [*self._command(REPORT), *(more if self._is_pytest else [])]
+        ran = self._run(files, command, limits, bring=[REPORT] if usual else [])
+        if not usual:
+            return bool(ran.code or ran.ended)
+        results = results_of(ran.files.get(REPORT, b""))
+        return bool(ran.ended) or results is None or not set(usual) <= results.named(PASSED)
 
     def calls(
         self, files: Files, calls: Sequence[Mapping[str, object]], seed: int

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-from sentinel.core.canaries import Canary, canary_of
+from sentinel.core.canaries import NO_CANARY, Canary, canary_of
 from sentinel.core.junit import PASSED
 from sentinel.core.mutants import Mutant, mutants
 from sentinel.core.patch_lines import changed_lines, sources
 from sentinel.core.proof_calls import After, Compared, compared, trials_of
 from sentinel.core.proof_calls import reasons as of_calls
+from sentinel.core.proof_controls import standing_by, written_otherwise
 from sentinel.core.proof_mutants import Noticed, order_of
 from sentinel.core.proof_mutants import reasons as of_mutants
 from sentinel.core.proof_states import States, python_of, states_of, tests_of
@@ -25,10 +26,13 @@ from sentinel.core.proof_tests import (
     Brought,
     SuiteRun,
     Suites,
+    at_nothing,
     brought,
+    by_the_text,
     expected,
     rewritten,
     startable,
+    steady,
     unsteady,
 )
 from sentinel.core.proof_tests import reasons as of_tests
@@ -90,6 +94,7 @@ class _Proof:
             self._reasons += swallowed(self._sources, self._job.failure)
             self._reasons += lossy(self._sources)
             self._reasons += self._rewritten(suites)
+            self._reasons += self._read(new)
             types = self._types(pool)
             noticed = None if self._reasons else self._mutants(pool, suites, new)
         return self._told(suites, calls, new, types, noticed)
@@ -117,6 +122,13 @@ class _Proof:
         tested, _ = self._runs.suite(old, self._canary)
         passed = suites.before.results.named(PASSED) - self._canary.names
         return list(rewritten(passed, tested))
+
+    def _read(self, new: Brought) -> list[Reason]:
+        """Run the code as it was with the new lines standing by: of the patch's tests none passes by that."""
+        if self._reasons or not new.failed:
+            return []
+        tested, _ = self._runs.suite(standing_by(self._states.mixed, self._sources), NO_CANARY)
+        return list(by_the_text(new, tested))
 
     def _calls(self, pool: ThreadPoolExecutor) -> Compared:
         files = python_of(self._states.before)
@@ -156,11 +168,15 @@ class _Proof:
             for path in tests_of(self._states.after)
         }
         cpu = max(LEAST_CPU, 2 * suites.after.ran.seconds)
+        usual = steady(suites) - self._canary.names
+        control, _ = self._runs.suite(written_otherwise(self._states.after, self._sources), NO_CANARY)
+        self._reasons += at_nothing(usual, control)
+        usual = usual if control.ran.code else set()  # where all pass, the first that fails is enough
 
         def tried(mutant: Mutant) -> bool:
             held = self._states.after[mutant.path]
             files = {**self._states.after, mutant.path: Held(held.mode, mutant.data)}
-            return self._runs.noticed(files, order_of(tests, mutant.path, new.tests), cpu)
+            return self._runs.noticed(files, order_of(tests, mutant.path, new.tests), cpu, usual)
 
         noticed = Noticed(list(zip(made, pool.map(tried, made), strict=True)))
         self._reasons += of_mutants(noticed, self._job.share)
