@@ -89,7 +89,7 @@ def test_only_folders_that_are_listed_are_looked_into(made: Made, tmp_path: Path
         with pytest.raises(Forbidden, match="SENTINEL_GIT_FOLDERS"):
             LocalGit(folders).fetch(_repository(path), "main")
     with pytest.raises(Forbidden, match="begins with /"):
-        LocalGit(["*"]).fetch(LocalRepository(kind="local", path="shop"), "main")
+        LocalGit(["*"]).fetch(_repository(made.path).model_copy(update={"path": "shop"}), "main")
     with pytest.raises(Missing, match="no git repository"):
         LocalGit(["*"]).fetch(_repository(tmp_path), "main")
 

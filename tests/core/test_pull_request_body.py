@@ -94,7 +94,7 @@ def test_what_people_need_is_there() -> None:
         assert each in body
     for each in (
         "checkout/0#7",
-        "sentinel tasks show abc",
+        "sentinel trace abc\nsentinel verify --tasks",
         "0.2500 USD",
         "`openai/m`",
         "e" * 64,

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 import pytest
 
+from sentinel.actions.ai_patch import AiPatch
 from sentinel.actions.git_pull_request import MOST_DIFF, GitPullRequest
 from sentinel.adapters.blobs_folder import FolderBlobs
 from sentinel.core.approvals import MAX_SHOWN
 from sentinel.core.edits import patch_of
 from sentinel.core.patch_blobs import Proposal, packed
-from sentinel.core.recipes import Recipe
-from sentinel.core.steps import Again, Done, Failed, Nothing, StepRun, needs_approval, writes
+from sentinel.core.recipes import Recipe, load
+from sentinel.core.steps import Again, Done, Failed, Nothing, NotYet, StepRun, needs_approval, writes
 from sentinel.errors import Malformed, Unavailable
+from sentinel.usecases.check_recipe import problems
 from tests.forges import Forge, forge
 from tests.repositories import PATCH, PLAIN_FILES, TASK, git, made_repository
 from tests.steps import step_run
@@ -233,3 +235,38 @@ def test_unknown_inputs_are_refused(local: Setting, inputs: dict[str, object]) -
     """As with every action."""
     with pytest.raises(Malformed, match=r"git\.pull_request"):
         local.action().check(inputs)
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        ("{id: s, uses: git.pull_request}", "a step that uses ai.patch stands before it"),
+        ("{id: s, uses: git.pull_request}, PATCH", "a step that uses ai.patch stands before it"),
+        (
+            "PATCH, {id: s, uses: git.pull_request, with: {patch: b}}",
+            "no step 'b' before it uses",
+        ),
+        ("PATCH, {id: s, uses: git.pull_request, with: {patch: a}}", ""),
+        ("PATCH, {id: s, uses: git.pull_request}", ""),
+    ],
+)
+def test_a_recipe_makes_the_patch_that_it_proposes(local: Setting, steps: str, words: str) -> None:
+    """One that proposes a patch which no step before makes is refused before it is pushed."""
+    made = "{id: a, uses: ai.patch, with: {repository: shop, models: [m]}}"
+    body = f"id: r\non: {{rule: x}}\nsteps: [{steps.replace('PATCH', made)}]\n"
+    known = {"git.pull_request": local.action(), "ai.patch": AiPatch(*[_never] * 4)}
+    told = [why for _, why in problems(load("r", body.encode()), known)]
+    assert (words in told[0]) if words else not told
+
+
+def test_a_patch_that_is_not_made_yet_is_told_so(local: Setting) -> None:
+    """Before its patch is made the plan hangs on that step; without such a step the recipe is wrong."""
+    with pytest.raises(NotYet, match="the step b has made no patch yet"):
+        local.action().plan(local.run({}, {}))
+    with pytest.raises(Malformed, match=r"let ai\.patch come before it") as raised:
+        local.action().plan(local.run({"patch": "c"}, {}))
+    assert not isinstance(raised.value, NotYet)
+
+
+def _never() -> NoReturn:
+    raise AssertionError

@@ -22,7 +22,7 @@ from sentinel.core.pull_request_body import Origin, body_of, title_of
 from sentinel.core.pull_requests import Published, PullRequest
 from sentinel.core.recipes import Name
 from sentinel.core.repositories import RepositoryConfig
-from sentinel.core.steps import Again, Done, Failed, Nothing, Outcome, Probed, StepRun
+from sentinel.core.steps import Again, Done, Failed, Nothing, NotYet, Outcome, Probed, StepRun
 from sentinel.core.tasks import SECOND, Task
 from sentinel.errors import Malformed, Missing, Rejected, Unavailable
 from sentinel.ports_patches import Blobs, Publisher
@@ -30,6 +30,7 @@ from sentinel.ports_patches import Blobs, Publisher
 MAKES: Final = "ai.patch"  # whose results alone name patches: what other steps are told may be anybody's
 MOST_DIFF: Final = 24_000  # bytes of a diff that are shown: a plan of more than 32,768 is not shown at all
 MOST_EVIDENCE: Final = 4_000
+MAKES: Final = "ai.patch"  # what `uses` of a step says that makes a patch
 _OVER: Final = frozenset({"merged", "closed"})
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._:/-]{0,49}$")]
 
@@ -187,6 +188,9 @@ def _patch_of(run: StepRun, wanted: str | None) -> Mapping[str, Any]:
         result = run.task.results.get(each)
         if each in before and isinstance(result, Mapping) and isinstance(result.get("patch"), str):
             return result
+    late = [each.id for each in run.recipe.steps if each.id in before and each.uses == MAKES]
+    if late and (wanted is None or wanted in late):
+        raise NotYet(f"git.pull_request: the step {wanted or late[-1]} has made no patch yet")
     named = f"the step {wanted} has made" if wanted else "an earlier step has made"
     raise Malformed(f"git.pull_request: there is no patch that {named}: let ai.patch come before it")
 

@@ -96,7 +96,7 @@ def _git_folder(path: str, folders: Iterable[str]) -> Path:
     except OSError as error:
         raise Forbidden(f"{path} cannot be looked into: {error.strerror}") from None
     if not there:
-        raise Missing(f"there is no git repository at {path}")
+        raise Missing(f"there is no git repository at {path}: mend `path` of its document")
     return folder
 
 

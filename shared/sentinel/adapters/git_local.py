@@ -48,7 +48,9 @@ def resolved(git: Git, ref: str) -> str:
         found = git.line("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
         if found:
             return found
-    raise Missing(f"the repository has no branch, tag or commit {ref}")
+    raise Missing(
+        f"the repository has no branch, tag or commit {ref}: mend `branch` or `deployed`, or commit"
+    )
 
 
 def entries(git: Git, commit: str) -> dict[str, Entry]:

@@ -6,7 +6,7 @@ import getpass
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -171,9 +171,19 @@ def _show(found: Mapping[str, Any]) -> None:
     for step in shown["steps"]:
         lines.append(("would do", f"{step['id']}: {step['uses']}, {step['effect']}"))
         told = {name: step[name] for name in ("inputs", "as_written", "plan", "problem") if name in step}
-        lines += [(f"  {name}", json.dumps(each, ensure_ascii=False)) for name, each in told.items()]
+        lines += [each for name, value in told.items() for each in _told(name, value)]
     for name, value in (*lines, ("digest", found["digest"])):
         echo(f"{name:<13}{plain(value)}")
+
+
+def _told(name: str, value: object) -> Iterator[tuple[str, object]]:
+    """Yield what is shown of a step's inputs or plan: in one line, a diff line by line behind it."""
+    diff = value.get("diff") if isinstance(value, Mapping) else None
+    if not isinstance(value, Mapping) or not isinstance(diff, str):
+        yield f"  {name}", json.dumps(value, ensure_ascii=False)
+        return
+    yield f"  {name}", json.dumps({**value, "diff": "as follows"}, ensure_ascii=False)
+    yield from (("  diff", line) for line in diff.split("\n"))
 
 
 def signatures(app: App, task: Mapping[str, Any]) -> dict[int, str]:

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 def patch(task_id: str, step: str | None, body: bool, home: Path) -> int:
     """Print a task's proven patch as mail that `git am` takes.
 
-    It makes the very commit that `git.pull_request` makes, on top of the commit that the patch was made for.
+    It is for the commit that the patch was made for. Applied there with the sender as committer, by
+    `git am --committer-date-is-author-date`, it is the commit that `git.pull_request` makes, but for a title
+    of its own.
     """
     from sentinel.actions.git_pull_request import request_of
     from sentinel.adapters.git_local_publish import Identity
@@ -88,7 +90,7 @@ def _evidence(evidence: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     yield "tests that pass after it", after.get("passed")
     yield "new ones that fail before it", new.get("failed_before")
     yield "fail by the same exception", "yes" if new.get("reproduces") else "no"
-    yield "calls of the trace", f"{calls.get('ended', 0)} of {calls.get('inside', 0)} end well"
+    yield "calls of the trace", f"{calls.get('ended', 0)} of {len(calls.get('derived', ()))} end well"
     yield "inputs alike", f"{near.get('same', 0)} give the same as before, {near.get('changed', 0)} do not"
     yield "mutants noticed", f"{mutants.get('noticed', 0)} of {mutants.get('made', 0)}"
 

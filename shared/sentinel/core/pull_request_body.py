@@ -78,7 +78,7 @@ def body_of(proposal: Proposal, origin: Origin) -> str:
         ),
         "## Verify\n",
         "The task's lineage is sealed; each of these checks it again:\n",
-        f"```text\nsentinel tasks show {_plain(origin.task)}\nsentinel replay {_plain(origin.task)}\n```\n",
+        f"```text\nsentinel trace {_plain(origin.task)}\nsentinel verify --tasks\n```\n",
         "Sentinel never merges, and never forces a branch.\n",
     ]
     return "\n".join(parts)

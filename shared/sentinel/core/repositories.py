@@ -20,7 +20,7 @@ from sentinel.errors import Malformed
 
 Ref = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+/-]{0,199}$")]
 Folder = Annotated[str, StringConstraints(pattern=r"^(\.|[A-Za-z0-9_.+-]+(?:/[A-Za-z0-9_.+-]+){0,10})$")]
-Path = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f]{1,500}$")]
+Path = Annotated[str, StringConstraints(pattern=r"^/[^\x00-\x1f]{0,499}$")]  # whole
 MB = 1_000_000
 
 

@@ -11,10 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from sentinel.errors import Malformed
+
 if TYPE_CHECKING:  # pydantic and yaml are slow to import, and these are only named here
     from sentinel.core.recipes import Recipe, Step
     from sentinel.core.step_inputs import Form
     from sentinel.core.tasks import Task
+
+
+class NotYet(Malformed):
+    """What a step would do hangs on a step before it that has not run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,12 @@ from collections.abc import Collection, Iterator, Mapping
 
 from sentinel.core import step_inputs
 from sentinel.core.approvals import ACTION
-from sentinel.core.chosen import CHOOSE, listed
+from sentinel.core.chosen import listed
 from sentinel.core.recipes import Recipe
 from sentinel.core.steps import Action, needs_approval
 from sentinel.errors import Malformed
+
+MAKES, PROPOSES = "ai.patch", "git.pull_request"
 
 
 def problems(recipe: Recipe, actions: Mapping[str, Action]) -> Iterator[tuple[int, str]]:
@@ -30,8 +32,7 @@ def problems(recipe: Recipe, actions: Mapping[str, Action]) -> Iterator[tuple[in
                 yield from ((index, problem) for problem in _entryless(step.uses, roots))
             if needs_approval(action):
                 yield from ((index, problem) for problem in _unapproved(recipe, index, action))
-        if step.uses == CHOOSE:
-            yield from ((index, each) for each in _listed(recipe, step.id))
+        yield from ((index, each) for each in (*_listed(recipe, step.id), *_patchless(recipe, index)))
         before.add(step.id)
 
 
@@ -39,6 +40,18 @@ def _listed(recipe: Recipe, step: str) -> Iterator[str]:
     """Yield what is wrong with the steps that a step lists to choose from."""
     here = f"steps: {step}: "
     yield from (each.removeprefix(here) for each in listed(recipe) if each.startswith(here))
+
+
+def _patchless(recipe: Recipe, index: int) -> Iterator[str]:
+    """Yield why no step before one that proposes a patch makes that patch."""
+    wanted = recipe.steps[index].with_.get("patch")
+    if recipe.steps[index].uses != PROPOSES:
+        return
+    made = [each.id for each in recipe.steps[:index] if each.uses == MAKES]
+    if not made:
+        yield f"{PROPOSES} proposes a patch: a step that uses {MAKES} stands before it"
+    elif wanted is not None and wanted not in made:
+        yield f"patch: no step {wanted!r} before it uses {MAKES}; there are {', '.join(made)}"
 
 
 def _entryless(uses: str, roots: Collection[str]) -> Iterator[str]:

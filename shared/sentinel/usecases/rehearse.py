@@ -18,7 +18,7 @@ from sentinel.core.expressions import Context
 from sentinel.core.recipes import Recipe, Step
 from sentinel.core.schedules import FAR
 from sentinel.core.segment import Batch, Head
-from sentinel.core.steps import Action, Matched, StepRun
+from sentinel.core.steps import Action, Matched, NotYet, StepRun
 from sentinel.core.tasks import Task, effect_key
 from sentinel.errors import Malformed
 from sentinel.ports import Ledger, Tasks
@@ -141,6 +141,8 @@ class Rehearsal:
             action.check(step.with_)
             key = effect_key(task.id, task.recipe_digest, step.id, step.with_)
             plan = action.plan(StepRun(task, recipe, step, key, entries, resumed=False))
+        except NotYet as error:
+            return Planned(step.id, step.uses, {**step.with_, "hangs_on": str(error)})
         except Malformed as error:
             return Planned(step.id, step.uses, problem=str(error))
         return Planned(step.id, step.uses, plan)
