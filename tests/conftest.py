@@ -32,6 +32,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             return next((folder for folder in TOGETHER if nodeid.startswith(folder)), nodeid)
 
+        def mark_test_complete(self, node: Any, item_index: int, duration: float = 0) -> None:
+            """Forget what is done: it is gone through after each test to count what is left."""
+            work, nodeid = self.assigned_work[node], self.registered_collections[node][item_index]
+            super().mark_test_complete(node, item_index, duration)
+            scope = self._split_scope(nodeid)
+            if all(work[scope].values()):
+                del work[scope]
+
     return Folders(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
