@@ -3,6 +3,9 @@
 BIN := .venv/bin
 ARGS ?=
 
+# What is imported is compiled once and not by each process: the tests start many. Some machines say otherwise.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help setup run test check docs bench synth deploy-local lock clean
 .DEFAULT_GOAL := help
 

@@ -1,7 +1,8 @@
-"""What tests of several folders start: a real Valkey, once a module, and a client of it."""
+"""What tests of several folders share: a real Valkey, a client of it, and what is known of AWS."""
 
 from __future__ import annotations
 
+import functools
 import socket
 import subprocess
 import time
@@ -32,7 +33,31 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             return next((folder for folder in TOGETHER if nodeid.startswith(folder)), nodeid)
 
+        def mark_test_complete(self, node: Any, item_index: int, duration: float = 0) -> None:
+            """Forget what is done: it is gone through after each test to count what is left."""
+            work, nodeid = self.assigned_work[node], self.registered_collections[node][item_index]
+            super().mark_test_complete(node, item_index, duration)
+            scope = self._split_scope(nodeid)
+            if all(work[scope].values()):
+                del work[scope]
+
     return Folders(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _descriptions_of_aws() -> Iterator[None]:
+    """Read the descriptions of AWS's services once, not for each session of botocore.
+
+    It reads them for the first client of a session, and most tests have a session of their own. Moto gets
+    its requests from botocore; what it sets up for `requests`, too, takes as long again, and nothing uses it.
+    """
+    import botocore.loaders
+    import moto.core.models
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("botocore.session.create_loader", functools.cache(botocore.loaders.create_loader))
+        patch.setattr(moto.core.models, "RESPONSES_METHODS", [])
+        yield
 
 
 @pytest.fixture(scope="module")
