@@ -1,7 +1,8 @@
 """What patches are made of while they are made: trees, prompts, replies, patches, jobs and reports of proofs.
 
 All of it may be source code. Each kind has a folder of its own, so that roles can be told apart by it: what
-workers hand on is below `blobs/`, named by its SHA-256; what is to be proven below `jobs/`, and what came of
+workers hand on is below `blobs/`, named by its SHA-256, and masked prompts and answers are below `asked/`:
+who asks models sees nothing else; what is to be proven below `jobs/`, and what came of
 it below `reports/`, which the build alone writes. Nothing is ever changed, so there are no versions.
 """
 
@@ -13,7 +14,7 @@ from constructs import Construct, IConstruct
 from infra.config import Deployment
 from infra.nag import acknowledge
 
-BLOBS, JOBS, REPORTS = "blobs/", "jobs/", "reports/"
+BLOBS, ASKED, JOBS, REPORTS = "blobs/", "asked/", "jobs/", "reports/"
 KEPT = Duration.days(90)  # as long as a person may take to look at a proposal, and some
 PROVEN = Duration.days(7)  # a job and its report are of use while the proof goes on
 
@@ -50,7 +51,7 @@ class Blobs(Construct):
                 aws_s3.LifecycleRule(
                     prefix=folder, expiration=days, abort_incomplete_multipart_upload_after=Duration.days(1)
                 )
-                for folder, days in ((BLOBS, KEPT), (JOBS, PROVEN), (REPORTS, PROVEN))
+                for folder, days in ((BLOBS, KEPT), (ASKED, KEPT), (JOBS, PROVEN), (REPORTS, PROVEN))
             ],
             removal_policy=RemovalPolicy.RETAIN if deployment.keep else RemovalPolicy.DESTROY,
         )

@@ -13,7 +13,7 @@ from aws_cdk import aws_codebuild
 from constructs import Construct
 
 from infra import access
-from infra.blobs import BLOBS, JOBS, REPORTS
+from infra.blobs import ASKED, BLOBS, JOBS, REPORTS
 from infra.factory import Factory, Stores
 from infra.function import Function, Spec
 from infra.proving import Proving
@@ -41,6 +41,13 @@ WHOSE = {
     "read": "of repositories, for reading them,",
     "ai": "of models",
     "git": "of repositories, for proposing to them,",
+}
+
+# What of the bucket each may do: who asks models sees masked prompts and answers, and no file.
+FOLDERS = {
+    "read": ((BLOBS, "GetObject", "PutObject"), (ASKED, "GetObject", "PutObject")),
+    "ai": ((ASKED, "GetObject", "PutObject"),),
+    "git": ((BLOBS, "GetObject"),),
 }
 
 
@@ -105,8 +112,8 @@ class Workers:
             more["prove_project"] = self.proving.project.ref
             more["prove_images"] = ",".join(self._make.deployment.prove_image_list)
         worker = self._add(stream, kind, **more)
-        actions = ("GetObject",) if stream == "git" else ("GetObject", "PutObject")
-        self._make.allow_objects(worker, BLOBS, *actions)
+        for folder, *actions in FOLDERS[stream]:
+            self._make.allow_objects(worker, folder, *actions)
         self._make.allow_secrets(
             worker,
             self._make.deployment.secrets + kind.secrets,

@@ -29,8 +29,10 @@ from tests.repositories import Made
 from tests.scenario import Target, World, rule
 
 ROOT = Path(__file__).resolve().parents[1]
+EXAMPLE = ROOT / "examples" / "patching"
 ANSWERS = [
-    json.dumps(each["answer"]) for each in json.loads((ROOT / "examples" / "patching" / "answers.json").read_text())
+    json.dumps(each["answer"])
+    for each in json.loads((ROOT / "examples" / "patching" / "answers.json").read_text())
 ]
 WRONG, RIGHT = ANSWERS
 RECIPE = b"""id: r
@@ -45,7 +47,7 @@ STREAMS = ("read", "ai", "git", "action")
 
 def files() -> dict[str, Held]:
     """Return the example's repository."""
-    place = ROOT / "examples" / "patching" / "repository"
+    place = EXAMPLE / "repository"
     found = {
         path.relative_to(place).as_posix(): path.read_bytes() for path in place.rglob("*") if path.is_file()
     }
@@ -162,6 +164,7 @@ def set_up(
         publisher=lambda: wrap("publisher", one.publisher(one.http)),
         models=lambda names, budget, spent: wrap("model", model),
         blobs=lambda: blobs,
+        asked=lambda: wrap("asked", FolderBlobs(folder / "asked")),
         prover=lambda: wrap("prover", tries),
         failure=lambda entries: failure_from(world.ledger, entries),
         nonce=lambda: world.random.randbytes(16).hex(),

@@ -157,6 +157,7 @@ class Evaluation:
             source=lambda: _Project(case.tree),
             models=models,
             blobs=lambda: blobs,
+            asked=lambda: blobs,
             prover=lambda: ProveHere(sandbox),
             failure=failure_of,
             nonce=lambda: hashlib.sha256(case.name.encode()).hexdigest()[:32],

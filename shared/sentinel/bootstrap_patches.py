@@ -48,15 +48,23 @@ class Patching(Delivering):
     @cached_property
     def blobs(self) -> Blobs:
         """What patches are made of. Raises `Forbidden` where the deployment has no place for it."""
+        return self._blobs("blobs")
+
+    @cached_property
+    def asked_blobs(self) -> Blobs:
+        """Masked prompts and answers: all that who asks models sees. Errors as at `blobs`."""
+        return self._blobs("asked")
+
+    def _blobs(self, folder: str) -> Blobs:
         if self.local:
             from sentinel.adapters.blobs_folder import FolderBlobs
 
-            return FolderBlobs(self.home / "blobs")
+            return FolderBlobs(self.home / folder)
         from sentinel.adapters.blobs_s3 import S3Blobs
 
         if not self.settings.blobs_bucket:
             raise Forbidden("this deployment makes no patches: docs/deploy.md says how to turn them on")
-        return S3Blobs(self.bucket_client, self.settings.blobs_bucket)
+        return S3Blobs(self.bucket_client, self.settings.blobs_bucket, f"{folder}/")
 
     @cached_property
     def patch_parts(self) -> PatchParts:
@@ -69,6 +77,7 @@ class Patching(Delivering):
             publisher=lambda: self.repository_publisher,
             models=self.asked,
             blobs=lambda: self.blobs,
+            asked=lambda: self.asked_blobs,
             prover=lambda: self.prover,
             failure=self._failure,
             nonce=lambda: secrets.token_hex(_DELIMITER),

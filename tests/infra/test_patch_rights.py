@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.blobs import BLOBS, JOBS, REPORTS
+from infra.blobs import ASKED, BLOBS, JOBS, REPORTS
 from infra.workers import PATCHING
 from sentinel.adapters import codebuild
 from sentinel.core.pauses import PATCHING as STREAMS
@@ -97,11 +97,14 @@ def test_workers_of_patches_have_the_tables_of_workers(patches: Templates, verb:
 
 
 def test_what_is_handed_on_is_written_by_two_and_read_by_those_who_show_it(patches: Templates) -> None:
-    """The one that proposes reads what it proposes, people are shown it, and nobody deletes or lists all."""
+    """Who asks models sees what was masked and no more; who proposes reads that, and people are shown it."""
     arn = bucket(patches)[0]
     blob = f"{arn}/{BLOBS}{'a' * 64}"
-    assert may(patches, PUT, blob) == {"work_read", "work_ai"}
-    assert may(patches, GET, blob) == PATCHERS | {"control", "approve", "work_action"}
+    assert may(patches, PUT, blob) == {"work_read"}
+    assert may(patches, GET, blob) == {"work_read", "work_git", "control", "approve", "work_action"}
+    asked = f"{arn}/{ASKED}{'a' * 64}"
+    for action in (PUT, GET):
+        assert may(patches, action, asked) == {"work_read", "work_ai"}
     assert not may(patches, "s3:DeleteObject", blob)
     assert not may(patches, GET, f"{arn}/other")
     for verb in may(patches, "s3:ListBucket", arn):
@@ -109,6 +112,7 @@ def test_what_is_handed_on_is_written_by_two_and_read_by_those_who_show_it(patch
             if "s3:ListBucket" in _listed(each["Action"]):
                 assert each["Condition"]["StringLike"]["s3:prefix"] in {
                     f"{BLOBS}*",
+                    f"{ASKED}*",
                     f"{JOBS}*",
                     f"{REPORTS}*",
                 }
@@ -179,7 +183,7 @@ def test_the_bucket_is_private_and_forgets(patches: Templates) -> None:
     assert "VersioningConfiguration" not in told
     assert found["DeletionPolicy"] == "Retain"
     days = {rule["Prefix"]: rule["ExpirationInDays"] for rule in told["LifecycleConfiguration"]["Rules"]}
-    assert days == {BLOBS: 90, JOBS: 7, REPORTS: 7}
+    assert days == {BLOBS: 90, ASKED: 90, JOBS: 7, REPORTS: 7}
     assert {rule["Status"] for rule in told["LifecycleConfiguration"]["Rules"]} == {"Enabled"}
     (policy,) = [
         each["Properties"]["PolicyDocument"]["Statement"]

@@ -8,10 +8,10 @@ that dies has the stage done again and none before it, and a replay comes to the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sentinel.actions.following import refused
 from sentinel.actions.patch_course import ASK, JUDGE, PROVE, READ, STREAMS, Charged, Course
@@ -39,7 +39,6 @@ class PatchInputs(BaseModel):
 
     repository: Name
     models: tuple[Name, ...] = Field(min_length=1, max_length=5)
-    title: Annotated[str, StringConstraints(max_length=120)] = ""
 
 
 class AiPatch:

@@ -34,7 +34,7 @@ class Patcher:
     """`models` gives what is asked by names of documents; `clock` is in epoch nanoseconds."""
 
     models: Models
-    blobs: Blobs
+    asked: Blobs
     clock: Callable[[], int]
 
     def ask(self, run: StepRun, inputs: PatchInputs, course: Course) -> tuple[Course, str]:
@@ -66,7 +66,7 @@ class Patcher:
             if cost(error) == Spent():
                 raise
             raise Charged(str(error), replace(course, spent=_sum(spent, cost(error)))) from None
-        kept = self.blobs.put(exchange(question, reply))
+        kept = self.asked.put(exchange(question, reply))
         after = course.having(
             index,
             reply=kept,
@@ -77,12 +77,12 @@ class Patcher:
         return replace(after, spent=_sum(spent, cost(reply)))
 
     def _question(self, course: Course, index: int) -> Question:
-        prompt: dict[str, Any] = orjson.loads(self.blobs.get(course.prompt))
+        prompt: dict[str, Any] = orjson.loads(self.asked.get(course.prompt))
         turns: tuple[Turn, ...] = (Turn("user", prompt["user"]),)
         candidate = course.candidates[index]
         if candidate.correction:
-            _, before = parse(self.blobs.get(candidate.reply))
-            correction = self.blobs.get(candidate.correction).decode()
+            _, before = parse(self.asked.get(candidate.reply))
+            correction = self.asked.get(candidate.correction).decode()
             turns = (*turns, Turn("assistant", before.text), Turn("user", correction))
         return Question(prompt["system"], turns, schema(), "edits", sample=index)
 

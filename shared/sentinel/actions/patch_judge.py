@@ -68,6 +68,7 @@ class Judge:
 
     known: Callable[[], Mapping[str, RepositoryConfig]]
     blobs: Blobs
+    asked: Blobs
 
     def judge(self, run: StepRun, course: Course) -> tuple[Course, str]:
         """Judge the candidates that are in; return what follows, and words on it for people."""
@@ -77,7 +78,7 @@ class Judge:
         for index, candidate in enumerate(course.candidates):
             if not candidate.answered:
                 continue
-            _, reply = parse(self.blobs.get(candidate.reply))
+            _, reply = parse(self.asked.get(candidate.reply))
             to = _Bounds(course.repository, repository, run.recipe)
             changes = self._judged(to, candidate, reply, prepared, tree)
             course = course.having(index, **changes)
@@ -125,7 +126,7 @@ class Judge:
             if candidate.corrected or isinstance(error, NothingProposed):
                 return {"refused": f"its edits: {error}", "rule": type(error).__name__}
             told = patch_reading.correction_of(error, prepared)
-            return {"correction": self.blobs.put(told.encode())}
+            return {"correction": self.asked.put(told.encode())}
 
 
 def _refused(judgement: Judgement) -> Mapping[str, object]:

@@ -35,7 +35,7 @@ class PatchParts:
     """`known` gives the repositories in force by name, `failure` what entries tell, with what is around them.
 
     `source` gives what reads repositories, `publisher` what proposes to them, `nonce` the delimiter of a
-    prompt. `clock` is in epoch nanoseconds.
+    prompt. `asked` keeps masked prompts and answers, `blobs` all else. `clock` is in epoch nanoseconds.
     """
 
     known: Callable[[], Mapping[str, RepositoryConfig]] = _off
@@ -43,6 +43,7 @@ class PatchParts:
     publisher: Callable[[], Publisher] = _off
     models: Models = _off
     blobs: Callable[[], Blobs] = _off
+    asked: Callable[[], Blobs] = _off
     prover: Callable[[], Prover] = _off
     failure: Callable[[Sequence[Matched]], Failure] = _off
     nonce: Callable[[], str] = _off
@@ -51,9 +52,9 @@ class PatchParts:
     def ai_patch(self) -> AiPatch:
         """Return the action `ai.patch`."""
         return AiPatch(
-            lambda: Reader(self.known, self.source(), self.blobs(), self.failure, self.nonce),
-            lambda: Patcher(self.models, self.blobs(), self.clock),
-            lambda: Judge(self.known, self.blobs()),
+            lambda: Reader(self.known, self.source(), self.blobs(), self.asked(), self.failure, self.nonce),
+            lambda: Patcher(self.models, self.asked(), self.clock),
+            lambda: Judge(self.known, self.blobs(), self.asked()),
             lambda: Proving(self.known, self.blobs(), self.prover),
         )
 

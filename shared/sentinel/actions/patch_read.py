@@ -68,11 +68,15 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """`failure` tells what entries say, with what is around them; `nonce` gives a prompt's delimiter."""
+    """`asked` keeps what the patcher may see, `blobs` what it may not.
+
+    `failure` tells what entries say, with what is around them; `nonce` gives a prompt's delimiter.
+    """
 
     known: Callable[[], Mapping[str, RepositoryConfig]]
     source: Repositories
     blobs: Blobs
+    asked: Blobs
     failure: Callable[[Sequence[Matched]], Failure]
     nonce: Callable[[], str]
 
@@ -99,7 +103,7 @@ class Reader:
             tree.commit,
             context=self.blobs.put(situation.packed()),
             tree=self.blobs.put(tree.packed()),
-            prompt=self.blobs.put(_prompt(prepared)),
+            prompt=self.asked.put(_prompt(prepared)),
             chosen=prepared.json(),
         )
         files = len(prepared.prompt.shown)

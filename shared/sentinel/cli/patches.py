@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +42,10 @@ def patch(task_id: str, step: str | None, body: bool, home: Path) -> int:
     digest, proposal = list(found.values())[-1]
     request = request_of(task, proposal, digest)
     who = Identity()
-    click.echo(request.body if body else patch_mail(request, who.name, who.email), nl=False)
+    text = request.body if body else patch_mail(request, who.name, who.email)
+    # A terminal is no place for what files hold; git and pagers get it as it is.
+    shown = "".join(f"{plain(line)}\n" for line in text.splitlines()) if sys.stdout.isatty() else text
+    click.echo(shown, nl=False)
     return 0
 
 

@@ -15,6 +15,7 @@ from sentinel.core.task_trace import of_task, task_span
 from sentinel.core.tasks import Effect, EffectState, lineage_chain
 from sentinel.errors import Tampered
 from sentinel.usecases.exported import plain
+from sentinel.usecases.recall import is_question
 from sentinel.usecases.story import Story
 
 Json = dict[str, Any]
@@ -97,7 +98,9 @@ def _people(story: Story) -> list[Json]:
 def _effects(story: Story, recipe: Recipe | None) -> list[Json]:
     """Return the effects in the order of the recipe's steps, with how each was decided."""
     steps = {step.id: (number, step.uses) for number, step in enumerate(recipe.steps)} if recipe else {}
-    effects = sorted(story.effects.values(), key=lambda it: (steps.get(it.step, (999, ""))[0], it.t, it.key))
+    # Questions with their answers belong to their step's effect, and the lineage has their digest.
+    told = [each for each in story.effects.values() if not is_question(each.key)]
+    effects = sorted(told, key=lambda it: (steps.get(it.step, (999, ""))[0], it.t, it.key))
     return [
         {
             "key": effect.key,
