@@ -174,6 +174,7 @@ class Deployment:
             "k8s_deployments": self.k8s_deployments,
             "terraform_url": self.terraform_url,
             "terraform_workspaces": self.terraform_workspaces,
+            "git_folders": "",  # a function has no repositories of its own
         }
 
     @property
