@@ -43,10 +43,12 @@ class After:
 class Compared:
     """What was seen: calls made again by the trace, and what became of their neighbours, by counts.
 
-    `inside` counts calls of the trace that still fail, but which the repaired program may never make.
+    `mended` are those of the trace that end with the patch. `inside` counts those that still fail, but which
+    the repaired program may never make.
     """
 
     derived: list[Invoked] = field(default_factory=list)
+    mended: list[Invoked] = field(default_factory=list)
     ended: int = 0
     remain: int = 0
     inside: int = 0
@@ -101,18 +103,25 @@ def compared(
     for trial, (_, _, new) in together:
         if trial.own and trial.of in failed:
             seen.derived.append(trial.call)
-            fails = "raised" in new and (is_failure(new, failure) or _accidental(new, after))
             if "lost" in new or "unbuilt" in new:
                 seen.unsteady += 1
-            elif fails and new.get("raised") not in after.expected:
+            elif fails(new, failure, after):
                 _remains(seen, trial, new, failure)
             else:
                 ended.add(trial.of)
+                seen.mended.append(trial.call)
     seen.ended = len(ended)
     for trial, (old, again, new) in together:
         if trial.of in ended and not trial.own:
             _judge_near(seen, trial, (failed[trial.of], old, again, new), after)
     return seen
+
+
+def fails(did: Did, failure: Failure, after: After) -> bool:
+    """Whether a call of the trace still fails: as the trace tells, or by accident, and no test expects it."""
+    if "raised" not in did or did["raised"] in after.expected:
+        return False
+    return is_failure(did, failure) or _accidental(did, after)
 
 
 def _judge_near(seen: Compared, trial: Trial, did: tuple[Did, Did, Did, Did], after: After) -> None:

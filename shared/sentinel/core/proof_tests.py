@@ -41,13 +41,18 @@ class Suites:
 
 @dataclass(slots=True)
 class Brought:
-    """The tests that a patch brings: those that failed before, and how."""
+    """The tests that a patch brings: those that failed before, and how. `by_it`: by the trace's exception."""
 
     tests: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
     unrun: set[str] = field(default_factory=set)
-    reproduces: bool = False
+    by_it: set[str] = field(default_factory=set)
     declares: bool = False
+
+    @property
+    def reproduces(self) -> bool:
+        """Whether one failed by the trace's exception."""
+        return bool(self.by_it)
 
 
 def startable(before: SuiteRun) -> Results:
@@ -89,14 +94,20 @@ def brought(suites: Suites, patch: Patch, canary: Canary, exception: str) -> Bro
     mixed = suites.mixed.results or Results({})
     found.failed = found.tests & mixed.failed
     found.unrun = found.tests - set(mixed.tests)
-    told = [mixed.messages.get(each, "") for each in found.failed]
-    found.reproduces = any(_type(each) == _type(exception) for each in told)
-    found.declares = any(each.startswith(_ASSERTED) and _type(each) != _type(exception) for each in told)
+    told = {each: mixed.messages.get(each, "") for each in found.failed}
+    found.by_it = {each for each in told if type_of(told[each]) == type_of(exception)}
+    found.declares = any(asserted(told[each]) for each in found.failed - found.by_it)
     return found
 
 
-def _type(message: str) -> str:
+def type_of(message: str) -> str:
+    """Return the type of an exception, without its module, from how a report or a trace tells it."""
     return message.partition(":")[0].rpartition(".")[2].strip()
+
+
+def asserted(message: str) -> bool:
+    """Whether a test failed by what it demands."""
+    return message.startswith(_ASSERTED)
 
 
 def expected(patch: Patch) -> set[str]:

@@ -25,7 +25,8 @@ RULES: Final[Mapping[str, str]] = {
     "swallowed": "the failure is caught away from where it happens, and what is done instead says nothing",
     "lossy": "a changed line throws away what cannot be read: bytes of a text, or the offset of a time",
     "behaviour-changed": "a call near that of the trace did what it does not do now, and no test says why",
-    "unnoticed": "too few mutants of the changed lines are noticed by a test, or none of a line's",
+    "beside": "a place is changed that the repair does not need",
+    "unnoticed": "no test notices enough mutants of the changed lines, any of a line, or that of a boundary",
     "types-worse": "the project's type checker finds errors that it did not find before",
 }
 
