@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sentinel.core.failures import Failure
+from sentinel.core.near_values import shape
 from sentinel.core.neighbours import Neighbour, neighbours
 from sentinel.core.proven import reason
 from sentinel.core.proving import Reason
@@ -31,12 +33,13 @@ class Trial:
 class After:
     """What a patch makes: the sources by path, which of their lines it changes (path, number), and its tests.
 
-    Of these the types of exceptions that they expect.
+    Of these the types of exceptions that they expect, and the shapes of the texts that they name.
     """
 
     sources: Mapping[str, str] = field(repr=False)
     lines: Collection[tuple[str, int]] = ()
     expected: Collection[str] = ()
+    shapes: Collection[str] = ()
 
 
 @dataclass(slots=True)
@@ -44,7 +47,7 @@ class Compared:
     """What was seen: calls made again by the trace, and what became of their neighbours, by counts.
 
     `mended` are those of the trace that end with the patch. `inside` counts those that still fail, but which
-    the repaired program may never make.
+    the repaired program may never make. `undeclared` are those of the changed that no test's words are near.
     """
 
     derived: list[Invoked] = field(default_factory=list)
@@ -55,6 +58,7 @@ class Compared:
     alike: int = 0
     same: int = 0
     changed: int = 0
+    undeclared: int = 0
     unsteady: int = 0
     words: set[str] = field(default_factory=set)
 
@@ -111,9 +115,13 @@ def compared(
                 ended.add(trial.of)
                 seen.mended.append(trial.call)
     seen.ended = len(ended)
+    own = {trial.of: trial.call for trial in trials if trial.own}
     for trial, (old, again, new) in together:
         if trial.of in ended and not trial.own:
+            before = seen.changed
             _judge_near(seen, trial, (failed[trial.of], old, again, new), after)
+            if seen.changed > before and not _named(trial.call, own[trial.of], after.shapes):
+                seen.undeclared += 1
     return seen
 
 
@@ -132,6 +140,16 @@ def _judge_near(seen: Compared, trial: Trial, did: tuple[Did, Did, Did, Did], af
         _judge_same(seen, old, new)
     elif trial.alike and "raised" in old:
         _judge_alike(seen, (first, old, new), after)
+
+
+def _named(call: Invoked, own: Invoked, shapes: Collection[str]) -> bool:
+    """Whether tests name what a call is given otherwise than the trace's, as far as these are texts."""
+    return all(shape(each) in shapes for each in _texts(call) - _texts(own))
+
+
+def _texts(call: Invoked) -> set[str]:
+    nodes = [node for text in call.arguments.values() for node in ast.walk(ast.parse(text, mode="eval"))]
+    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
 def _remains(seen: Compared, trial: Trial, new: Did, failure: Failure) -> None:
@@ -194,8 +212,7 @@ def reasons(seen: Compared, *, declared: bool) -> Iterator[Reason]:
     """Yield what speaks against a patch by its calls. `declared`: its tests say that results change."""
     if seen.remain:
         yield reason("failure-remains", f"{seen.remain} calls: {'; '.join(sorted(seen.words)[:3])}")
-    if seen.changed and not declared:
+    odd = seen.undeclared if declared else seen.changed
+    if odd:
         tried = seen.changed + seen.same
-        yield reason(
-            "behaviour-changed", f"{seen.changed} of {tried} calls near the trace's that did not fail"
-        )
+        yield reason("behaviour-changed", f"{odd} of {tried} calls near the trace's that did not fail")

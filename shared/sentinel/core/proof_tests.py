@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,8 +11,10 @@ from typing import Final
 from sentinel.core.canaries import Canary
 from sentinel.core.edits import Patch
 from sentinel.core.junit import PASSED, Results, belongs
+from sentinel.core.near_values import shape
 from sentinel.core.patch_files import changed
 from sentinel.core.patch_paths import is_test
+from sentinel.core.patch_syntax import Unreadable, python
 from sentinel.core.proven import reason
 from sentinel.core.proving import Ran, Reason
 from sentinel.errors import Malformed
@@ -119,6 +122,23 @@ def expected(patch: Patch) -> set[str]:
                 for names in _RAISES.findall(line):
                     found |= {each.rpartition(".")[2].strip() for each in names.split(",")}
     return found
+
+
+def shapes(patch: Patch) -> set[str]:
+    """Return the shapes of the texts that a patch's tests name, and that were not in these files before."""
+    found: set[str] = set()
+    for file in changed(patch):
+        if is_test(file.path) and file.path.endswith(".py"):
+            found |= {shape(each) for each in _texts(file.after) - _texts(file.before)}
+    return found
+
+
+def _texts(text: str | None) -> set[str]:
+    try:
+        nodes = list(ast.walk(python((text or "").removeprefix("\ufeff"))))
+    except Unreadable:
+        return set()
+    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
 def reasons(suites: Suites, new: Brought, canary: Canary, *, reproduced: bool) -> Iterator[Reason]:

@@ -29,6 +29,7 @@ from sentinel.core.proof_tests import (
     brought,
     expected,
     rewritten,
+    shapes,
     startable,
     unsteady,
 )
@@ -134,7 +135,8 @@ class _Proof:
         did = list(pool.map(lambda each: self._runs.calls(each[0], given, each[1]), runs))
         together = list(zip(*did, strict=True))
         lines = {(source.path, line) for source in self._sources for line in source.lines}
-        after = After(python_of(self._states.after), lines, expected(self._job.patch))
+        patch = self._job.patch
+        after = After(python_of(self._states.after), lines, expected(patch), shapes(patch))
         return compared(trials, together, self._job.failure, after)
 
     def _types(self, pool: ThreadPoolExecutor) -> int | None:
