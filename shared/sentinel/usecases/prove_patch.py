@@ -14,6 +14,7 @@ from typing import Final
 
 from sentinel.core.canaries import Canary, canary_of
 from sentinel.core.junit import PASSED, belongs
+from sentinel.core.known_mistakes import remains
 from sentinel.core.mutants import Mutant, mutants
 from sentinel.core.patch_lines import changed_lines, sources
 from sentinel.core.patch_units import Unit, units
@@ -39,6 +40,7 @@ from sentinel.core.proof_units import Wanted, mended
 from sentinel.core.proof_units import reasons as of_units
 from sentinel.core.proven import ordered, rank, reason
 from sentinel.core.proving import Evidence, Job, Reason
+from sentinel.core.silent_losses import left_out
 from sentinel.core.swallowed import lossy, swallowed
 from sentinel.core.told_values import classes_in
 from sentinel.core.traced_calls import calls_of, files_of
@@ -82,6 +84,7 @@ class _Proof:
             tests_of(self._states.before), job.test.command, sha256(seed).digest()
         )
         self._sources = sources(job.patch)
+        self._traced = files_of(job.failure, python_of(self._states.before), job.test.roots)
         self._reasons: list[Reason] = []
 
     def evidence(self) -> Evidence:
@@ -93,7 +96,8 @@ class _Proof:
             self._reasons += of_tests(suites, new, self._canary, reproduced=bool(calls.ended))
             self._reasons += of_calls(calls, declared=new.declares)
             self._reasons += swallowed(self._sources, self._job.failure)
-            self._reasons += lossy(self._sources)
+            self._reasons += [*lossy(self._sources), *left_out(self._sources, self._job.failure)]
+            self._reasons += remains(python_of(self._states.after), self._traced)
             self._reasons += self._rewritten(suites)
             types = self._types(pool)
             self._reasons += [] if self._reasons else self._beside(pool, suites, calls, new)
@@ -165,16 +169,14 @@ class _Proof:
             each for each in tests_of(self._states.after) if any(belongs(test, each) for test in new.by_it)
         ]
         given = [each.json() for each in calls.mended]
-        before = python_of(self._states.before)
-        refusals = classes_in(before.values())
-        traced = files_of(self._job.failure, before, self._job.test.roots)
+        refusals = classes_in(python_of(self._states.before).values())
 
         def needless(unit: Unit) -> bool:
             files = without(self._states, unit)
             ran = self._runs.some(files, paths, self._cpu(suites)) if paths else None
             did = self._runs.calls(files, given, 0) if given else []
             after = After(python_of(files), (), expected(self._job.patch))
-            wanted = Wanted(self._job.failure, new.by_it, refusals, traced, after)
+            wanted = Wanted(self._job.failure, new.by_it, refusals, self._traced, after)
             return mended(wanted, unit, ran, did)
 
         tried = zip(parts, pool.map(needless, parts), strict=True)
