@@ -8,6 +8,7 @@ import pytest
 
 from sentinel.core.mutants import mutants
 from sentinel.core.patch_lines import Source
+from sentinel.core.proof_mutants import Noticed, reasons
 
 MANY = 1_000
 
@@ -27,7 +28,17 @@ def told(text: str, *lines: int, most: int = MANY) -> list[tuple[str, str]]:
         ("x = a is not b", {"x = a is b"}),
         ("x = a not  in b", {"x = a in b"}),
         ("x = (a) == (b)", {"x = (a) != (b)"}),
-        ("x = a and b or c", {"x = a or b or c", "x = a and b and c"}),
+        (
+            "x = a and b or c",
+            {
+                "x = a or b or c",
+                "x = a and b and c",
+                "x = True and b or c",
+                "x = a and True or c",
+                "x = False or c",
+                "x = a and b or False",
+            },
+        ),
         ("x = not a", {"x =  a"}),
         ("x = a // b", {"x = a * b"}),
         ("x -= 2", {"x += 2", "x -= 3", "pass"}),
@@ -89,11 +100,54 @@ def test_only_changed_lines_are_changed() -> None:
 
 def test_few_are_spread_over_the_lines_and_always_the_same() -> None:
     """Where there are more than are tried, each line has its share."""
-    text = "def f(a, b):\n    x = a < b and b < 3\n    y = a + 2\n    return x or y\n"
+    text = "def f(a, b):\n    x = a == b and b == 3\n    y = a + 2\n    return x or y\n"
     source = Source("a.py", text, frozenset({2, 3, 4}))
     chosen = mutants([source], 3)
     assert [each.line for each in chosen] == [2, 3, 4]
     assert chosen == mutants([source], 3)
+
+
+def bounded(after: str, before: str = "") -> list[str]:
+    """Return the mutants of boundaries."""
+    lines = frozenset(range(1, after.count("\n") + 2))
+    return [each.what for each in mutants([Source("a.py", after, lines, before)], MANY) if each.boundary]
+
+
+def test_boundaries_of_new_comparisons_are_told() -> None:
+    """Each is tried before all else, however few mutants are: to be in or out is decided by the patch."""
+    text = "def f(a, b):\n    x = a + 1\n    return a < b\n"
+    assert bounded(text) == ["< became <="]
+    first = mutants([Source("a.py", text, frozenset({2, 3}))], 1)
+    assert [each.boundary for each in first] == [True]
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        "x = a if a > b else b\n",
+        "if n < 0:\n    n = 0\n",
+        "def f(a, b):\n    if a <= b:\n        return a\n    return b\n",
+        "def f(a, b):\n    if a <= b:\n        return b\n    else:\n        return a\n",
+        "x = a == b\n",
+    ],
+)
+def test_a_boundary_that_comes_to_the_same_is_none(after: str) -> None:
+    """What is chosen is one of the two that are equal there."""
+    assert bounded(after) == []
+
+
+def test_a_comparison_that_only_moves_is_not_new() -> None:
+    """It was there before, though its line is another."""
+    assert bounded("if y:\n    if a < b:\n        f()\n", "if a < b:\n    f()\n") == []
+    assert bounded("if a < b + 1:\n    f()\n", "if a < b:\n    f()\n") == ["< became <="]
+
+
+def test_a_boundary_that_no_test_notices_is_refused() -> None:
+    """However many other mutants are noticed."""
+    source = Source("a.py", "def f(a, b):\n    return a < b\n", frozenset({2}))
+    tried = [(each, not each.boundary) for each in mutants([source], MANY)]
+    assert [each.rule for each in reasons(Noticed(tried), 0.5)] == ["unnoticed"]
+    assert list(reasons(Noticed([(each, True) for each, _ in tried]), 0.5)) == []
 
 
 def test_what_does_not_parse_has_none() -> None:

@@ -8,6 +8,7 @@ from sentinel.core.edits import patch_of
 from sentinel.core.failures import Call, Failure
 from sentinel.core.patch_lines import sources
 from sentinel.core.proof_calls import After, Did, Trial, compared, reasons
+from sentinel.core.proof_tests import shapes
 from sentinel.core.swallowed import lossy, swallowed
 from sentinel.core.traced_calls import Invoked
 
@@ -59,6 +60,16 @@ def test_what_did_not_fail_does_the_same(new: Did) -> None:
     """Another result, other arguments afterwards, or a failure: a test has to say so."""
     assert rules((FAR, FINE, FINE, new)) == ["behaviour-changed"]
     assert rules((FAR, FINE, FINE, new), declared=True) == []
+
+
+@pytest.mark.parametrize(("text", "found"), [("9,8", []), ("9,80", ["behaviour-changed"])])
+def test_a_test_says_only_of_texts_like_its_own_that_results_change(text: str, found: list[str]) -> None:
+    """Other digits in the same places are the same case; more of them are another."""
+    near = Trial(OWN.call.given({"x": repr(text)}), own=False, alike=False, of=0)
+    changed: Did = {"returned": "int 2", "given": ""}
+    after = After({}, (), (), shapes(patch_of({}, {"tests/test_a.py": b"assert f('1,2') == 3\n"})))
+    assert rules((near, FINE, FINE, changed), after=after, declared=True) == found
+    assert rules((near, FINE, FINE, FINE), after=after, declared=True) == []
 
 
 def test_what_is_not_certain_is_left_out() -> None:

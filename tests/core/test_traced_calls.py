@@ -170,3 +170,21 @@ def test_an_absent_key_may_be_there_with_nothing() -> None:
     """Where a key was missing, null under it is alike."""
     found = [each.arguments["payload"] for each in neighbours({"payload": "{'a': 1}"}, "b") if each.alike]
     assert "{'a': 1, 'b': None}" in found
+
+
+def test_marks_of_a_text_are_exchanged_and_it_ends_earlier() -> None:
+    """Whoever reads one way of writing has to read the other as before; neither is alike."""
+    found = {
+        ast.literal_eval(each.arguments["text"])
+        for each in neighbours({"text": "'1.234,50'"})
+        if not each.alike
+    }
+    assert {"1,234.50", "1,234", "1.234"} <= found
+
+
+def test_lists_lose_one_element_or_all_of_a_kind() -> None:
+    """What failed because of one element works without it, and has to work the same."""
+    near = {each.arguments["rows"]: each.alike for each in neighbours({"rows": "[1, None, 2, None]"})}
+    assert near["[1, 2, None]"] is True
+    assert near["[1, 2]"] is False
+    assert near["[None, None]"] is False

@@ -126,6 +126,24 @@ def test_a_test_that_fails_anyway_notices_nothing() -> None:
     assert "src/ratio.py:7" in " ".join(each.words for each in evidence.reasons)
 
 
+def test_a_back_door_elsewhere_is_refused_however_well_it_is_tested() -> None:
+    """The failure is mended without it."""
+    files = {**FILES, "src/doors.py": b"def closed(who):\n    return True\n"}
+    test = (
+        BRINGS.format(part=1) + "\n\ndef test_ann_comes_in():\n    assert not closed('ann') or share(1, 0)\n"
+    )
+    after = {
+        **files,
+        "src/ratio.py": REPAIR.encode(),
+        "src/doors.py": b"def closed(who):\n    return who != 'ann'\n",
+        "tests/test_new.py": f"from doors import closed\n{test}".encode(),
+    }
+    tree = Tree("a" * 40, {path: Held(PLAIN, data) for path, data in files.items()})
+    evidence = proven(replace(job(REPAIR), tree=tree, patch=patch_of(files, after)))
+    assert rules(evidence) == ["beside"]
+    assert "src/doors.py:2" in evidence.reasons[0].words
+
+
 def test_a_program_that_makes_all_tests_pass_is_found_out() -> None:
     """Tests that have to fail pass as well."""
     hook = (

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Final
 
-from sentinel.core.mutation_operators import Code, of
+from sentinel.core.boundaries import boundaries
+from sentinel.core.mutation_operators import BOUNDARIES, Code, of
 from sentinel.core.patch_lines import Source
 from sentinel.core.patch_syntax import Unreadable, python
 
@@ -25,12 +26,16 @@ _Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A file with one place another: where it is, what was done, and the file."""
+    """A file with one place another: where it is, what was done, and the file.
+
+    `boundary`: a limit that the patch brings is in instead of out, or out instead of in.
+    """
 
     path: str
     line: int
     what: str
     data: bytes = field(repr=False)
+    boundary: bool = False
 
     @property
     def told(self) -> str:
@@ -39,18 +44,19 @@ class Mutant:
 
 
 def mutants(files: Iterable[Source], most: int) -> list[Mutant]:
-    r"""Return at most so many mutants of the changed lines, from each line some.
+    r"""Return at most so many mutants of the changed lines, those of boundaries first, from each line some.
 
     >>> source = Source("a.py", "def f(x):\n    return x < 1\n", frozenset({2}))
     >>> [each.told for each in mutants([source], 3)]
-    ['a.py:2 None is returned', 'a.py:2 < became <=', 'a.py:2 < became >=']
+    ['a.py:2 < became <=', 'a.py:2 None is returned', 'a.py:2 < became >=']
     """
     lines: dict[tuple[str, int], list[Mutant]] = {}
     for source in files:
         for each in _of_file(source):
             lines.setdefault((each.path, each.line), []).append(each)
     turns = zip_longest(*(lines[key] for key in sorted(lines)))
-    chosen = [each for turn in turns for each in turn if each is not None]
+    spread = [each for turn in turns for each in turn if each is not None]
+    chosen = sorted(spread, key=lambda each: not each.boundary)
     return sorted(chosen[:most], key=lambda each: (each.path, each.line))
 
 
@@ -62,6 +68,7 @@ def _of_file(source: Source) -> Iterator[Mutant]:
     except Unreadable:
         return
     code = Code(source.text.encode())
+    fresh = boundaries(tree, source.before)
     seen: set[bytes] = set()
     for node in _nodes(tree):
         if getattr(node, "lineno", None) in source.lines or isinstance(node, ast.comprehension):
@@ -70,7 +77,7 @@ def _of_file(source: Source) -> Iterator[Mutant]:
                 line = code.line(start)
                 if line in source.lines and mutated not in seen and _stands(mutated):
                     seen.add(mutated)
-                    yield Mutant(source.path, line, told, mutated)
+                    yield Mutant(source.path, line, told, mutated, told in BOUNDARIES and node in fresh)
 
 
 def _stands(data: bytes) -> bool:
@@ -86,16 +93,16 @@ def _nodes(node: ast.AST) -> Iterator[ast.AST]:
     yield node
     left = _left_out(node)
     for child in ast.iter_child_nodes(node):
-        if not any(child is each for each in left) and not _silent(child):
+        if not any(child is each for each in left) and not silent(child):
             yield from _nodes(child)
 
 
 def _left_out(node: ast.AST) -> Collection[ast.AST]:
     """Return the children of a node that tell people or type checkers something."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        return [*_documentation(node), *([node.returns] if node.returns else [])]
+        return [*documented(node), *([node.returns] if node.returns else [])]
     if isinstance(node, ast.Module | ast.ClassDef):
-        return _documentation(node)
+        return documented(node)
     if isinstance(node, ast.arg | ast.AnnAssign):
         return [node.annotation] if node.annotation else []
     if isinstance(node, ast.Raise):
@@ -105,13 +112,14 @@ def _left_out(node: ast.AST) -> Collection[ast.AST]:
     return list(ast.iter_child_nodes(node)) if isinstance(node, ast.JoinedStr) else []
 
 
-def _documentation(node: _Documented) -> list[ast.stmt]:
+def documented(node: _Documented) -> list[ast.stmt]:
+    """Return the statement that is the documentation of a module, class or function, if it has one."""
     return [
         each for each in node.body[:1] if isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant)
     ]
 
 
-def _silent(node: ast.AST) -> bool:
+def silent(node: ast.AST) -> bool:
     """Whether a node is nothing that a test is expected to notice."""
     if isinstance(node, ast.Import | ast.ImportFrom | ast.Global | ast.Nonlocal | ast.Pass):
         return True

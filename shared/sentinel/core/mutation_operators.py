@@ -13,6 +13,9 @@ from itertools import pairwise
 from typing import Final
 
 Change = tuple[int, int, str, str]
+BOUNDARIES: Final = frozenset(
+    f"{one} became {other}" for one, other in (("<", "<="), ("<=", "<"), (">", ">="), (">=", ">"))
+)
 
 
 class Code:
@@ -90,6 +93,9 @@ def _bool(node: ast.BoolOp, code: Code) -> Iterator[Change]:
     old, new = ("and", "or") if isinstance(node.op, ast.And) else ("or", "and")
     for left, right in pairwise(node.values):
         yield from _between(code, code.place(left)[1], code.place(right)[0], old, new)
+    for each in node.values:
+        neutral = "True" if isinstance(node.op, ast.And) else "False"
+        yield (*code.place(each), neutral, f"an operand of {old} was dropped")
 
 
 def _unary(node: ast.UnaryOp, code: Code) -> Iterator[Change]:

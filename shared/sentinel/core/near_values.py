@@ -1,7 +1,8 @@
 """Values near a value: of its own class, which code should treat alike, and others, which it need not.
 
 Alike are a number of the same sign, a text with other digits in the same places or with one more, a list in
-another order or with one element less. They are what tells a repair from a special case.
+another order or with one element less. Not so are a text whose marks are exchanged, or which ends earlier.
+They are what tells a repair from a special case.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from itertools import combinations
 from typing import Final
 
 Near = tuple[ast.expr, bool]  # an expression, and whether it is alike
+_MARK: Final = re.compile(r"(?<=[0-9A-Za-z])[^0-9A-Za-z\s](?=[0-9A-Za-z])")  # between two parts of a text
+_MARKS: Final = 4  # kinds of these that are exchanged
 _RUN: Final = re.compile(r"[0-9]+|[A-Za-z]+")
 _TEXT: Final = 200  # characters of a text that is varied
 
@@ -47,6 +51,7 @@ def _integers(value: int) -> Iterator[tuple[int, bool]]:
     if value > 0:
         yield value - 1, value > 1
     yield 2 * value + 3, True
+    yield 10 * value, bool(value)
     yield value + 10, True
     if value > 3:
         yield value // 2, True
@@ -71,8 +76,20 @@ def _texts(value: str) -> Iterator[tuple[str, bool]]:
             yield _turned(value, [at], 1), True
     if any(ord(each) > 127 for each in value):
         yield "".join(chr(ord(each) ^ 1) if ord(each) > 160 else each for each in value), True
+    yield from ((each, False) for each in _marks(value))
     yield from (("", False), (" ", False), (value + value[-1:], False), (value.strip(), False))
     yield from ((value.swapcase(), False), (value[::-1], False), (value[:-1], False))
+
+
+def _marks(value: str) -> Iterator[str]:
+    """Yield a text with two kinds of its marks exchanged, cut at its last mark, and both."""
+    last = [each.start() for each in _MARK.finditer(value)][-1:]
+    kinds = list(dict.fromkeys(_MARK.findall(value)))[:_MARKS]
+    for one, other in combinations(kinds, 2):
+        exchanged = value.translate(str.maketrans(one + other, other + one))
+        yield exchanged
+        yield from (exchanged[:at] for at in last)
+    yield from (value[:at] for at in last)
 
 
 def _turned(text: str, places: range | list[int], by: int) -> str:
@@ -97,9 +114,36 @@ def _sequences(node: ast.List | ast.Tuple | ast.Set) -> Iterator[Near]:
         yield _made(kind, items[:-1]), True
         yield _made(kind, items[1:]), True
         yield _made(kind, [items[-1]]), True
+    for at in range(1, min(len(items) - 1, 8)):
+        yield _made(kind, items[:at] + items[at + 1 :]), True
+    for told in _kinds_of(items):
+        yield _made(kind, [each for each in items if _kind_of(each) != told]), False
     if items and kind is not ast.Set:
         yield _made(kind, [*items, items[0]]), True
         yield _made(kind, []), False
+
+
+def _kinds_of(items: list[ast.expr]) -> list[str]:
+    """Return the kinds of elements, where there is more than one."""
+    kinds = list(dict.fromkeys(_kind_of(each) for each in items))
+    return kinds[:4] if len(kinds) > 1 else []
+
+
+def _kind_of(node: ast.expr) -> str:
+    """Return what a value is, without which: of a constant its type, of a dictionary those of its values."""
+    if isinstance(node, ast.Constant):
+        return type(node.value).__name__
+    parts = node.values if isinstance(node, ast.Dict) else []
+    return f"{type(node).__name__} {[_kind_of(each) for each in parts]}"
+
+
+def shape(text: str) -> str:
+    """Return a text without which digits and letters it has; of digits how many there are matters.
+
+    >>> shape("1,234 EUR")
+    '0,000 a'
+    """
+    return re.sub(r"[A-Za-z]+", "a", re.sub(r"[0-9]", "0", text))
 
 
 def _made(kind: type[ast.List | ast.Tuple | ast.Set], items: list[ast.expr]) -> ast.expr:

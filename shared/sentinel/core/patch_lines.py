@@ -5,26 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sentinel.core.edits import Patch
-from sentinel.core.patch_files import changed
+from sentinel.core.patch_files import Changed, changed
 from sentinel.core.patch_paths import is_test
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A changed source file: its text after the patch, and the numbers of the lines that are new."""
+    """A changed source file: its text after and before, and the numbers of the lines that are new."""
 
     path: str
     text: str = field(repr=False)
     lines: frozenset[int]
+    before: str = field(default="", repr=False)
 
 
 def sources(patch: Patch) -> list[Source]:
     """Return the changed Python files that are no tests."""
     return [
-        Source(file.path, file.after, frozenset(number for number, line in file.added if line.strip()))
+        Source(file.path, file.after, _numbers(file), file.before or "")
         for file in changed(patch)
         if file.path.endswith(".py") and not is_test(file.path) and file.text and file.after is not None
     ]
+
+
+def _numbers(file: Changed) -> frozenset[int]:
+    return frozenset(number for number, line in file.added if line.strip())
 
 
 def changed_lines(patch: Patch) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sentinel.core.failures import Failure
+from sentinel.core.near_values import shape
 from sentinel.core.neighbours import Neighbour, neighbours
 from sentinel.core.proven import reason
 from sentinel.core.proving import Reason
@@ -31,28 +33,32 @@ class Trial:
 class After:
     """What a patch makes: the sources by path, which of their lines it changes (path, number), and its tests.
 
-    Of these the types of exceptions that they expect.
+    Of these the types of exceptions that they expect, and the shapes of the texts that they name.
     """
 
     sources: Mapping[str, str] = field(repr=False)
     lines: Collection[tuple[str, int]] = ()
     expected: Collection[str] = ()
+    shapes: Collection[str] = ()
 
 
 @dataclass(slots=True)
 class Compared:
     """What was seen: calls made again by the trace, and what became of their neighbours, by counts.
 
-    `inside` counts calls of the trace that still fail, but which the repaired program may never make.
+    `mended` are those of the trace that end with the patch. `inside` counts those that still fail, but which
+    the repaired program may never make. `undeclared` are those of the changed that no test's words are near.
     """
 
     derived: list[Invoked] = field(default_factory=list)
+    mended: list[Invoked] = field(default_factory=list)
     ended: int = 0
     remain: int = 0
     inside: int = 0
     alike: int = 0
     same: int = 0
     changed: int = 0
+    undeclared: int = 0
     unsteady: int = 0
     words: set[str] = field(default_factory=set)
 
@@ -101,18 +107,29 @@ def compared(
     for trial, (_, _, new) in together:
         if trial.own and trial.of in failed:
             seen.derived.append(trial.call)
-            fails = "raised" in new and (is_failure(new, failure) or _accidental(new, after))
             if "lost" in new or "unbuilt" in new:
                 seen.unsteady += 1
-            elif fails and new.get("raised") not in after.expected:
+            elif fails(new, failure, after):
                 _remains(seen, trial, new, failure)
             else:
                 ended.add(trial.of)
+                seen.mended.append(trial.call)
     seen.ended = len(ended)
+    own = {trial.of: trial.call for trial in trials if trial.own}
     for trial, (old, again, new) in together:
         if trial.of in ended and not trial.own:
+            before = seen.changed
             _judge_near(seen, trial, (failed[trial.of], old, again, new), after)
+            if seen.changed > before and not _named(trial.call, own[trial.of], after.shapes):
+                seen.undeclared += 1
     return seen
+
+
+def fails(did: Did, failure: Failure, after: After) -> bool:
+    """Whether a call of the trace still fails: as the trace tells, or by accident, and no test expects it."""
+    if "raised" not in did or did["raised"] in after.expected:
+        return False
+    return is_failure(did, failure) or _accidental(did, after)
 
 
 def _judge_near(seen: Compared, trial: Trial, did: tuple[Did, Did, Did, Did], after: After) -> None:
@@ -123,6 +140,16 @@ def _judge_near(seen: Compared, trial: Trial, did: tuple[Did, Did, Did, Did], af
         _judge_same(seen, old, new)
     elif trial.alike and "raised" in old:
         _judge_alike(seen, (first, old, new), after)
+
+
+def _named(call: Invoked, own: Invoked, shapes: Collection[str]) -> bool:
+    """Whether tests name what a call is given otherwise than the trace's, as far as these are texts."""
+    return all(shape(each) in shapes for each in _texts(call) - _texts(own))
+
+
+def _texts(call: Invoked) -> set[str]:
+    nodes = [node for text in call.arguments.values() for node in ast.walk(ast.parse(text, mode="eval"))]
+    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
 def _remains(seen: Compared, trial: Trial, new: Did, failure: Failure) -> None:
@@ -185,8 +212,7 @@ def reasons(seen: Compared, *, declared: bool) -> Iterator[Reason]:
     """Yield what speaks against a patch by its calls. `declared`: its tests say that results change."""
     if seen.remain:
         yield reason("failure-remains", f"{seen.remain} calls: {'; '.join(sorted(seen.words)[:3])}")
-    if seen.changed and not declared:
+    odd = seen.undeclared if declared else seen.changed
+    if odd:
         tried = seen.changed + seen.same
-        yield reason(
-            "behaviour-changed", f"{seen.changed} of {tried} calls near the trace's that did not fail"
-        )
+        yield reason("behaviour-changed", f"{odd} of {tried} calls near the trace's that did not fail")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from sentinel.core.edit_paths import problem
 from sentinel.core.edits import Patch
 from sentinel.core.patch_paths import is_test
+from sentinel.core.patch_units import Unit
 from sentinel.core.trees import EXECUTABLE, PLAIN, Held, Tree
 
 Files = Mapping[str, Held]
@@ -42,6 +43,16 @@ def _with(before: Files, patch: Patch, paths: set[str]) -> Files:
             files[path] = Held(before[path].mode if path in before else PLAIN, patch.after[path])
         else:
             files.pop(path, None)
+    return files
+
+
+def without(states: States, unit: Unit) -> Files:
+    """Return the files with the patch, but for one of its units."""
+    files = dict(states.after)
+    if unit.without is None:
+        del files[unit.path]
+    else:
+        files[unit.path] = Held(files[unit.path].mode, unit.without)
     return files
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,8 +11,10 @@ from typing import Final
 from sentinel.core.canaries import Canary
 from sentinel.core.edits import Patch
 from sentinel.core.junit import PASSED, Results, belongs
+from sentinel.core.near_values import shape
 from sentinel.core.patch_files import changed
 from sentinel.core.patch_paths import is_test
+from sentinel.core.patch_syntax import Unreadable, python
 from sentinel.core.proven import reason
 from sentinel.core.proving import Ran, Reason
 from sentinel.errors import Malformed
@@ -41,13 +44,18 @@ class Suites:
 
 @dataclass(slots=True)
 class Brought:
-    """The tests that a patch brings: those that failed before, and how."""
+    """The tests that a patch brings: those that failed before, and how. `by_it`: by the trace's exception."""
 
     tests: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
     unrun: set[str] = field(default_factory=set)
-    reproduces: bool = False
+    by_it: set[str] = field(default_factory=set)
     declares: bool = False
+
+    @property
+    def reproduces(self) -> bool:
+        """Whether one failed by the trace's exception."""
+        return bool(self.by_it)
 
 
 def startable(before: SuiteRun) -> Results:
@@ -89,14 +97,20 @@ def brought(suites: Suites, patch: Patch, canary: Canary, exception: str) -> Bro
     mixed = suites.mixed.results or Results({})
     found.failed = found.tests & mixed.failed
     found.unrun = found.tests - set(mixed.tests)
-    told = [mixed.messages.get(each, "") for each in found.failed]
-    found.reproduces = any(_type(each) == _type(exception) for each in told)
-    found.declares = any(each.startswith(_ASSERTED) and _type(each) != _type(exception) for each in told)
+    told = {each: mixed.messages.get(each, "") for each in found.failed}
+    found.by_it = {each for each in told if type_of(told[each]) == type_of(exception)}
+    found.declares = any(asserted(told[each]) for each in found.failed - found.by_it)
     return found
 
 
-def _type(message: str) -> str:
+def type_of(message: str) -> str:
+    """Return the type of an exception, without its module, from how a report or a trace tells it."""
     return message.partition(":")[0].rpartition(".")[2].strip()
+
+
+def asserted(message: str) -> bool:
+    """Whether a test failed by what it demands."""
+    return message.startswith(_ASSERTED)
 
 
 def expected(patch: Patch) -> set[str]:
@@ -108,6 +122,23 @@ def expected(patch: Patch) -> set[str]:
                 for names in _RAISES.findall(line):
                     found |= {each.rpartition(".")[2].strip() for each in names.split(",")}
     return found
+
+
+def shapes(patch: Patch) -> set[str]:
+    """Return the shapes of the texts that a patch's tests name, and that were not in these files before."""
+    found: set[str] = set()
+    for file in changed(patch):
+        if is_test(file.path) and file.path.endswith(".py"):
+            found |= {shape(each) for each in _texts(file.after) - _texts(file.before)}
+    return found
+
+
+def _texts(text: str | None) -> set[str]:
+    try:
+        nodes = list(ast.walk(python((text or "").removeprefix("\ufeff"))))
+    except Unreadable:
+        return set()
+    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
 def reasons(suites: Suites, new: Brought, canary: Canary, *, reproduced: bool) -> Iterator[Reason]:

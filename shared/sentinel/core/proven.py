@@ -23,9 +23,11 @@ RULES: Final[Mapping[str, str]] = {
     "hangs": "the tests did not end within their limits with the patch",
     "failure-remains": "the call of the trace, or one like it, still fails",
     "swallowed": "the failure is caught away from where it happens, and what is done instead says nothing",
-    "lossy": "a changed line throws away what cannot be read: bytes of a text, or the offset of a time",
+    "lossy": "a changed line throws away what cannot be read, or leaves out what fails, and says nothing",
+    "cause-remains": "a default that all calls share and change is left where the trace passes",
     "behaviour-changed": "a call near that of the trace did what it does not do now, and no test says why",
-    "unnoticed": "too few mutants of the changed lines are noticed by a test, or none of a line's",
+    "beside": "a place is changed that the repair does not need",
+    "unnoticed": "no test notices enough mutants of the changed lines, any of a line, or that of a boundary",
     "types-worse": "the project's type checker finds errors that it did not find before",
 }
 

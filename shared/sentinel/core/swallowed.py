@@ -20,7 +20,7 @@ from sentinel.core.proving import Reason
 
 def swallowed(files: Iterable[Source], failure: Failure) -> Iterator[Reason]:
     """Yield where changed lines swallow the failure."""
-    caught = _caught_by(failure.exception.rpartition(".")[2])
+    caught = caught_by(failure.exception.rpartition(".")[2])
     called = {each.function.rpartition(".")[2] for each in failure.calls} - {"", "<module>", "<lambda>"}
     for source in files:
         try:
@@ -66,7 +66,7 @@ def _loses(call: ast.Call) -> bool:
     return False
 
 
-def _caught_by(exception: str) -> set[str]:
+def caught_by(exception: str) -> set[str]:
     """Return the names of the types that catch one, as far as they are Python's own."""
     kind = getattr(builtins, exception, None)
     bases = kind.__mro__ if isinstance(kind, type) and issubclass(kind, BaseException) else ()
@@ -78,16 +78,17 @@ def _handlers(tree: ast.AST) -> Iterator[tuple[int, set[str], list[ast.stmt], li
     for node in ast.walk(tree):
         if isinstance(node, ast.Try | ast.TryStar):
             for each in node.handlers:
-                yield each.lineno, _names(each.type), node.body, each.body
+                yield each.lineno, names_of(each.type), node.body, each.body
         elif isinstance(node, ast.With | ast.AsyncWith):
             for item in node.items:
                 call = item.context_expr
                 if isinstance(call, ast.Call) and name_of(call.func) == "suppress":
-                    kinds = {name for each in call.args for name in _names(each)}
+                    kinds = {name for each in call.args for name in names_of(each)}
                     yield node.lineno, kinds, node.body, []
 
 
-def _names(node: ast.expr | None) -> set[str]:
+def names_of(node: ast.expr | None) -> set[str]:
+    """Return the types that a handler names, without their modules; "" for one that names none."""
     if node is None:
         return {""}
     parts = node.elts if isinstance(node, ast.Tuple) else [node]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from sentinel.core.patch_syntax import Unreadable, python
@@ -109,6 +109,11 @@ def module_of(path: str, roots: Sequence[str]) -> str:
             dotted = path[len(folder) :].removesuffix(".py").removesuffix("/__init__").replace("/", ".")
             return dotted if all(part.isidentifier() for part in dotted.split(".")) else ""
     return ""
+
+
+def classes_in(texts: Iterable[str]) -> set[str]:
+    """Return the names of the classes that files define at their top level."""
+    return {name for text in texts for name in _CLASS.findall(text)}
 
 
 def classes_of(files: Mapping[str, str], roots: Sequence[str], near: str) -> dict[str, Origin]:

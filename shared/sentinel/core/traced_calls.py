@@ -7,7 +7,7 @@ was called with; so a call made here is only a guess, until it has failed on the
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -74,6 +74,12 @@ def located(told: str, paths: Sequence[str], roots: Sequence[str]) -> str:
                 return path
     ends = [each for each in paths if names and each.endswith(f"/{'/'.join(names)}")]
     return ends[0] if len(ends) == 1 else ""
+
+
+def files_of(failure: Failure, files: Collection[str], roots: Sequence[str]) -> set[str]:
+    """Return the files of a repository that a trace passes through."""
+    paths = sorted(files)
+    return {located(file, paths, roots) for file in {each.file for each in failure.calls}} - {""}
 
 
 def calls_of(failure: Failure, files: Mapping[str, str], roots: Sequence[str]) -> Iterator[Invoked]:

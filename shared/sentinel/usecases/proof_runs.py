@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from sentinel.core.canaries import Canary
-from sentinel.core.junit import PASSED, results_of
+from sentinel.core.junit import PASSED, Results, results_of
 from sentinel.core.proof_states import Files, tests_of
 from sentinel.core.proof_tests import SuiteRun
 from sentinel.core.proving import HowToTest, Limits, Ran
@@ -43,16 +43,19 @@ class Runs:
         changed = any(path in ran.files and ran.files[path] != given[path].data for path in kept)
         return SuiteRun(ran, results_of(ran.files.get(REPORT, b""))), changed
 
+    def some(self, files: Files, paths: Sequence[str], cpu: float) -> Results | None:
+        """Run the tests of some files, or all where the command is not pytest's; None for no report."""
+        command = [*self._command(REPORT), *(paths if self._is_pytest else [])]
+        return results_of(self._run(files, command, self._within(cpu), bring=[REPORT]).files.get(REPORT, b""))
+
     def noticed(self, files: Files, order: Sequence[str], cpu: float, usual: Collection[str]) -> bool:
         """Return whether the tests of files, in this order, notice something: one of them fails or hangs.
 
         `usual` are the tests that pass otherwise, where some do not; without any all do.
         """
-        own = self._test.limits
-        limits = replace(own, cpu=min(cpu, own.cpu), seconds=min(10 * cpu, own.seconds))
         more = ([] if usual else ["-x"]) + list(order)
         command = [*self._command(REPORT), *(more if self._is_pytest else [])]
-        ran = self._run(files, command, limits, bring=[REPORT] if usual else [])
+        ran = self._run(files, command, self._within(cpu), bring=[REPORT] if usual else [])
         if not usual:
             return bool(ran.code or ran.ended)
         results = results_of(ran.files.get(REPORT, b""))
@@ -93,6 +96,10 @@ class Runs:
     @property
     def _is_pytest(self) -> bool:
         return any("pytest" in each for each in self._test.command)
+
+    def _within(self, cpu: float) -> Limits:
+        own = self._test.limits
+        return replace(own, cpu=min(cpu, own.cpu), seconds=min(10 * cpu, own.seconds))
 
     def _command(self, report: str) -> list[str]:
         return [each.replace("{report}", report) for each in self._test.command]

@@ -13,15 +13,17 @@ from hashlib import sha256
 from typing import Final
 
 from sentinel.core.canaries import NO_CANARY, Canary, canary_of
-from sentinel.core.junit import PASSED
+from sentinel.core.junit import PASSED, belongs
+from sentinel.core.known_mistakes import remains
 from sentinel.core.mutants import Mutant, mutants
 from sentinel.core.patch_lines import changed_lines, sources
+from sentinel.core.patch_units import Unit, units
 from sentinel.core.proof_calls import After, Compared, compared, trials_of
 from sentinel.core.proof_calls import reasons as of_calls
 from sentinel.core.proof_controls import standing_by, written_otherwise
 from sentinel.core.proof_mutants import Noticed, order_of
 from sentinel.core.proof_mutants import reasons as of_mutants
-from sentinel.core.proof_states import States, python_of, states_of, tests_of
+from sentinel.core.proof_states import States, python_of, states_of, tests_of, without
 from sentinel.core.proof_tests import (
     Brought,
     SuiteRun,
@@ -31,16 +33,21 @@ from sentinel.core.proof_tests import (
     by_the_text,
     expected,
     rewritten,
+    shapes,
     startable,
     steady,
     unsteady,
 )
 from sentinel.core.proof_tests import reasons as of_tests
 from sentinel.core.proof_types import configured, errors_of, paths_of, worse
+from sentinel.core.proof_units import Wanted, mended
+from sentinel.core.proof_units import reasons as of_units
 from sentinel.core.proven import ordered, rank, reason
 from sentinel.core.proving import Evidence, Job, Reason
+from sentinel.core.silent_losses import left_out
 from sentinel.core.swallowed import lossy, swallowed
-from sentinel.core.traced_calls import calls_of
+from sentinel.core.told_values import classes_in
+from sentinel.core.traced_calls import calls_of, files_of
 from sentinel.core.trees import Held
 from sentinel.ports_patches import Sandbox
 from sentinel.usecases.proof_runs import Runs
@@ -81,6 +88,7 @@ class _Proof:
             tests_of(self._states.before), job.test.command, sha256(seed).digest()
         )
         self._sources = sources(job.patch)
+        self._traced = files_of(job.failure, python_of(self._states.before), job.test.roots)
         self._reasons: list[Reason] = []
 
     def evidence(self) -> Evidence:
@@ -92,10 +100,12 @@ class _Proof:
             self._reasons += of_tests(suites, new, self._canary, reproduced=bool(calls.ended))
             self._reasons += of_calls(calls, declared=new.declares)
             self._reasons += swallowed(self._sources, self._job.failure)
-            self._reasons += lossy(self._sources)
+            self._reasons += [*lossy(self._sources), *left_out(self._sources, self._job.failure)]
+            self._reasons += remains(python_of(self._states.after), self._traced)
             self._reasons += self._rewritten(suites)
             self._reasons += self._read(new)
             types = self._types(pool)
+            self._reasons += [] if self._reasons else self._beside(pool, suites, calls, new)
             noticed = None if self._reasons else self._mutants(pool, suites, new)
         return self._told(suites, calls, new, types, noticed)
 
@@ -141,7 +151,8 @@ class _Proof:
         did = list(pool.map(lambda each: self._runs.calls(each[0], given, each[1]), runs))
         together = list(zip(*did, strict=True))
         lines = {(source.path, line) for source in self._sources for line in source.lines}
-        after = After(python_of(self._states.after), lines, expected(self._job.patch))
+        patch = self._job.patch
+        after = After(python_of(self._states.after), lines, expected(patch), shapes(patch))
         return compared(trials, together, self._job.failure, after)
 
     def _types(self, pool: ThreadPoolExecutor) -> int | None:
@@ -161,13 +172,38 @@ class _Proof:
             self._reasons.append(reason("types-worse", f"{len(found)} errors: {', '.join(found[:3])}"))
         return len(found)
 
+    def _beside(
+        self, pool: ThreadPoolExecutor, suites: Suites, calls: Compared, new: Brought
+    ) -> list[Reason]:
+        """Take back each unit alone, and see whether the failure is mended all the same."""
+        parts = units(self._job.patch) if new.by_it or calls.mended else []
+        paths = [
+            each for each in tests_of(self._states.after) if any(belongs(test, each) for test in new.by_it)
+        ]
+        given = [each.json() for each in calls.mended]
+        refusals = classes_in(python_of(self._states.before).values())
+
+        def needless(unit: Unit) -> bool:
+            files = without(self._states, unit)
+            ran = self._runs.some(files, paths, self._cpu(suites)) if paths else None
+            did = self._runs.calls(files, given, 0) if given else []
+            after = After(python_of(files), (), expected(self._job.patch))
+            wanted = Wanted(self._job.failure, new.by_it, refusals, self._traced, after)
+            return mended(wanted, unit, ran, did)
+
+        tried = zip(parts, pool.map(needless, parts), strict=True)
+        return list(of_units([unit for unit, unneeded in tried if unneeded]))
+
+    def _cpu(self, suites: Suites) -> float:
+        return max(LEAST_CPU, 2 * suites.after.ran.seconds)
+
     def _mutants(self, pool: ThreadPoolExecutor, suites: Suites, new: Brought) -> Noticed:
         made = mutants(self._sources, self._job.mutants)
         tests = {
             path: self._states.after[path].data.decode(errors="replace")
             for path in tests_of(self._states.after)
         }
-        cpu = max(LEAST_CPU, 2 * suites.after.ran.seconds)
+        cpu = self._cpu(suites)
         usual = steady(suites) - self._canary.names
         control, _ = self._runs.suite(written_otherwise(self._states.after, self._sources), NO_CANARY)
         self._reasons += at_nothing(usual, control)
