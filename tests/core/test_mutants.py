@@ -150,6 +150,16 @@ def test_a_boundary_that_no_test_notices_is_refused() -> None:
     assert list(reasons(Noticed([(each, True) for each, _ in tried]), 0.5)) == []
 
 
+@pytest.mark.parametrize(("body", "found"), [("raise ValueError", ["unnoticed"]), ("a = 1", [])])
+def test_a_check_that_no_test_sees_refuse_is_refused(body: str, found: list[str]) -> None:
+    """A branch that does something else may come to the same without it."""
+    text = f"def f(a):\n    if a == 3:\n        {body}\n    return a\n"
+    tried = [
+        (each, "False" not in each.what) for each in mutants([Source("a.py", text, frozenset({2}))], MANY)
+    ]
+    assert [each.rule for each in reasons(Noticed(tried), 0.5)] == found
+
+
 def test_what_does_not_parse_has_none() -> None:
     """A file that Python cannot read is no reason to fail."""
     assert told("def f(:\n") == []

@@ -14,7 +14,7 @@ from itertools import zip_longest
 from typing import Final
 
 from sentinel.core.boundaries import boundaries
-from sentinel.core.mutation_operators import BOUNDARIES, Code, of
+from sentinel.core.mutation_operators import BOUNDARIES, NEVER, Code, of
 from sentinel.core.patch_lines import Source
 from sentinel.core.patch_syntax import Unreadable, python
 
@@ -28,7 +28,8 @@ _Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 class Mutant:
     """A file with one place another: where it is, what was done, and the file.
 
-    `boundary`: a limit that the patch brings is in instead of out, or out instead of in.
+    `boundary`: a limit that the patch brings is in instead of out, or out instead of in. `guard`: what
+    is refused by a `raise` is refused no more.
     """
 
     path: str
@@ -36,6 +37,7 @@ class Mutant:
     what: str
     data: bytes = field(repr=False)
     boundary: bool = False
+    guard: bool = False
 
     @property
     def told(self) -> str:
@@ -77,7 +79,18 @@ def _of_file(source: Source) -> Iterator[Mutant]:
                 line = code.line(start)
                 if line in source.lines and mutated not in seen and _stands(mutated):
                     seen.add(mutated)
-                    yield Mutant(source.path, line, told, mutated, told in BOUNDARIES and node in fresh)
+                    yield Mutant(
+                        source.path,
+                        line,
+                        told,
+                        mutated,
+                        boundary=told in BOUNDARIES and node in fresh,
+                        guard=told == NEVER and _refuses(node),
+                    )
+
+
+def _refuses(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.body[-1], ast.Raise)
 
 
 def _stands(data: bytes) -> bool:

@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Final
 
 Change = tuple[int, int, str, str]
+NEVER: Final = "a condition became False"
 BOUNDARIES: Final = frozenset(
     f"{one} became {other}" for one, other in (("<", "<="), ("<=", "<"), (">", ">="), (">=", ">"))
 )

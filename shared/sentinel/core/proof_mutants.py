@@ -46,15 +46,22 @@ class Noticed:
         """The lines of which a boundary was moved and not noticed."""
         return sorted({f"{each.path}:{each.line}" for each in self.survivors if each.boundary})
 
+    @property
+    def guards(self) -> list[str]:
+        """The lines of checks that no test sees refuse anything."""
+        return sorted({f"{each.path}:{each.line}" for each in self.survivors if each.guard})
+
 
 def reasons(noticed: Noticed, least: float) -> Iterator[Reason]:
-    """Yield what speaks against a patch: lines or boundaries that no test cares for, or too small a share."""
+    """Yield what speaks against a patch: what no test cares for, or too small a share."""
     if noticed.untested:
         lines = noticed.untested
         yield reason("unnoticed", f"no test notices what {len(lines)} lines do: {', '.join(lines[:5])}")
     if noticed.boundaries:
         some = ", ".join(noticed.boundaries[:5])
         yield reason("unnoticed", f"no test notices whether the boundary is in or out: {some}")
+    if noticed.guards:
+        yield reason("unnoticed", f"no test sees what is refused here: {', '.join(noticed.guards[:5])}")
     if noticed.share < least:
         some = "; ".join(each.told for each in noticed.survivors[:5])
         yield reason("unnoticed", f"{noticed.count} of {len(noticed.tried)} mutants are noticed, not {some}")

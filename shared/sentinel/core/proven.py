@@ -27,7 +27,7 @@ RULES: Final[Mapping[str, str]] = {
     "cause-remains": "a default that all calls share and change is left where the trace passes",
     "behaviour-changed": "a call near that of the trace did what it does not do now, and no test says why",
     "beside": "a place is changed that the repair does not need",
-    "unnoticed": "no test notices enough mutants of the changed lines, any of a line, or that of a boundary",
+    "unnoticed": "no test notices enough mutants of the changed lines, any of a line, or a boundary or check",
     "types-worse": "the project's type checker finds errors that it did not find before",
 }
 
