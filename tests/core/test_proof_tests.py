@@ -9,7 +9,7 @@ import pytest
 from sentinel.core.canaries import canary_of
 from sentinel.core.edits import patch_of
 from sentinel.core.junit import Results, results_of
-from sentinel.core.proof_tests import SuiteRun, Suites, brought, reasons, rewritten, startable
+from sentinel.core.proof_tests import SuiteRun, Suites, brought, expected, reasons, rewritten, startable
 from sentinel.core.proving import Ran
 from sentinel.errors import Malformed
 
@@ -137,3 +137,14 @@ def test_a_test_that_fails_anywhere_failed() -> None:
     case = '<testcase classname="a" name="b">{}</testcase>'
     text = f"<testsuites><testsuite>{case.format('<failure/>')}{case.format('')}</testsuite></testsuites>"
     assert results_of(text.encode()) == Results({"a::b": "failed"})
+
+
+def test_an_exception_is_expected_by_calls_alone() -> None:
+    """No comment and no text excuses a failure that remains."""
+    said = "# raises(KeyError)\n'pytest.raises(OSError)'\n"
+    calls = (
+        "with pytest.raises((app.Late, ValueError), match='x'):\n    f()\nself.assertRaises(TypeError, f)\n"
+    )
+    after = f"def test_a():\n    pass\n\n\n{said}{calls}"
+    patch = patch_of({"tests/test_a.py": b"def test_a():\n    pass\n"}, {"tests/test_a.py": after.encode()})
+    assert expected(patch) == {"Late", "ValueError", "TypeError"}

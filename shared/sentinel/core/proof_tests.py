@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -20,7 +19,7 @@ from sentinel.core.proving import Ran, Reason
 from sentinel.errors import Malformed
 
 NAMED: Final = 5  # tests that are named in words
-_RAISES: Final = re.compile(r"(?:\braises|\bassertRaises(?:Regex)?)\(\s*\(?([\w., ]+)")
+_EXPECT: Final = frozenset({"raises", "assertRaises", "assertRaisesRegex"})
 _ASSERTED: Final = ("assert ", "AssertionError", "Failed: DID NOT RAISE", "Failed: ")
 
 
@@ -118,10 +117,23 @@ def expected(patch: Patch) -> set[str]:
     found: set[str] = set()
     for file in changed(patch):
         if is_test(file.path):
-            for _, line in file.added:
-                for names in _RAISES.findall(line):
-                    found |= {each.rpartition(".")[2].strip() for each in names.split(",")}
+            lines = {number for number, _ in file.added}
+            found |= {name for line, name in _raised(file.after) if line in lines}
     return found
+
+
+def _raised(text: str | None) -> Iterator[tuple[int, str]]:
+    """Yield (line, type of exception) of each call by which a test expects one: no comment or text is one."""
+    for node in _nodes(text):
+        if isinstance(node, ast.Call) and node.args and _name(node.func) in _EXPECT:
+            first = node.args[0]
+            for each in first.elts if isinstance(first, ast.Tuple) else [first]:
+                yield node.lineno, _name(each)
+
+
+def _name(node: ast.expr) -> str:
+    """Return the last name of a dotted one, "" for anything else."""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def shapes(patch: Patch) -> set[str]:
@@ -133,12 +145,17 @@ def shapes(patch: Patch) -> set[str]:
     return found
 
 
-def _texts(text: str | None) -> set[str]:
+def _nodes(text: str | None) -> list[ast.AST]:
     try:
-        nodes = list(ast.walk(python((text or "").removeprefix("\ufeff"))))
+        return list(ast.walk(python((text or "").removeprefix("\ufeff"))))
     except Unreadable:
-        return set()
-    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+        return []
+
+
+def _texts(text: str | None) -> set[str]:
+    return {
+        node.value for node in _nodes(text) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
 
 
 def reasons(suites: Suites, new: Brought, canary: Canary, *, reproduced: bool) -> Iterator[Reason]:
