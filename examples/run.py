@@ -222,6 +222,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         kinds = Counter(str(each["kind"]) for each in desk.push(app))
         say("pushed", ", ".join(f"{count} {kind} files" for kind, count in kinds.items()))
+        if repository.off:
+            say("patches", f"none are made here: {repository.off}")
         with tree, _tended(tree), _shipped(tree, options) as handler:
             narrator = Narrator(options.home, say)
             return story(Run(options, app, tree, desk, narrator, handler, began, []))

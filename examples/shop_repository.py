@@ -25,11 +25,12 @@ _DATE = "2026-11-01T09:00:00+00:00"
 
 
 class ShopRepository:
-    """The repository below `home`, made on the first run."""
+    """The repository below `home`, made on the first run. `off` says why no patch is made, "" where one is."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
         self.path = home.resolve() / "repositories" / "checkout"
+        self.off = _why_not()
         self.asked = next((name for name in PROVIDERS if os.environ.get(name)), "")
         if not (self.path / ".git").is_dir():
             self._make()
@@ -42,7 +43,8 @@ class ShopRepository:
     def documents(self) -> Iterator[Path]:
         """Write the documents of the repository and the model; yield them, the rule and the recipe."""
         yield HERE / "patching" / "crash.yml"
-        yield HERE / "patching" / "patch-checkout.yaml"
+        if not self.off:
+            yield HERE / "patching" / "patch-checkout.yaml"
         folder = self._home / "documents"
         folder.mkdir(parents=True, exist_ok=True)
         place = folder / "repositories.yaml"
@@ -88,3 +90,15 @@ class ShopRepository:
             check=True,
             capture_output=True,
         )
+
+
+def _why_not() -> str:
+    """Say why no patch could be proven on this machine; "" where one could."""
+    from sentinel.adapters.sandbox_bwrap import here
+    from sentinel.errors import Unavailable
+
+    try:
+        here()
+    except Unavailable as error:
+        return str(error)
+    return ""

@@ -90,6 +90,8 @@ def test_the_shop_fails_for_real_and_sentinel_sees_it(tmp_path: Path) -> None:
     for word in ("up", "stored", "matched", "task", "delivered", "verified", "checked"):
         assert word in words
     assert "http 201" in done.stdout
+    patch = "awaiting-approval" if "patches    none are made here" not in done.stdout else "patches"
+    assert patch in words, "the crash becomes a proven patch, where there is a sandbox"
     again = figures(once(tmp_path / "home"))
     assert again["deliveries"] >= 3, "another run of the shop is another incident"
 
