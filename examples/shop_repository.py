@@ -25,7 +25,7 @@ _DATE = "2026-11-01T09:00:00+00:00"
 
 
 class ShopRepository:
-    """The repository below `home`, made on the first run. `off` says why no patch is made, "" where one is."""
+    """The repository below `home`, made on the first run. `off` says why no patch is made, or nothing."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
