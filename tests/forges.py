@@ -112,8 +112,9 @@ def _github(store: Bare, clock: Clock) -> Forge:
 def _gitlab(store: Bare, clock: Clock) -> Forge:
     server = GitLabServer(store, clock, {"glpat-reader": "read_api", "glpat-writer": "api"})
     secrets = Keys({"read.gitlab": "glpat-reader", "publish.gitlab": "glpat-writer"})
-    names = {"read": "read.gitlab", "publish": "publish.gitlab"}
-    repository = GitLabRepository(kind="gitlab", project="group/shop", api=f"{GITLAB}/api/v4", **names)
+    read, publish = "read.gitlab", "publish.gitlab"
+    api = f"{GITLAB}/api/v4"
+    repository = GitLabRepository(kind="gitlab", project="group/shop", api=api, read=read, publish=publish)
     return Forge(
         "gitlab",
         store.path,

@@ -254,7 +254,7 @@ def test_a_recipe_makes_the_patch_that_it_proposes(local: Setting, steps: str, w
     """One that proposes a patch which no step before makes is refused before it is pushed."""
     made = "{id: a, uses: ai.patch, with: {repository: shop, models: [m]}}"
     body = f"id: r\non: {{rule: x}}\nsteps: [{steps.replace('PATCH', made)}]\n"
-    known = {"git.pull_request": local.action(), "ai.patch": AiPatch(*[_never] * 4)}
+    known: dict[str, Any] = {"git.pull_request": local.action(), "ai.patch": AiPatch(*[_never] * 4)}
     told = [why for _, why in problems(load("r", body.encode()), known)]
     assert (words in told[0]) if words else not told
 

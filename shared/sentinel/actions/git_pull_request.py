@@ -30,7 +30,6 @@ from sentinel.ports_patches import Blobs, Publisher
 MAKES: Final = "ai.patch"  # whose results alone name patches: what other steps are told may be anybody's
 MOST_DIFF: Final = 24_000  # bytes of a diff that are shown: a plan of more than 32,768 is not shown at all
 MOST_EVIDENCE: Final = 4_000
-MAKES: Final = "ai.patch"  # what `uses` of a step says that makes a patch
 _OVER: Final = frozenset({"merged", "closed"})
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._:/-]{0,49}$")]
 
