@@ -30,11 +30,14 @@ setup:
 run: setup
 	@$(BIN)/python -m examples.run $(ARGS)
 
+# Types are checked beside the tests, which wait a part of their time; what is wrong with them is told at the end.
 test: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@mkdir -p build; nice -n 10 $(BIN)/mypy >build/types.log 2>&1 & types=$$!; \
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS); tests=$$?; \
+	wait $$types || { cat build/types.log; exit 1; }; \
+	exit $$tests
 
 check: setup
 	@$(BIN)/ruff check .
