@@ -45,6 +45,7 @@ from sentinel.usecases.sweep import sweep
 from tests.chains import grow
 from tests.faults.line_worker import Point, executors
 from tests.replays import reenact_all
+from tests.sampling import thorough
 from tests.scenario import rule
 from tests.valkey import running
 
@@ -177,7 +178,7 @@ class Made:
 
 def _to_die_at(points: list[Point]) -> list[Point]:
     """Return where to die: see the module. What was done last is followed by the last line."""
-    if os.environ.get("SENTINEL_THOROUGH"):
+    if thorough():
         return points
     return [each for each in points if each[2] == 1 or each[0] in WRITERS or each is points[-1]]
 
