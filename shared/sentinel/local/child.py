@@ -3,7 +3,8 @@
 Roles: `gateway` (its sockets are inherited; further arguments are its mode and the numbers of their file
 descriptors, that of the service API first), `feeds` (ledger to detect, tasks to dispatch, the sweep's
 schedule), `work_siem`, `work_action` and `work_patches`, which run several tasks at once, and `deliver`, the
-deliveries. `work_patches` is three workers in one process: most deployments make few patches or none.
+deliveries. `work_patches` is three workers in one process, which waits until a repository
+or a model is in force: most deployments make few patches or none.
 Settings come by the environment, as in Lambda.
 """
 
@@ -15,6 +16,7 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 
 from sentinel.errors import SentinelError
 from sentinel.local import lifeline
@@ -24,6 +26,7 @@ NICENESS = 5
 PATCHES = "work_patches"
 WORKERS = ("work_siem", "work_action", PATCHES)
 LATER = 2.0  # seconds that patches wait, while everything else starts
+LOOK = 1.0  # seconds between two looks whether there is anything that patches are made for
 PATCHERS = 2  # threads for each of these streams: a proof takes a processor for minutes
 
 
@@ -32,7 +35,7 @@ def main(role: str, *rest: str) -> int:
     stop = lifeline.stop_of_child()
     if role != "gateway":
         os.nice(NICENESS)
-    if role == PATCHES and stop.wait(LATER):
+    if role == PATCHES and not _wanted(stop):
         return 0
     _log_to_stderr()
     if role == "gateway":
@@ -46,6 +49,20 @@ def main(role: str, *rest: str) -> int:
     else:
         raise SystemExit(f"there is no role {role}")
     return 0
+
+
+def _wanted(stop: lifeline.Stop) -> bool:
+    """Wait until a repository or a model is in force: before that there is nothing to do, or to import."""
+    from sentinel.local.home import names_of_patches
+    from sentinel.settings import Settings
+
+    home = Path(Settings.from_environ(os.environ).home)
+    if stop.wait(LATER):
+        return False
+    while not names_of_patches(home):
+        if stop.wait(LOOK):
+            return False
+    return True
 
 
 def _log_to_stderr() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -82,3 +83,15 @@ def endpoint(home: Path) -> str | None:
     """Return the service API's address, if it is written down."""
     found = published(home)
     return found.url if found else None
+
+
+def names_of_patches(home: Path) -> bool:
+    """Say whether the catalog has a repository or a model in force, by one look at its file."""
+    import sqlite3
+
+    try:
+        with closing(sqlite3.connect(f"file:{home / 'catalog.db'}?mode=ro", uri=True)) as db:
+            kinds = "SELECT 1 FROM active WHERE kind IN ('repository', 'model') LIMIT 1"
+            return db.execute(kinds).fetchone() is not None
+    except sqlite3.OperationalError:  # it is not there yet, or is being made
+        return False
