@@ -137,7 +137,7 @@ def test_a_token_that_was_taken_back_is_made_anew_once(made: Made, tmp_path: Pat
     assert len(server.tokens) == 1
     server.apps = {}
     server.tokens.clear()
-    with pytest.raises(Forbidden, match="see the secret app"):
+    with pytest.raises(Forbidden, match=r"see the secret read\.app"):
         reader.fetch(one.repository, "main")
 
 
@@ -145,8 +145,8 @@ def test_a_key_that_is_none_is_not_quoted(made: Made, tmp_path: Path) -> None:
     """The message names the secret and what it should be."""
     one = forge("github", made, tmp_path)
     assert isinstance(one.repository, GitHubRepository)
-    tokens = AppTokens(one.http, Keys({"app": "hunter2"}), clock=one.clock)
-    with pytest.raises(Forbidden, match="the secret app is no private key") as raised:
+    tokens = AppTokens(one.http, Keys({"read.app": "hunter2"}), clock=one.clock)
+    with pytest.raises(Forbidden, match=r"the secret read\.app is no private key") as raised:
         tokens.token(one.repository, one.repository.read, {"contents": "read"})
     assert "hunter2" not in str(raised.value)
 

@@ -148,7 +148,7 @@ def test_documents_in_one_file_are_told_apart(cli: Cli, tmp_path: Path) -> None:
     path.write_text("sinks:\n  a: {kind: file, path: a.ndjson}\ndeliveries:\n  all: {to: a}\n")
     code, _, err = cli("recipes", "check", str(path))
     assert code == 1
-    assert "accounts and deliveries have files of their own" in err
+    assert "accounts, deliveries, repositories and models have files of their own" in err
 
 
 def test_nothing_in_force_is_said(cli: Cli, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_an_entry_leads_to_its_effects_and_a_second_up_goes_on(tmp_path: Path) -
             assert shown["cause"]["entries"] == [{"chain": "test/0", "seq": 1}]
             assert sentinel("verify", home=home).returncode == 0
             pids = tree.pids()
-            assert len(pids) == 7
+            assert len(pids) == 8
             assert tree.stop() == 0
             assert gone(pids)
             assert not (home / "endpoint.json").exists()

@@ -31,7 +31,8 @@ def load(name: str, body: bytes, key: str, one: str, kinds: Mapping[str, type[Mo
     found = load_yaml(name, body)
     named = found.get(key) if isinstance(found, dict) and set(found) == {key} else None
     if not isinstance(named, dict) or not named:
-        others = " and ".join(each for each in FILES if each != key)
+        *most, last = (each for each in FILES if each != key)
+        others = f"{', '.join(most)} and {last}"
         raise Malformed(
             f"{name}: {one} document is a mapping with {key}: {{NAME: {{kind: ..., ...}}}} and nothing "
             f"else; {others} have files of their own"
