@@ -35,7 +35,7 @@ def gone() -> Iterator[Journey]:
 
 
 def test_everything_is_deployed(gone: Journey) -> None:
-    """Every function is one of the deployment's but those of patches, which are off by default; nothing else is."""
+    """Every function is of the deployment but those of patches, which are off by default; nothing else is."""
     patches = {"work_read", "work_ai", "work_git"}
     there = {path.name for path in (ROOT / "functions").iterdir() if path.is_dir()}
     assert set(gone.deployed.functions) == there - patches

@@ -298,8 +298,9 @@ def test_every_action_is_registered_under_its_own_name(tmp_path: Path) -> None:
     built = actions.build(http, AppendFiles(tmp_path), FileSecrets(tmp_path), dict)
     assert set(built) == set(actions.ACTIONS) == {kind.name for kind in actions.ACTIONS.values()}
     streams = {name: action.stream for name, action in built.items()}
-    siem = {"siem.send", "alert.reply"}
-    assert streams == {name: "siem" if name in siem else "action" for name in built}
+    others = {"siem.send": "siem", "alert.reply": "siem", "git.pull_request": "git"}
+    others |= {"ai.patch": "read", "ai.choose": "ai"}
+    assert streams == {name: others.get(name, "action") for name in built}
 
 
 def test_a_plan_is_what_is_sent(action: Action, target: Target) -> None:
