@@ -18,7 +18,6 @@ from benchmarks import patches_escapes
 from benchmarks.report import Targets, report
 from sentinel.adapters.redis_streams import connect
 from sentinel.adapters.sandbox_bwrap import here
-from sentinel.adapters.sandbox_own import OwnEnvironment
 from sentinel.bootstrap_evaluation import Evaluation
 from sentinel.cli.evaluate import cases_of, results_of
 from sentinel.core.evaluation import OWN_SECONDS, TARGETS, figures
@@ -41,7 +40,7 @@ _TOLD = ("cases", "answers", "proven", "proven_correct", "own_seconds_median", "
 def evaluated(options: argparse.Namespace) -> dict[str, float]:
     """Return the figures of the cases."""
     cases = [each for each in cases_of(options.cases) if not options.only or each.name in options.only]
-    found: Any = figures(list(results_of(Evaluation(OwnEnvironment(here())), cases, (), options.jobs)))
+    found: Any = figures(list(results_of(Evaluation(here()), cases, (), options.jobs)))
     return {name: float(found[name] or 0) for name in (*TARGETS, "right_correct", *_TOLD)}
 
 

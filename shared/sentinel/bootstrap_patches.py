@@ -89,10 +89,9 @@ class Patching(Delivering):
         """What tries patches: a sandbox of this machine, or a build service in AWS."""
         if self.local:
             from sentinel.adapters.sandbox_bwrap import here
-            from sentinel.adapters.sandbox_own import OwnEnvironment
             from sentinel.usecases.prove_patch import ProveHere
 
-            return ProveHere(OwnEnvironment(here()))
+            return ProveHere(here())
         from sentinel.adapters.codebuild import CodeBuildProver, Place
         from sentinel.core.proof_json import evidence_of, job_bytes
 

@@ -9,7 +9,7 @@ import pytest
 from sentinel.core.failures import Call, Failure
 from sentinel.core.neighbours import MOST, neighbours
 from sentinel.core.told_values import MAX_VALUE, NoValue, value
-from sentinel.core.traced_calls import Invoked, as_test, calls_of, located
+from sentinel.core.traced_calls import Invoked, calls_of, located
 
 CART = """
 class Line:
@@ -53,9 +53,6 @@ def test_a_method_is_called_of_an_object_that_is_built_again() -> None:
         "stars": "{'z': None}",
         "names": {"Cart": ["shop.cart", "Cart"], "Rate": ["shop.other", "Rate"]},
     }
-    test = as_test(call, "test_it")
-    assert "    Cart().total(Rate(x=-1), *(1, 'b'), cut=2, **{'z': None})" in test
-    ast.parse(test)
 
 
 def test_static_methods_and_coroutines_are_called_without_an_object() -> None:

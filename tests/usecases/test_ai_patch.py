@@ -11,7 +11,6 @@ import pytest
 import redis
 
 from sentinel.adapters.sandbox_bwrap import here
-from sentinel.adapters.sandbox_own import OwnEnvironment
 from sentinel.core.patch_blobs import unpacked
 from sentinel.core.questions import Missed
 from sentinel.core.states import State
@@ -48,7 +47,7 @@ def test_a_failure_becomes_a_proven_pull_request(scene: Callable[..., Scene]) ->
         sandbox = here()
     except Unavailable as error:
         pytest.skip(str(error))
-    it = scene("local", prover=ProveHere(OwnEnvironment(sandbox)))
+    it = scene("local", prover=ProveHere(sandbox))
     task = it.run()
     assert task.state is State.SUCCEEDED, task.reason
     result: Any = task.results["patch"]

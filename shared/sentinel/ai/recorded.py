@@ -6,7 +6,7 @@ is an error: nobody is asked in its place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Literal
 
 from sentinel.ai.model import ModelConfig, Path, Reach
@@ -51,9 +51,3 @@ def in_folder(config: RecordedConfig, reach: Reach) -> Recorded:
             return None
 
     return Recorded(find)
-
-
-def of(kept: Iterable[bytes]) -> Recorded:
-    """Return the model that has these exchanges, as of a replay. Raises `Malformed`."""
-    known = {exchanges.key(exchanges.parse(each)[0]): each for each in kept}
-    return Recorded(known.get)

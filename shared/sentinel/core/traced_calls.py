@@ -145,21 +145,3 @@ def _built(text: str, classes: Mapping[str, Origin], names: dict[str, Origin]) -
     expression, needed = value(text, classes)
     names.update(needed)
     return ast.unparse(expression)
-
-
-def as_test(call: Invoked, name: str) -> str:
-    """Return a test that makes a call and demands that nothing is raised. It holds what the trace tells."""
-    given = [f"{_sign(call, each)}{text}" for each, text in call.arguments.items()]
-    owner, _, method = call.function.partition(".")
-    target = f"{call.receiver or owner}.{method}" if method else owner
-    imports = sorted({(call.module, owner), *call.names.values()})
-    lines = [f"from {module} import {what}" if what else f"import {module}" for module, what in imports]
-    lines = [each for each in lines if not each.startswith("from builtins ")]
-    return "\n".join([*lines, "", "", f"def {name}():", f"    {target}({', '.join(given)})", ""])
-
-
-def _sign(call: Invoked, parameter: str) -> str:
-    """Return what stands before the value of a parameter in a call."""
-    if parameter in call.named:
-        return f"{parameter}="
-    return {call.star: "*", call.stars: "**"}.get(parameter, "")
