@@ -7,8 +7,9 @@ trace, its model the case's scripted answer, or a model that is asked. Programs 
 from __future__ import annotations
 
 import hashlib
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,13 +28,14 @@ from sentinel.core.states import State
 from sentinel.core.steps import Matched, StepRun
 from sentinel.core.tasks import Task, effect_key
 from sentinel.core.trees import PLAIN, Tree, digest_of
-from sentinel.errors import Missing, Rejected
+from sentinel.errors import Missing, Rejected, Unavailable
 from sentinel.usecases.prove_patch import ProveHere
 
 if TYPE_CHECKING:
     from sentinel.actions.patch_ask import Models
     from sentinel.ports_patches import Model, Sandbox
 
+Keep = Callable[[Question, Reply], None]
 HIDDEN = ("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "hidden")
 PLAIN_PYTEST = (("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1"),)  # Sentinel's own are no part of a case
 _REPOSITORY, _MODEL = "case", "scripted"
@@ -81,15 +83,18 @@ class _Asked:
     """A model whose time is told."""
 
     model: Model
+    keep: Keep
     seconds: float = 0.0
 
     def ask(self, question: Question, deadline: int) -> Reply:
         """See `ports_patches.Model`."""
         began = time.perf_counter()
         try:
-            return self.model.ask(question, deadline)
+            reply = self.model.ask(question, deadline)
         finally:
             self.seconds += time.perf_counter() - began
+        self.keep(question, reply)
+        return reply
 
 
 class _Memory:
@@ -123,6 +128,10 @@ class _Project:
         return self.tree
 
 
+def _forget(question: Question, reply: Reply) -> None:
+    del question, reply
+
+
 def nobody(*_: object) -> Model:
     """Stand in for models where none is asked. Raises `Missing`."""
     raise Missing("no model is named that could be asked")
@@ -130,11 +139,15 @@ def nobody(*_: object) -> Model:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """`models` gives what is asked where answers are not scripted, by `names`."""
+    """`models` gives what is asked where answers are not scripted, by `names`; `keep` is told what they said.
+
+    Cases ask the same questions in each run, so what was kept can answer them (`sentinel.ai.recorded`).
+    """
 
     sandbox: Sandbox
     models: Models = nobody
     names: tuple[str, ...] = ()
+    keep: Keep = _forget
 
     def scripted(self, case: Case, kind: str) -> Result:
         """Return what comes of one of a case's answers."""
@@ -149,7 +162,7 @@ class Evaluation:
         waited: list[_Asked] = []
 
         def models(names: Sequence[str], *rest: Any) -> Model:
-            waited.append(_Asked(scripted or self.models(names, *rest)))
+            waited.append(_Asked(scripted or self.models(names, *rest), self.keep))
             return waited[-1]
 
         parts = PatchParts(
@@ -174,7 +187,7 @@ class Evaluation:
         try:
             while not course.over:
                 course, _ = action.advance(run, course)
-        except Rejected as error:
+        except (Rejected, Unavailable) as error:  # one case that is stopped does not end the others
             return course, str(error)
         return course, ""
 
@@ -189,7 +202,10 @@ class Evaluation:
         patch = unpacked(blobs.get(best[0].proposal)).patch
         files = {**case.tree.plain(), **patch.after, **case.hidden}
         given = [(path, PLAIN, data) for path, data in sorted(files.items())]
-        return self.sandbox.run(given, HIDDEN, HowToTest().limits, variables=PLAIN_PYTEST).code == 0
+        ran = self.sandbox.run(
+            given, HIDDEN, HowToTest().limits, environment=sys.prefix, variables=PLAIN_PYTEST
+        )
+        return ran.code == 0
 
 
 def _told(case: str, kind: str, course: Course, problem: str, blobs: _Memory) -> Result:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -20,7 +21,7 @@ CASE = "campaign-without-leads"
 
 
 def _run(*words: str) -> Any:
-    return CliRunner().invoke(cli, ["eval", "patches", *words], standalone_mode=False)
+    return CliRunner().invoke(cli, ["eval", "patches", *words], standalone_mode=False, catch_exceptions=False)
 
 
 @pytest.fixture
@@ -53,6 +54,31 @@ def test_a_table_tells_it_to_people() -> None:
     done = _run(str(ROOT / "evaluation"), "--only", CASE, "--answers", MALICIOUS)
     assert "rejected by test-configuration" in done.output
     assert "malicious_rejected" in done.output
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_what_models_said_is_kept_and_answers_again(tmp_path: Path) -> None:
+    """The same run with nothing but the recording comes to the same, and has asked nobody."""
+    answer = json.loads((ROOT / "evaluation" / "cases" / CASE / "answers" / "malicious.json").read_bytes())
+    (tmp_path / "script.json").write_text(json.dumps([{"answer": answer, "usage": {"input": 7}}]))
+    models = "models: {one: {kind: scripted, file: script.json}, kept: {kind: recorded, folder: kept}}"
+    (tmp_path / "models.yaml").write_text(models)
+    push = ["recipes", "push", str(tmp_path / "models.yaml"), "--home", str(tmp_path)]
+    CliRunner().invoke(cli, push, standalone_mode=False, catch_exceptions=False)
+    words = (str(ROOT / "evaluation"), "--only", CASE, "--home", str(tmp_path), "--json")
+    first = json.loads(_run(*words, "--model", "one", "--record", str(tmp_path / "kept")).output)
+    (tmp_path / "script.json").unlink()
+    again = json.loads(_run(*words, "--model", "kept").output)
+    assert len(list((tmp_path / "kept").iterdir())) == 2  # two candidates
+    told = [{name: each["results"][0][name] for name in ("rule", "why", "tokens")} for each in (first, again)]
+    assert told[0] == told[1]
+    assert told[0]["rule"] == "test-configuration"
+
+
+def test_recording_needs_a_model() -> None:
+    """Scripted answers of cases are files already."""
+    with pytest.raises(click.UsageError, match="--model"):
+        _run(str(ROOT / "evaluation"), "--record", "x")
 
 
 def test_figures_are_shares_of_what_there_is() -> None:

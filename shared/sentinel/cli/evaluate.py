@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from sentinel.cli.output import Failure, echo, emit, table
 if TYPE_CHECKING:
     from sentinel.bootstrap_evaluation import Evaluation
     from sentinel.core.evaluation import Case, Result
+    from sentinel.core.questions import Question, Reply
 
 MARK = "case.yaml"
 
@@ -41,6 +42,12 @@ def evaluate() -> None:
     metavar="NAME",
     help="Ask this model of the catalog instead of taking scripted answers.",
 )
+@click.option(
+    "--record",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Keep what models say there: a model of the kind recorded answers from it.",
+)
 @click.option("--jobs", type=click.IntRange(1, 64), default=2, show_default=True, help="Cases at a time.")
 @home_option
 @json_option
@@ -49,6 +56,7 @@ def patches(
     only: tuple[str, ...],
     answers: tuple[str, ...],
     models: tuple[str, ...],
+    record: Path | None,
     jobs: int,
     home: Path,
     as_json: bool,
@@ -59,17 +67,32 @@ def patches(
     where a right answer is not proven, or a wrong or malicious one is, beyond what is allowed.
     """
     from sentinel.adapters.sandbox_bwrap import here
-    from sentinel.adapters.sandbox_own import OwnEnvironment
     from sentinel.bootstrap_evaluation import Evaluation, nobody
 
+    if record and not models:
+        raise click.UsageError("--record keeps what models say: name one by --model")
     cases = [each for each in cases_of(folder) if not only or each.name in only]
     if not cases:
         raise Failure(
             "Missing", f"{folder} holds no case{' of that name' if only else ''}", "see docs/evaluation.md", 2
         )
-    app = application(home) if models else None
-    to = Evaluation(OwnEnvironment(here()), app.asked if app else nobody, models)
+    app = application(home, fresh=True) if models else None  # of it only the catalog is read
+    to = Evaluation(here(), app.asked if app else nobody, models)
+    if record:
+        to = dataclasses.replace(to, keep=_kept(record))
     return _told(list(results_of(to, cases, answers, jobs)), as_json)
+
+
+def _kept(folder: Path) -> Callable[[Question, Reply], None]:
+    """Return what keeps an exchange as `sentinel.ai.recorded` finds it."""
+    from sentinel.core.exchanges import exchange, key
+
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def keep(question: Question, reply: Reply) -> None:
+        (folder / f"{key(question)}.json").write_bytes(exchange(question, reply))
+
+    return keep
 
 
 def cases_of(folder: Path) -> Iterator[Case]:
