@@ -1,0 +1,1 @@
+"""Where entries go, one file a transport."""
