@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -337,14 +338,15 @@ def test_no_connection_is_lost_when_roots_change(world: World) -> None:
     for thread in threads:
         thread.start()
     text = world.ca.pem.read_text()
-    for number in range(20):
+    for number in count():
         _replace(world.folder / "roots.pem", text + "\n" * (number % 3))
         time.sleep(0.1)
+        if failures or (number >= 20 and done[0] > 50):  # a slow machine gets more time, and more changes
+            break
     ended.set()
     for thread in threads:
         thread.join()
     assert failures == []
-    assert done[0] > 50
 
 
 def _replace(path: Path, text: str) -> None:

@@ -495,11 +495,16 @@ def test_no_sequence_of_events_leaves_the_table(client: redis.Redis) -> None:
     Machine.client = client
     checks = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
     # Most transitions have to be made. Which are differs from run to run, so what is rare gets more of them.
-    for _ in range(4):
+    # Hypothesis would take the same examples each time where it finds itself in CI.
+    for _ in range(8):
         run_state_machine_as_test(
             Machine,
             settings=settings(
-                max_examples=100, stateful_step_count=50, deadline=None, suppress_health_check=checks
+                max_examples=50,
+                stateful_step_count=50,
+                deadline=None,
+                derandomize=False,
+                suppress_health_check=checks,
             ),
         )
         if len(Machine.seen) >= len(CAUSES) * 2 // 3:

@@ -185,7 +185,12 @@ class _Play:
         return next((step.uses for step in recipe.steps if step.id == body.get("step")), "")
 
     def _reads_fail(self, body: Body) -> bool:
-        """Say whether a worker may have been put off by the ledger: not where it had read the entries."""
+        """Say whether a worker may have been put off by the ledger: not where it had read the entries.
+
+        It had before it asked a target, which the event then tells.
+        """
+        if "probed" in body:
+            return False
         recipe = self.by.recipe(self.recorded.recipe, self.recorded.recipe_version)
         step = next((step for step in recipe.steps if step.id == body.get("step")), None)
         if "effect" not in body or step is None:
