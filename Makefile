@@ -82,6 +82,8 @@ lock:
 		-o layers/ai/requirements.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--custom-compile-command 'make lock' tests/deployed/requirements.in -o tests/deployed/requirements.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--custom-compile-command 'make lock' .ci/requirements.in -o .ci/requirements.txt
 
 clean:
 	rm -rf .venv cdk.out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
