@@ -6,13 +6,14 @@ ARGS ?=
 # What is imported is compiled once and not by each process: the tests start many. Some machines say otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup run test check docs bench synth deploy-local lock clean
+.PHONY: help setup run test nightly check docs bench synth deploy-local lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make run     set up, run the example from end to end, and stay up until Ctrl-C'
 	@echo '             ARGS="--once --input FILE" feeds a log in its place and ends; see ARGS=--help'
 	@echo 'make test    set up, then lint, types and every test'
+	@echo 'make nightly every test with every case; it takes long'
 	@echo 'make check   lint, types and the quick tests'
 	@echo 'make docs    the parts of docs/ that are made from code'
 	@echo 'make bench   every benchmark, with its targets'
@@ -31,13 +32,18 @@ run: setup
 	@$(BIN)/python -m examples.run $(ARGS)
 
 # Types are checked beside the tests, which wait a part of their time; what is wrong with them is told at the end.
+# Those of the tests themselves take longer than the tests have to wait: `make check` looks at them, too.
+TYPED := shared/sentinel clients/python/sentinel_client functions infra app.py examples benchmarks
 test: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@mkdir -p build; nice -n 10 $(BIN)/mypy >build/types.log 2>&1 & types=$$!; \
+	@mkdir -p build; nice -n 10 $(BIN)/mypy $(TYPED) >build/types.log 2>&1 & types=$$!; \
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS); tests=$$?; \
 	wait $$types || { cat build/types.log; exit 1; }; \
 	exit $$tests
+
+nightly: setup
+	@SENTINEL_THOROUGH=1 $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 check: setup
 	@$(BIN)/ruff check .

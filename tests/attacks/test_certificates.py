@@ -46,7 +46,7 @@ def test_a_certificate_that_is_good_but_for_one_thing_opens_nothing(tree: Deploy
     # Public keys are public: behind `certificate` the TLS layer alone decides.
     doors = ("token", "key", "certificate") if bad.tls else ("token", "key")
     with case("certificate", name, GATEWAY, TLS if bad.tls else 401) as tried, closing(client):
-        for target in walk.service(*doors):
+        for target in walk.some(name, *doors):
             headers = proof(tree, held, bad.service, target.route.door)
             answer = client.ask(target.method, target.path, target.body, {**target.headers, **headers})
             tried.refused(answer, str(target))

@@ -63,7 +63,7 @@ def test_a_bad_certificate_opens_nothing(cloud: Cloud, name: str) -> None:
     cloud.forge.record(held, bad.service)
     token = cloud.mint(held).good(sub=bad.service, client_id=bad.service)
     with case("certificate", name, EVENTS, 401) as tried:
-        for target in walk.service("token", "key"):
+        for target in walk.some(name, "token", "key"):
             headers = {"Authorization": f"Bearer {token}"}
             if target.route.door == "key":
                 headers = basic(bad.service, cloud.keys[VICTIM])
@@ -112,7 +112,7 @@ def test_a_bad_token_opens_nothing(cloud: Cloud, name: str) -> None:
     """As at the gateway, where API Gateway itself refuses none."""
     mint = cloud.mint()
     with case("token", name, EVENTS, 401) as tried:
-        for target in walk.service("token"):
+        for target in walk.some(name, "token"):
             headers = (("Authorization", f"Bearer {tokens.BAD[name](mint)}"),)
             tried.refused(cloud.ask(target, cloud.held[ME].leaf, headers), str(target))
 

@@ -30,7 +30,7 @@ def attack(tree: Deployment, member: Member, name: str, where: str = GATEWAY) ->
     """Send one kind of bad token to every route behind a token; all have to refuse it."""
     mint = tree.mint()
     with case("token", name, where, NO_HTTP.get(name, 401)) as tried:
-        for target in walk.service("token"):
+        for target in walk.some(name, "token"):
             token = tree.keep("token", tokens.BAD[name](mint))
             tried.refused(ask(member, target, f"Bearer {token}"), str(target))
 

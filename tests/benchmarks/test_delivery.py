@@ -153,6 +153,7 @@ def test_the_sums_are_over_all_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert set(delivery.targets_of(found)) == {name for name in delivery.TARGETS if "second" not in name}
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_short_run_of_speed(capsys: pytest.CaptureFixture[str]) -> None:
     """Real processes: everything arrives once and in order, and no delivery is faster than its floor."""

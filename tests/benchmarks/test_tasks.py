@@ -181,6 +181,7 @@ def test_targets_are_those_of_what_was_measured() -> None:
         tasks.options(["--kills", "many"])
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_short_run(capsys: pytest.CaptureFixture[str]) -> None:
     """Real processes, killed some times: no task is lost or doubled, and all of them end."""

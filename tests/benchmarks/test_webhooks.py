@@ -178,6 +178,7 @@ def test_a_target_needs_its_figure() -> None:
     assert webhooks.targets_of({"stopped_percent": 100.0}) == {"stopped_percent": {"at_least": 100}}
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_short_run(capsys: pytest.CaptureFixture[str]) -> None:
     """A real tree under load for some seconds: every message is answered with 200 and stored."""

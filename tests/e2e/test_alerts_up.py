@@ -123,6 +123,7 @@ def test_what_a_service_writes_itself_is_no_alert(tree: Tree, secret: str) -> No
     assert (found["title"], found["messages"], found["status"]) == ("Disk full", 1, "firing")
 
 
+@pytest.mark.nightly
 def test_a_lost_store_is_filled_again_from_the_ledger(home: Path, tree: Tree, secret: str) -> None:
     """The records are made of the ledger alone: `sentinel detect --from` makes the same ones again."""
     now = int(time.time())

@@ -121,6 +121,7 @@ def test_two_approve_and_it_is_done_once(tree: Tree, desk: Desk) -> None:
     assert "envelope" not in text
 
 
+@pytest.mark.nightly
 def test_one_refuses(tree: Tree, desk: Desk) -> None:
     """The task fails with the reason, and nothing is done."""
     task = _task(tree, "awaiting-approval")
@@ -148,6 +149,7 @@ def test_a_link_is_used_once(tree: Tree, desk: Desk) -> None:
     assert desk.asked == 1
 
 
+@pytest.mark.nightly
 def test_what_changed_is_asked_again(tree: Tree, desk: Desk, tmp_path: Path) -> None:
     """A sink that got another address after the approval is asked about before it is told of anything."""
     task = _task(tree, "awaiting-approval")
@@ -173,6 +175,7 @@ def test_what_changed_is_asked_again(tree: Tree, desk: Desk, tmp_path: Path) -> 
     assert (len(alerts(tree.home)), len(alerts(tree.home, "elsewhere.ndjson"))) == (0, 1)
 
 
+@pytest.mark.nightly
 def test_what_nobody_answers_expires(tmp_path: Path, desk: Desk) -> None:
     """The task's own deadline ends the wait for people too."""
     home = tmp_path / "home"

@@ -87,6 +87,7 @@ def test_bodies_that_are_larger_than_a_webhooks(running: tuple[Tree, str]) -> No
     assert ask(tree, "POST", "/hooks/generic/x", line * 1_100)[0] == 413
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_guid_is_a_token_where_the_webhook_is_named_so(running: tuple[Tree, str]) -> None:
     """One that is made, one that forwarders have already, and a rotated one."""
@@ -160,6 +161,7 @@ class Forwarder:
         return False
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_killing_everything_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
     """Lost replies, and kill -9 of all under load: every acknowledged event is there, and each only once."""

@@ -159,6 +159,7 @@ def _command(tree: Tree, *words: str) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_the_same_by_command(tree: Tree, desk: Desk) -> None:
     """`tasks fork` and `tasks bulk` do on the machine what the API does, and filters find the tasks."""

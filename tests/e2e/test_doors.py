@@ -476,6 +476,7 @@ def test_a_second_start_makes_nothing_anew(tmp_path: Path) -> None:
         assert post(opened(tree, "again", door.credentials)) == 200
 
 
+@pytest.mark.nightly
 def test_a_gateway_that_dies_comes_back_behind_its_doors(tmp_path: Path) -> None:
     """After kill -9 of the gateway clients go on with the tokens they have, and still nobody else gets in."""
     with up(tmp_path / "home", insecure=False) as tree:
@@ -494,6 +495,7 @@ def test_a_gateway_that_dies_comes_back_behind_its_doors(tmp_path: Path) -> None
             Plain(tree).ask("GET", "/v1/chains")
 
 
+@pytest.mark.nightly
 def test_insecure_is_loud_and_for_this_machine_alone(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

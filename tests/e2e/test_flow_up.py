@@ -77,6 +77,7 @@ def _queues(tree: Tree, *words: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.nightly
 def test_a_limit_of_one_never_overlaps(tree: Tree, desk: Desk) -> None:
     """Of twenty tasks with a limit of one no two are at the target at once, and all of them get there."""
     for _ in range(4):

@@ -62,6 +62,7 @@ def test_the_account_for_people(recorded: Path) -> None:
     )
 
 
+@pytest.mark.nightly
 def test_a_changed_rule_shows_which_tasks_would_differ(recorded: Path, tmp_path: Path) -> None:
     """With a rule that matches nothing the tasks of its correlation would be gone."""
     text = (ROOT / "examples" / "rules" / "login-failures.yml").read_text()
@@ -115,6 +116,7 @@ def test_a_task_that_was_taken_away_shows(recorded: Path) -> None:
     assert [(each["difference"], each["task"]) for each in found["differences"]] == [("missing", gone)]
 
 
+@pytest.mark.nightly
 def test_what_was_never_made_is_made(recorded: Path) -> None:
     """`sentinel detect` makes tasks of which nothing is left, once; `sentinel replay` then misses none."""
     with sqlite3.connect(recorded / "tasks.db") as connection:

@@ -79,6 +79,7 @@ def tasks(tree: Tree) -> list[dict[str, Any]]:
     return listed
 
 
+@pytest.mark.nightly
 def test_an_issue_is_commented_and_resolved_once(tree: Tree, sentry: targets.Sentry, tmp_path: Path) -> None:
     """Webhook, rule, task, reply; its answer is lost, and there is one comment. Our own echo ends it."""
     secrets = tree.home / "secrets"

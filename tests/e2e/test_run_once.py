@@ -72,6 +72,7 @@ def test_a_log_is_stored_matched_delivered_and_verified_and_again_alike(tmp_path
     assert (tmp_path / "home" / "files" / "alerts.ndjson").read_bytes() == told
 
 
+@pytest.mark.nightly
 def test_ndjson_is_stored_as_it_is(tmp_path: Path) -> None:
     """An NDJSON log is recognised, and every line is an entry."""
     log = tmp_path / "app.ndjson"
@@ -96,6 +97,7 @@ def test_the_shop_fails_for_real_and_sentinel_sees_it(tmp_path: Path) -> None:
     assert again["deliveries"] >= 3, "another run of the shop is another incident"
 
 
+@pytest.mark.nightly
 def test_it_stays_up_until_ctrl_c(tmp_path: Path) -> None:
     """Without `--once` it says where everything is, goes on telling what happens, and ends with code 0."""
     command = [sys.executable, "-m", "examples.run", "--port", "0", "--home", str(tmp_path / "home")]
@@ -128,6 +130,7 @@ def test_an_input_that_cannot_be_used_is_said_plainly(tmp_path: Path, content: b
     assert not (tmp_path / "home").exists()
 
 
+@pytest.mark.nightly
 def test_a_pipe_is_read_once(tmp_path: Path) -> None:
     """What comes through a named pipe is all stored: nothing is read ahead and thrown away."""
     pipe = tmp_path / "lines.pipe"
@@ -138,6 +141,7 @@ def test_a_pipe_is_read_once(tmp_path: Path) -> None:
     writer.join()
 
 
+@pytest.mark.nightly
 def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
     """A run that was stopped before its account was given exits 130, not 0."""
     pipe = tmp_path / "never.pipe"
@@ -182,6 +186,7 @@ def test_what_cannot_be_had_is_said_plainly(tmp_path: Path, arguments: tuple[str
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.nightly
 def test_every_log_of_loghub(tmp_path: Path) -> None:
     """Each real log of 2,000 lines is stored whole and verified; three of them are known to set tasks off."""
     folder = need("loghub")

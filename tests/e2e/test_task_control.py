@@ -85,6 +85,7 @@ def _last(tree: Tree, task: str) -> dict[str, Any]:
     return event
 
 
+@pytest.mark.nightly
 def test_an_ambiguous_task_is_resolved(tree: Tree, desk: Desk) -> None:
     """A server that hangs up leaves a doubt; a person has it done again, and the lineage tells who."""
     desk.status = 0
@@ -101,6 +102,7 @@ def test_an_ambiguous_task_is_resolved(tree: Tree, desk: Desk) -> None:
     assert (event["who"], event["why"], event["verdict"]) == ("ann", "as agreed", "again")
 
 
+@pytest.mark.nightly
 def test_a_waiting_task_is_retried_and_a_failed_one_redriven(tree: Tree, desk: Desk) -> None:
     """What waits ten minutes is tried at once; what failed goes on from the step that failed."""
     desk.status = 503

@@ -14,6 +14,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from examples.loopback_hec import Collector, Server
 from sentinel.bootstrap import application
 from tests.e2e.trees import LOOPBACK, Tree, alerts, environment, gone, push, sentinel, until, up
@@ -88,6 +90,7 @@ def test_an_entry_leads_to_its_effects_and_a_second_up_goes_on(tmp_path: Path) -
         hec.server_close()
 
 
+@pytest.mark.nightly
 def test_a_step_starts_well_within_a_second_of_the_acknowledgement(tmp_path: Path) -> None:
     """From the receipt to the started step it takes a moment: the median of ten is under 150 ms."""
     home = tmp_path / "home"
@@ -247,6 +250,7 @@ def test_killing_everything_loses_nothing_that_was_acknowledged(tmp_path: Path) 
         assert tree.stop() == 0
 
 
+@pytest.mark.nightly
 def test_a_home_with_a_long_path_works(tmp_path: Path) -> None:
     """A path too long for a unix socket's address is no hindrance."""
     home = tmp_path / ("long-" * 20) / ("longer-" * 10)

@@ -66,6 +66,7 @@ def _number(task: Any) -> int:
     return int(task.cause["entries"][0]["seq"])
 
 
+@pytest.mark.nightly
 def test_a_slow_step_keeps_no_other_task_waiting(tmp_path: Path, gate: Gate) -> None:
     """While one target does not answer, the tasks behind it on the same stream run to their end."""
     home = tmp_path / "home"

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from hashlib import sha256
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from sentinel.actions.following import refused
-from sentinel.actions.patch_ask import Models
 from sentinel.core import choices, exchanges
 from sentinel.core.approvals import canonical
 from sentinel.core.budgets import Budget, Spent, cost
@@ -24,6 +23,9 @@ from sentinel.core.recipe_fields import Name
 from sentinel.core.steps import Again, Done, Failed, Nothing, Outcome, Probed, StepRun
 from sentinel.core.tasks import SECOND
 from sentinel.errors import Rejected, Unavailable
+
+if TYPE_CHECKING:
+    from sentinel.actions.patch_ask import Models
 
 LONGEST = 120 * SECOND  # of a question, where the step has no shorter timeout
 _NONCE = 32  # hex digits

@@ -1,6 +1,7 @@
 """What patches are made with, as a deployment has it; without any, none is made.
 
-Each part is asked for when a stage needs it, since a worker in AWS has the rights of its own stages only.
+Each part is asked for when a stage needs it, since a worker in AWS has the rights of its own stages only, and
+imported then: what reads and judges code is half of all that there is to import.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from typing import TYPE_CHECKING, NoReturn
 from sentinel.actions.ai_choose import Choose
 from sentinel.actions.ai_patch import AiPatch
 from sentinel.actions.git_pull_request import GitPullRequest
-from sentinel.actions.patch_ask import Models, Patcher
-from sentinel.actions.patch_judge import Judge
-from sentinel.actions.patch_prove import Proving
-from sentinel.actions.patch_read import Reader
 from sentinel.errors import Forbidden
 
 if TYPE_CHECKING:
+    from sentinel.actions.patch_ask import Models, Patcher
+    from sentinel.actions.patch_judge import Judge
+    from sentinel.actions.patch_prove import Proving
+    from sentinel.actions.patch_read import Reader
     from sentinel.core.failures import Failure
     from sentinel.core.repositories import RepositoryConfig
     from sentinel.core.steps import Action, Matched
@@ -51,12 +52,27 @@ class PatchParts:
 
     def ai_patch(self) -> AiPatch:
         """Return the action `ai.patch`."""
-        return AiPatch(
-            lambda: Reader(self.known, self.source(), self.blobs(), self.asked(), self.failure, self.nonce),
-            lambda: Patcher(self.models, self.asked(), self.clock),
-            lambda: Judge(self.known, self.blobs(), self.asked()),
-            lambda: Proving(self.known, self.blobs(), self.prover),
-        )
+        return AiPatch(self._reader, self._patcher, self._judge, self._proving)
+
+    def _reader(self) -> Reader:
+        from sentinel.actions.patch_read import Reader
+
+        return Reader(self.known, self.source(), self.blobs(), self.asked(), self.failure, self.nonce)
+
+    def _patcher(self) -> Patcher:
+        from sentinel.actions.patch_ask import Patcher
+
+        return Patcher(self.models, self.asked(), self.clock)
+
+    def _judge(self) -> Judge:
+        from sentinel.actions.patch_judge import Judge
+
+        return Judge(self.known, self.blobs(), self.asked())
+
+    def _proving(self) -> Proving:
+        from sentinel.actions.patch_prove import Proving
+
+        return Proving(self.known, self.blobs(), self.prover)
 
     def git_pull_request(self) -> GitPullRequest:
         """Return the action `git.pull_request`."""

@@ -10,14 +10,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 import zstandard
 
 from sentinel.core.edit_paths import problem
-from sentinel.core.patch_policy import Modes
 from sentinel.errors import Malformed, TooLarge
+
+if TYPE_CHECKING:  # trees are read by processes that never judge a patch
+    from sentinel.core.patch_policy import Modes
 
 MOST_FILES: Final = 20_000
 MOST_BYTES: Final = 100_000_000  # of all files together
@@ -60,6 +62,8 @@ class Tree:
     @property
     def modes(self) -> Modes:
         """What the gate asks for."""
+        from sentinel.core.patch_policy import Modes
+
         return Modes(before={path: each.mode for path, each in self.files.items()})
 
     def plain(self) -> dict[str, bytes]:
