@@ -88,7 +88,6 @@ class Target:
         return f"{self.method} {self.route.path}"
 
 
-
 def some(case: str, *doors: str) -> Sequence[Target]:
     """Return a third of the service's targets, another one for other cases; all where all is to be tried."""
     return taken(list(service(*doors)), 3, zlib.crc32(case.encode()))
