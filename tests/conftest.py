@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import redis
 
 # What shares something that is dear, and so stays on one worker.
-TOGETHER = ("tests/attacks/", "tests/deployed/")
+TOGETHER = ("tests/attacks/", "tests/deployed/", "tests/infra/")
 
 
 @pytest.hookimpl(optionalhook=True)

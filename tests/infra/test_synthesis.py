@@ -251,6 +251,7 @@ def test_infra_knows_the_package_by_its_tables_settings_and_routes() -> None:
     }
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_assets_are_whole_and_have_the_same_names_each_time(tmp_path: Path) -> None:
     """With layers built, two runs give the same templates, and the layers hold the package and its needs."""

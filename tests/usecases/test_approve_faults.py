@@ -88,7 +88,7 @@ def test_no_fault_loses_or_doubles_an_approval(client: redis.Redis, applied: boo
     total = faults.calls
     assert total > 60
     # Each call fails in three of the six ways here.
-    for k in taken(range(1, total + 1), 2, ("once", "until healed", "killed").index(how) + applied):
+    for k in taken(range(1, total + 1), 4, ("once", "until healed", "killed").index(how) + applied):
         until = total * 10 if how == "until healed" else k + 1
         faults = Faults(Killed if how == "killed" else Unavailable, range(k, until).__contains__, applied)
         world = _world(client, faults)

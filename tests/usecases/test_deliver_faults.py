@@ -55,7 +55,7 @@ def test_a_call_that_fails_loses_and_doubles_nothing(
 ) -> None:
     """Whichever call fails, however it fails: each line is in the file once, in its chain's order."""
     # Each call fails in four of the eight ways here.
-    for first in taken(range(1, CALLS), 2, applied + lasting % 2 + (error is Killed)):
+    for first in taken(range(1, CALLS), 4, applied + lasting % 2 + (error is Killed)):
         faults = Faults(error, applied=applied)
         folder = tmp_path / str(first)
         folder.mkdir()

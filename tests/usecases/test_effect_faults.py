@@ -154,13 +154,13 @@ def _check(world: World, task: Task) -> None:
 def _every_fault(stage: Stage, play: Callable[[Fault | None], None]) -> int:
     """Play a scenario once as it is, and once for each way in which each of its calls can fail.
 
-    On DynamoDB each call fails in one of the ways, in turn, on SQLite in two.
+    On DynamoDB two of three calls fail in one of the ways, in turn, on SQLite each in one or two.
     """
     play(None)
     calls = stage.faults.calls
     ways = [(error, applied) for error in (Unavailable, Killed) for applied in (False, True)]
     for call in range(1, calls + 1):
-        for error, applied in taken(ways, 4 if stage.dynamo else 2, call):
+        for error, applied in taken(ways, 6 if stage.dynamo else 3, call):
             play((call, error, applied))
     return calls
 

@@ -109,7 +109,7 @@ def test_no_fault_exceeds_a_limit_or_holds_for_ever(
     total = faults.calls
     assert {"counters.store", "counters.load", "tasks.extend", "tasks.move"} <= set(faults.log)
     # Each call fails in two of the four ways here.
-    for k in taken(range(1, total + 1), 2, applied + (error is Killed)):
+    for k in taken(range(1, total + 1), 3, applied + (error is Killed)):
         faults = Faults(error, {k}.__contains__, applied)
         world, segments = _world(client, faults)
         _scenario(world, segments, faults)

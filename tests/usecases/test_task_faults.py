@@ -112,7 +112,7 @@ def test_no_fault_loses_or_doubles_a_task(client: redis.Redis, applied: bool, ho
     total = _calls(client)
     assert total > 60
     # Each call fails in three of the six ways here.
-    for k in taken(range(1, total + 1), 2, ("once", "until healed", "killed").index(how) + applied):
+    for k in taken(range(1, total + 1), 4, ("once", "until healed", "killed").index(how) + applied):
         until = total * 10 if how == "until healed" else k + 1
         error = Killed if how == "killed" else Unavailable
         faults = Faults(error, range(k, until).__contains__, applied)
