@@ -101,8 +101,8 @@ class Wal(Appender):
         """Read the entries `first` to `first + max_entries - 1`, up to `max_bytes` of them, or one.
 
         Where a part of them was lost, it is missing in `entries` and counts in `count`. Where nothing is left
-        of them the run begins behind them: its `first` is where what is left begins, and its `count` may be 0.
-        A `count` of 0 with the `first` that was asked for says that there is nothing now: ask again later.
+        of them the run begins behind them: its `first` is where what is left begins, its `count` may be 0.
+        A `count` of 0 with the `first` that was asked for says: nothing now, ask again later.
         """
         with self._held() as journal:
             pieces, after = journal.pieces(first), journal.number
