@@ -12,9 +12,11 @@ import type { TransportStats } from './store-types.js';
 
 const RESTART = 5000; // milliseconds after a worker that ended by itself
 
+/** Something that the worker wants told as an entry. */
+export type Tell = Extract<News, { news: 'tell' }>;
+
 export interface LinkEvents {
-  /** Something that the worker wants told as an entry. */
-  tell(news: Extract<News, { news: 'tell' }>): void;
+  tell(news: Tell): void;
 }
 
 export class Link {

@@ -8,7 +8,7 @@
 import { Budget } from './budget.js';
 import { Counts, type Reason } from './counts.js';
 import { DISK, type Disk } from './disk.js';
-import { Link } from './link.js';
+import { Link, type Tell } from './link.js';
 import { type Settings, settings as settingsOf, type StoreOptions } from './options.js';
 import { recover } from './segments.js';
 import { makeShared, MAX_TRANSPORTS, type Shared, sharedCounts } from './shared.js';
@@ -19,6 +19,7 @@ import { makeTransports, nameOf } from './transports/index.js';
 import { type Opened, Writer } from './wal-writer.js';
 
 const MIB = 1 << 20;
+const TELL = 60_000;
 const RETRY = 250; // milliseconds between two tries of a disk that failed, while nothing is appended
 
 /** Take a slot whose numbers are known. One that lost its progress and has no segment could use numbers twice. */
@@ -41,6 +42,7 @@ class LogStore implements Store {
   private link: Link | undefined;
   private retry: NodeJS.Timeout | undefined;
   private closed = false;
+  private readonly toldAt = new Map<string, number>();
   private tried = -1; // what was written when the process first had nothing else to do
   private readonly atEnd = (): void => this.ended();
   private readonly whenIdle = (): void => void this.idle();
@@ -132,7 +134,11 @@ class LogStore implements Store {
     return { folder: slot.folder, next, budget };
   }
 
-  private tell({ message, batch, why }: Parameters<ConstructorParameters<typeof Link>[1]['tell']>[0]): void {
+  /** Tell it as an entry, each kind once a minute: a server may refuse that, too. */
+  private tell({ message, batch, why }: Tell): void {
+    const now = performance.now();
+    if (now - (this.toldAt.get(message) ?? -Infinity) < TELL) return;
+    this.toldAt.set(message, now);
     const entry = { time: Date.now() / 1000, level: 'ERROR', logger: 'sentinel', message, why, ...batch };
     this.append(JSON.stringify(entry));
   }
