@@ -103,10 +103,10 @@ export class Link {
     if (this.worker || this.closed) return;
     const worker = new Worker(join(__dirname, 'worker.js'), { workerData: this.data, name: 'sentinel', execArgv: [] });
     this.worker = worker;
-    worker.unref();
     worker.on('message', (news: News) => this.heard(news));
     worker.on('error', (error) => this.failed(error));
     worker.on('exit', () => this.gone(worker));
+    worker.unref(); // after `on('message')`, which holds the process again
   }
 
   private heard(news: News): void {
