@@ -22,10 +22,21 @@ export function batchId(batch: Pick<Batch, 'producer' | 'first' | 'count'>): Buf
 }
 
 /**
+ * Return the id of a batch whose own stands for other entries, because its folder was copied:
+ *
+ *     SHA256("SB3" ‖ id ‖ SHA256(entries joined by LF)), first 16 bytes
+ */
+export function contentId(batch: Batch): Buffer {
+  const content = createHash('sha256');
+  batch.entries.forEach((entry, place) => content.update(place === 0 ? '' : '\n').update(entry));
+  return createHash('sha256').update('SB3').update(batchId(batch)).update(content.digest()).digest().subarray(0, 16);
+}
+
+/**
  * What became of a batch.
  *
- * - `sent`: stored for good. `receipt` is what the server said, if it says anything; `refused` entries of it were not
- *   taken; `altered` says that the receipt does not fit what was sent.
+ * - `sent`: stored for good. `receipt` is what the server said, if it says anything; `refused` are the places of the
+ *   entries that were not taken; `altered` says in what the receipt does not fit what was sent, '' where it fits.
  * - `later`: to be sent again, the same, after so many milliseconds at least; 0 leaves it to the shipper.
  * - `refused`: will never be taken.
  * - `large`: was not taken for its size, and would be in parts.
@@ -33,7 +44,7 @@ export function batchId(batch: Pick<Batch, 'producer' | 'first' | 'count'>): Buf
  * `why` is for people: a status, the kind of an error; never a body or a secret.
  */
 export type Outcome =
-  | { kind: 'sent'; receipt?: Record<string, unknown>; refused?: number; altered?: boolean }
+  | { kind: 'sent'; receipt?: Record<string, unknown>; refused?: number[]; altered?: string }
   | { kind: 'later'; why: string; after: number }
   | { kind: 'refused'; why: string }
   | { kind: 'large'; why: string };

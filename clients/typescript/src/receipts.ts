@@ -1,114 +1,132 @@
-/** Receipts: whether one fits what was sent (docs/wire.md, "The chain"), and the last of them on disk. */
+/**
+ * Receipts: whether what a server says it stored is what was sent (docs/wire.md, "The chain").
+ *
+ *     leaf_n = SHA256("SL1" ‖ salt ‖ L_n)
+ *     H_n    = SHA256("SC1" ‖ leaf_n ‖ H_{n-1} ‖ u64(t) ‖ service_id)
+ *
+ * A server that altered, left out, added or re-ordered an entry cannot name a salt under which the heads come out alike.
+ */
 
 import { createHash, timingSafeEqual } from 'node:crypto';
-import * as fs from 'node:fs';
-import { join } from 'node:path';
 
-/** One segment that a batch became, as `Sentinel-Receipt: full` tells it. `t` keeps all its digits as text. */
-interface Segment {
-  count: number;
-  prev: Buffer;
-  head: Buffer;
-  t: bigint;
-  salt: Buffer;
+export type Receipt = Record<string, unknown>;
+
+/** A receipt is none of the batch; the message says why, without a byte of the batch. */
+class Unfit extends Error {
+  override name = 'Unfit';
 }
 
-const KEPT = 10_000;
-
-/** Return a receipt with nanoseconds as text, since they are more than a JavaScript number holds exactly. */
-export function parseReceipt(text: string): Record<string, unknown> {
-  const value: unknown = JSON.parse(text.replace(/("t"\s*:\s*)(\d{15,})/g, '$1"$2"'));
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+/** Read a receipt. Nanoseconds become text: they are more than a JavaScript number holds exactly. Raises SyntaxError. */
+export function parseReceipt(text: string): Receipt {
+  const value: unknown = JSON.parse(text.replace(/("t"\s*:\s*)(\d{1,20})/g, '$1"$2"'));
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Receipt;
   throw new SyntaxError('a receipt is a JSON object');
 }
 
-function hash(value: unknown): Buffer {
-  const bytes = typeof value === 'string' && /^[0-9a-f]{64}$/.test(value) ? Buffer.from(value, 'hex') : undefined;
-  if (!bytes) throw new TypeError('not a hash');
-  return bytes;
+/** Return the places of the entries that the server says it did not take. */
+function refused(receipt: Receipt, sent: number): number[] {
+  const lines = receipt['lines'] ?? [];
+  const each = (line: unknown): boolean => Number.isInteger(line) && (line as number) >= 1 && (line as number) <= sent;
+  if (!Array.isArray(lines) || !lines.every(each)) throw new Unfit('it names lines that were not sent');
+  const ordered = lines.every((line, place) => place === 0 || line > lines[place - 1]);
+  if ((receipt['rejected'] ?? 0) !== lines.length || !ordered) throw new Unfit('it does not say which entries were refused');
+  return lines.map((line: number) => line - 1);
 }
 
-function segment(value: Record<string, unknown>): Segment {
-  const { count, t } = value;
-  if (!Number.isSafeInteger(count) || (count as number) < 1) throw new TypeError('not a count');
-  if (!['string', 'number'].includes(typeof t)) throw new TypeError('not a time');
-  const made = { prev: hash(value['prev']), head: hash(value['head']), salt: hash(value['salt']) };
-  return { count: count as number, t: BigInt.asUintN(64, BigInt(t as string)), ...made };
-}
-
-/** Return H of a segment's last entry, made of the entries that we sent. */
-function headOf({ prev, t, salt }: Segment, service: string, entries: Buffer[]): Buffer {
-  const time = Buffer.alloc(8);
-  time.writeBigUInt64BE(t);
-  let head = prev;
-  for (const entry of entries) {
-    const leaf = createHash('sha256').update('SL1').update(salt).update(entry).digest();
-    head = createHash('sha256').update('SC1').update(leaf).update(head).update(time).update(service).digest();
+/** Return the same; none where the receipt does not say it as it should, which `fault` tells. */
+export function refusedPlaces(receipt: Receipt, sent: number): number[] {
+  try {
+    return refused(receipt, sent);
+  } catch {
+    return [];
   }
-  return head;
 }
 
-/** Return the entries that the server took, by the lines (counted from 1) that it named; nothing where it named too few. */
-export function taken(receipt: Record<string, unknown>, entries: Buffer[]): Buffer[] | undefined {
-  const rejected = receipt['rejected'] ?? 0;
-  const problems = Array.isArray(receipt['problems']) ? (receipt['problems'] as { line?: unknown }[]) : [];
-  const lines = new Set(problems.map((problem) => problem?.line));
-  if (rejected !== lines.size) return undefined;
-  return entries.filter((_, place) => !lines.has(place + 1));
+function number(told: Receipt, name: string): number {
+  const found = told[name];
+  if (Number.isSafeInteger(found) && (found as number) >= 0) return found as number;
+  throw new Unfit(`its ${name} is no number`);
+}
+
+function time(told: Receipt): bigint {
+  const found = told['t'];
+  if (typeof found !== 'string' || BigInt(found) >= 1n << 64n) throw new Unfit('its t is no number');
+  return BigInt(found);
+}
+
+/** Return a field of exactly `size` bytes: a shorter salt would move bytes between salt and entry. */
+function bytes(told: Receipt, name: string, size = 32): Buffer {
+  const found = told[name];
+  const raw = typeof found === 'string' && found.length === 2 * size ? Buffer.from(found, 'hex') : Buffer.alloc(0);
+  if (raw.length !== size) throw new Unfit(`its ${name} is no hash`);
+  return raw;
+}
+
+function headOf(prev: Buffer, salt: Buffer, entries: readonly Buffer[], t: bigint, service: string): Buffer {
+  const moment = Buffer.alloc(8);
+  moment.writeBigUInt64BE(t);
+  return entries.reduce((head, entry) => {
+    const leaf = createHash('sha256').update('SL1').update(salt).update(entry).digest();
+    return createHash('sha256').update('SC1').update(leaf).update(head).update(moment).update(service).digest();
+  }, prev);
+}
+
+/** Check where a segment stands: behind the one before, which ends at `end` with the head `head`. */
+function follows(chain: string, first: number, prev: Buffer, end: number, head: Buffer | undefined): void {
+  if (first < end || (!head && first !== end)) throw new Unfit('its segments are not in order');
+  const genesis = first === 0 ? createHash('sha256').update('SG1').update(chain).digest() : undefined;
+  const expected = genesis ?? (first === end ? head : undefined);
+  if (expected && !timingSafeEqual(prev, expected)) throw new Unfit('a segment is not linked to what is before it');
+}
+
+/** Compute the heads of all segments; return the last one and its time. */
+function followed(receipt: Receipt, stored: readonly Buffer[], chain: string, owner: string): [Buffer, bigint] {
+  const segments = receipt['segments'];
+  if (!Array.isArray(segments) || segments.length === 0) throw new Unfit('it does not say what its head is made of');
+  let [at, end, t] = [0, number(receipt, 'first'), 0n];
+  let head: Buffer | undefined;
+  for (const segment of segments as unknown[]) {
+    if (typeof segment !== 'object' || segment === null) throw new Unfit('it does not say what its head is made of');
+    const told = segment as Receipt;
+    const [first, count, prev, now] = [number(told, 'first'), number(told, 'count'), bytes(told, 'prev'), time(told)];
+    if (count < 1 || at + count > stored.length) throw new Unfit('its segments hold another number of entries');
+    follows(chain, first, prev, end, head);
+    if (now < t) throw new Unfit('its time runs backwards');
+    head = headOf(prev, bytes(told, 'salt'), stored.slice(at, at + count), now, owner);
+    if (!timingSafeEqual(bytes(told, 'head'), head)) throw new Unfit('a head is not that of the entries that were sent');
+    [at, end, t] = [at + count, first + count, now];
+  }
+  if (at !== stored.length) throw new Unfit('its segments hold another number of entries');
+  return [head!, t];
+}
+
+function check(receipt: Receipt, sent: readonly Buffer[], id: Buffer, service: string): void {
+  const left = new Set(refused(receipt, sent.length));
+  const stored = sent.filter((_, place) => !left.has(place));
+  if (!timingSafeEqual(bytes(receipt, 'batch_id', 16), id)) throw new Unfit('it is of another batch');
+  const { chain } = receipt;
+  if (typeof chain !== 'string' || !chain.includes('/')) throw new Unfit('it names no chain');
+  const owner = chain.slice(0, chain.lastIndexOf('/'));
+  if (service && owner !== service) throw new Unfit("it is of another service's chain");
+  const count = number(receipt, 'count');
+  if (count !== stored.length) throw new Unfit(`it is of ${count} entries where ${stored.length} were sent`);
+  const [head, t] = followed(receipt, stored, chain, owner);
+  if (!timingSafeEqual(bytes(receipt, 'head'), head) || time(receipt) !== t) {
+    throw new Unfit('its head is not that of its last segment');
+  }
 }
 
 /**
- * Say whether a receipt fits the entries that the server took: each segment's head is made of them, in this order.
+ * Say in what a receipt does not fit the entries that were sent under a batch id; '' where it fits.
  *
- * A receipt that tells no segments (an older server) says nothing either way, and fits.
+ * `service` is the sender's own id; '' where the gateway chooses it, which is then that of the chain.
  */
-export function fits(receipt: Record<string, unknown>, service: string, entries: Buffer[]): boolean {
-  if (receipt['segments'] === undefined) return true;
+export function fault(receipt: Receipt, sent: readonly Buffer[], id: Buffer, service: string): string {
   try {
-    const segments = (receipt['segments'] as Record<string, unknown>[]).map(segment);
-    let from = 0;
-    for (const one of segments) {
-      const head = headOf(one, service, entries.slice(from, from + one.count));
-      from += one.count;
-      if (from > entries.length || !timingSafeEqual(head, one.head)) return false;
-    }
-    const last = segments.at(-1);
-    const whole = from === entries.length && receipt['count'] === entries.length;
-    return whole && (!last || timingSafeEqual(last.head, hash(receipt['head'])));
-  } catch {
-    return false;
+    check(receipt, sent, id, service);
+    return '';
+  } catch (error) {
+    if (error instanceof Unfit) return error.message;
+    return 'it cannot be read';
   }
-}
-
-/** The receipts of a slot: one a line, the last 10,000 at least and twice as many at most, in two files. */
-export class Receipts {
-  private lines = -1;
-
-  constructor(private readonly folder: string) {}
-
-  private get path(): string {
-    return join(this.folder, 'receipts.ndjson');
-  }
-
-  /** Keep receipts. Raises what the disk raises. */
-  keep(receipts: readonly string[]): void {
-    if (receipts.length === 0) return;
-    if (this.lines < 0) this.lines = read(this.path).length;
-    if (this.lines >= KEPT) {
-      fs.renameSync(this.path, join(this.folder, 'receipts.old.ndjson'));
-      this.lines = 0;
-    }
-    fs.appendFileSync(this.path, receipts.map((line) => line + '\n').join(''), { mode: 0o600 });
-    this.lines += receipts.length;
-  }
-
-  /** Return all that are kept, oldest first. */
-  all(): string[] {
-    return [...read(join(this.folder, 'receipts.old.ndjson')), ...read(this.path)];
-  }
-}
-
-function read(path: string): string[] {
-  if (!fs.existsSync(path)) return [];
-  return fs.readFileSync(path, 'utf8').split('\n').filter((line) => line.endsWith('}'));
 }

@@ -160,25 +160,35 @@ export class Shipper {
   }
 
   private answered(batch: Batch, outcome: Exclude<Outcome, { kind: 'later' }>): void {
-    if (outcome.kind !== 'sent') {
-      this.events.count('refused', batch.entries.length);
-      this.events.tell('refused', batch, outcome.why);
-    } else {
-      if (outcome.receipt) this.log.receipts.keep([this.line(batch, outcome.receipt, outcome.altered === true)]);
-      if (outcome.refused) this.events.count('refused', outcome.refused);
+    if (outcome.kind === 'sent') {
+      if (outcome.receipt) this.keep(batch, outcome.receipt, outcome.altered ?? '');
+      this.refuse(batch, outcome.refused ?? [], 'the server did not take them');
       if (outcome.altered) {
         this.events.count('altered', 1);
-        this.events.tell('altered', batch, 'the receipt does not fit what was sent');
+        this.events.tell('altered', batch, outcome.altered);
       }
+    } else {
+      this.refuse(batch, [...batch.entries.keys()], outcome.why);
     }
     this.backoff.reset();
     this.done(batch.first + batch.count);
   }
 
-  private line(batch: Batch, receipt: Record<string, unknown>, altered: boolean): string {
+  /** Keep what a server says it stored; `altered` says in what that is not what was sent. */
+  private keep(batch: Batch, receipt: Record<string, unknown>, altered: string): void {
     const { producer, first, count } = batch;
     const id = batchId(batch).toString('hex');
-    return JSON.stringify({ producer, sequence: first, entries: count, batch_id: id, altered, receipt });
+    this.log.receipts.add([JSON.stringify({ producer, sequence: first, entries: count, id, altered, receipt })]);
+  }
+
+  /** Count and keep the entries at these places: nobody will take them. */
+  private refuse(batch: Batch, places: readonly number[], why: string): void {
+    if (places.length === 0) return;
+    const told = { transport: this.transport.name, producer: batch.producer, first: batch.first, why };
+    const lines = places.map((place) => JSON.stringify({ ...told, entry: batch.entries[place]!.toString() }));
+    this.log.refused.add(lines);
+    this.events.count('refused', places.length);
+    this.events.tell('refused', batch, why);
   }
 
   private done(upto: number): void {

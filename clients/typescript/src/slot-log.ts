@@ -4,7 +4,7 @@ import { segmentFirsts, segmentPath, remove } from './segments.js';
 import type { Progress, Range, State } from './state.js';
 import { writeState } from './state.js';
 import { Missing, Reader, type Run } from './wal-reader.js';
-import { Receipts } from './receipts.js';
+import { Kept, RECEIPTS, REFUSED } from './kept.js';
 import type { Slot } from './slots.js';
 
 export interface SlotLogOptions {
@@ -24,7 +24,8 @@ export interface SlotLogOptions {
 
 export class SlotLog {
   readonly producer: string;
-  readonly receipts: Receipts;
+  readonly receipts: Kept;
+  readonly refused: Kept;
   readonly next: () => number;
   private readonly state: State;
   private readonly readers = new Map<string, Reader>();
@@ -34,7 +35,8 @@ export class SlotLog {
     const oldest = segmentFirsts(slot.folder)[0] ?? inherited;
     const missing = new Missing(options.lost);
     this.producer = slot.producer;
-    this.receipts = new Receipts(slot.folder);
+    this.receipts = new Kept(slot.folder, RECEIPTS);
+    this.refused = new Kept(slot.folder, REFUSED);
     this.next = options.next;
     this.state = { version: 1, transports: {} };
     for (const name of transports) {

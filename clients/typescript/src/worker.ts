@@ -2,10 +2,10 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { Crew, type CrewEvents } from './crew.js';
+import { Kept, RECEIPTS, REFUSED } from './kept.js';
 import type { News, Order, WorkerData } from './messages.js';
 import { Orphans } from './orphans.js';
 import { ASK, countShared, DONE, ENDED, IDLE, NEXT, shareRange, widened } from './shared.js';
-import { Receipts } from './receipts.js';
 import { Signal } from './signal.js';
 import { SlotLog, type SlotLogOptions } from './slot-log.js';
 import { touch } from './slots.js';
@@ -74,7 +74,10 @@ const orphans = new Orphans(
       inherits = undefined;
     }
   },
-  (orphan) => log.receipts.keep(new Receipts(orphan.folder).all()),
+  ({ folder }) => {
+    log.receipts.add(new Kept(folder, RECEIPTS).lines());
+    log.refused.add(new Kept(folder, REFUSED).lines());
+  },
 );
 
 function tellStats(): void {

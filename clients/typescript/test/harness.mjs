@@ -29,7 +29,9 @@ export async function until(condition, what = 'a condition', milliseconds = 30_0
   }
 }
 
-const sha = (...parts) => parts.reduce((hash, one) => hash.update(one), createHash('sha256')).digest();
+function sha(...parts) {
+  return parts.reduce((hash, one) => hash.update(one), createHash('sha256')).digest();
+}
 
 function u64(value) {
   const bytes = Buffer.alloc(8);
@@ -41,7 +43,7 @@ function u64(value) {
  * A server as the real one is to its senders: a batch id is stored once, and its receipt says what heads are made of.
  *
  * `behave` is called with each request's number and the batch, and may return `{status, headers}` (nothing is stored),
- * `'lose'` (stored, and the connection breaks before the answer), `'break'` (not even stored), `'garbage'`, or a function
+ * `'lose'` (stored, and the connection breaks before the answer), `'break'` (not even stored), `'garbage'`, `{receipt}` that changes the receipt's text, or a function
  * that changes the entries before they are stored.
  */
 export class Server {
@@ -49,7 +51,7 @@ export class Server {
   batches = new Map();
   requests = [];
   behave = () => undefined;
-  #head = randomBytes(32);
+  #head = sha('SG1', 'local/0');
   #server = createServer((request, response) => void this.#serve(request, response));
 
   async listen(port = 0) {
@@ -78,7 +80,7 @@ export class Server {
     let body = Buffer.concat(parts);
     if (request.headers['content-encoding'] === 'gzip') body = gunzipSync(body);
     const lines = body.toString().split('\n').filter(Boolean);
-    this.requests.push({ headers: request.headers, url: request.url, lines });
+    this.requests.push({ headers: request.headers, url: request.url, lines, body });
     const act = this.behave(this.requests.length, lines);
     if (act === 'break') return request.socket.destroy();
     if (act === 'garbage') return response.end('<html>');
@@ -86,7 +88,7 @@ export class Server {
     const receipt = this.#store(request.headers, lines, typeof act === 'function' ? act : (all) => all);
     if (act === 'lose') return request.socket.destroy();
     if (!receipt) return response.writeHead(409).end('{"error":"Conflict"}');
-    response.writeHead(200, { 'content-type': 'application/json' }).end(receipt);
+    response.writeHead(200, { 'content-type': 'application/json' }).end(act?.receipt ? act.receipt(receipt) : receipt);
   }
 
   #store(headers, lines, change) {
@@ -98,7 +100,7 @@ export class Server {
     const [salt, prev, t] = [randomBytes(32), this.#head, 1764000000000000123n + BigInt(first)];
     for (const line of stored) {
       const leaf = sha('SL1', salt, line);
-      this.#head = sha('SC1', leaf, this.#head, u64(t), headers['sentinel-service']);
+      this.#head = sha('SC1', leaf, this.#head, u64(t), headers['sentinel-service'] ?? 'local');
       this.entries.push(line);
     }
     const hex = { prev: prev.toString('hex'), head: this.#head.toString('hex'), salt: salt.toString('hex') };

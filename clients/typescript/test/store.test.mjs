@@ -1,14 +1,14 @@
 // The store against a server on loopback: exactly once whatever happens to requests, and receipts that are checked.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { readFileSync } from 'node:fs';
+import { cpSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { entriesOf, folder, part, Server, slots, until } from './harness.mjs';
 
 const { batchId } = part('batches');
 const { openStore } = part('log-store');
 const { settings } = part('options');
-const { taken } = part('receipts');
+const { fault, parseReceipt, refusedPlaces } = part('receipts');
 const { retryAfter } = part('transports/http');
 const line = (number) => JSON.stringify({ message: 'paid', number });
 const numbers = (server) => server.entries.map((entry) => JSON.parse(entry).number);
@@ -49,7 +49,7 @@ test('Entries arrive in order, once, and their receipts are kept', async () => {
   assert.equal(await store.close(5000), true);
   const kept = receipts(directory, producer);
   assert.deepEqual(kept.map(({ sequence, entries, altered }) => [sequence, entries, altered]), [
-    [0, 30, false], [30, 30, false], [60, 30, false], [90, 10, false],
+    [0, 30, ''], [30, 30, ''], [60, 30, ''], [90, 10, ''],
   ]);
   assert.match(kept[0].receipt.t, /^1764000000000000123$/);
 });
@@ -93,11 +93,14 @@ test('A server that is away gets everything when it is back', async () => {
 test('A batch that is too large for what stands between goes in halves, and a single entry is refused', async () => {
   const server = await new Server().listen();
   server.behave = (_, lines) => (lines.length > 3 || lines.includes(line(7)) ? { status: 413 } : undefined);
-  const store = opened(server);
+  const directory = folder();
+  const store = opened(server, { directory });
   for (const number of range(20)) store.append(line(number));
   assert.equal(await store.flush(20_000), true);
   assert.deepEqual(numbers(server).filter(Number.isInteger), range(20).filter((number) => number !== 7));
   assert.equal(store.stats().counts.refused, 1);
+  const kept = readFileSync(join(directory, store.producer, 'refused.ndjson'), 'utf8').trim();
+  assert.equal(JSON.parse(kept).entry, line(7));
   await store.close(1000);
 });
 
@@ -120,16 +123,58 @@ test('A server that alters, drops, adds, swaps or moves entries is found, told a
     assert.equal(store.stats().counts.altered, 1);
     const { producer } = store;
     await store.close(5000);
-    assert.equal(receipts(directory, producer)[0].altered, true);
+    assert.match(receipts(directory, producer)[0].altered, /entries/);
   }
 });
 
-test('Entries that the server does not take are counted, and the receipt of the others is checked', () => {
-  const entries = ['{"a":1}', 'x', '{"b":2}'].map((text) => Buffer.from(text));
-  const problems = [{ line: 2, reason: 'no JSON' }];
-  assert.deepEqual(taken({ rejected: 1, problems }, entries), [entries[0], entries[2]]);
-  assert.equal(taken({ rejected: 2, problems }, entries), undefined);
-  assert.deepEqual(taken({}, entries), entries);
+test('Entries that the server does not take are counted and kept, and it has to say which', () => {
+  assert.deepEqual(refusedPlaces({ rejected: 2, lines: [1, 3] }, 3), [0, 2]);
+  assert.deepEqual(refusedPlaces({}, 3), []);
+  for (const wrong of [{ rejected: 2, lines: [1] }, { rejected: 1 }, { rejected: 1, lines: [4] }, { rejected: 2, lines: [3, 1] }]) {
+    assert.deepEqual(refusedPlaces(wrong, 3), []);
+    assert.match(fault(wrong, [1, 2, 3].map(() => Buffer.from('{}')), Buffer.alloc(16), ''), /which entries|not sent/);
+  }
+});
+
+test('A receipt with any number, hash or name changed does not fit', async () => {
+  const server = await new Server().listen();
+  const store = opened(server);
+  for (const number of range(3)) store.append(line(number));
+  assert.equal(await store.flush(20_000), true);
+  await store.close(1000);
+  const [[id, { receipt: text }]] = server.batches;
+  const entries = server.entries.map((entry) => Buffer.from(entry));
+  const check = (receipt, service = 'local') => fault(parseReceipt(receipt), entries, Buffer.from(id, 'hex'), service);
+  assert.equal(check(text), '');
+  assert.equal(check(text, ''), '');
+  assert.notEqual(check(text, 'another'), '');
+  for (const digit of text.matchAll(/[0-9](?=[0-9a-f"},])/g)) {
+    if (/"chain":"local\/$/.test(text.slice(0, digit.index))) continue; // of the lane only the genesis speaks
+    const changed = `${text.slice(0, digit.index)}${(Number(digit[0]) + 1) % 10}${text.slice(digit.index + 1)}`;
+    assert.notEqual(check(changed), '', changed);
+  }
+  assert.notEqual(fault(parseReceipt(text.replace(/,"segments.*/, '}')), entries, Buffer.from(id, 'hex'), 'local'), '');
+});
+
+test('A copied folder does not lose its entries to the numbers of the other copy', async () => {
+  const server = await new Server().listen();
+  const directory = folder();
+  const store = opened(server, { directory, url: 'http://127.0.0.1:9' });
+  store.append(line(1));
+  const { producer } = store;
+  await store.close(0);
+  const copy = folder();
+  cpSync(directory, copy, { recursive: true });
+  for (const [root, number] of [[directory, 2], [copy, 3]]) {
+    rmSync(join(root, producer, 'state.json'), { force: true });
+    const next = opened(server, { directory: root });
+    next.append(line(number));
+    assert.equal(next.producer, producer);
+    assert.equal(await next.flush(20_000), true);
+    assert.deepEqual(next.stats().counts, {});
+    await next.close(1000);
+  }
+  assert.deepEqual(numbers(server), [1, 2, 1, 3]);
 });
 
 test('A batch that was begun is sent again with its range by the process that comes next', async () => {
@@ -189,5 +234,8 @@ test('Options come from the call, then the environment, then the file, then the 
   const all = settings({ diskMb: 11 }, file, environ);
   assert.deepEqual([all.diskMb, all.service, all.whenFull, all.fsync], [11, 'environ', 'block', 'interval']);
   assert.equal(all.directory, join('/state', 'sentinel-client', 'environ'));
-  assert.equal(settings({}, {}, { AWS_LAMBDA_FUNCTION_NAME: 'f' }).directory, '/tmp/sentinel-client/local');
+  assert.equal(settings({}, {}, { AWS_LAMBDA_FUNCTION_NAME: 'f' }).directory, '/tmp/sentinel-client/f');
+  assert.match(settings({}, {}, { XDG_STATE_HOME: '/s' }).directory, /default$/);
+  assert.deepEqual(settings({}, {}, { SENTINEL_TRANSPORTS: 'console, http' }).transports, [{ kind: 'console' }]);
+  assert.deepEqual(settings({ url: 'https://x' }, {}, {}).transports, [{ kind: 'http' }]);
 });

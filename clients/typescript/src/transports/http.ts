@@ -2,25 +2,28 @@
  * Sentinel's own wire, POST /v1/entries (docs/wire.md): exactly once, and the receipt is checked.
  *
  * A server that has the batch already answers with its receipt, or with 409 where the entries differ because some were
- * lost here meanwhile; both say that it is stored.
+ * lost here meanwhile; both say that it is stored. Only where a batch's answer was lost, and then the way got a smaller
+ * limit (413), so that the batch goes on in parts, its entries can be there twice.
  */
 
 import * as zlib from 'node:zlib';
-import { type Batch, batchId, type Outcome, type Transport } from '../batches.js';
+import { type Batch, batchId, contentId, type Outcome, type Transport } from '../batches.js';
 import { type Answer, Door, NoAnswer } from '../door.js';
 import type { Settings } from '../options.js';
-import { fits, parseReceipt, taken } from '../receipts.js';
+import { fault, parseReceipt, type Receipt, refusedPlaces } from '../receipts.js';
 import { NoToken, Tokens } from '../tokens.js';
 
 const LINE_BREAK = Buffer.from('\n');
 const AFTER_CAP = 300_000;
+const SHUT = 10_000; // milliseconds: ten failed attempts at a token are allowed a minute
+const SMALL = 512; // bytes that are not worth compressing
 
 type Compress = (bytes: Buffer) => Buffer;
 const { zstdCompressSync } = zlib as unknown as { zstdCompressSync?: Compress };
 
 /** Return the body and its encoding; zstd where this Node has it (22.15 on), else gzip. */
 function encoded(bytes: Buffer, compression: Settings['compression']): [Buffer, string] {
-  if (compression === 'none') return [bytes, 'identity'];
+  if (compression === 'none' || bytes.length <= SMALL) return [bytes, ''];
   if (compression === 'zstd' && zstdCompressSync) return [zstdCompressSync(bytes), 'zstd'];
   return [zlib.gzipSync(bytes, { level: 1 }), 'gzip'];
 }
@@ -50,15 +53,18 @@ export class HttpTransport implements Transport {
 
   async send(batch: Batch, milliseconds: number): Promise<Outcome> {
     const until = performance.now() + milliseconds;
+    const id = batchId(batch);
     try {
-      let answer = await this.post(batch, until);
-      if (answer.status === 401 && this.tokens) {
-        this.tokens.drop();
-        answer = await this.post(batch, until);
-      }
-      return this.outcome(batch, answer);
+      const answer = await this.post(batch, id, until);
+      if (answer.status !== 409) return this.outcome(batch, id, answer);
+      // It was stored when what is lost here by now was still there (docs/clients.md).
+      if (batch.entries.length < batch.count) return { kind: 'sent' };
+      // The id stands for other entries: the folder was copied, and the copy used the same numbers.
+      const other = contentId(batch);
+      return this.outcome(batch, other, await this.post(batch, other, until));
     } catch (error) {
-      if (error instanceof NoAnswer || error instanceof NoToken) return { kind: 'later', why: error.message, after: 0 };
+      if (error instanceof NoAnswer) return { kind: 'later', why: error.message, after: 0 };
+      if (error instanceof NoToken) return { kind: 'later', why: error.message, after: SHUT };
       throw error;
     }
   }
@@ -67,48 +73,70 @@ export class HttpTransport implements Transport {
     this.door.close();
   }
 
-  private async post(batch: Batch, until: number): Promise<Answer> {
+  /** Send it, with a new token where the server does not take the one we have. */
+  private async post(batch: Batch, id: Buffer, until: number): Promise<Answer> {
+    const answer = await this.posted(batch, id, until);
+    if (answer.status !== 401 || !this.tokens) return answer;
+    this.tokens.drop();
+    return this.posted(batch, id, until);
+  }
+
+  private async posted(batch: Batch, id: Buffer, until: number): Promise<Answer> {
     const left = (): number => Math.max(until - performance.now(), 1);
     const token = await this.tokens?.get(left());
+    const { service } = this.settings;
     const lines = batch.entries.flatMap((entry) => [entry, LINE_BREAK]);
     const [body, encoding] = encoded(Buffer.concat(lines), this.settings.compression);
     const headers = {
       'Content-Type': 'application/x-ndjson',
-      'Content-Encoding': encoding,
       'Content-Length': body.length,
       Accept: 'application/json',
-      'Sentinel-Batch-Id': batchId(batch).toString('hex'),
+      'Sentinel-Batch-Id': id.toString('hex'),
       'Sentinel-Instance': batch.producer,
       'Sentinel-Producer': batch.producer,
       'Sentinel-Sequence': batch.first,
       'Sentinel-Receipt': 'full',
+      ...(encoding ? { 'Content-Encoding': encoding } : {}),
       ...(token ? { Authorization: `Bearer ${token}` } : {}),
-      ...(this.door.secure ? {} : { 'Sentinel-Service': this.settings.service }),
+      ...(service && !this.door.secure ? { 'Sentinel-Service': service } : {}),
     };
     return this.door.request({ method: 'POST', path: '/v1/entries?partial=true', headers, body }, left());
   }
 
-  private outcome(batch: Batch, answer: Answer): Outcome {
+  /** Whoever stands between may answer with any status: only the server's own word ends a batch. */
+  private outcome(batch: Batch, id: Buffer, answer: Answer): Outcome {
     const { status } = answer;
-    if (status === 200) return this.stored(batch, answer.body);
-    if (status === 409) return { kind: 'sent' };
+    const told = json(answer.body);
+    if (status === 200) return this.stored(batch, id, answer.body);
     if (status === 413) return { kind: 'large', why: 'status 413' };
-    if (status === 400 || status === 422) return { kind: 'refused', why: `status ${status}` };
+    if (status === 400 && told['error'] === 'Malformed') return { kind: 'refused', why: '400 Malformed' };
+    if (status === 409 && told['error'] === 'Conflict') return { kind: 'refused', why: '409 Conflict' };
     const after = retryAfter(answer.headers['retry-after'], Date.now());
-    return { kind: 'later', why: `status ${status}`, after };
+    return { kind: 'later', why: `status ${status}`, after: status === 401 || status === 403 ? Math.max(after, SHUT) : after };
   }
 
-  /** An answer that cannot be read is no receipt: the same batch is asked for again. */
-  private stored(batch: Batch, body: Buffer): Outcome {
-    let receipt: Record<string, unknown>;
+  /** An answer that is no receipt says nothing: the same batch is sent again. */
+  private stored(batch: Batch, id: Buffer, body: Buffer): Outcome {
+    let receipt: Receipt;
     try {
       receipt = parseReceipt(body.toString());
     } catch {
-      return { kind: 'later', why: 'the answer is no receipt', after: 0 };
+      receipt = {};
     }
-    if (!Number.isSafeInteger(receipt['count'])) return { kind: 'later', why: 'the answer is no receipt', after: 0 };
-    const kept = taken(receipt, batch.entries);
-    const altered = kept !== undefined && !fits(receipt, this.settings.service, kept);
-    return { kind: 'sent', receipt, refused: batch.entries.length - (kept?.length ?? (receipt['count'] as number)), altered };
+    if (!['chain', 'batch_id', 'head', 'count'].some((name) => name in receipt)) {
+      return { kind: 'later', why: 'status 200 with no receipt: it is no gateway of Sentinel', after: 0 };
+    }
+    const { entries } = batch;
+    const altered = fault(receipt, entries, id, this.settings.service);
+    return { kind: 'sent', receipt, refused: refusedPlaces(receipt, entries.length), altered };
+  }
+}
+
+function json(body: Buffer): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(body.toString());
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+  } catch {
+    return {};
   }
 }
