@@ -101,7 +101,8 @@ export class Door {
   }
 }
 
-function exchange(
+/** Send one request and read its answer, within so many milliseconds. Rejects with NoAnswer. */
+export function exchange(
   client: typeof http | typeof https,
   options: https.RequestOptions,
   body: Buffer | string,

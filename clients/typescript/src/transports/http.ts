@@ -12,6 +12,7 @@ import { type Answer, Door, NoAnswer } from '../door.js';
 import type { Settings } from '../options.js';
 import { fault, parseReceipt, type Receipt, refusedPlaces } from '../receipts.js';
 import { NoToken, Tokens } from '../tokens.js';
+import { parsed } from './given.js';
 
 const LINE_BREAK = Buffer.from('\n');
 const AFTER_CAP = 300_000;
@@ -106,7 +107,7 @@ export class HttpTransport implements Transport {
   /** Whoever stands between may answer with any status: only the server's own word ends a batch. */
   private outcome(batch: Batch, id: Buffer, answer: Answer): Outcome {
     const { status } = answer;
-    const told = json(answer.body);
+    const told = parsed(answer.body) ?? {};
     if (status === 200) return this.stored(batch, id, answer.body);
     if (status === 413) return { kind: 'large', why: 'status 413' };
     if (status === 400 && told['error'] === 'Malformed') return { kind: 'refused', why: '400 Malformed' };
@@ -129,14 +130,5 @@ export class HttpTransport implements Transport {
     const { entries } = batch;
     const altered = fault(receipt, entries, id, this.settings.service);
     return { kind: 'sent', receipt, refused: refusedPlaces(receipt, entries.length), altered };
-  }
-}
-
-function json(body: Buffer): Record<string, unknown> {
-  try {
-    const value: unknown = JSON.parse(body.toString());
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
-  } catch {
-    return {};
   }
 }

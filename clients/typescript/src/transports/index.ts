@@ -2,12 +2,20 @@
 
 import type { Transport } from '../batches.js';
 import type { Settings, TransportOptions } from '../options.js';
+import { CloudWatchTransport } from './cloudwatch.js';
+import { ConsoleTransport } from './console.js';
+import { DatadogTransport } from './datadog.js';
+import { FileTransport } from './file.js';
 import { HttpTransport } from './http.js';
 
 type Make = (name: string, options: TransportOptions, settings: Settings) => Transport;
 
-const KINDS: Partial<Record<TransportOptions['kind'], Make>> = {
-  http: (name, options, settings) => new HttpTransport(name, { ...settings, ...(options as Partial<Settings>) }),
+const KINDS: Record<TransportOptions['kind'], Make> = {
+  http: (name, _, settings) => new HttpTransport(name, settings),
+  cloudwatch: (name, options) => new CloudWatchTransport(name, options),
+  datadog: (name, options, { service }) => new DatadogTransport(name, options, service),
+  file: (name, options) => new FileTransport(name, options),
+  console: (name, options) => new ConsoleTransport(name, options),
 };
 
 /** Return a transport's name in `state.json` and `stats()`. */
@@ -18,7 +26,7 @@ export function nameOf(options: TransportOptions): string {
 /** Make the transports of the settings. Raises TypeError where an option is wrong, and says which. */
 export function makeTransports(settings: Settings): Transport[] {
   return settings.transports.map((options) => {
-    const make = KINDS[options.kind];
+    const make = KINDS[options.kind] as Make | undefined;
     if (!make) throw new TypeError(`there is no transport of the kind ${String(options.kind)}`);
     return make(nameOf(options), options, settings);
   });
