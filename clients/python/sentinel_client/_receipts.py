@@ -123,7 +123,7 @@ def _hex(told: Mapping[str, object], name: str, size: int) -> bytes:
     """Return a field of exactly `size` bytes: a shorter salt would move bytes between salt and entry."""
     found = told.get(name)
     raw = b""
-    if isinstance(found, str):
+    if isinstance(found, str) and len(found) == 2 * size:
         with contextlib.suppress(ValueError):
             raw = bytes.fromhex(found)
     if len(raw) != size:
