@@ -1,7 +1,7 @@
 """The server's own ingest code behind a loopback server: what a client sends is stored in a real ledger.
 
-`Ledger.alter` may change what is stored or answered: what a server that is not to be trusted does. `answer` may
-stand in for the server: one that is down, slow, throttling or broken.
+`alter` and `rewrite` change what is stored and answered: what a server that is not to be trusted does.
+`answer` may stand in for the server: one that is down, slow, throttling or broken. `lose` loses answers.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.core.verify import Verifier
-from sentinel.errors import SentinelError
 from sentinel.entrypoints.web import error_response
+from sentinel.errors import SentinelError
 from sentinel.usecases.append import Appender
 from sentinel.usecases.ingest import Ingest, Origin, decompress
 from tests.loopback import Asked, Loopback, Told
@@ -32,7 +32,9 @@ class Ledger:
 
     def __init__(self, path: str = ":memory:") -> None:
         self.ledger = SqliteLedger(path)
-        self.ingest = Ingest(Appender(self.ledger, time.time_ns, os.urandom, random.random, time.sleep), lanes=1)
+        self.ingest = Ingest(
+            Appender(self.ledger, time.time_ns, os.urandom, random.random, time.sleep), lanes=1
+        )
         self.alter: Alter = lambda entries: entries
         self.rewrite: Callable[[dict[str, Any]], dict[str, Any]] = lambda receipt: receipt
         self.answer: Callable[[int, Asked], Told | None] = lambda _number, _asked: None

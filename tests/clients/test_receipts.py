@@ -44,11 +44,12 @@ def large() -> list[bytes]:
 
 
 def test_what_was_stored_as_it_was_sent_fits(ledger: Ledger) -> None:
-    """Receipts of honest servers fit: of the first batch, of the next, of one with several segments, of a retry."""
-    for first, entries in ((0, FIVE), (5, FIVE[:1]), (6, large()), (6, large())):
-        outcome = send(ledger, entries, first)
-        assert (outcome.altered, outcome.refused) == ("", 0)
-    assert len(outcome.receipt["segments"]) > 1  # type: ignore[arg-type]
+    """Receipts of honest servers fit: of the first batch, the next, one of several segments, a retry."""
+    sent = ((0, FIVE), (5, FIVE[:1]), (6, large()), (6, large()))
+    outcomes = [send(ledger, entries, first) for first, entries in sent]
+    assert [(each.altered, each.refused) for each in outcomes] == [("", 0)] * 4
+    assert outcomes[3] == outcomes[2]
+    assert len(outcomes[3].receipt["segments"]) > 1  # type: ignore[arg-type]
     assert ledger.stored() == [*FIVE, FIVE[0], *large()]
 
 
@@ -68,7 +69,7 @@ ALTERATIONS: dict[str, Alter] = {
 
 @pytest.mark.parametrize("name", ALTERATIONS)
 def test_a_server_that_stores_something_else_is_found_out(ledger: Ledger, name: str) -> None:
-    """Each way to store other entries than were sent gives a receipt that does not fit, also if it lies on count."""
+    """Each way to store other entries than were sent gives a receipt that does not fit."""
     ledger.alter = ALTERATIONS[name]
     ledger.rewrite = lambda receipt: (
         receipt | {"count": 5, "segments": [receipt["segments"][0] | {"count": 5}, *receipt["segments"][1:]]}
@@ -150,7 +151,7 @@ def test_a_receipt_that_lies_in_any_field_is_found(ledger: Ledger) -> None:
 
 
 def test_a_salt_that_takes_a_byte_of_the_entry_is_none(ledger: Ledger) -> None:
-    """Salt and entry are hashed one behind the other, so a salt that is longer or shorter than 32 bytes is refused."""
+    """Salt and entry are hashed one behind the other, so a salt that is not 32 bytes long is refused."""
     sent = [b'{"n":1}']
     outcome = send(ledger, sent)
     receipt = copy.deepcopy(dict(outcome.receipt))

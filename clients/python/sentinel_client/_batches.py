@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,30 +13,45 @@ from sentinel_client._types import Batch
 class Run(Protocol):
     """Entries that a log holds from a number on; see `_wal.Run`."""
 
-    first: int
-    count: int
-    entries: list[bytes]
+    @property
+    def first(self) -> int: ...
+
+    @property
+    def count(self) -> int: ...
+
+    @property
+    def entries(self) -> list[bytes]: ...
 
 
 class Progress(Protocol):
     """How far a transport is; see `_state.Progress`."""
 
-    acknowledged: int
-    sending: tuple[int, int] | None
+    @property
+    def acknowledged(self) -> int: ...
+
+    @property
+    def sending(self) -> tuple[int, int] | None: ...
 
 
 class Log(Protocol):
-    """What batches are read from and their progress is written to; see `_wal.Wal`."""
+    """What batches are read from and their progress is written to; see `_wal.Wal`.
 
-    producer: str
+    `orphans` are slots of dead processes, which it takes over and gives back when they are empty: each call
+    says which there are now, the same for all who ask.
+    """
+
+    @property
+    def producer(self) -> str: ...
 
     def read(self, first: int, max_entries: int, max_bytes: int) -> Run: ...
 
     def next(self) -> int: ...
 
+    def orphans(self) -> Sequence[Log]: ...
+
     def progress(self, transport: str) -> Progress: ...
 
-    def begin(self, transport: str, first: int, count: int) -> None: ...
+    def begin(self, transport: str, first: int, count: int) -> object: ...
 
     def acknowledge(self, transport: str, upto: int) -> None: ...
 

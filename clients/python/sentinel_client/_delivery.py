@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sentinel_client._backoff import Backoff
-from sentinel_client._batches import Batches, Log
+from sentinel_client._batches import Batches
 from sentinel_client._counts import Counts
-from sentinel_client._journal import ALTERED, RECEIPTS, REFUSED, Journal
+from sentinel_client._kept import ALTERED, RECEIPTS, REFUSED, Kept
 from sentinel_client._types import Batch, Later, Outcome, Refused, Sent, TooLarge, Transport
 
 Tell = Callable[[Mapping[str, object]], None]
@@ -23,21 +23,21 @@ _KEPT = ("chain", "first", "count", "head", "t", "batch_id", "segments", "reject
 class Delivery:
     """Sends batches through one transport. `tell` gets what the program should hear of as an entry.
 
-    `folder` is where receipts and refused entries are kept; None: nowhere.
+    `root` is where receipts and refused entries are kept; None: nowhere.
     """
 
     transport: Transport
     counts: Counts
     backoff: Backoff
     tell: Tell
-    folder: Path | None = None
+    root: Path | None = None
     sent: int = 0
     batches: int = 0
     tries: int = 0
     altered: int = 0
     refused: int = 0
     why: str = ""
-    _journals: dict[str, Journal] = field(default_factory=dict)
+    abandoned: bool = False
 
     def send(self, source: Batches, timeout: float) -> bool:
         """Send the next batch of a log, once; whether it is through with it. Raises what the log does."""
@@ -49,6 +49,8 @@ class Delivery:
             return True
         self.tries += 1
         outcome = self._try(batch, timeout)
+        if self.abandoned:
+            return False  # the log may be another process's by now: that one sends the batch again
         if isinstance(outcome, Later):
             self.why = outcome.why
             self.backoff.failed(outcome.after)
@@ -67,24 +69,6 @@ class Delivery:
         source.done(batch)
         self.backoff.succeeded()
         return True
-
-    def adopt(self, log: Log) -> None:
-        """Take over what is kept in the slot of a dead process, which is about to be removed."""
-        folder = folder_of(log)
-        if folder is None or self.folder is None or folder == self.folder:
-            return
-        for path in sorted(folder.glob("*.ndjson*")):
-            name = path.name.removesuffix(".1")
-            if name in {RECEIPTS, ALTERED} or name.startswith(f"{REFUSED}-"):
-                other = Journal(folder / name)
-                self._journal(name).adopt(other)
-                other.remove()
-
-    def move(self, folder: Path | None) -> None:
-        """Keep things elsewhere from now on."""
-        if folder != self.folder:
-            self.folder = folder
-            self._journals.clear()
 
     def _try(self, batch: Batch, timeout: float) -> Outcome:
         try:
@@ -116,20 +100,16 @@ class Delivery:
         self.counts.add("refused", number)
         whole = len(batch.entries) == batch.count  # else the numbers of its entries are not known
         for at in which:
-            told = {"producer": batch.producer, "sequence": batch.first + at if whole else None, "why": why}
-            entry = batch.entries[at].decode(errors="replace")
-            self._keep(f"{REFUSED}-{self.transport.name}.ndjson", {**told, "entry": entry})
+            told: dict[str, object] = {
+                "transport": self.transport.name,
+                "producer": batch.producer,
+                "why": why,
+            }
+            if whole:
+                told["sequence"] = batch.first + at
+            self._keep(REFUSED, {**told, "entry": batch.entries[at].decode(errors="replace")})
 
     def _keep(self, name: str, told: Mapping[str, object]) -> None:
-        if self.folder is not None:
-            self._journal(name).add(json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode())
-
-    def _journal(self, name: str) -> Journal:
-        assert self.folder is not None  # noqa: S101 - for the type checker
-        return self._journals.setdefault(name, Journal(self.folder / name))
-
-
-def folder_of(log: Log) -> Path | None:
-    """Return the folder of a log's slot; None where it has none."""
-    found = getattr(log, "folder", None)
-    return found if isinstance(found, Path) else None
+        if self.root is not None:
+            line = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+            Kept(self.root / name).add(line.encode())

@@ -15,13 +15,13 @@ import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sentinel_client._backoff import BASE, CAP, Backoff
 from sentinel_client._batches import Batches, Log
 from sentinel_client._counts import Counts
-from sentinel_client._delivery import Delivery, Tell, folder_of
-from sentinel_client._orphans import EVERY, Orphan, Parent, orphans_of
+from sentinel_client._delivery import Delivery, Tell
 from sentinel_client._types import Transport
 
 LOOK = 0.2  # seconds between two looks for new entries
@@ -33,8 +33,7 @@ class Pace:
     """How a shipper works; all in seconds but the two limits, which are the transport's where they are 0.
 
     `max_age` is how long an entry waits for others, `timeout` bounds one try, `base` and `cap` are those of
-    the backoff, `orphans` is how often slots of dead processes are looked for, `exit` what the end of the
-    process may wait.
+    the backoff, `exit` is what the end of the process may wait.
     """
 
     max_entries: int = 0
@@ -43,7 +42,6 @@ class Pace:
     timeout: float = 30.0
     base: float = BASE
     cap: float = CAP
-    orphans: float = EVERY
     exit: float = 2.0
 
 
@@ -55,17 +53,19 @@ class Shipper:
     """Sends what a log and its orphans hold. All methods may be called by any thread and raise nothing.
 
     `awake` says whether its thread runs in this process: callers on a hot path ask that, and `wake` it where
-    not. `tell` gets what the program should hear of as an entry. `clock` is monotonic.
+    not. `tell` gets what the program should hear of as an entry; in the folder `root` receipts and refused
+    entries are kept. `clock` is monotonic.
     """
 
     def __init__(
         self,
-        wal: Parent,
+        wal: Log,
         transport: Transport,
         counts: Counts,
         pace: Pace | None = None,
         *,
         tell: Tell = _silent,
+        root: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
     ) -> None:
@@ -74,9 +74,7 @@ class Shipper:
         self._pace = pace or Pace()
         self._clock = clock
         self._backoff = Backoff(self._pace.base, self._pace.cap, clock, draw)
-        self._delivery = Delivery(transport, counts, self._backoff, tell)
-        self._orphans = orphans_of(wal, clock)
-        self._orphans.join(transport.name)
+        self._delivery = Delivery(transport, counts, self._backoff, tell, root)
         self._closed = False
         self._turn = 0
         self._begin()
@@ -138,11 +136,10 @@ class Shipper:
             thread.join(max(0.0, end - self._clock()))
         elif not self._done(self._wal.next()):
             self._work(end)
-        done = self._done(self._wal.next())
+        self._delivery.abandoned = True
         if thread is None or not thread.is_alive():
             self._transport.close()
-        self._orphans.release()
-        return done
+        return self._done(self._wal.next())
 
     def stats(self) -> dict[str, Any]:
         """Return what was done, what waits, and in `why` what is wrong, "" where it goes on."""
@@ -217,25 +214,23 @@ class Shipper:
         sources = self._sources()
         dues = []
         for at in range(len(sources)):
-            source, orphan = sources[(self._turn + at) % len(sources)]
+            source = sources[(self._turn + at) % len(sources)]
             due = source.due()
-            if due is not None and (due == 0.0 or self._hurried or orphan is not None):
+            if due is not None and (due == 0.0 or self._hurried or source is not self._own):
                 self._turn += at + 1  # the next one has the next turn: no slot waits for another
                 self._delivery.send(source, timeout)
                 return 0.0
             if due is not None:
                 dues.append(due)
-            elif orphan is not None:
-                self._orphans.sent(orphan, self._delivery.adopt)
         return min(dues, default=None)
 
-    def _sources(self) -> list[tuple[Batches, Orphan | None]]:
-        self._delivery.move(folder_of(self._wal))
-        orphans = [] if self._closed else self._orphans.held(self._pace.orphans)
+    def _sources(self) -> list[Batches]:
+        """Return our own log and those of dead processes, which are not begun with where this one ends."""
+        orphans = [] if self._closed else self._wal.orphans()
         self._others = {
             each.producer: self._others.get(each.producer) or self._batches(each) for each in orphans
         }
-        return [(self._own, None), *((self._others[each.producer], each) for each in orphans)]
+        return [self._own, *self._others.values()]
 
 
 _ALL: weakref.WeakSet[Shipper] = weakref.WeakSet()
@@ -260,7 +255,6 @@ def _after_fork() -> None:
     """Begin anew in a child: it has no thread, and its own slot of the log."""
     for shipper in list(_ALL):
         shipper._begin()
-        shipper._orphans.reset()
         shipper._backoff.succeeded()
 
 
