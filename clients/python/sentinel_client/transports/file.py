@@ -1,8 +1,8 @@
 """Into a file: one entry a line (NDJSON), rotated by size.
 
-A batch is written by one `write` where the system takes it in one. A batch that was cut off by a full disk, or
-whose process was killed before it was noted, is written again as a whole: then its first lines, or all of them,
-are there twice, and a line that was cut off is a line of its own, which is no JSON.
+A batch is written by one `write` where the system takes it in one. A batch that was cut off by a full disk,
+or whose process was killed before that was noted, is written again as a whole: then its first lines, or all
+of them, are there twice, and a line that was cut off is a line of its own, which is no JSON.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ KEEP = 5
 
 
 class FileTransport:
-    """Appends to `path`, mode 0600. Over `rotate_bytes` it becomes `path.1`, that `path.2`, up to `path.<keep>`.
+    """Appends to `path`, mode 0600. Over `rotate_bytes` it becomes `path.1`, that `path.2`, up to `keep`.
 
     Several processes may append to one file that is not rotated (`rotate_bytes` 0): lines of one batch stay
     together. With `fsync` a batch is on the disk itself before it counts as sent.
