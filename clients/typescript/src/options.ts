@@ -191,6 +191,6 @@ export function settings(
     ...all,
     service,
     directory: all.directory ?? defaultDirectory(service, environ),
-    transports: (transports as TransportOptions[]).filter(({ kind }) => kind !== 'http' || all.url),
+    transports: (transports as TransportOptions[]).filter(({ kind, url }) => kind !== 'http' || url || all.url),
   };
 }
