@@ -20,7 +20,7 @@ export interface LinkEvents {
 }
 
 export class Link {
-  transports: Record<string, TransportStats> = {};
+  transports: Record<string, TransportStats>;
   failedSyncs = 0;
   private worker: Worker | undefined;
   private starting: NodeJS.Immediate | undefined;
@@ -31,8 +31,13 @@ export class Link {
 
   constructor(
     private readonly data: WorkerData,
+    acknowledged: Record<string, number>,
     private readonly events: LinkEvents,
   ) {
+    // Until the worker tells.
+    const begun = { failures: 0, why: '', stored: 0 };
+    const all = Object.entries(acknowledged).map(([name, number]) => [name, { acknowledged: number, ...begun }] as const);
+    this.transports = Object.fromEntries(all);
     // A worker takes milliseconds to start: not within the call that logs.
     this.starting = setImmediate(() => this.start());
   }

@@ -125,12 +125,14 @@ class LogStore implements Store {
     const { segments, next } = recovered;
     const names = settings.transports.map(nameOf);
     const oldest = segments[0]?.first ?? next;
-    const done = Math.min(next, ...names.map((name) => state.transports[name]?.acknowledged ?? oldest));
+    const acknowledged = names.map((name) => [name, state.transports[name]?.acknowledged ?? oldest] as const);
+    const done = Math.min(next, ...acknowledged.map(([, number]) => number));
     const { diskMb, whenFull, blockSeconds } = settings;
     const limits = { maxBytes: diskMb * MIB, whenFull, blockMs: blockSeconds * 1000 };
     const budget = new Budget(slot.folder, segments, names.length ? done : 0, limits, shared, counts);
     this.slot = slot;
-    this.link = new Link({ shared, slot, settings, inherited: next }, { tell: (news) => this.tell(news) });
+    const data = { shared, slot, settings, inherited: next };
+    this.link = new Link(data, Object.fromEntries(acknowledged), { tell: (news) => this.tell(news) });
     return { folder: slot.folder, next, budget };
   }
 
