@@ -16,6 +16,7 @@ import pytest
 
 from sentinel.cli.clients import local_credentials
 from tests.e2e.trees import ROOT, environment, sentinel, up
+from tests.throwaway import make
 
 CLIENT = ROOT / "clients" / "typescript"
 SCRIPTS = Path(sysconfig.get_path("scripts"))
@@ -148,3 +149,13 @@ def test_entries_are_in_the_ledger_of_a_gateway_with_doors_and_the_receipt_fits(
     assert [(each["sequence"], each["altered"]) for each in receipts] == [(0, ""), (100, ""), (200, "")]
     assert receipts[-1]["receipt"]["head"] == segments[-1]["head"]
     assert receipts[-1]["receipt"]["segments"], "the receipt does not say what its head is made of"
+
+
+def test_its_door_shows_certificates_and_tokens_and_judges_the_server(tmp_path: Path) -> None:
+    """The tests that need certificates, which are made here, pass."""
+    ca = make(tmp_path, "ca")
+    make(tmp_path, "server", ca, server=True)
+    make(tmp_path, "one", ca)
+    make(tmp_path, "two", ca)
+    make(tmp_path, "stranger")
+    run("node", "--test", "--test-timeout=60000", "test/tls.mjs", SENTINEL_TEST_CERTIFICATES=str(tmp_path))

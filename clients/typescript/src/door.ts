@@ -7,7 +7,9 @@
 import * as fs from 'node:fs';
 import * as http from 'node:http';
 import * as https from 'node:https';
+import { createSecureContext } from 'node:tls';
 import { codeOf } from './disk.js';
+import { proxyFor, TunnelAgent } from './proxies.js';
 
 export interface DoorOptions {
   url: string;
@@ -95,7 +97,11 @@ export class Door {
     if (!this.secure) return (this.agent = new http.Agent(kept));
     const [cert, key, ca] = readFiles(files);
     const own = cert && key ? { cert, key } : {};
-    this.agent = new https.Agent({ ...kept, ...own, ...(ca ? { ca } : {}), minVersion: 'TLSv1.2' });
+    // Made here, so that files that do not fit each other are told as such.
+    const secureContext = createSecureContext({ ...own, ...(ca ? { ca } : {}), minVersion: 'TLSv1.2' });
+    const options: https.AgentOptions = { ...kept, secureContext };
+    const proxy = proxyFor(this.url.hostname);
+    this.agent = proxy ? new TunnelAgent(proxy, options) : new https.Agent(options);
     this.stamps = stamps;
     return this.agent;
   }

@@ -145,7 +145,7 @@ export class Shipper {
   private async deliver(batch: Batch): Promise<void> {
     this.events.sending(batch);
     while (!this.stopped) {
-      const outcome = await this.transport.send(batch, this.options.timeout);
+      const outcome = await this.sent(batch);
       if (outcome.kind === 'later') {
         await this.pause(outcome.why, outcome.after);
         continue;
@@ -156,6 +156,15 @@ export class Shipper {
       }
       this.answered(batch, outcome);
       return;
+    }
+  }
+
+  /** A transport that breaks its promise not to reject has failed, and is asked again. */
+  private async sent(batch: Batch): Promise<Outcome> {
+    try {
+      return await this.transport.send(batch, this.options.timeout);
+    } catch (error) {
+      return { kind: 'later', why: `transport: ${codeOf(error)}`, after: 0 };
     }
   }
 
