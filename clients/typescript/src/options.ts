@@ -47,6 +47,9 @@ export interface StoreOptions {
   batchKb?: number;
   batchSeconds?: number;
   compression?: 'gzip' | 'zstd' | 'none';
+  /** `ed25519` signs each batch with the key of the file. */
+  integrity?: 'none' | 'ed25519';
+  signingKeyFile?: string;
   /** Seconds that one request may take in all, and that the end of the process may wait for the last batch. */
   timeoutSeconds?: number;
   exitSeconds?: number;
@@ -57,7 +60,7 @@ export interface StoreOptions {
 /** The same with every default filled in. */
 export type Settings = Required<Omit<StoreOptions, Where | 'transports'>> &
   Pick<StoreOptions, Where> & { transports: TransportOptions[] };
-type Where = 'url' | 'certificate' | 'certificateKey' | 'apiKeyFile' | 'roots';
+type Where = 'url' | 'certificate' | 'certificateKey' | 'apiKeyFile' | 'roots' | 'signingKeyFile';
 
 type Kind = 'text' | 'number' | 'list' | readonly string[];
 
@@ -81,6 +84,8 @@ export const STORE_OPTIONS: Readonly<Record<keyof StoreOptions, Kind>> = {
   batchKb: 'number',
   batchSeconds: 'number',
   compression: ['gzip', 'zstd', 'none'],
+  integrity: ['none', 'ed25519'],
+  signingKeyFile: 'text',
   timeoutSeconds: 'number',
   exitSeconds: 'number',
   transports: 'list',
@@ -99,6 +104,7 @@ const DEFAULTS = {
   batchKb: 2048,
   batchSeconds: 1,
   compression: 'gzip',
+  integrity: 'none',
   timeoutSeconds: 30,
   exitSeconds: 2,
 } as const;

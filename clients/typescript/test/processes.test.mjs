@@ -94,6 +94,34 @@ test('A process that ends by itself sends what it has, within its bound, and giv
   assert.equal(slots(directory).length, 1);
 });
 
+test('process.exit waits for the worker within its bound, so that what was appended is sent', async () => {
+  const server = await new Server().listen();
+  const code = `
+    const store = require(process.argv[1]).openStore({ directory: process.argv[2], url: process.argv[3], batchSeconds: 60 });
+    store.append('{"name":"exits","number":0}');
+    setTimeout(() => process.exit(3), 50);`;
+  const file = fileURLToPath(new URL('../dist/cjs/index.js', import.meta.url));
+  const one = spawn(process.execPath, ['-e', code, file, folder(), server.url], { stdio: 'inherit' });
+  assert.equal(await new Promise((resolve) => one.on('close', resolve)), 3);
+  assert.deepEqual(of(server.entries, 'exits'), [0]);
+});
+
+test('A worker that ended by itself is told, and another one begins', async () => {
+  const server = await new Server().listen();
+  const directory = folder();
+  const store = openStore({ directory, url: server.url, batchSeconds: 0.01 });
+  store.append('{"name":"a","number":0}');
+  assert.equal(await store.flush(20_000), true);
+  const { link } = store; // no part of its interface: a worker's death cannot be asked for
+  link.worker.emit('error', new TypeError('x'));
+  await link.worker.terminate();
+  assert.equal(store.stats().transports.http.why, 'worker: TypeError');
+  store.append('{"name":"a","number":1}');
+  assert.equal(await store.flush(20_000), true);
+  assert.deepEqual(of(server.entries, 'a'), [0, 1]);
+  await store.close(1000);
+});
+
 test('A process ends in time although its server is away, and its entries stay', async () => {
   const server = await new Server().listen();
   await server.close();

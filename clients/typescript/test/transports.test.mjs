@@ -1,7 +1,7 @@
 // The further transports, each against a server of the test's own or real files; and fan-out.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { createHash, createHmac } from 'node:crypto';
+import { createHash, createHmac, generateKeyPairSync, verify } from 'node:crypto';
 import * as fs from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
@@ -111,6 +111,30 @@ test('Datadog gets logs as its intake wants them, and the key from its file', as
   }
   datadog.close();
   assert.throws(() => new DatadogTransport('datadog', { kind: 'datadog', api_key_file: 'k', site: 'x.com' }, ''), /site/);
+});
+
+test('A batch is signed over its id, range and entries, and the key is named by its hash', async () => {
+  const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+  const signingKeyFile = join(folder(), 'key.pem');
+  fs.writeFileSync(signingKeyFile, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
+  const server = await new Server().listen();
+  const store = openStore({ url: server.url, directory: folder(), integrity: 'ed25519', signingKeyFile });
+  store.append('{"a":1}');
+  store.append('{"b":2}');
+  assert.equal(await store.flush(20_000), true);
+  const { headers } = server.requests[0];
+  const range = Buffer.from('000000000000000000000002', 'hex');
+  const id = Buffer.from(headers['sentinel-batch-id'], 'hex');
+  const digest = createHash('sha256').update('{"a":1}\n{"b":2}').digest();
+  const signature = Buffer.from(headers['sentinel-signature'], 'base64url');
+  assert.ok(verify(null, Buffer.concat([Buffer.from('SS1'), id, range, digest]), publicKey, signature));
+  const raw = Buffer.from(publicKey.export({ format: 'jwk' }).x, 'base64url');
+  assert.equal(headers['sentinel-key-id'], createHash('sha256').update(raw).digest('hex').slice(0, 32));
+  await store.close(1000);
+  fs.chmodSync(signingKeyFile, 0o644);
+  const again = { url: server.url, directory: folder(), integrity: 'ed25519' };
+  assert.throws(() => openStore({ ...again, signingKeyFile }), /chmod 600/);
+  assert.throws(() => openStore(again), /signingKeyFile/);
 });
 
 test('Signature Version 4 is made as the IAM User Guide says, step by step', () => {

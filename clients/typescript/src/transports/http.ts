@@ -11,6 +11,7 @@ import { type Batch, batchId, contentId, type Outcome, type Transport } from '..
 import { type Answer, Door, NoAnswer } from '../door.js';
 import type { Settings } from '../options.js';
 import { fault, parseReceipt, type Receipt, refusedPlaces } from '../receipts.js';
+import { Signer } from '../signing.js';
 import { NoToken, Tokens } from '../tokens.js';
 import { parsed } from './given.js';
 
@@ -36,11 +37,17 @@ export function retryAfter(value: string | undefined, now: number): number {
   return Number.isFinite(after) ? Math.min(Math.max(after, 0), AFTER_CAP) : 0;
 }
 
+function signerOf(path: string | undefined): Signer {
+  if (path) return Signer.fromFile(path);
+  throw new TypeError('integrity ed25519 wants signingKeyFile');
+}
+
 export class HttpTransport implements Transport {
   readonly maxEntries = 10_000;
   readonly maxBytes = 4_000_000;
   private readonly door: Door;
   private readonly tokens: Tokens | undefined;
+  private readonly signer: Signer | undefined;
 
   constructor(
     readonly name: string,
@@ -49,6 +56,7 @@ export class HttpTransport implements Transport {
     const { url, certificate, certificateKey, roots, service, apiKeyFile } = settings;
     if (!url) throw new TypeError('http needs a url');
     this.door = new Door({ url, certificate, certificateKey, roots });
+    if (settings.integrity === 'ed25519') this.signer = signerOf(settings.signingKeyFile);
     if (this.door.secure && apiKeyFile) this.tokens = new Tokens(this.door, service, apiKeyFile);
   }
 
@@ -97,6 +105,7 @@ export class HttpTransport implements Transport {
       'Sentinel-Producer': batch.producer,
       'Sentinel-Sequence': batch.first,
       'Sentinel-Receipt': 'full',
+      ...this.signer?.headers(batch),
       ...(encoding ? { 'Content-Encoding': encoding } : {}),
       ...(token ? { Authorization: `Bearer ${token}` } : {}),
       ...(service && !this.door.secure ? { 'Sentinel-Service': service } : {}),
