@@ -21,7 +21,7 @@ export function folder() {
 }
 
 /** Wait until something is true; the time is only a bound for what never becomes so. */
-export async function until(condition, what = 'a condition', milliseconds = 30_000) {
+export async function until(condition, what = 'a condition', milliseconds = 60_000) {
   const end = Date.now() + milliseconds;
   while (!(await condition())) {
     if (Date.now() > end) throw new Error(`waited in vain for ${what}`);

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
+import { createRequire } from 'node:module';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
@@ -11,6 +12,7 @@ import { entriesOf, folder, part, Server, slots, until } from './harness.mjs';
 const { openStore } = part('log-store');
 const { lives, self } = part('processes');
 const { makeSlot, openRoot, release, take, takeAny } = part('slots');
+const fsModule = createRequire(import.meta.url)('node:fs');
 const CHILD = fileURLToPath(new URL('child.mjs', import.meta.url));
 const thorough = Boolean(process.env.SENTINEL_THOROUGH);
 
@@ -45,12 +47,14 @@ test('Processes that are killed while the server is up, down and flapping lose a
   const faults = [undefined, 'lose', 'break', { status: 503, headers: { 'retry-after': '0' } }];
   server.behave = () => faults[Math.floor(Math.random() * faults.length)];
   const directory = folder();
-  const options = { directory, url: server.url, segmentMb: 0.02, batchEntries: 50, batchSeconds: 0.01 };
+  const options = { directory, url: server.url, segmentMb: 0.02, batchEntries: 150, batchSeconds: 0.01 };
   const all = [];
   for (let round = 0; round < (thorough ? 40 : 6); round++) {
-    const one = child(options, `round ${round}`);
+    // Each process would batch in its own way: only what was noted makes it send the same range again.
+    const one = child({ ...options, batchEntries: 100 + 35 * (round % 9) }, `round ${round}`);
     all.push(one);
-    await until(() => one.said().length > Math.random() * 400, 'some numbers');
+    const [numbers, requests] = [Math.random() * 400, server.requests.length + (round % 4)];
+    await until(() => one.said().length > numbers && server.requests.length >= requests, 'numbers and requests');
     await one.kill();
   }
   server.behave = () => undefined;
@@ -172,6 +176,22 @@ test('Of many that take a stale slot at once, one has it', async () => {
     assert.equal((await Promise.all(answers)).filter(Boolean).length, 1);
   }
   await Promise.all(takers.map((taker) => taker.terminate()));
+});
+
+test('A slow process that makes an old lock has nothing by it', () => {
+  const root = folder();
+  const slot = makeSlot(root);
+  release(slot);
+  const { linkSync } = fsModule;
+  fsModule.linkSync = (...args) => {
+    // Meanwhile two others had the slot, and the lock that is being made was there and is gone.
+    fsModule.linkSync = linkSync;
+    fs.writeFileSync(join(slot.folder, 'lock.3'), JSON.stringify(self()));
+    linkSync(...args);
+  };
+  assert.equal(take(root, slot.producer), undefined);
+  assert.equal(fsModule.linkSync, linkSync);
+  assert.deepEqual(fs.readdirSync(slot.folder).sort(), ['lock.1', 'lock.3']);
 });
 
 test('Each thread of a process has its own slot', async () => {
