@@ -58,12 +58,12 @@ test('Processes that are killed while the server is up, down and flapping lose a
     await one.kill();
   }
   server.behave = () => undefined;
-  const last = openStore(options);
+  const last = openStore({ directory, url: server.url, batchSeconds: 0.01 });
   last.append('{"name":"last","number":0}');
-  const complete = ({ name, said }) => of(server.entries, name).length >= said().length;
-  await until(() => complete({ name: 'last', said: () => [0] }) && all.every(complete), 'everything to arrive');
+  const accepted = [{ name: 'last', count: 1 }, ...all.map(({ name, said }) => ({ name, count: said().length }))];
+  await until(() => accepted.every(({ name, count }) => server.numbers(name).length >= count), 'everything to arrive');
   for (const { name } of all) {
-    const found = of(server.entries, name);
+    const found = server.numbers(name);
     assert.deepEqual(found, range(found.length), name);
   }
   await last.close(5000);
@@ -80,7 +80,7 @@ test('Two processes on one root have a slot each, and the slots of dead ones are
   store.append('{"name":"c","number":0}');
   await until(() => slots(directory).length === 1, 'the orphan to go');
   await store.flush(20_000);
-  for (const { name, said } of pair) assert.ok(of(server.entries, name).length >= said().length);
+  for (const { name, said } of pair) assert.ok(server.numbers(name).length >= said().length);
   const { producer } = store;
   await store.close(5000);
   const kept = fs.readFileSync(join(directory, producer, 'receipts.ndjson'), 'utf8').trim().split('\n');
@@ -93,7 +93,7 @@ test('A process that ends by itself sends what it has, within its bound, and giv
   for (const name of ['first', 'second']) {
     const one = child({ directory, url: server.url }, name, 30);
     assert.equal(await one.ended, 0);
-    assert.deepEqual(of(server.entries, name), range(30));
+    assert.deepEqual(server.numbers(name), range(30));
   }
   assert.equal(slots(directory).length, 1);
 });
@@ -107,7 +107,7 @@ test('process.exit waits for the worker within its bound, so that what was appen
   const file = fileURLToPath(new URL('../dist/cjs/index.js', import.meta.url));
   const one = spawn(process.execPath, ['-e', code, file, folder(), server.url], { stdio: 'inherit' });
   assert.equal(await new Promise((resolve) => one.on('close', resolve)), 3);
-  assert.deepEqual(of(server.entries, 'exits'), [0]);
+  assert.deepEqual(server.numbers('exits'), [0]);
 });
 
 test('A worker that ended by itself is told, and another one begins', async () => {
@@ -122,8 +122,29 @@ test('A worker that ended by itself is told, and another one begins', async () =
   assert.equal(store.stats().transports.http.why, 'worker: TypeError');
   store.append('{"name":"a","number":1}');
   assert.equal(await store.flush(20_000), true);
-  assert.deepEqual(of(server.entries, 'a'), [0, 1]);
+  assert.deepEqual(server.numbers('a'), [0, 1]);
   await store.close(1000);
+});
+
+test('Where threads are forbidden entries stay on disk, and the program goes on', async () => {
+  const code = `
+    const store = require(process.argv[1]).openStore({ directory: process.argv[2], url: 'http://127.0.0.1:9' });
+    store.append('{"name":"forbidden","number":0}');
+    setTimeout(async () => {
+      console.log(await store.flush(1000), store.stats().transports.http.why);
+      await store.close(1000);
+    }, 20);`;
+  const file = fileURLToPath(new URL('../dist/cjs/index.js', import.meta.url));
+  const directory = folder();
+  const allowed = ['--allow-fs-read=*', '--allow-fs-write=*', '--allow-net', '-e', code, file, directory];
+  const permission = process.allowedNodeEnvironmentFlags.has('--permission') ? '--permission' : '--experimental-permission';
+  const flags = allowed.filter((flag) => flag !== '--allow-net' || process.allowedNodeEnvironmentFlags.has(flag));
+  const one = spawn(process.execPath, [permission, ...flags], { stdio: ['ignore', 'pipe', 'ignore'] });
+  let text = '';
+  one.stdout.on('data', (part) => (text += part));
+  assert.equal(await new Promise((resolve) => one.on('close', resolve)), 0);
+  assert.equal(text, 'false worker: ERR_ACCESS_DENIED\n');
+  assert.equal(entriesOf(directory).length, 1);
 });
 
 test('A process ends in time although its server is away, and its entries stay', async () => {
