@@ -44,13 +44,14 @@ class Signer:
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
         try:
-            if path.stat().st_mode & 0o077:
-                raise BadKey(f"the key file {path} is open to others: chmod 600 {path}")
+            mode = path.stat().st_mode
             private = load_pem_private_key(path.read_bytes(), None)
         except OSError as error:
             raise BadKey(f"the key file {path} cannot be read: {error.strerror}") from None
         except (ValueError, TypeError):
             raise BadKey(f"the key file {path} holds no private key as PEM without a password") from None
+        if mode & 0o077:
+            raise BadKey(f"the key file {path} is open to others: chmod 600 {path}")
         if not isinstance(private, Ed25519PrivateKey):
             raise BadKey(f"the key file {path} holds a key that is not Ed25519")
         return cls(private)
