@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from sentinel_client.privacy._checks import three
 from sentinel_client.privacy._paths import Paths
 from sentinel_client.privacy._table import Table
 
@@ -32,6 +33,7 @@ _NAME = 56  # characters of the longest name that the table knows, with its endi
 _SECONDS = 18  # bytes of an entry that begins with its time, of which the whole seconds are no value
 _GROUPS = ("0000 000000 0000", "000-0000", "000-00-0000", "0000-000000-0000")
 _IBAN = re.compile(r"[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4} ?[A-Z0-9]{4}")
+_DRAWN = re.compile(r"[A-Za-z0-9+/_-]{20,}")
 _CARD = re.compile(r"(?<![A-Za-z0-9_.+-])(?:[2-6][0-9]{12,18}|1[0-9]{14})(?![A-Za-z0-9_-])")
 # Words of which one stands before every value that a name in a text gives away.
 WORDS = (
@@ -138,27 +140,32 @@ class Gate:
         words = [each for each in encoded.translate(_WORDS).split() if len(each) >= RUN]
         if "earer" in text or "asic " in text or "EARER" in text or "ASIC " in text:
             return False
+        if not self._undrawn(text):
+            return False
         for each in words:
             word = each.decode("latin-1")
-            if word[:3].lower() in starts or "-us" in word:
+            if word[:3].lower() in starts or "-us" in word or "hooks." in word:
                 return False
             if "." in word:
-                if not all(self._drab(part, text) for part in word.split(".") if len(part) >= RUN):
+                if not all(self._drab(part) for part in word.split(".") if len(part) >= RUN):
                     return False
-            elif not word.islower() and not self._drab(word, text):
+            elif not word.islower() and not self._drab(word):
                 return False
         return True
 
-    def _drab(self, word: str, text: str) -> bool:
+    def _undrawn(self, text: str) -> bool:
+        """Whether no long string looks drawn at random near a word such as token."""
+        if not self._everything:
+            lower = text.lower()
+            if not any(near in lower for near in _NEAR):
+                return True
+        return not any(three(each) for each in _DRAWN.findall(text))
+
+    def _drab(self, word: str) -> bool:
         """Whether a run of letters and digits does not look like a token."""
         if word[:3].lower() in self._starts or word[:2] in self._short or (word[:2].isupper() and word[2:4].isdigit()):
             return False
-        if len(word) < 20 or word == word.lower() or word == word.upper() or word.isalpha():
-            return True
-        if self._everything or len(word) >= 27:
-            return False
-        lower = text.lower()
-        return not any(near in lower for near in _NEAR)
+        return len(word) < 27 or word == word.lower() or word == word.upper() or word.isalpha()
 
     def _numberless(self, text: str, digits: str) -> bool:
         """Whether digits that stand together, or in groups, are no number of a card, a phone, an account."""
