@@ -28,6 +28,7 @@ _TOKEN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456
 _MARKS = frozenset(b"@~%\\[='<+")  # each asks for a closer look
 _RUNS = bytes(97 if c in _TOKEN else 33 if c in _MARKS else 32 for c in range(256))
 _WORDS = bytes(c if c in _TOKEN or c == 46 else 32 for c in range(256))
+_HEX = b"0123456789abcdef.-"  # what is of these alone is an id or a number
 _DIGITS = bytes(48 if 48 <= c <= 57 else 32 if c == 0xA0 else c for c in range(256))
 _NAME = 56  # characters of the longest name that the table knows, with its endings and quotes
 _SECONDS = 18  # bytes of an entry that begins with its time, of which the whole seconds are no value
@@ -136,12 +137,13 @@ class Gate:
 
     def _harmless(self, encoded: bytes, text: str) -> bool:
         """Whether no long run of letters and digits may be a token."""
+        lower = text.lower()
+        if "bearer" in lower or "basic" in lower:
+            return False
+        words = [each for each in encoded.translate(_WORDS).split() if len(each) >= RUN and each.strip(_HEX)]
+        if words and not self._undrawn(text, lower):
+            return False
         starts = self._starts
-        words = [each for each in encoded.translate(_WORDS).split() if len(each) >= RUN]
-        if "earer" in text or "asic " in text or "EARER" in text or "ASIC " in text:
-            return False
-        if not self._undrawn(text):
-            return False
         for each in words:
             word = each.decode("latin-1")
             if word[:3].lower() in starts or "-us" in word or "hooks." in word:
@@ -153,11 +155,13 @@ class Gate:
                 return False
         return True
 
-    def _undrawn(self, text: str) -> bool:
+    def _undrawn(self, text: str, lower: str) -> bool:
         """Whether no long string looks drawn at random near a word such as token."""
         if not self._everything:
-            lower = text.lower()
-            if not any(near in lower for near in _NEAR):
+            for near in _NEAR:
+                if near in lower:
+                    break
+            else:
                 return True
         return not any(three(each) for each in _DRAWN.findall(text))
 
