@@ -22,7 +22,7 @@ _SMALL, _CAPITAL, _VOWEL = re.compile(r"[a-z]"), re.compile(r"[A-Z]"), re.compil
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: its expression, the literals of which one is in every text that has a value, the run, the checks."""
+    """One row: its expression, literals of which one is in every text with a value, the run, the checks."""
 
     pattern: str
     gates: tuple[str, ...]
@@ -32,7 +32,7 @@ class Row:
     small: bool
 
     def find(self, text: str, lower: str) -> Iterator[tuple[int, int]]:
-        """Yield where values stand. `lower` is the text with small ASCII letters. The gates were asked before."""
+        """Yield where values stand; `lower` has small ASCII letters. The gates were asked before."""
         for each in _compiled(self.pattern).finditer(lower if self.small else text):
             start, end = each.span(self.group)
             if all(check(text[start:end]) for check in self.checks):
