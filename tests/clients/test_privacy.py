@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from sentinel_client.privacy import BadPolicy, NotMasked, Policy, Privacy
 from sentinel_client.privacy._table import table
 from sentinel_client.privacy._tokens import KEY_NAME, Tokens
+from tests.sampling import thorough
 
 VECTORS = json.loads((Path(__file__).parents[2] / "clients" / "vectors" / "privacy-v1.json").read_text())
 PRIVACY = Privacy(Policy())
@@ -133,7 +134,7 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=500 if thorough() else 50)
 @given(st.dictionaries(st.text(max_size=8), JSON, max_size=5))
 def test_any_entry_comes_through_as_json(entry: dict[str, Any]) -> None:
     """Surrogates, NaN, huge numbers, any nesting: a line of JSON comes out, masked once and not again."""
@@ -143,6 +144,7 @@ def test_any_entry_comes_through_as_json(entry: dict[str, Any]) -> None:
     assert line(again) == once
 
 
+@settings(deadline=None, max_examples=40)
 @given(
     st.dictionaries(
         st.sampled_from(["password", "user_token", "x-api-key"]),

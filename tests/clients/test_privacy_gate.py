@@ -15,7 +15,7 @@ from sentinel_client.privacy._table import table
 from sentinel_client.privacy._walk import Walk
 from tests.clients.test_privacy_table import MATCH
 from tests.data import need
-from tests.sampling import taken
+from tests.sampling import taken, thorough
 
 PRIVACY = Privacy(Policy())
 EVERYTHING = Privacy(Policy(detectors={"random": "mask"}))
@@ -77,7 +77,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=1_000 if thorough() else 80, deadline=None)
 @given(st.dictionaries(NAMES | TEXT, VALUES, max_size=3))
 def test_the_gate_misses_nothing_that_the_walk_finds(fields: dict[str, Any]) -> None:
     """Whatever pieces an entry is made of, and however it is nested."""
