@@ -164,6 +164,14 @@ def test_whatever_stands_under_a_telling_name_is_hidden(entry: dict[str, Any]) -
         assert all(leaf == "" or str(leaf).startswith("[[") for leaf in leaves(value))
 
 
+def test_half_a_character_in_inner_json_loses_no_entry() -> None:
+    """JSON in a text may have escapes that no UTF-8 can carry: they stay escapes."""
+    entry = {"body": '{"password":"abc","n":"\\ud800"}'}
+    inner = PRIVACY.entry(entry)["body"]
+    assert inner.encode().endswith(b',"n":"\\ud800"}')
+    assert "abc" not in inner
+
+
 @pytest.mark.parametrize(
     "encoded",
     [
