@@ -12,8 +12,8 @@ from typing import Any
 
 from sentinel_client.privacy._checks import Check, by_name
 
-RUN = re.compile(r"[A-Za-z0-9_-]+")
-DIGIT = re.compile(r"[0-9]")
+RUN = r"[A-Za-z0-9_-]+"
+DIGIT = r"[0-9]"
 
 
 class Detector:
