@@ -37,7 +37,6 @@ class Journal:
         self.state = State()
         self.name = ""
         self.problem: str | None = None
-        self.dirty = False  # the state in memory is not the one on disk
         self.judged = 0  # below it, what is missing was counted
         self.unsynced = 0  # entries that a sync did not cover
         self.ended = False  # it was somebody else's slot, and is given back
@@ -104,9 +103,8 @@ class Journal:
 
     def add(self, entry: bytes) -> int:
         """Take an entry on whatever way there is: its number, `DROPPED` or `FULL`."""
-        if not 0 < len(entry) <= MAX_ENTRY:
-            self.counts.add("oversized" if entry else "broken")
-            return DROPPED
+        if self.ended or not 0 < len(entry) <= MAX_ENTRY:
+            return self._refuse(entry)
         self.ready()
         if self.bridge:
             self.drain(_AT_ONCE)
@@ -123,6 +121,10 @@ class Journal:
         if self.bridge.add(number, entry):
             return number
         self.counts.add("disk")
+        return DROPPED
+
+    def _refuse(self, entry: bytes) -> int:
+        self.counts.add("disk" if self.ended else "oversized" if entry else "broken")
         return DROPPED
 
     def _broke(self, error: OSError) -> None:
@@ -200,11 +202,11 @@ class Journal:
         self.counts.add("unsynced", missed)
         store.retire()
 
-    def acknowledged(self) -> list[Segment]:
-        """Let go of what all transports are done with; return the segments that are to be deleted."""
+    def acknowledged(self) -> bool:
+        """Let go of bridged entries that all transports are done with; say whether segments can go."""
         upto = min((self.state.of(name).acknowledged for name in self.limits.transports), default=0)
         self.bridge.drop(upto)
-        return self.store.done() if self.store else []
+        return self.store is not None and any(segment.next <= upto for segment in self.store.segments)
 
     def drained(self) -> bool:
         """Say whether no transport has anything left to send."""
@@ -220,6 +222,8 @@ class Journal:
             worn = self.store.slot.worn and self.drained()
             self.store.close(remove=remove or worn)
             self.store = None
+        if self._given is not None:
+            self._given.release()
         self.ended = True
 
     def stats(self) -> dict[str, object]:
