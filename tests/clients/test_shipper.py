@@ -353,7 +353,7 @@ def test_deadlines_hold_where_nobody_answers(case: Case, ledger: Ledger, end: st
     shipper = case.shipper(http(ledger), Pace(max_age=0.01, timeout=LONG))
     case.append(1)
     shipper.wake()
-    until(lambda: ledger.batches(), "nothing was sent")
+    until(ledger.batches, "nothing was sent")
     begun = time.monotonic()
     assert not getattr(shipper, end)(0.2)
     assert 0.1 < time.monotonic() - begun < LONG / 2

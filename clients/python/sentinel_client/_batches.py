@@ -137,7 +137,5 @@ class Batches:
 
     def _full(self, run: Run) -> bool:
         """Whether bytes ended the run, and not the end of the log: then what follows is due at once."""
-        return (
-            run.count >= self.max_entries
-            or sum(map(len, run.entries)) + len(run.entries) > self.max_bytes // 2
-        )
+        size = sum(map(len, run.entries)) + len(run.entries)
+        return run.count < self.max_entries and size > self.max_bytes // 2
