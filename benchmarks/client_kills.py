@@ -1,13 +1,14 @@
 """Entries of the Python client that are lost or doubled over kill -9, the server up, down and flapping.
 
-One or two processes log over one folder and send, until each is killed at a random moment; the next ones
-take over what they left. `sentinel up` stores what arrives; a relay before it is up, down or flapping, in
-turns: flapping, each connection dies within a random request or answer. A process tells each number by a pipe
-once `append` returned it. At last the server is up, one process sends what is left, and the ledger is read.
+One or two processes log over one folder and send, until each is killed at a random moment; the next
+ones take over what they left. `sentinel up` stores what arrives; a relay before it is up, down or flapping,
+in turns: flapping, each connection dies within a random request or answer. A process tells each number by a
+pipe once `append` returned it. At last the server is up, one process sends what is left, and the ledger is
+read.
 
-*Lost* are numbers that were accepted and are not in the ledger, *doubled* those that are in it more than once.
-Entries whose `append` had not returned when their process was killed may be there or not: `unannounced` counts
-those that are.
+*Lost* are numbers that were accepted and are not in the ledger, *doubled* those that are in it more than
+once. Entries whose `append` had not returned when their process was killed may be there or not:
+`unannounced` counts those that are.
 
     python -m benchmarks.client_kills [--json] [--kills 200]
 """
