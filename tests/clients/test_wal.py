@@ -33,6 +33,7 @@ def test_what_is_appended_is_read_in_order(root: Path) -> None:
     wal = make(root)
     assert [wal.append(entry(n)) for n in range(10)] == list(range(10))
     assert wal.next() == 10
+    assert wal.folder == root / wal.producer
     run = wal.read(3, 4, 10_000)
     assert (run.first, run.count, numbers(run.entries)) == (3, 4, [3, 4, 5, 6])
     assert wal.read(10, 5, 10_000).count == 0
@@ -209,6 +210,22 @@ def test_drop_oldest_evicts_segments_and_counts_what_was_not_sent(root: Path) ->
     following.close()
 
 
+def test_what_was_evicted_just_before_a_kill_is_counted_by_the_next(root: Path) -> None:
+    """A process that is killed before it noted what it evicted takes its counts with it."""
+    wal = make(root, segment_bytes=1000)
+    for n in range(50):
+        wal.append(entry(n, 50))
+    wal.close()
+    path = segments(root)[1]
+    segments(root)[0].unlink()
+    assert wal.read(0, 10, 1).first == int(path.name[:16], 16)
+    assert counts(wal) == {"evicted": int(path.name[:16], 16)}
+    wal.close()
+    wal.append(entry(50))
+    assert counts(wal) == {"evicted": int(path.name[:16], 16)}
+    wal.close()
+
+
 def test_what_a_batch_under_way_is_made_of_is_not_evicted(root: Path) -> None:
     """A batch that was begun can be sent again the same."""
     wal = make(root, max_bytes=8000, segment_bytes=1000)
@@ -366,6 +383,44 @@ def test_a_signal_handler_may_log_while_its_thread_does(root: Path) -> None:
     wal.close()
 
 
+def test_a_signal_handler_may_close_the_log_and_end_the_program(root: Path) -> None:
+    """What it interrupts is written first, into no file but its own; then everything is given back."""
+    wal = make(root)
+    wal.append(entry(0))
+    real = wal._pwrite
+
+    def interrupted(fd: int, data: Any, at: int, /) -> int:
+        wal._pwrite = real
+        signal.raise_signal(signal.SIGUSR1)
+        return real(fd, data, at)
+
+    def end(*_: object) -> None:
+        wal.append(entry(2))
+        wal.close()
+
+    before = signal.signal(signal.SIGUSR1, end)
+    try:
+        wal._pwrite = interrupted
+        assert wal.append(entry(1)) == 1
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert wal.stats()["folder"] is None
+    assert numbers(read_all(wal)) == [0, 1, 2]
+    wal.close()
+
+
+def test_what_an_interruption_left_of_a_new_segment_is_in_nobody_s_way(root: Path) -> None:
+    """A file that has the name of the next segment, and no entry that anybody was told of, is made anew."""
+    wal = make(root, segment_bytes=100)
+    wal.append(entry(0, 100))
+    (root / wal.producer / f"{1:016x}.wal").write_bytes(b"SWL1")
+    assert wal.append(entry(1)) == 1
+    assert counts(wal) == {}
+    assert wal.problem is None
+    assert numbers(read_all(wal)) == [0, 1]
+    wal.close()
+
+
 def test_an_exception_out_of_a_signal_handler_leaves_the_log_whole(root: Path) -> None:
     """An append that was interrupted never returned: the next one has its number and its place."""
     wal = make(root)
@@ -419,6 +474,8 @@ def test_wrong_options_are_told_at_once() -> None:
     """A policy that there is not is an error of the program."""
     with pytest.raises(ValueError, match="fsync"):
         Wal(Path("x"), fsync="sometimes", counts=Counts())
+    with pytest.raises(ValueError, match="interval"):
+        Wal(Path("x"), interval=0, counts=Counts())
     with pytest.raises(ValueError, match="when_full"):
         Wal(Path("x"), when_full="wait", counts=Counts())
 
