@@ -100,7 +100,7 @@ class Batches:
         progress = self.log.progress(self.transport)
         if progress.sending is not None:
             first, count = progress.sending
-            return Batch(self.log.producer, first, count, self._entries(first, count))
+            return Batch(self.log.producer, first, count, self._entries(first, count), again=True)
         run = self.log.read(progress.acknowledged, self.max_entries, self.max_bytes)
         self._seen = None
         self._more = run.count > 0 and self.log.next() > run.first + run.count and self._full(run)
@@ -113,16 +113,16 @@ class Batches:
         """Note that a batch needs no sending any more."""
         self.log.acknowledge(self.transport, batch.first + batch.count)
 
-    def halve(self, batch: Batch) -> Batch | None:
-        """Go on with the first half of a batch that is too large; None where it is one entry."""
+    def halve(self, batch: Batch) -> bool:
+        """Go on with the first half of a batch that is too large; False where it is one entry."""
         if batch.count <= 1:
-            return None
+            return False
         count = batch.count // 2
         self.max_entries = max(1, min(self.max_entries, count))
         size = sum(map(len, batch.entries)) + len(batch.entries)
         self.max_bytes = max(1, min(self.max_bytes, size // 2))
         self.log.begin(self.transport, batch.first, count)
-        return Batch(self.log.producer, batch.first, count, self._entries(batch.first, count))
+        return True
 
     def _entries(self, first: int, count: int) -> list[bytes]:
         found: list[bytes] = []
@@ -136,8 +136,6 @@ class Batches:
         return found
 
     def _full(self, run: Run) -> bool:
-        """Whether a limit ended the run, and not the end of the log: then what follows is due at once."""
-        return (
-            run.count >= self.max_entries
-            or sum(map(len, run.entries)) + len(run.entries) > self.max_bytes // 2
-        )
+        """Whether bytes ended the run, and not the end of the log: then what follows is due at once."""
+        size = sum(map(len, run.entries)) + len(run.entries)
+        return run.count < self.max_entries and size > self.max_bytes // 2

@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import random
 import threading
 import time
 import weakref
@@ -67,7 +66,7 @@ class Shipper:
         tell: Tell = _silent,
         root: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
-        draw: Callable[[], float] = random.random,
+        draw: Callable[[], float] | None = None,
     ) -> None:
         self._wal = wal
         self._transport = transport
@@ -75,7 +74,8 @@ class Shipper:
         self._clock = clock
         self._backoff = Backoff(self._pace.base, self._pace.cap, clock, draw)
         self._delivery = Delivery(transport, counts, self._backoff, tell, root)
-        self._closed = False
+        self._closed = self._sent_all = False
+        self._waiting = 0  # when it was closed: the log is not to be asked any more
         self._turn = 0
         self._begin()
         _ALL.add(self)
@@ -97,8 +97,17 @@ class Shipper:
             self._start()
         self._woken.set()
 
+    def hurry(self) -> None:
+        """Send from now on without waiting for more, and try now what failed before: the end is near."""
+        with self._lock:
+            self._hurried += 1
+        self._backoff.hurry()
+        self.wake()
+
     def flush(self, deadline: float) -> bool:
         """Send what is in the log now; whether all of it is done within so many seconds."""
+        if self._closed:
+            return self._sent_all
         end = self._clock() + deadline
         target = self._wal.next()
         with self._lock:
@@ -125,7 +134,7 @@ class Shipper:
         end = self._clock() + deadline
         with self._lock:
             if self._closed:
-                return self._done(self._wal.next())
+                return self._sent_all
             self._closed = True
             self._hurried += 1
             self._end = end
@@ -136,14 +145,18 @@ class Shipper:
             thread.join(max(0.0, end - self._clock()))
         elif not self._done(self._wal.next()):
             self._work(end)
-        self._delivery.abandoned = True
-        if thread is None or not thread.is_alive():
+        self._delivery.abandon(end - self._clock())
+        if thread is None:  # else it is the thread's to close, which may be in the midst of a request
             self._transport.close()
-        return self._done(self._wal.next())
+        self._waiting = max(0, self._wal.next() - self._wal.progress(self._transport.name).acknowledged)
+        self._sent_all = self._waiting == 0
+        return self._sent_all
 
     def stats(self) -> dict[str, Any]:
         """Return what was done, what waits, and in `why` what is wrong, "" where it goes on."""
-        done = self._delivery
+        done, waiting = self._delivery, self._waiting
+        if not self._closed:
+            waiting = self._wal.next() - self._wal.progress(self._transport.name).acknowledged
         return {
             "transport": self._transport.name,
             "sent": done.sent,
@@ -151,7 +164,7 @@ class Shipper:
             "tries": done.tries,
             "refused": done.refused,
             "altered": done.altered,
-            "waiting": max(0, self._wal.next() - self._wal.progress(self._transport.name).acknowledged),
+            "waiting": max(0, waiting),
             "orphans": len(self._others),
             "why": done.why,
             "retry_in": round(self._backoff.left(), 3),
@@ -182,6 +195,7 @@ class Shipper:
     def _run(self) -> None:
         self._work(None)
         self.awake = False
+        self._transport.close()
 
     def _work(self, end: float | None) -> None:
         """Send until `end`, or until this shipper is closed, and all is sent or its time is over."""
@@ -244,9 +258,12 @@ def _at_exit_once() -> None:
 
 
 def _at_exit() -> None:
-    """Close all shippers, together within the longest of their bounds."""
+    """Close all shippers that ran in this process, together within the longest of their bounds."""
     begun = time.monotonic()
-    for shipper in sorted(_ALL, key=lambda each: each._pace.exit):
+    ran = [each for each in _ALL if each._thread is not None and not each._closed]
+    for shipper in ran:
+        shipper.hurry()  # so that one that is down does not take the time of the others
+    for shipper in sorted(ran, key=lambda each: each._pace.exit):
         with contextlib.suppress(Exception):
             shipper.close(max(0.0, begun + shipper._pace.exit - time.monotonic()))
 
@@ -255,6 +272,7 @@ def _after_fork() -> None:
     """Begin anew in a child: it has no thread, and its own slot of the log."""
     for shipper in list(_ALL):
         shipper._begin()
+        shipper._delivery.begin_anew()
         shipper._backoff.succeeded()
 
 
