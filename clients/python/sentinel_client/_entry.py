@@ -63,7 +63,7 @@ class Bytes:
         self._standard: Encode | None = None
 
     def of(self, entry: dict[str, Any]) -> bytes:
-        """Return an entry's bytes, which no call of a usual size needs: plain first, and cut until they fit."""
+        """Return the bytes of an entry that is not plain or not small: made plain, and cut until they fit."""
         for most in (MAX_TEXT, 2_048, 256):
             told = plain(entry, most)
             line = self._written(told)
