@@ -9,6 +9,7 @@ and a forked child never for a lock that its parent held. It raises nothing.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping
 from itertools import islice
 from typing import Any, Final
@@ -37,6 +38,7 @@ class SentinelHandler(logging.Handler):
         super().__init__(level)
         self._own = Client(**options) if options and client is None else None
         self._client = client or self._own
+        self._told = False
         self._source = bool(self._client and self._client.options.source)
 
     @property
@@ -77,8 +79,16 @@ class SentinelHandler(logging.Handler):
                 self._emit(client, record)
             else:
                 client.record(record.created, record.levelno, record.levelname, record.name, message, fields)
-        except Exception:  # noqa: BLE001 - logging must not break what logs
-            self.handleError(record)
+        except Exception as error:  # noqa: BLE001 - logging must not break what logs
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        """Count it. Where there is no client to count with, say so, once; records of it are not printed."""
+        if self._client is not None:
+            self._client.counts.add("broken")
+        elif not self._told and sys.stderr is not None:
+            self._told = True
+            print(f"sentinel_client: nothing is kept: {error}", file=sys.stderr)  # noqa: T201
 
     def _unusual(self, record: logging.LogRecord, fields: Mapping[str, Any]) -> bool:
         """Whether a record needs a closer look: it is of another class, or was changed on its way here."""

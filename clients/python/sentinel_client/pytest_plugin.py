@@ -1,4 +1,4 @@
-"""A fixture of pytest, `sentinel_log`: what a test logs. `pytest_plugins = ["sentinel_client.pytest_plugin"]`"""
+"""A fixture of pytest, `sentinel_log`: name this module in `pytest_plugins`, and tests have what they log."""
 
 from __future__ import annotations
 
