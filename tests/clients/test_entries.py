@@ -230,11 +230,11 @@ def test_a_traceparent_is_read_as_w3c_has_it(header: str | None, known: bool) ->
     assert (parse_traceparent(header) == {"trace_id": TRACE, "span_id": "00f067aa0ba902b7"}) is known
 
 
-def fail(depth: int, secret: str) -> None:
+def fail(depth: int, note: str) -> None:
     """Fail below so many calls."""
     items = list(range(depth, depth + 1000))
     if depth:
-        fail(depth - 1, secret)
+        fail(depth - 1, note)
     raise KeyError(f"price of {len(items)}")
 
 
@@ -272,7 +272,7 @@ def test_variables_are_bounded_and_may_be_left_out(native: Logger) -> None:
         assert ["vars" in each for each in told] == [False] * (8 - frames) + [True] * frames
         if frames:
             assert told[-1]["vars"]["depth"] == "0"
-            assert told[-1]["vars"]["secret"].endswith("…")
+            assert told[-1]["vars"]["note"].endswith("…")
             assert max(map(len, told[-1]["vars"].values())) <= 201
 
 
@@ -401,8 +401,7 @@ def test_dict_config_makes_a_handler(tmp_path: Any) -> None:
                 "class": "sentinel_client.SentinelHandler",
                 "level": "WARNING",
                 "directory": str(tmp_path),
-                "transports": [],
-                "service": "x",
+                "transports": ["console"],
             }
         },
         "loggers": {"configured": {"handlers": ["sentinel"], "level": "DEBUG", "propagate": False}},
@@ -414,7 +413,7 @@ def test_dict_config_makes_a_handler(tmp_path: Any) -> None:
     logging.getLogger("configured").handlers.clear()
     handler.close()
     assert handler.client.closed
-    told["handlers"]["sentinel"]["srvice"] = "y"  # type: ignore[index]
+    told["handlers"]["sentinel"]["servce"] = "y"  # type: ignore[index]
     with pytest.raises(ValueError, match="sentinel") as caught:
         logging.config.dictConfig(told)
     assert "did you mean 'service'" in str(caught.value.__cause__)

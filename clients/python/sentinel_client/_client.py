@@ -6,6 +6,7 @@ A call does everything up to the log on disk in its own thread, raises nothing, 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -18,7 +19,7 @@ from ._context import CONTEXT, RESERVED, bound, traced
 from ._counts import Counts
 from ._entry import Bytes, ExcInfo, add, add_exception, exc_info
 from ._flow import Call, Flow
-from ._levels import ERROR, WARNING, name_of, number_of
+from ._levels import name_of, number_of
 from ._options import Options
 from ._plain import MAX_KEYS, MAX_TEXT, QUICK
 from ._types import MAX_ENTRY
@@ -36,6 +37,9 @@ class Store(Protocol):
 
     def mask(self, line: bytes, entry: dict[str, Any], encode: Any) -> bytes:
         """Return what may be kept of a line. Raises whatever: then the entry is dropped."""
+
+    def wake(self) -> None:
+        """Begin to send in this process."""
 
     def flush(self, seconds: float) -> bool:
         """Send what is kept, within so many seconds; whether all is sent."""
@@ -66,11 +70,12 @@ class Client:
         self._encode = self._bytes.encode
         self._due = 0.0  # when the next report may be told; 0 until the thread that tells it runs
         self._ended = threading.Event()
+        self._reporting = threading.Lock()
         self.closed = False
         if store is None:
             from ._stored import Stored
 
-            store = Stored(self.options, self.counts)
+            store = Stored(self.options, self.counts, self._told)
         self._store = store
         self._append, self._mask = store.append, store.mask
         _CLIENTS.add(self)
@@ -215,13 +220,18 @@ class Client:
 
     def _report(self, now: float) -> None:
         """Tell what is due, and see to it that it is told when nobody logs."""
-        first = self._due == 0
-        self._due = now + REPORT_SECONDS
-        if first:
-            if not self.closed:
-                threading.Thread(target=self._watch, name="sentinel-client", daemon=True).start()
-        else:
-            self._tell(now)
+        if not self._reporting.acquire(blocking=False):
+            return
+        try:
+            first, self._due = self._due == 0, now + REPORT_SECONDS
+            self._store.wake()
+            if not first:
+                self._tell(now)
+            elif not self.closed:
+                with contextlib.suppress(RuntimeError):  # the interpreter is shutting down
+                    threading.Thread(target=self._watch, name="sentinel-client", daemon=True).start()
+        finally:
+            self._reporting.release()
 
     def _watch(self) -> None:
         window = self.options.repeats_seconds or REPORT_SECONDS
@@ -230,8 +240,7 @@ class Client:
             self._tell_repeats(time.time())
             if time.monotonic() - told >= REPORT_SECONDS:
                 told = time.monotonic()
-                self._due = time.time() + REPORT_SECONDS
-                self._tell(time.time())
+                self._report(time.time())
 
     def _tell(self, now: float) -> None:
         """Write the repeats that have ended, and what was left out since the last report."""
@@ -239,19 +248,22 @@ class Client:
         counts = self.counts.untold()
         if not counts:
             return
-        level = ERROR if "altered" in counts else WARNING
-        entry = {
-            "time": int(time.time() * 1e6) / 1e6,
-            "level": name_of(level),
-            "logger": OWN,
-            "message": "entries were left out"
-            if level == WARNING
-            else "a receipt does not fit what was sent",
-            **self._common,
-            "left_out": counts,
-        }
-        if self.put(entry):
+        left_out = {reason: count for reason, count in counts.items() if reason != "altered"}
+        if not left_out or self._say("WARNING", "entries were left out", {"left_out": left_out}):
             self.counts.told(counts)
+
+    def _told(self, what: Mapping[str, object]) -> None:
+        """Write what a shipper has to tell: a receipt that does not fit."""
+        self._say("ERROR", "a receipt does not fit what was sent", what)
+
+    def _say(self, level: str, message: str, fields: Mapping[str, object]) -> bool:
+        entry: dict[str, Any] = {"time": int(time.time() * 1e6) / 1e6, "level": level, "logger": OWN}
+        entry |= {"message": message, **self._common}
+        try:
+            add(entry, fields)
+            return self.put(entry)
+        except Exception:  # noqa: BLE001 - it is called by threads that have to go on
+            return False
 
     def _tell_repeats(self, now: float) -> None:
         if self._flow is not None and self._flow.repeats is not None:
@@ -262,6 +274,8 @@ class Client:
         """Be a client of a forked child: threads and held locks stay with the parent."""
         self._due = 0.0
         self._ended = threading.Event()
+        self._reporting = threading.Lock()
+        self.counts.begin_anew()
         if self._flow is not None:
             self._flow = Flow(self.options, self.counts)
 

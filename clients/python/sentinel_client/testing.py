@@ -20,6 +20,7 @@ from ._client import Client
 from ._install import lent
 from ._options import Options
 from ._types import Batch, Outcome, Sent
+from .privacy import Policy, Privacy
 
 _SHOWN: Final = 20  # entries in the message of a failed assertion
 _ABSENT: Final = object()
@@ -31,7 +32,7 @@ class Captured:
     def __init__(self, options: Options | None = None) -> None:
         self._lock = threading.Lock()
         self._lines: list[bytes] = []
-        self._privacy = _privacy(options or Options())
+        self._privacy = Privacy(Policy.from_mapping((options or Options()).privacy))
 
     @property
     def entries(self) -> list[dict[str, Any]]:
@@ -83,7 +84,10 @@ class Captured:
 
     def mask(self, line: bytes, entry: dict[str, Any], encode: Any) -> bytes:
         """Mask as policy says."""
-        return self._privacy(line, entry, encode)
+        return self._privacy.line(line, entry, encode)
+
+    def wake(self) -> None:
+        """Have nothing to send."""
 
     def flush(self, seconds: float) -> bool:  # noqa: ARG002 - a store's arguments
         """Have nothing to send."""
@@ -111,10 +115,6 @@ class Captured:
             told = "; ".join(_differences(near[0], wanted))
             return f"the nearest entry differs: {told}\n{self._all()}"
         return self._all()
-
-
-def _privacy(options: Options) -> Any:
-    return lambda line, entry, encode: line
 
 
 def _differences(entry: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
