@@ -27,7 +27,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
         yield running
 
 
-def options(tree: Tree, service: str, folder: Path) -> dict[str, str]:
+def options(tree: Tree, service: str, folder: Path) -> dict[str, Any]:
     """Return the options of a service that the tree knows."""
     found = local_credentials(tree.home, tree.url, service, lambda _: None)
     assert found is not None
@@ -50,7 +50,8 @@ def stored(tree: Tree, service: str) -> list[dict[str, Any]]:
         if head.chain.startswith(f"{service}/"):
             app.inspect.verify(head.chain)
             for segment in app.inspect.export(head.chain):
-                found += [json.loads(entry) for entry in segment["entries"]]
+                held: Any = segment["entries"]
+                found += [json.loads(entry) for entry in held]
     return found
 
 
@@ -63,7 +64,7 @@ def test_what_is_logged_is_in_the_ledger_with_a_checked_receipt(tree: Tree, tmp_
             log.info("paid", order=7, card="4111 1111 1111 1111")
             logging.getLogger("shop.records").warning("declined %s", "card", extra={"order": 8})
         try:
-            {}["price"]
+            dict[str, int]()["price"]
         except KeyError:
             log.exception("failed")
         assert client.flush(30), client.stats()
