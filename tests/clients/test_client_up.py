@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
+import http.client
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +57,14 @@ def stored(tree: Tree, service: str) -> list[dict[str, Any]]:
                 held: Any = segment["entries"]
                 found += [json.loads(entry) for entry in held]
     return found
+
+
+def arrived(tree: Tree, service: str, enough: Callable[[list[dict[str, Any]]], bool]) -> None:
+    """Wait until enough of a service's entries are stored; reading them all costs too much to do all the time."""
+    end = time.monotonic() + 60
+    while not enough(stored(tree, service)):
+        assert time.monotonic() < end, "not all arrived"
+        time.sleep(0.3)
 
 
 def test_what_is_logged_is_in_the_ledger_with_a_checked_receipt(tree: Tree, tmp_path: Path) -> None:
@@ -119,7 +131,7 @@ def test_a_program_that_ends_or_is_killed_loses_nothing(tree: Tree, tmp_path: Pa
         assert done.returncode == (-9 if how == "kill" else 1), done.stderr
     log = sentinel_client.Client(**options(tree, "forks", tmp_path / "log"))
     try:
-        until(lambda: len(stored(tree, "forks")) >= 9 or log.flush(1) is None, "not all arrived")
+        arrived(tree, "forks", lambda found: len(found) >= 9 or not log.flush(5))
     finally:
         log.close()
     found = sorted((each["message"], each.get("n", 0)) for each in stored(tree, "forks"))
@@ -138,3 +150,196 @@ def test_a_gateway_that_is_away_costs_a_call_nothing(tmp_path: Path) -> None:
     assert client.stats()["counts"] == {}
     (segment,) = (tmp_path / "log").glob("*/*.wal")
     assert b'"message":"kept"' in segment.read_bytes()
+
+
+@contextlib.contextmanager
+def running(command: list[str], told: dict[str, Any], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program of the folder with options in its environment; at the end it is asked to end."""
+    named = {f"SENTINEL_{name.upper()}": str(value) for name, value in told.items()}
+    path = os.pathsep.join([str(folder), str(ROOT / "clients" / "python")])
+    with (folder / "output").open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=folder,
+            env=environment(
+                **named,
+                QUEUE=str(folder / "queue"),
+                PYTHONPATH=path,
+                SENTINEL_BATCH_SECONDS="0.1",
+                PYTHONUNBUFFERED="1",
+            ),
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(30)
+            finally:
+                process.kill()
+                process.wait()
+
+
+def fetch(port: int, path: str) -> bytes:
+    """Ask a server on loopback."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().read()
+    except OSError:
+        return b""
+    finally:
+        connection.close()
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+WSGI = """
+import os, time
+import sentinel_client
+from sentinel_client.wsgi import SentinelMiddleware
+
+sentinel_client.install()
+log = sentinel_client.get_logger("app")
+log.info("loaded", pid=os.getpid())
+
+def serve(environ, start):
+    log.info("served", pid=os.getpid(), path=environ["PATH_INFO"])
+    time.sleep(0.05)
+    start("200 OK", [])
+    return [str(os.getpid()).encode()]
+
+app = SentinelMiddleware(serve)
+"""
+
+
+def test_workers_of_gunicorn_each_have_a_log_of_their_own(tree: Tree, tmp_path: Path) -> None:
+    """Loaded before the fork or not: what each of two workers logs is stored once."""
+    told = options(tree, "gunicorn", tmp_path / "log")
+    (tmp_path / "web.py").write_text(WSGI)
+    port = free_port()
+    command = ["gunicorn", "--preload", "-w", "2", "-b", f"127.0.0.1:{port}", "web:app"]
+    asked = 0
+    pids: set[bytes] = set()
+    with running(command, told, tmp_path):
+        until(lambda: fetch(port, "/"), (tmp_path / "output").read_text())
+        while len(pids) < 2:
+            with concurrent.futures.ThreadPoolExecutor(4) as pool:
+                found = list(pool.map(lambda at: fetch(port, f"/{at}"), range(asked, asked + 8)))
+            asked += 8
+            assert all(found)
+            pids |= set(found)
+            assert asked < 4_000, (tmp_path / "output").read_text()
+        paths = {f"/{at}" for at in range(asked)}
+        arrived(tree, "gunicorn", lambda found: paths <= {each.get("path") for each in found})
+    entries = stored(tree, "gunicorn")
+    served = [each for each in entries if each["message"] == "served" and each["path"] != "/"]
+    assert sorted(each["path"] for each in served) == sorted(paths)
+    assert {str(each["pid"]).encode() for each in served} == pids
+    assert all(len(each["request_id"]) == 32 for each in served)
+    assert len([each for each in entries if each["message"] == "loaded"]) == 1
+    producers = {path.parent.name for path in (tmp_path / "log").glob("*/state.json")}
+    assert all(name.startswith("py-") for name in producers)
+
+
+ASGI = """
+from fastapi import FastAPI
+import sentinel_client
+from sentinel_client.asgi import SentinelMiddleware
+
+sentinel_client.install()
+log = sentinel_client.get_logger("app")
+app = FastAPI()
+app.add_middleware(SentinelMiddleware)
+
+@app.get("/{name}")
+async def serve(name: str):
+    log.info("served", name=name)
+    return name
+"""
+
+
+def test_a_worker_of_uvicorn_logs_and_sends(tree: Tree, tmp_path: Path) -> None:
+    """Requests of a real server are stored with what was logged in them."""
+    told = options(tree, "uvicorn", tmp_path / "log")
+    (tmp_path / "web.py").write_text(ASGI)
+    port = free_port()
+    with running(["uvicorn", "web:app", "--port", str(port)], told, tmp_path):
+        until(lambda: fetch(port, "/one"), "it does not answer")
+        arrived(tree, "uvicorn", lambda found: len(found) >= 2)
+    served, request = sorted(stored(tree, "uvicorn"), key=lambda each: float(each["time"]))[:2]
+    assert (served["message"], served["name"]) == ("served", "one")
+    assert (request["message"], request["status"]) == ("GET /{name}", 200)
+    assert served["request_id"] == request["request_id"]
+
+
+CELERY = """
+import logging, os
+from celery import Celery
+import sentinel_client, sentinel_client.celery
+
+sentinel_client.install()
+sentinel_client.celery.connect()
+app = Celery("jobs", broker="filesystem://")
+folder = os.environ["QUEUE"]
+app.conf.broker_transport_options = {name: folder for name in ("data_folder_in", "data_folder_out")}
+app.conf.broker_transport_options["control_folder"] = folder + "/control"
+app.conf.worker_enable_remote_control = False
+log = logging.getLogger("jobs")
+
+@app.task(name="pay")
+def pay(order):
+    log.info("paid", extra={"order": order})
+    if order == 8:
+        raise KeyError("price")
+
+if __name__ == "__main__":
+    trace = dict(trace_id="4bf92f3577b34da6a3ce929d0e0e4736", span_id="00f067aa0ba902b7")
+    with sentinel_client.context(**trace):
+        pay.delay(7)
+    pay.delay(8)
+    pay.apply(args=(9,), task_id="eager")
+"""
+
+
+def test_tasks_of_celery_have_their_id_and_trace(tree: Tree, tmp_path: Path) -> None:
+    """In a forked worker and eagerly; the trace goes with the task, and failures have their exception."""
+    told = options(tree, "celery", tmp_path / "log")
+    (tmp_path / "jobs.py").write_text(CELERY)
+    queue = tmp_path / "queue"
+    (queue / "control").mkdir(parents=True)
+    with running(["jobs"], {**told, "exit_seconds": 20}, tmp_path) as sender:
+        assert sender.wait(60) == 0, (tmp_path / "output").read_text()
+    command = [
+        "celery",
+        "-A",
+        "jobs",
+        "worker",
+        "-c",
+        "1",
+        "-l",
+        "INFO",
+        "--without-gossip",
+        "--without-mingle",
+    ]
+
+    with running(command, told, tmp_path):
+        arrived(tree, "celery", lambda found: any("exception" in each for each in found))
+    found = stored(tree, "celery")
+    paid = [each for each in found if each["message"] == "paid"]
+    by_order = {each["order"]: each for each in paid}
+    assert (set(by_order), len(paid)) == ({7, 8, 9}, 3)
+    assert all(each["task"] == "pay" for each in by_order.values())
+    assert by_order[9]["task_id"] == "eager"
+    assert by_order[7]["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736"
+    assert "trace_id" not in by_order[8]
+    (failed,) = (each for each in found if "exception" in each)
+    assert failed["exception"]["type"] == "KeyError"
+    assert failed["task_id"] == by_order[8]["task_id"]
