@@ -113,16 +113,16 @@ class Batches:
         """Note that a batch needs no sending any more."""
         self.log.acknowledge(self.transport, batch.first + batch.count)
 
-    def halve(self, batch: Batch) -> Batch | None:
-        """Go on with the first half of a batch that is too large; None where it is one entry."""
+    def halve(self, batch: Batch) -> bool:
+        """Go on with the first half of a batch that is too large; False where it is one entry."""
         if batch.count <= 1:
-            return None
+            return False
         count = batch.count // 2
         self.max_entries = max(1, min(self.max_entries, count))
         size = sum(map(len, batch.entries)) + len(batch.entries)
         self.max_bytes = max(1, min(self.max_bytes, size // 2))
         self.log.begin(self.transport, batch.first, count)
-        return Batch(self.log.producer, batch.first, count, self._entries(batch.first, count))
+        return True
 
     def _entries(self, first: int, count: int) -> list[bytes]:
         found: list[bytes] = []

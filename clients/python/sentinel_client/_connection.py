@@ -58,7 +58,7 @@ class Answer:
     def after(self, most: float) -> float:
         """Return the seconds of `Retry-After` (RFC 9110, 10.2.3), at most so many; 0 where it says none."""
         try:
-            return min(most, float(int(self.headers.get("retry-after", "").strip())))
+            return max(0.0, min(most, float(int(self.headers.get("retry-after", "").strip()))))
         except ValueError:
             return 0.0
 

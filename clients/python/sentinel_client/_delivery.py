@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,27 +38,43 @@ class Delivery:
     altered: int = 0
     refused: int = 0
     why: str = ""
-    abandoned: bool = False
+    _abandoned: bool = False
+    _gate: threading.Lock = field(default_factory=threading.Lock)
 
     def send(self, source: Batches, timeout: float) -> bool:
         """Send the next batch of a log, once; whether it is through with it. Raises what the log does."""
-        batch = source.take()
+        with self._gate:
+            batch = None if self._abandoned else source.take()
         if batch is None:
             return True
-        if not batch.entries:
-            source.done(batch)
-            return True
-        self.tries += 1
-        outcome = self._try(batch, timeout)
-        if self.abandoned:
-            return False  # the log may be another process's by now: that one sends the batch again
+        outcome: Outcome = Sent()
+        if batch.entries:  # else all of them were lost on disk, and counted
+            self.tries += 1
+            outcome = self._try(batch, timeout)
+        with self._gate:
+            if self._abandoned:
+                return False
+            return self._settle(source, batch, outcome)
+
+    def abandon(self, seconds: float) -> None:
+        """Leave the log alone: another process may have it, which sends again what is under way."""
+        held = self._gate.acquire(timeout=max(0.0, seconds))
+        self._abandoned = True
+        if held:
+            self._gate.release()
+
+    def begin_anew(self) -> None:
+        """Forget what another thread may have held, in a forked child."""
+        self._gate = threading.Lock()
+
+    def _settle(self, source: Batches, batch: Batch, outcome: Outcome) -> bool:
         if isinstance(outcome, Later):
             self.why = outcome.why
             self.backoff.failed(outcome.after)
             return False
         if isinstance(outcome, TooLarge):
             self.why = outcome.why
-            if source.halve(batch) is not None:
+            if source.halve(batch):
                 return False
             outcome = Refused(outcome.why)
         if isinstance(outcome, Sent):

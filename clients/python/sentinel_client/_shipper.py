@@ -75,7 +75,8 @@ class Shipper:
         self._clock = clock
         self._backoff = Backoff(self._pace.base, self._pace.cap, clock, draw)
         self._delivery = Delivery(transport, counts, self._backoff, tell, root)
-        self._closed = False
+        self._closed = self._sent_all = False
+        self._waiting = 0  # when it was closed: the log is not to be asked any more
         self._turn = 0
         self._begin()
         _ALL.add(self)
@@ -99,6 +100,8 @@ class Shipper:
 
     def flush(self, deadline: float) -> bool:
         """Send what is in the log now; whether all of it is done within so many seconds."""
+        if self._closed:
+            return self._sent_all
         end = self._clock() + deadline
         target = self._wal.next()
         with self._lock:
@@ -125,7 +128,7 @@ class Shipper:
         end = self._clock() + deadline
         with self._lock:
             if self._closed:
-                return self._done(self._wal.next())
+                return self._sent_all
             self._closed = True
             self._hurried += 1
             self._end = end
@@ -136,14 +139,18 @@ class Shipper:
             thread.join(max(0.0, end - self._clock()))
         elif not self._done(self._wal.next()):
             self._work(end)
-        self._delivery.abandoned = True
+        self._delivery.abandon(end - self._clock())
         if thread is None or not thread.is_alive():
             self._transport.close()
-        return self._done(self._wal.next())
+        self._waiting = max(0, self._wal.next() - self._wal.progress(self._transport.name).acknowledged)
+        self._sent_all = self._waiting == 0
+        return self._sent_all
 
     def stats(self) -> dict[str, Any]:
         """Return what was done, what waits, and in `why` what is wrong, "" where it goes on."""
-        done = self._delivery
+        done, waiting = self._delivery, self._waiting
+        if not self._closed:
+            waiting = self._wal.next() - self._wal.progress(self._transport.name).acknowledged
         return {
             "transport": self._transport.name,
             "sent": done.sent,
@@ -151,7 +158,7 @@ class Shipper:
             "tries": done.tries,
             "refused": done.refused,
             "altered": done.altered,
-            "waiting": max(0, self._wal.next() - self._wal.progress(self._transport.name).acknowledged),
+            "waiting": max(0, waiting),
             "orphans": len(self._others),
             "why": done.why,
             "retry_in": round(self._backoff.left(), 3),
@@ -255,6 +262,7 @@ def _after_fork() -> None:
     """Begin anew in a child: it has no thread, and its own slot of the log."""
     for shipper in list(_ALL):
         shipper._begin()
+        shipper._delivery.begin_anew()
         shipper._backoff.succeeded()
 
 
