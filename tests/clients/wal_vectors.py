@@ -1,4 +1,4 @@
-"""Makes `clients/vectors/wal-v1.json`: what both clients write and what their readers find. `-m` writes the file.
+"""Makes `clients/vectors/wal-v1.json`: what both clients write and what readers find. `-m` writes it.
 
 `end` is where the frames end that a writer goes on behind, should the segment be the newest of its slot.
 """
@@ -49,7 +49,9 @@ def _segments() -> list[dict[str, Any]]:
         frames = [_frames.encode_frame(kind, FIRST + n, entry) for n, entry in enumerate(ENTRIES)]
         head = data[: _frames.HEADER]
         hole = head + frames[0] + bytes(len(frames[1])) + frames[2] + frames[3]
-        length = head + frames[0] + frames[1][:4] + b"\xff\xff\xff\xff" + frames[1][8:] + frames[2] + frames[3]
+        length = (
+            head + frames[0] + frames[1][:4] + b"\xff\xff\xff\xff" + frames[1][8:] + frames[2] + frames[3]
+        )
         twice = head + frames[0] + frames[0] + frames[1]
         far = head + frames[0] + b"\0" * 16 + _frames.encode_frame(kind, FIRST + 900, b"{}")
         made += [
@@ -66,7 +68,9 @@ def _segments() -> list[dict[str, Any]]:
     largest = [b'{"n":"' + b"x" * 65_528 + b'"}', b"{}"]
     made.append(("an entry of 65,536 bytes", _frames.CRC32C, segment(_frames.CRC32C, FIRST, largest)))
     made.append(("empty", 0, b""))
-    return [{"what": what, "kind": kind, "bytes": data.hex()} | found(data, FIRST) for what, kind, data in made]
+    return [
+        {"what": what, "kind": kind, "bytes": data.hex()} | found(data, FIRST) for what, kind, data in made
+    ]
 
 
 def vectors() -> dict[str, Any]:

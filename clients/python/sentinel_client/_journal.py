@@ -104,9 +104,8 @@ class Journal:
 
     def add(self, entry: bytes) -> int:
         """Take an entry on whatever way there is: its number, `DROPPED` or `FULL`."""
-        if not 0 < len(entry) <= MAX_ENTRY:
-            self.counts.add("oversized" if entry else "broken")
-            return DROPPED
+        if self.ended or not 0 < len(entry) <= MAX_ENTRY:
+            return self._refuse(entry)
         self.ready()
         if self.bridge:
             self.drain(_AT_ONCE)
@@ -123,6 +122,10 @@ class Journal:
         if self.bridge.add(number, entry):
             return number
         self.counts.add("disk")
+        return DROPPED
+
+    def _refuse(self, entry: bytes) -> int:
+        self.counts.add("disk" if self.ended else "oversized" if entry else "broken")
         return DROPPED
 
     def _broke(self, error: OSError) -> None:
@@ -220,6 +223,8 @@ class Journal:
             worn = self.store.slot.worn and self.drained()
             self.store.close(remove=remove or worn)
             self.store = None
+        if self._given is not None:
+            self._given.release()
         self.ended = True
 
     def stats(self) -> dict[str, object]:

@@ -80,4 +80,4 @@ class Orphans:
         self._empty.pop(folder.name, None)
         wal = self._taken_over(folder)
         if wal is not None:
-            wal.close(remove=True)
+            wal.close(remove=wal.drained())

@@ -41,9 +41,10 @@ class Segment:
     places: dict[int, int] = field(default_factory=dict)  # number of an entry -> where its frame is
 
     def read(self, disk: Disk, first: int, max_entries: int, max_bytes: int, end: int) -> Run:
-        """Read entries from the number `first` on, up to the offset `end`: `max_bytes` of them, or one.
+        """Read entries from a number on, up to the offset `end`: `max_bytes` of them, or one.
 
-        The run ends before the number `first + max_entries`. A count of 0 says that none of them is here.
+        The run ends before the number `first + max_entries`, unless nothing is left of that range: then it is
+        of what follows. A count of 0 says that there is nothing.
 
         Raises `OSError`: the file cannot be read, or is gone.
         """
@@ -82,13 +83,16 @@ class Segment:
         numbers: list[int] = []
         number, at = place
         for sequence, start, stop in _frames.frames(data, kind, number, 0, whole=whole):
+            if sequence < first:
+                continue
+            if not entries and sequence >= first + max_entries:
+                first = sequence  # nothing is left of what was asked for
             if sequence >= first + max_entries or (entries and stop - start > left):
                 break
-            if sequence >= first:
-                entries.append(data[start:stop])
-                numbers.append(sequence)
-                left -= stop - start
-                at = place[1] + stop
+            entries.append(data[start:stop])
+            numbers.append(sequence)
+            left -= stop - start
+            at = place[1] + stop
         if not entries:
             return Run(first, 0, [], [])
         self.places[numbers[-1] + 1] = at

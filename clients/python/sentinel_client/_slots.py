@@ -7,6 +7,7 @@ local disk.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -213,11 +214,21 @@ def make(disk: Disk, root: Path, name: str | None = None) -> Slot:
         except FileExistsError:
             if name is None:
                 continue
-        slot = lock(disk, folder)
+        slot = _locked_anew(disk, folder)
         if slot is not None:
             return slot
         if name is not None:
             raise OSError(errno.EBUSY, "the slot is in use")
+
+
+def _locked_anew(disk: Disk, folder: Path) -> Slot | None:
+    """Take a slot that was just made; where that fails, leave nothing."""
+    try:
+        return lock(disk, folder)
+    except OSError:
+        with contextlib.suppress(OSError):
+            disk.rmdir(folder)
+        raise
 
 
 def draw() -> str:

@@ -37,7 +37,7 @@ class Limits:
 
 @dataclass(slots=True)
 class Unsynced:
-    """What a sync has to do: files to close behind it, the one that is written, the folder if that changed."""
+    """What a sync does: files to close behind it, the one that is written, the folder if it changed."""
 
     retired: list[int]
     fd: int
@@ -55,7 +55,7 @@ class Store:
     counts: Counts
     segments: list[Segment] = field(default_factory=list)
     writer: Writer = field(init=False)
-    retired: list[int] = field(default_factory=list)
+    retired: dict[str, int] = field(default_factory=dict)  # files that are full and not synced -> descriptors
     closed_bytes: int = 0
     folder_changed: bool = True
     synced: int = 0  # entries below this number were synced, or are known not to be
@@ -130,7 +130,7 @@ class Store:
             self.closed_bytes += writer.end
         else:
             delete(self.disk, [writer.segment])
-        self.retired.append(writer.fd)
+        self.retired[writer.segment.path] = writer.fd
 
     def done(self) -> list[Segment]:
         """Take out the segments that all transports are done with, for the caller to delete without the lock.
@@ -148,6 +148,9 @@ class Store:
     def forget(self, segment: Segment) -> None:
         """Take a segment out of those that are read."""
         if segment in self.segments:
+            fd = self.retired.pop(segment.path, None)
+            if fd is not None:
+                self.disk.close(fd)  # else it would take its room until the next sync
             self.segments.remove(segment)
             self.closed_bytes -= segment.end
             self.set_limit()
@@ -158,7 +161,7 @@ class Store:
         changed = writer.fd >= 0 and writer.synced < writer.end
         if not (self.retired or changed or self.folder_changed):
             return None
-        retired, self.retired = self.retired, []
+        retired, self.retired = list(self.retired.values()), {}
         folder, self.folder_changed = self.folder_changed, False
         writer.synced = writer.end
         return Unsynced(
@@ -167,8 +170,8 @@ class Store:
 
     def close_retired(self) -> None:
         """Close the files that are full. Nothing is synced."""
-        retired, self.retired = self.retired, []
-        for fd in retired:
+        retired, self.retired = self.retired, {}
+        for fd in retired.values():
             self.disk.close(fd)
 
     def close(self, *, remove: bool = False) -> None:

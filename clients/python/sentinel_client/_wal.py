@@ -258,7 +258,7 @@ class Wal(Appender):
             store.leave(keep_writer=inside)
 
     def close(self, *, remove: bool = False) -> None:
-        """Sync, write the state, give the slot back, or delete it with `remove`. Used again, it opens anew."""
+        """Sync, write the state, give the slot back, or delete it. Used again, it opens anew."""
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
             keeper.stop()
