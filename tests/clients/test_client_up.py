@@ -60,7 +60,7 @@ def stored(tree: Tree, service: str) -> list[dict[str, Any]]:
 
 
 def arrived(tree: Tree, service: str, enough: Callable[[list[dict[str, Any]]], bool]) -> None:
-    """Wait until enough of a service's entries are stored; reading them all costs too much to do all the time."""
+    """Wait until enough of a service's entries are stored; they are looked at now and then: that costs."""
     end = time.monotonic() + 60
     while not enough(stored(tree, service)):
         assert time.monotonic() < end, "not all arrived"
