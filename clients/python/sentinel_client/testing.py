@@ -50,15 +50,15 @@ class Captured:
         return [each for each in self.entries if not _differences(each, wanted)]
 
     def assert_logged(self, *, times: int | None = None, **wanted: Any) -> dict[str, Any]:
-        """Return the first entry with these fields; with `times` there have to be so many.
+        """Return the first entry with these fields; with `times` there have to be so many, 0 included.
 
         Raises `AssertionError`, which says what the nearest entries have in their place.
         """
         __tracebackhide__ = True
         found = self.found(**wanted)
-        if found and times in (None, len(found)):
-            return found[0]
-        if found or times == 0:
+        if len(found) == times or (found and times is None):
+            return found[0] if found else {}
+        if found:
             raise AssertionError(
                 f"logged {len(found)} times and not {times}: {_shown(wanted)}\n{self._all()}"
             )
