@@ -13,6 +13,8 @@ LEAST_DIGITS, LEAST_RUN = 4, 13  # the least that a row of the table asks for
 # Words, none of them long, without digits and without anything that joins a name to a value.
 _PLAIN = re.compile(r"(?:[A-Za-z_]{0,12}[./ ]+)*[A-Za-z_]{0,12}")
 _LONG = re.compile(r"[A-Za-z0-9_-]{13}")
+_UPPER = re.compile(r"[A-Z]+")
+_SHAPE = bytes(48 if 48 <= c <= 57 else 32 if c == 0xA0 else c for c in range(256))
 _ESCAPED = re.compile(r"\\u00([2-7][0-9A-Fa-f])")
 
 
@@ -34,10 +36,11 @@ class Scanner:
         """
         if len(text) < SHORTEST or _PLAIN.fullmatch(text):
             return []
+        lower = text.lower() if text.isascii() else _UPPER.sub(lambda each: each[0].lower(), text)
         found = [
             (start, -end, rank)
-            for rank, detector in self._open(text, text.lower())
-            for start, end in detector.find(text)
+            for rank, detector in self._open(text, lower)
+            for start, end in detector.find(text, lower)
         ]
         return self._merged(found) if found else []
 
@@ -46,7 +49,10 @@ class Scanner:
         yield from _gated(self._words, lower)
         digits = len(DIGIT.findall(text))
         if digits >= LEAST_DIGITS:
-            yield from ((rank, each) for rank, each in _gated(self._numbers, lower) if each.digits <= digits)
+            shape = text.encode("latin-1", "replace").translate(_SHAPE).decode("latin-1")
+            for rank, each in _gated(self._numbers, lower):
+                if each.digits <= digits and (not each.shapes or any(one in shape for one in each.shapes)):
+                    yield rank, each
         if _LONG.search(text):
             longest = max(map(len, RUN.findall(text)))
             for rank, each in _gated(self._runs, lower):
