@@ -1,4 +1,4 @@
-"""The HTTP transport on real sockets: what each answer means, and that nothing holds its thread beyond the deadline."""
+"""The HTTP transport on real sockets: what each answer means, and that nothing holds its thread."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def transport(url: str, compression: str = "gzip") -> Iterator[HttpTransport]:
 
 
 def test_a_batch_is_stored_once_however_often_it_is_sent(ledger: Ledger) -> None:
-    """The id is that of the range, so a retry after an answer that was lost is answered, and stored no second time."""
+    """The id is that of the range, so a retry after a lost answer is not stored a second time."""
     ledger.lose = lambda number: number < 2
     with transport(ledger.url) as to:
         outcomes = [to.send(batch(), 10.0) for _ in range(4)]
@@ -145,7 +145,7 @@ def test_an_answer_without_end_is_not_read(ledger: Ledger) -> None:
 
 
 def test_an_id_that_stands_for_other_entries_gets_another(ledger: Ledger) -> None:
-    """Where a copied folder used the same numbers, both batches are stored, each once: by an id of their content."""
+    """Where a copied folder used the same numbers, both batches are stored, each once."""
     other = Batch(PRODUCER, 0, 3, [b'{"other":%d}' % number for number in range(3)])
     with transport(ledger.url) as to:
         for each in (batch(), other, other, batch()):
@@ -157,7 +157,7 @@ def test_an_id_that_stands_for_other_entries_gets_another(ledger: Ledger) -> Non
 
 
 def test_a_conflict_of_a_range_with_gaps_was_stored_before(ledger: Ledger) -> None:
-    """Entries of a range that were lost after it was stored leave another batch under its id: that is no loss."""
+    """Where entries were lost here after a range was stored, another batch has its id: that is no loss."""
     with transport(ledger.url) as to:
         assert isinstance(to.send(batch(), 10.0), Sent)
         gap = Batch(PRODUCER, 0, 3, [batch().entries[0], batch().entries[2]])
@@ -238,7 +238,7 @@ def silent(connection: socket.socket) -> None:
 def test_no_server_holds_a_thread_beyond_its_deadline(
     serve: Callable[[socket.socket], None], size: int
 ) -> None:
-    """A byte now and then, a body that never ends, one who does not read: the time-out is that of the whole."""
+    """A byte now and then, or none, or one who does not read: the time-out is that of the whole."""
     sent = batch(0, size, 20_000 if size > 3 else 0)
     with raw(serve) as url, transport(url, "none") as to:
         begun = time.monotonic()
@@ -298,7 +298,7 @@ def test_no_reason_tells_what_was_sent(ledger: Ledger) -> None:
 )
 def test_addresses_that_are_none(url: str) -> None:
     """An address that cannot be one is an error of the options, before anything is sent."""
-    with pytest.raises(ValueError, match="address|https"):
+    with pytest.raises(ValueError, match=r"address|https"):
         Door(url, SERVICE)
 
 

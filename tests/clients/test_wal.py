@@ -10,9 +10,9 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
-from typing_extensions import Buffer
 
 from sentinel_client import _frames
 from sentinel_client._counts import Counts
@@ -351,7 +351,7 @@ def test_a_signal_handler_may_log_while_its_thread_does(root: Path) -> None:
     wal.append(entry(0))
     real = wal._pwrite
 
-    def interrupted(fd: int, data: Buffer, at: int, /) -> int:
+    def interrupted(fd: int, data: Any, at: int, /) -> int:
         wal._pwrite = real
         signal.raise_signal(signal.SIGUSR1)
         return real(fd, data, at)
@@ -372,7 +372,7 @@ def test_an_exception_out_of_a_signal_handler_leaves_the_log_whole(root: Path) -
     wal.append(entry(0))
     real = wal._pwrite
 
-    def interrupted(fd: int, data: Buffer, at: int, /) -> int:
+    def interrupted(fd: int, data: Any, at: int, /) -> int:
         wal._pwrite = real
         real(fd, data, at)
         raise KeyboardInterrupt

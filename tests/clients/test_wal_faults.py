@@ -169,8 +169,7 @@ def test_without_a_root_that_can_be_written_everything_is_in_memory(tmp_path: Pa
     (tmp_path / "root").write_text("no folder")
     wal = make(tmp_path / "root")
     assert [wal.append(entry(n)) for n in range(3)] == [0, 1, 2]
-    assert problem(wal) is not None
-    assert "folder" in problem(wal)
+    assert "folder" in str(problem(wal))
     assert numbers(read_all(wal)) == [0, 1, 2]
     producer = wal.producer
     (tmp_path / "root").unlink()
@@ -419,8 +418,7 @@ def test_a_state_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     wal.append(entry(0))
     disk.plan = always("replace")
     assert not wal.begin("http", 0, 1)
-    assert problem(wal) is not None
-    assert "state.json" in problem(wal)
+    assert "state.json" in str(problem(wal))
     disk.plan = always()
     wal.keep()
     assert problem(wal) is None

@@ -29,7 +29,7 @@ entries = st.lists(
 
 
 def test_the_vectors_are_those_that_the_code_makes() -> None:
-    """What is checked in, and what the other client is tested by, is what this code writes and finds."""
+    """What is checked in, for both clients, is what this code writes and finds."""
     assert wal_vectors.PATH.read_text() == wal_vectors.text()
 
 

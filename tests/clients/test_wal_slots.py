@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,17 +21,19 @@ from sentinel_client._slots import Unusable
 from sentinel_client._wal import Wal
 from tests.clients.wal_cases import Faulty, always, counts, entry, make, numbers, read_all, segments
 
+PREAMBLE = """
+import sys
+from pathlib import Path
+from tests.clients.wal_cases import *
+root = Path(sys.argv[1])
+"""
 OTHER = 12_345  # a user that is nobody here
 
 
 def _in_child(work: str, root: Path) -> str:
     """Run some lines in a process of its own, where `root` is set, and return what it prints."""
-    lines = "import sys, os; from pathlib import Path; from tests.clients.wal_cases import *; root = Path(sys.argv[1])"
-    told = subprocess.run(
-        [sys.executable, "-c", f"{lines}\n{work}", str(root)], capture_output=True, text=True, timeout=60
-    )
-    assert told.returncode == 0, told.stderr
-    return told.stdout.strip()
+    command = [sys.executable, "-c", f"{PREAMBLE}\n{work}", str(root)]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=60, check=True).stdout.strip()
 
 
 def _dead(root: Path, count: int) -> list[str]:
@@ -220,7 +223,7 @@ def test_a_fork_from_within_an_append_writes_the_entry_once(tmp_path: Path) -> N
     wal.append(entry(0))
     real, children = wal._pwrite, []
 
-    def forking(fd: int, data: bytes, at: int) -> int:
+    def forking(fd: int, data: Any, at: int, /) -> int:
         wal._pwrite = real
         children.append(os.fork())
         return real(fd, data, at)
@@ -236,21 +239,13 @@ def test_a_fork_from_within_an_append_writes_the_entry_once(tmp_path: Path) -> N
     wal.close()
 
 
-def _log_in_pool(wal: Wal, n: int) -> tuple[str, int]:
-    number = wal.append(entry(n))
-    wal.sync()
-    return wal.producer, number
-
-
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_processes_of_multiprocessing_have_slots_of_their_own(tmp_path: Path, method: str) -> None:
     """Forked and spawned workers log beside their parent; everything is there, once."""
     wal = make(tmp_path)
     wal.append(entry(0))
-    context = multiprocessing.get_context(method)
-    workers = [
-        context.Process(target=_worker, args=(tmp_path, wal if method == "fork" else None, n)) for n in (1, 2)
-    ]
+    process: Any = multiprocessing.get_context(method).Process  # type: ignore[attr-defined] # each has it
+    workers = [process(target=_worker, args=(tmp_path, wal if method == "fork" else None, n)) for n in (1, 2)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -352,7 +347,7 @@ def test_a_slot_that_is_removed_meanwhile_is_not_taken(tmp_path: Path) -> None:
     def removing(path: str, *rest: int) -> int:
         fd: int = real(path, *rest)
         if path.endswith("lock"):
-            os.unlink(path)
+            Path(path).unlink()
         return fd
 
     disk.__dict__["open"] = removing
@@ -363,10 +358,9 @@ def test_slots_are_taken_by_one_of_many_processes_each(tmp_path: Path) -> None:
     """However many begin at once, no slot has two, and no number of one is given twice."""
     _dead(tmp_path, 2)
     work = "wal = make(root); [wal.append(entry(7)) for _ in range(20)]; print(wal.producer, flush=True); "
-    lines = "import sys; from pathlib import Path; from tests.clients.wal_cases import *; root = Path(sys.argv[1])"
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", f"{lines}\n{work} sys.stdin.read()", str(tmp_path)],
+            [sys.executable, "-c", f"{PREAMBLE}\n{work} sys.stdin.read()", str(tmp_path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

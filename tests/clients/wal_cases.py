@@ -100,3 +100,26 @@ class Faulty(Disk):
 def always(*names: str, error: int = errno.EIO) -> Callable[[str, int], int]:
     """Return the plan that some calls fail."""
     return lambda name, _count: error if name in names else 0
+
+
+def ship(
+    wal: Wal, transport: str, send: Callable[[str, int, int, list[bytes]], None], most: int = 50
+) -> bool:
+    """Send one batch as a shipper does, one that was begun before any other; say whether there was one."""
+    progress = wal.progress(transport)
+    if progress.sending is not None:
+        first, count = progress.sending
+        run = wal.read(first, count, 1 << 30)
+        lines = run.entries if run.first == first else []
+    else:
+        run = wal.read(progress.acknowledged, most, 100_000)
+        first, count, lines = run.first, run.count, run.entries
+        if count == 0:
+            if first > progress.acknowledged:
+                wal.acknowledge(transport, first)
+            return False
+        wal.begin(transport, first, count)
+    if lines:
+        send(wal.producer, first, count, lines)
+    wal.acknowledge(transport, first + count)
+    return True

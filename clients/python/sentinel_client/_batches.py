@@ -136,8 +136,6 @@ class Batches:
         return found
 
     def _full(self, run: Run) -> bool:
-        """Whether a limit ended the run, and not the end of the log: then what follows is due at once."""
-        return (
-            run.count >= self.max_entries
-            or sum(map(len, run.entries)) + len(run.entries) > self.max_bytes // 2
-        )
+        """Whether bytes ended the run, and not the end of the log: then what follows is due at once."""
+        size = sum(map(len, run.entries)) + len(run.entries)
+        return run.count < self.max_entries and size > self.max_bytes // 2

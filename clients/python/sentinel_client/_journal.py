@@ -37,7 +37,6 @@ class Journal:
         self.state = State()
         self.name = ""
         self.problem: str | None = None
-        self.dirty = False  # the state in memory is not the one on disk
         self.judged = 0  # below it, what is missing was counted
         self.unsynced = 0  # entries that a sync did not cover
         self.ended = False  # it was somebody else's slot, and is given back
@@ -203,11 +202,11 @@ class Journal:
         self.counts.add("unsynced", missed)
         store.retire()
 
-    def acknowledged(self) -> list[Segment]:
-        """Let go of what all transports are done with; return the segments that are to be deleted."""
+    def acknowledged(self) -> bool:
+        """Let go of bridged entries that all transports are done with; say whether segments can go."""
         upto = min((self.state.of(name).acknowledged for name in self.limits.transports), default=0)
         self.bridge.drop(upto)
-        return self.store.done() if self.store else []
+        return self.store is not None and any(segment.next <= upto for segment in self.store.segments)
 
     def drained(self) -> bool:
         """Say whether no transport has anything left to send."""

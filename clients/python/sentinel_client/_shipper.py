@@ -140,7 +140,7 @@ class Shipper:
         elif not self._done(self._wal.next()):
             self._work(end)
         self._delivery.abandon(end - self._clock())
-        if thread is None or not thread.is_alive():
+        if thread is None:  # else it is the thread's to close, which may be in the midst of a request
             self._transport.close()
         self._waiting = max(0, self._wal.next() - self._wal.progress(self._transport.name).acknowledged)
         self._sent_all = self._waiting == 0
@@ -189,6 +189,7 @@ class Shipper:
     def _run(self) -> None:
         self._work(None)
         self.awake = False
+        self._transport.close()
 
     def _work(self, end: float | None) -> None:
         """Send until `end`, or until this shipper is closed, and all is sent or its time is over."""

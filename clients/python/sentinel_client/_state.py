@@ -45,6 +45,7 @@ class State:
 
     transports: dict[str, Progress] = field(default_factory=dict)
     evicted: int = 0
+    dirty: bool = False  # what is on disk is older
 
     def of(self, transport: str) -> Progress:
         """Return a transport's progress, also of one that never sent."""

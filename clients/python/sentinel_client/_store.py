@@ -110,7 +110,7 @@ class Store:
             unsent = segment.next - max(segment.first, self.acknowledged())
             if unsent > 0:
                 self.counts.add("evicted", unsent)
-            state.evicted = max(state.evicted, segment.next)
+            state.evicted, state.dirty = max(state.evicted, segment.next), True
             return True
         return False
 

@@ -141,7 +141,7 @@ class Wal(Appender):
             journal.ready()
             acknowledged = journal.state.of(transport).acknowledged
             journal.state.transports[transport] = Progress(acknowledged, (first, count))
-            journal.dirty = True
+            journal.state.dirty = True
             self._start_keeper()
         return self._save()
 
@@ -149,7 +149,7 @@ class Wal(Appender):
         """Note that a transport is done with all entries below a number.
 
         The next `begin` writes it, or the keeper within an interval: killed before, the batch is sent again
-        under its id. Segments that all transports are done with are deleted.
+        under its id. Where all transports are done with a segment, it is written at once, and the segment deleted.
         """
         with self._held() as journal:
             journal.ready()
@@ -157,10 +157,10 @@ class Wal(Appender):
             done = before.sending is None or sum(before.sending) <= upto
             acknowledged = max(before.acknowledged, upto)
             journal.state.transports[transport] = Progress(acknowledged, None if done else before.sending)
-            journal.dirty = True
-            segments = journal.acknowledged()
-            self._changed.notify_all()
-        delete(self._disk, segments)
+            journal.state.dirty = True
+            frees = journal.acknowledged()
+        if frees:
+            self._save()
 
     def _save(self) -> bool:
         with self._state_lock:
@@ -168,13 +168,18 @@ class Wal(Appender):
                 if journal.store is None:
                     return False
                 data, folder = journal.state.encode(), journal.store.slot.folder
-                journal.dirty = False
+                done = journal.store.done()
+                journal.state.dirty = False
             try:
                 _state.save(self._disk, folder, data, sync=self._limits.fsync != "never")
             except OSError as error:
                 with self._held() as journal:
-                    journal.dirty, journal.problem = True, f"state.json: {error.strerror}"
+                    journal.state.dirty, journal.problem = True, f"state.json: {error.strerror}"
                 return False
+            finally:
+                delete(self._disk, done)  # not before: else what was sent would be missed after a kill
+                with self._lock:
+                    self._changed.notify_all()
             return True
 
     def orphans(self) -> list[Wal]:
@@ -229,7 +234,7 @@ class Wal(Appender):
         with self._held() as journal:
             if self._limits.fsync == "never" and journal.store is not None:
                 journal.store.close_retired()
-            dirty = journal.dirty
+            dirty = journal.state.dirty
         if dirty:
             self._save()
 
@@ -268,7 +273,7 @@ class Wal(Appender):
             self._drain()
         if self._limits.fsync != "never":
             self.sync()
-        if self._journal.dirty:
+        if self._journal.state.dirty:
             self._save()
         with self._held() as journal:
             journal.close(remove=remove)
