@@ -76,6 +76,14 @@ class Stored:
 def privacy(options: Options) -> Privacy:
     """Return what masks the entries of a client. Raises `OptionsError` for a policy that is none."""
     try:
-        return Privacy(Policy.from_mapping(options.privacy, options.folder()))
+        return Privacy(policy(options))
+    except ValueError as error:
+        raise OptionsError(str(error)) from None
+
+
+def policy(options: Options) -> Policy:
+    """Return the policy of options. Raises `OptionsError`."""
+    try:
+        return Policy.from_mapping(options.privacy, options.folder())
     except ValueError as error:
         raise OptionsError(str(error)) from None

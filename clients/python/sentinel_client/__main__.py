@@ -1,0 +1,20 @@
+"""`python -m sentinel_client COMMAND`: `doctor` says in words what is wrong."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    """Run a command. Returns its exit code."""
+    command, rest = sys.argv[1:2], sys.argv[2:]
+    if command == ["doctor"]:
+        from ._doctor import main as doctor
+
+        return doctor(rest)
+    print("usage: python -m sentinel_client doctor [--help]", file=sys.stderr)  # noqa: T201
+    return 0 if command in (["--help"], ["-h"]) else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
