@@ -13,20 +13,21 @@ import threading
 import time
 import weakref
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ._context import CONTEXT, RESERVED, bound, traced
 from ._counts import Counts
 from ._entry import Bytes, ExcInfo, add, add_exception, exc_info
 from ._flow import Call, Flow
 from ._levels import name_of, number_of
-from ._options import Options
 from ._plain import MAX_KEYS, MAX_TEXT, QUICK
-from ._types import MAX_ENTRY
 
 REPORT_SECONDS: Final = 60.0
 OWN: Final = "sentinel_client"  # the logger of what the client tells of itself
 _MODULES = sys.modules
+
+if TYPE_CHECKING:
+    from ._options import Options
 
 
 class Store(Protocol):
@@ -58,7 +59,11 @@ class Client:
         self, options: Options | None = None, *, store: Store | None = None, **arguments: Any
     ) -> None:
         """`arguments` are options by name (docs/clients.md). Raises `OptionsError`."""
+        from ._options import Options
+        from ._types import MAX_ENTRY
+
         self.options = Options.load(arguments) if options is None else options
+        self._most = MAX_ENTRY
         self.counts = Counts()
         self.threshold = number_of(self.options.level)
         self._levels = [(name, number_of(level)) for name, level in self.options.levels.items()]
@@ -140,7 +145,7 @@ class Client:
         except Exception:  # noqa: BLE001 - what cannot be masked is not written
             self.counts.add("masking")
             return False
-        if len(line) > MAX_ENTRY:
+        if len(line) > self._most:
             self.counts.add("oversized")
             return False
         return self._append(line) >= 0

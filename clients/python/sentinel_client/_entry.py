@@ -15,7 +15,6 @@ from ._context import RESERVED
 from ._encode import Encode, fastest, standard
 from ._exceptions import exception
 from ._plain import INSIDE, MAX_INSIDE, MAX_KEYS, MAX_TEXT, key, plain, text
-from ._types import MAX_ENTRY
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 _CORE: Final = ("time", "level", "logger", "message", "trace_id", "span_id")
@@ -64,6 +63,8 @@ class Bytes:
 
     def of(self, entry: dict[str, Any]) -> bytes:
         """Return the bytes of an entry that is not plain or not small: made plain, and cut until they fit."""
+        from ._types import MAX_ENTRY
+
         for most in (MAX_TEXT, 2_048, 256):
             told = plain(entry, most)
             line = self._written(told)

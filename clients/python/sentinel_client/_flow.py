@@ -6,23 +6,22 @@ Times are epoch seconds of the entries, so nothing here asks a clock.
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ._counts import Counts
 from ._levels import OFF, number_of
-from ._options import Options, OptionsError
 from ._plain import shown
+
+if TYPE_CHECKING:
+    from ._options import Options
 
 MAX_KEYS: Final = 10_000  # of buckets, and of repeats that are waited for
 _WHOLE = 1 << 64
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One call as policy sees it. `template` is the message before its arguments."""
 
     time: float
@@ -33,8 +32,7 @@ class Call:
     trace: str  # hex, or empty
 
 
-@dataclass(frozen=True, slots=True)
-class _Which:
+class _Which(NamedTuple):
     """Which calls a rule is for: those of a logger and below it, and up to a level."""
 
     logger: str
@@ -48,8 +46,10 @@ class _Which:
 class Sampling:
     """Keeps a part of the calls; of a trace all or none, by its id as OpenTelemetry's samplers decide it."""
 
-    def __init__(self, rules: Sequence[Any], draw: Callable[[], float] = random.random) -> None:
-        self._draw = draw
+    def __init__(self, rules: Sequence[Any], draw: Callable[[], float] | None = None) -> None:
+        import random
+
+        self._draw = draw or random.random
         self._rules = []
         for each in rules:
             rule = _rule("sampling", each, {"logger", "level", "rate"})
@@ -151,11 +151,15 @@ class Repeats:
         return [{**each.last, "repeated": each.repeated} for each in over if each.last is not None]
 
 
-@dataclass(slots=True)
 class _Window:
-    began: float
-    repeated: int = 0
-    last: dict[str, Any] | None = None
+    """When it began, how many calls it holds back, and the entry of the last of them."""
+
+    __slots__ = ("began", "last", "repeated")
+
+    def __init__(self, began: float) -> None:
+        self.began = began
+        self.repeated = 0
+        self.last: dict[str, Any] | None = None
 
 
 class Flow:
@@ -190,14 +194,18 @@ class Flow:
         return rate
 
 
+def _wrong(says: str) -> Exception:
+    from ._options import OptionsError
+
+    return OptionsError(says)
+
+
 def _rule(name: str, told: Any, known: set[str]) -> Mapping[str, Any]:
     if not isinstance(told, Mapping):
-        raise OptionsError(f"{name}: each rule is an object")
+        raise _wrong(f"{name}: each rule is an object")
     wrong = set(told) - known
     if wrong:
-        raise OptionsError(
-            f"{name}: there is no {min(map(str, wrong))!r}; there are {', '.join(sorted(known))}"
-        )
+        raise _wrong(f"{name}: there is no {min(map(str, wrong))!r}; there are {', '.join(sorted(known))}")
     return told
 
 
@@ -205,11 +213,11 @@ def _which(rule: Mapping[str, Any]) -> _Which:
     try:
         return _Which(str(rule.get("logger", "")), number_of(rule.get("level", OFF)))
     except (ValueError, AttributeError) as error:
-        raise OptionsError(f"level: {error}") from None
+        raise _wrong(f"level: {error}") from None
 
 
 def _number(name: str, rule: Mapping[str, Any], of: str, most: float = 1e9) -> float:
     value = rule.get(of)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
-        raise OptionsError(f"{name}: {of} is a number from 0 to {most:g}")
+        raise _wrong(f"{name}: {of} is a number from 0 to {most:g}")
     return float(value)

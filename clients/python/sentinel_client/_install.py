@@ -20,7 +20,6 @@ from ._client import Client
 from ._entry import exc_info
 from ._levels import CRITICAL
 from ._logger import follow
-from ._options import Options
 from .handler import SentinelHandler
 
 _LOCK = threading.RLock()
@@ -98,7 +97,7 @@ def install(*, capture: bool = True, client: Client | None = None, **options: An
     `OptionsError`.
     """
     with _LOCK:
-        made = client or Client(Options.load(options))
+        made = client or Client(**options)
         uninstall()
         atexit.register(made.close)
         _Installation(made, capture).begin()

@@ -11,10 +11,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ._levels import number_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PREFIX: Final = "SENTINEL_"
 CONFIG: Final = "config"
@@ -99,6 +101,8 @@ class Options:
 
         Raises `OptionsError`. An argument that is None counts as not given.
         """
+        from pathlib import Path
+
         environ = os.environ if environ is None else environ
         given = {name: value for name, value in (arguments or {}).items() if value is not None}
         config = given.pop(CONFIG, None) or environ.get(PREFIX + CONFIG.upper())
@@ -115,6 +119,8 @@ class Options:
 
     def folder(self, environ: Mapping[str, str] | None = None) -> Path:
         """Return where the write-ahead log is, for these options or by default."""
+        from pathlib import Path
+
         environ = os.environ if environ is None else environ
         if self.directory is not None:
             return self.directory
@@ -182,6 +188,8 @@ def _nearest(name: str) -> str:
 def _value(one: Any, value: Any) -> Any:
     how = one.metadata
     if how.get("path"):
+        from pathlib import Path
+
         if not isinstance(value, str | os.PathLike) or not str(value):
             raise ValueError("wants the name of a file or folder")
         return Path(value).expanduser()

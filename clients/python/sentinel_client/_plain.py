@@ -6,7 +6,6 @@ packages (pydantic, attrs, numpy) are known by what they can do, so none is impo
 
 from __future__ import annotations
 
-import base64
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
@@ -117,6 +116,8 @@ class _Walk:
         if isinstance(value, str):
             told = value
         elif isinstance(value, bytes | bytearray | memoryview):
+            import base64
+
             told = base64.b64encode(bytes(value[: self._most])).decode()
         elif isinstance(value, BaseException):
             told = f"{kind.__name__}: {value}"
