@@ -120,14 +120,25 @@ class Client:
     ) -> None:
         """Make an entry and keep it, or count why not. `now` in epoch seconds; `level` was admitted."""
         try:
-            extra = None
-            if now >= self._due or self._flow is not None:
+            if now >= self._due or self._flow is not None or error is not None:
                 extra = self._admitted(now, level, name, logger, message, fields, error, template)
-                if extra is None:
-                    return
-            entry = self._entry(now, name, logger, message, fields, error)
-            if extra:
-                entry.update(extra)
+                if extra is not None:
+                    self.put(self._entry(now, name, logger, message, fields, error) | extra)
+                return
+            entry = {"time": int(now * 1e6) / 1e6, "level": name, "logger": logger, "message": message}
+            shared = CONTEXT.get()
+            if shared or self._common or "opentelemetry.trace" in _MODULES:
+                entry |= {**self._common, **shared, **traced()}
+            for value in fields.values():
+                kind = type(value)
+                if kind not in QUICK or (kind is float and value - value != 0):
+                    add(entry, fields)
+                    break
+            else:  # what `add` does, but faster: most entries come this way
+                if RESERVED.isdisjoint(fields) and len(fields) < MAX_KEYS:
+                    entry.update(fields)
+                else:
+                    add(entry, fields)
             self.put(entry)
         except Exception:  # noqa: BLE001 - what logs goes on, whatever was logged
             self.counts.add("broken")
@@ -184,18 +195,9 @@ class Client:
             "message": message,
             **self._common,
             **CONTEXT.get(),
+            **traced(),
         }
-        if "opentelemetry.trace" in _MODULES:
-            entry.update(traced())
-        quick = RESERVED.isdisjoint(fields) and len(fields) < MAX_KEYS
-        for value in fields.values():
-            kind = type(value)
-            if kind not in QUICK or (kind is float and value - value != 0):
-                quick = False
-        if quick:
-            entry.update(fields)
-        else:
-            add(entry, fields)
+        add(entry, fields)
         if error is not None:
             add_exception(entry, error, self.options.frame_variables)
         return entry

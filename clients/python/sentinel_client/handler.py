@@ -22,6 +22,7 @@ from ._plain import text
 _STANDARD: Final = tuple(logging.makeLogRecord({}).__dict__)  # what every record has, in the order it has it
 _COUNT: Final = len(_STANDARD)
 _PLAIN: Final = frozenset(_STANDARD) | {"message", "asctime", "taskName"}
+_RECORD: Final = logging.LogRecord
 _NONE: Final[Mapping[str, Any]] = {}
 
 
@@ -73,9 +74,18 @@ class SentinelHandler(logging.Handler):
             told = record.__dict__
             fields: Mapping[str, Any] = _NONE
             if len(told) > _COUNT:  # what `extra` brought comes behind what every record has
-                fields = {name: told[name] for name in islice(told, _COUNT, None)}
+                fields = dict(islice(told.items(), _COUNT, None))
             message = record.msg
-            if record.exc_info or record.args or type(message) is not str or self._unusual(record, fields):
+            if (
+                record.args
+                or record.exc_info
+                or record.exc_text
+                or record.stack_info
+                or type(message) is not str
+                or self._source
+                or type(record) is not _RECORD
+                or not _PLAIN.isdisjoint(fields)
+            ):  # it needs a closer look, or is of another class, or was changed on its way here
                 self._emit(client, record)
             else:
                 client.record(record.created, record.levelno, record.levelname, record.name, message, fields)
@@ -89,16 +99,6 @@ class SentinelHandler(logging.Handler):
         elif not self._told and sys.stderr is not None:
             self._told = True
             print(f"sentinel_client: nothing is kept: {error}", file=sys.stderr)  # noqa: T201
-
-    def _unusual(self, record: logging.LogRecord, fields: Mapping[str, Any]) -> bool:
-        """Whether a record needs a closer look: it is of another class, or was changed on its way here."""
-        return (
-            self._source
-            or record.stack_info is not None
-            or record.exc_text is not None
-            or type(record) is not logging.LogRecord
-            or not _PLAIN.isdisjoint(fields)
-        )
 
     def _emit(self, client: Client, record: logging.LogRecord) -> None:
         fields = {name: value for name, value in record.__dict__.items() if name not in _PLAIN}
