@@ -2,17 +2,17 @@
 
 A batch is signed with Ed25519 (RFC 8032) over
 
-    "SS1" ‖ batch id (16 bytes) ‖ u64(first) ‖ u32(count) ‖ SHA-256 of the entries with LF between them
+    "SS1" ‖ batch id (16 bytes) ‖ SHA-256 of the entries with LF between them
 
-integers big-endian. Requests carry the header `Sentinel-Signature`, the signature in base64url without
-padding, and `Sentinel-Key-Id`: the first 16 bytes of the SHA-256 of the raw public key, in hex. RFC 9421 would
-sign headers and a digest of a body which compression changes; this signs what is stored, however it travelled.
+The id commits to the producer, the number of the first entry, and the length of the range. Requests carry the
+header `Sentinel-Signature`, the signature in base64url without padding, and `Sentinel-Key-Id`: the first 16
+bytes of the SHA-256 of the raw public key, in hex. RFC 9421 would sign headers and a digest of a body which
+compression changes; this signs what is stored, so the ledger has all that a check of it needs.
 """
 
 from __future__ import annotations
 
 import hashlib
-import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,13 +44,14 @@ class Signer:
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
         try:
-            if path.stat().st_mode & 0o077:
-                raise BadKey(f"the key file {path} is open to others: chmod 600 {path}")
+            mode = path.stat().st_mode
             private = load_pem_private_key(path.read_bytes(), None)
         except OSError as error:
             raise BadKey(f"the key file {path} cannot be read: {error.strerror}") from None
         except (ValueError, TypeError):
             raise BadKey(f"the key file {path} holds no private key as PEM without a password") from None
+        if mode & 0o077:
+            raise BadKey(f"the key file {path} is open to others: chmod 600 {path}")
         if not isinstance(private, Ed25519PrivateKey):
             raise BadKey(f"the key file {path} holds a key that is not Ed25519")
         return cls(private)
@@ -72,8 +73,7 @@ def key_id(public: bytes) -> str:
 
 def signed(batch: Batch) -> bytes:
     """Return the bytes that a batch's signature is made of."""
-    digest = hashlib.sha256(b"\n".join(batch.entries)).digest()
-    return b"SS1" + batch.id + struct.pack(">QI", batch.first, batch.count) + digest
+    return b"SS1" + batch.id + hashlib.sha256(b"\n".join(batch.entries)).digest()
 
 
 def verify(batch: Batch, signature: str, public: bytes) -> bool:

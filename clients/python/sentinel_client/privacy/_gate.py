@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from sentinel_client.privacy._checks import three
 from sentinel_client.privacy._paths import Paths
 from sentinel_client.privacy._table import Table
 
@@ -28,17 +29,21 @@ _MARKS = frozenset(b"@~%\\[='<+")  # each asks for a closer look
 _RUNS = bytes(97 if c in _TOKEN else 33 if c in _MARKS else 32 for c in range(256))
 _WORDS = bytes(c if c in _TOKEN or c == 46 else 32 for c in range(256))
 _DIGITS = bytes(48 if 48 <= c <= 57 else 32 if c == 0xA0 else c for c in range(256))
+_NAME = 56  # characters of the longest name that the table knows, with its endings and quotes
 _SECONDS = 18  # bytes of an entry that begins with its time, of which the whole seconds are no value
 _GROUPS = ("0000 000000 0000", "000-0000", "000-00-0000", "0000-000000-0000")
 _IBAN = re.compile(r"[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4} ?[A-Z0-9]{4}")
-_CARD = re.compile(r"(?<![A-Za-z0-9_.+-])[1-6][0-9]{12,18}(?![A-Za-z0-9_-])")
-# Words of which one stands before or near every value that names in texts give away.
+_DRAWN = re.compile(r"[A-Za-z0-9+/_-]{20,}")
+_CARD = re.compile(r"(?<![A-Za-z0-9_.+-])(?:[2-6][0-9]{12,18}|1[0-9]{14})(?![A-Za-z0-9_-])")
+# Words of which one stands before every value that a name in a text gives away.
 WORDS = (
-    "pass pwd secret token key cred jwt signature sessid sess_id sess-id sess.id ssionid ssion_id ssion-id ssion.id auth cookie kennwort senha contrase mot_de identified sig= "
-    "phone tel mobile cell fax handy whatsapp callback social ssn"
-).split() + ["private key"]
+    "pass", "pwd", "secret", "token", "key", "cred", "jwt", "signature", "auth", "cookie", "kennwort",
+    "senha", "contrase", "sig", "private key", "phone", "tel", "mobile", "cell", "fax", "handy", "whatsapp",
+    "callback", "social", "ssn", "putty", "identified",
+)  # fmt: skip
+_SESSIONS = ("sessid", "sess_id", "sess-id", "sess.id", "ssionid", "ssion_id", "ssion-id", "ssion.id")
 _NEAR = ("secret", "token", "passw", "cred", "key", "auth", "sign")
-_NUMBERED = ("phone", "tel", "mobile", "cell", "fax", "handy", "whatsapp", "callback", "ssn", "social")
+_NUMBERED = ("phone", "tel", "mobile", "fax", "ssn", "social")
 MAX_SHAPES = 4_096
 _PLAIN_TYPES = frozenset({str, int, float, bool, type(None)})
 
@@ -63,13 +68,13 @@ class Gate:
             return False
         text = encoded.decode("latin-1")
         runs = encoded.translate(_RUNS).decode("latin-1")
-        if ("!" in runs or text.count(":") != len(shape) or "--" in text) and not self._wordless(text, entry):
-            return False
-        if _ONE in runs and not self._harmless(encoded, text):
-            return False
         # The number of seconds with which an entry begins is nobody's number.
         at = _SECONDS if shape and shape[0] == "time" and type(entry["time"]) is float else 0
         digits = encoded[at:].translate(_DIGITS).decode("latin-1")
+        if ("!" in runs or text.count(":") != len(shape) or "--" in text) and not self._wordless(text, digits, entry):
+            return False
+        if _ONE in runs and not self._harmless(encoded, text):
+            return False
         if "0000000" in digits or "0 0000" in digits or "0-0000" in digits:
             if not self._numberless(text, digits):
                 return False
@@ -109,7 +114,7 @@ class Gate:
                 return -1  # how this is encoded is not known here
         return count
 
-    def _wordless(self, text: str, entry: Mapping[str, Any]) -> bool:
+    def _wordless(self, text: str, digits: str, entry: Mapping[str, Any]) -> bool:
         """Whether no value in a text stands after a telling name, and no address is in it."""
         if "@" in text or "~" in text or "%40" in text or "\\u00" in text:
             return False
@@ -117,44 +122,50 @@ class Gate:
         names = self._nested(entry) if "[" in text or colons != len(entry) else colons
         if names < 0:
             return False
-        if names == colons and "--" not in text and not any(each in text for each in "='<"):
-            return True
+        free = "--" in text or "<" in text or "'" in text
+        if not free and "=" not in text and names + digits.count("00:") == colons:
+            return True  # every colon in a text stands in a time, or behind another number
         if '\\"' in text:
             return False
-        lower = _suspicious(entry, text).lower()
+        said = _suspicious(entry, text) if free else _before(_suspicious(entry, text))
+        said = said.lower()
         for word in WORDS:
-            if word in lower:
+            if word in said:
                 return False
-        return True
+        return "sess" not in said or not any(each in said for each in _SESSIONS)
 
     def _harmless(self, encoded: bytes, text: str) -> bool:
         """Whether no long run of letters and digits may be a token."""
+        starts = self._starts
+        words = [each for each in encoded.translate(_WORDS).split() if len(each) >= RUN]
         if "earer" in text or "asic " in text or "EARER" in text or "ASIC " in text:
             return False
-        starts = self._starts
-        for each in encoded.translate(_WORDS).split():
-            if len(each) < RUN:
-                continue
+        if not self._undrawn(text):
+            return False
+        for each in words:
             word = each.decode("latin-1")
-            if word[:3].lower() in starts or "-us" in word:
+            if word[:3].lower() in starts or "-us" in word or "hooks." in word:
                 return False
             if "." in word:
-                if not all(self._drab(part, text) for part in word.split(".") if len(part) >= RUN):
+                if not all(self._drab(part) for part in word.split(".") if len(part) >= RUN):
                     return False
-            elif not word.islower() and not self._drab(word, text):
+            elif not word.islower() and not self._drab(word):
                 return False
         return True
 
-    def _drab(self, word: str, text: str) -> bool:
+    def _undrawn(self, text: str) -> bool:
+        """Whether no long string looks drawn at random near a word such as token."""
+        if not self._everything:
+            lower = text.lower()
+            if not any(near in lower for near in _NEAR):
+                return True
+        return not any(three(each) for each in _DRAWN.findall(text))
+
+    def _drab(self, word: str) -> bool:
         """Whether a run of letters and digits does not look like a token."""
         if word[:3].lower() in self._starts or word[:2] in self._short or (word[:2].isupper() and word[2:4].isdigit()):
             return False
-        if len(word) < 20 or word == word.lower() or word == word.upper() or word.isalpha():
-            return True
-        if self._everything or len(word) >= 27:
-            return False
-        lower = text.lower()
-        return not any(near in lower for near in _NEAR)
+        return len(word) < 27 or word == word.lower() or word == word.upper() or word.isalpha()
 
     def _numberless(self, text: str, digits: str) -> bool:
         """Whether digits that stand together, or in groups, are no number of a card, a phone, an account."""
@@ -166,6 +177,13 @@ class Gate:
             return False
         lower = text.lower()
         return not any(word in lower for word in _NUMBERED)
+
+
+def _before(text: str) -> str:
+    """Return what stands before each = and each : of a text, as far back as a name with its endings reaches."""
+    pieces = text.replace("=", ":").split(":")
+    pieces.pop()
+    return "\n".join([each[-_NAME:] for each in pieces if not each[-2:].isdigit()])
 
 
 def _suspicious(entry: Mapping[str, Any], text: str) -> str:

@@ -20,6 +20,7 @@ MAX_HUNTED = 64  # values of one entry that are looked for everywhere in it
 SURE, LONG = 6, 12  # characters from which on a value is looked for: with more than letters, with letters only
 FIELD = "field"  # the kind of what a path names
 _LETTERS = re.compile(r"[A-Za-z]+")
+_QUOTED = re.compile(r"b?([\"'])([^\n]+)\1")
 
 
 @dataclass(frozen=True)
@@ -138,13 +139,13 @@ class Walk:
             return [self._leaves(each, kind, action, depth - 1) for each in value]
         if value is None or isinstance(value, bool) or value == "":
             return value
-        text = written(value)
+        text = unquoted(written(value))
         if MASKED.fullmatch(text):
             return value
         if kind == "phone" and not phone(text):
             return self._value(value, "", depth)
         hidden = self._rules.hide(kind, text, action or self._rules.named[kind])
-        if hidden is text:
+        if hidden is text:  # the policy allows it
             return value
         self.changed = True
         self._learn(text, hidden if hidden.startswith("[[") else self._rules.hide(kind, text, "mask"))
@@ -230,3 +231,13 @@ def written(value: Any) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         value = int(value)
     return str(value)
+
+
+def unquoted(text: str) -> str:
+    """Return what stands between quotes: frames have values as Python writes them.
+
+    >>> unquoted("'a'"), unquoted('b"a"'), unquoted("'"), unquoted("it's")
+    ('a', 'a', "'", "it's")
+    """
+    found = _QUOTED.fullmatch(text)
+    return found[2] if found else text
