@@ -34,7 +34,7 @@ def test_the_vectors_are_those_that_the_code_makes() -> None:
 
 
 def test_checksums_are_those_of_the_standards() -> None:
-    """CRC-32C has the check value of RFC 3720's polynomial, CRC-32 that of gzip's; both without native code."""
+    """CRC-32C has the values of RFC 3720, CRC-32 those of gzip; also without native code."""
     assert _frames.plain_crc32c(b"123456789") == 0xE3069283
     assert _frames.plain_crc32c(bytes(32)) == 0x8A9136AA  # RFC 3720, B.4: 32 bytes of zeros
     assert _frames.plain_crc32c(b"\xff" * 32) == 0x62A8AB43  # and of ones

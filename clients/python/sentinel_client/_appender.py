@@ -74,8 +74,8 @@ class Appender:
                 number = self._add(entry)
             finally:
                 self._inside = False
-            if self._aside:
-                self._take_in()
+                if self._aside:
+                    self._take_in()
         if number < 0 or self._always:
             number = self._finish(number, entry)
         return number
@@ -95,7 +95,7 @@ class Appender:
         return number
 
     def _set_aside(self, entry: bytes) -> int:
-        if len(self._aside) >= _ASIDE:
+        if not entry or len(self._aside) >= _ASIDE:
             self._counts.add("disk")
             return DROPPED
         self._aside.append(entry)
@@ -103,7 +103,11 @@ class Appender:
 
     def _take_in(self) -> None:
         while self._aside:
-            self.append(self._aside.pop(0))
+            entry = self._aside.pop(0)
+            if entry:
+                self.append(entry)
+            else:
+                self.close()
 
     def _wait_for_room(self, entry: bytes) -> int:
         """Have the entry written once there is room in the budget, if that is policy and happens in time."""
@@ -148,6 +152,10 @@ class Appender:
                 self._wanted = min(self._wanted, beyond)
                 self._changed.wait(left)
             return True
+
+    def close(self, *, remove: bool = False) -> None:
+        """Give everything back."""
+        raise NotImplementedError
 
     def _start_keeper(self) -> None:
         """Start the thread that looks after this, where none does."""

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
 import time
+from typing import NoReturn
 
 NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 READ = os.O_RDONLY | NOFOLLOW
 CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | NOFOLLOW
 UPDATE = os.O_RDWR | NOFOLLOW
+
+
+def _missing(*_: object) -> NoReturn:
+    raise OSError(errno.ENOSYS, "this system has no pread and pwrite")
 
 
 class Disk:
@@ -21,8 +27,12 @@ class Disk:
 
     open = staticmethod(os.open)
     close = staticmethod(os.close)
-    pread = staticmethod(os.pread)
-    pwrite = staticmethod(os.pwrite)
+    if hasattr(os, "pwrite"):
+        pread = staticmethod(os.pread)
+        pwrite = staticmethod(os.pwrite)
+    else:  # Windows, where everything stays in memory
+        pread = staticmethod(_missing)
+        pwrite = staticmethod(_missing)
     truncate = staticmethod(os.ftruncate)
     listing = staticmethod(os.listdir)
     replace = staticmethod(os.replace)
@@ -56,6 +66,12 @@ class Disk:
 
 
 DISK = Disk()
+
+
+def close(disk: Disk, fd: int) -> None:
+    """Close a file, whatever the system says of it: its descriptor is gone either way."""
+    with contextlib.suppress(OSError):
+        disk.close(fd)
 
 
 def write_whole(disk: Disk, fd: int, data: bytes, at: int) -> None:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from sentinel_client import _frames
-from sentinel_client._disk import CREATE, READ, UPDATE, Disk, read_whole, write_whole
+from sentinel_client._disk import CREATE, READ, UPDATE, Disk, close, read_whole, write_whole
 from sentinel_client._types import MAX_ENTRY
 
 _NAME = re.compile(r"[0-9a-f]{16}\.wal")
@@ -60,7 +60,7 @@ class Segment:
             data = read_whole(disk, fd, end - at, at)
             return self._run(data, kind, (number, at), (first, max_entries, max_bytes), whole=True)
         finally:
-            disk.close(fd)
+            close(disk, fd)
 
     def _kind(self, disk: Disk, fd: int, end: int) -> int:
         """Return the kind of checksum: what the header says, or else what fits."""
@@ -156,12 +156,16 @@ def create(disk: Disk, folder: Path, number: int) -> Writer:
     """
     path = f"{folder}/{number:016x}.wal"
     kind = _frames.written_kind()
-    fd = disk.open(path, CREATE, 0o600)
+    try:
+        fd = disk.open(path, CREATE, 0o600)
+    except FileExistsError:  # it was being made when something interrupted that: no entry has this number yet
+        disk.unlink(path)
+        fd = disk.open(path, CREATE, 0o600)
     try:
         header = _frames.encode_header(_frames.Header(kind, number, max(disk.now(), 0)))
         write_whole(disk, fd, header, 0)
     except BaseException:
-        disk.close(fd)
+        close(disk, fd)
         disk.unlink(path)
         raise
     return Writer(fd, Segment(path, number, _frames.HEADER, number), kind, number)
@@ -200,7 +204,7 @@ def recover(disk: Disk, folder: Path, used: int) -> Recovered:
     if writer is not None and number >= used:
         return Recovered(segments, writer, number, lost)
     if writer is not None:
-        disk.close(writer.fd)
+        close(disk, writer.fd)
     if number == newest.first:
         disk.unlink(newest.path)
     else:
@@ -226,7 +230,7 @@ def _take_up(disk: Disk, newest: Segment) -> tuple[Writer | None, int, int]:
         if good and kind == _frames.written_kind():
             return Writer(fd, newest, kind, number), number, lost
     except BaseException:
-        disk.close(fd)
+        close(disk, fd)
         raise
-    disk.close(fd)
+    close(disk, fd)
     return None, number, lost

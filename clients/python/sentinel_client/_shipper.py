@@ -98,6 +98,13 @@ class Shipper:
             self._start()
         self._woken.set()
 
+    def hurry(self) -> None:
+        """Send from now on without waiting for more, and try now what failed before: the end is near."""
+        with self._lock:
+            self._hurried += 1
+        self._backoff.hurry()
+        self.wake()
+
     def flush(self, deadline: float) -> bool:
         """Send what is in the log now; whether all of it is done within so many seconds."""
         if self._closed:
@@ -254,6 +261,9 @@ def _at_exit_once() -> None:
 def _at_exit() -> None:
     """Close all shippers, together within the longest of their bounds."""
     begun = time.monotonic()
+    for shipper in list(_ALL):
+        if not shipper._closed:
+            shipper.hurry()  # so that one that is down does not take the time of the others
     for shipper in sorted(_ALL, key=lambda each: each._pace.exit):
         with contextlib.suppress(Exception):
             shipper.close(max(0.0, begun + shipper._pace.exit - time.monotonic()))

@@ -16,7 +16,7 @@ import stat
 from pathlib import Path
 
 from sentinel_client import _state
-from sentinel_client._disk import NOFOLLOW, Disk, read_whole, write_whole
+from sentinel_client._disk import NOFOLLOW, Disk, close, read_whole, write_whole
 
 LOCK = "lock"
 _NAME = re.compile(r"py-[0-9a-f]{16}")
@@ -90,7 +90,7 @@ def _unlock(disk: Disk, fd: int) -> None:
     try:
         fcntl.flock(fd, fcntl.LOCK_UN)
     finally:
-        disk.close(fd)
+        close(disk, fd)
 
 
 def boot() -> str:
@@ -189,7 +189,7 @@ def _locked(disk: Disk, folder: Path) -> int | None:
         _unlock(disk, fd)
         raise
     _locks.discard(fd)  # another process has it, or has just removed it
-    disk.close(fd)
+    close(disk, fd)
     return None
 
 

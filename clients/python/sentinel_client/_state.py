@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sentinel_client._disk import CREATE, READ, UPDATE, Disk, is_full, read_whole, write_whole
+from sentinel_client._disk import CREATE, READ, UPDATE, Disk, close, is_full, read_whole, write_whole
 
 NAME = "state.json"
 WIDTH = (
@@ -110,7 +110,7 @@ def load(disk: Disk, folder: Path) -> State:
     try:
         return decode(read_whole(disk, fd, 1 << 20, 0))
     finally:
-        disk.close(fd)
+        close(disk, fd)
 
 
 def save(disk: Disk, folder: Path, data: bytes, *, sync: bool) -> None:
@@ -142,7 +142,7 @@ def _replace(disk: Disk, folder: Path, data: bytes, *, sync: bool) -> None:
             if sync:
                 disk.sync(fd)
         finally:
-            disk.close(fd)
+            close(disk, fd)
     except OSError:
         disk.unlink(new)
         raise
@@ -160,4 +160,4 @@ def _overwrite(disk: Disk, folder: Path, data: bytes, *, sync: bool) -> None:
         if sync:
             disk.sync(fd)
     finally:
-        disk.close(fd)
+        close(disk, fd)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from sentinel_client import _frames
 from sentinel_client._counts import Counts
-from sentinel_client._disk import Disk
+from sentinel_client._disk import Disk, close
 from sentinel_client._segments import Segment, Writer, create, cut, recover, unwritable
 from sentinel_client._slots import Slot
 
@@ -37,10 +37,9 @@ class Limits:
 
 @dataclass(slots=True)
 class Unsynced:
-    """What a sync does: files to close behind it, the one that is written, the folder if it changed."""
+    """What a sync does: files, to be closed behind it, and the folder if it changed."""
 
-    retired: list[int]
-    fd: int
+    files: list[int]
     upto: int  # the number behind the last entry that it covers
     folder: str
 
@@ -123,14 +122,13 @@ class Store:
         writer = self.writer
         if writer.fd < 0:
             return
-        self.writer = unwritable(writer.next)
         cut(self.disk, writer.fd, writer.end)
         if writer.end > _frames.HEADER:
             self.segments.append(writer.done())
             self.closed_bytes += writer.end
         else:
             delete(self.disk, [writer.segment])
-        self.retired[writer.segment.path] = writer.fd
+        self.writer, self.retired[writer.segment.path] = unwritable(writer.next), writer.fd
 
     def done(self) -> list[Segment]:
         """Take out the segments that all transports are done with, for the caller to delete without the lock.
@@ -150,7 +148,7 @@ class Store:
         if segment in self.segments:
             fd = self.retired.pop(segment.path, None)
             if fd is not None:
-                self.disk.close(fd)  # else it would take its room until the next sync
+                close(self.disk, fd)  # else it would take its room until the next sync
             self.segments.remove(segment)
             self.closed_bytes -= segment.end
             self.set_limit()
@@ -161,18 +159,22 @@ class Store:
         changed = writer.fd >= 0 and writer.synced < writer.end
         if not (self.retired or changed or self.folder_changed):
             return None
+        try:
+            fd = os.dup(writer.fd) if changed else -1  # the other may be closed meanwhile
+        except OSError:
+            return None
         retired, self.retired = list(self.retired.values()), {}
         folder, self.folder_changed = self.folder_changed, False
         writer.synced = writer.end
-        return Unsynced(
-            retired, writer.fd if changed else -1, writer.next, str(self.slot.folder) if folder else ""
-        )
+        if fd >= 0:
+            retired.append(fd)
+        return Unsynced(retired, writer.next, str(self.slot.folder) if folder else "")
 
     def close_retired(self) -> None:
         """Close the files that are full. Nothing is synced."""
         retired, self.retired = self.retired, {}
         for fd in retired.values():
-            self.disk.close(fd)
+            close(self.disk, fd)
 
     def close(self, *, remove: bool = False) -> None:
         """Close the files and give the slot back, or delete it. Nothing is synced."""
@@ -180,7 +182,7 @@ class Store:
         if writer.fd >= 0:
             self.writer = unwritable(writer.next)
             cut(self.disk, writer.fd, writer.end)
-            self.disk.close(writer.fd)
+            close(self.disk, writer.fd)
         self.close_retired()
         try:
             if remove:
@@ -200,7 +202,7 @@ class Store:
             os.dup2(null, self.writer.fd, inheritable=False)
             os.close(null)
         else:
-            self.disk.close(self.writer.fd)
+            close(self.disk, self.writer.fd)
 
 
 def delete(disk: Disk, segments: Sequence[Segment]) -> None:
@@ -219,13 +221,12 @@ def sync_all(disk: Disk, work: Unsynced) -> None:
     it could not write, and say then that all is well.
     """
     failed: OSError | None = None
-    for fd in [*work.retired, *([work.fd] if work.fd >= 0 else [])]:
+    for fd in work.files:
         try:
             disk.sync(fd)
         except OSError as error:
             failed = error
-    for fd in work.retired:
-        disk.close(fd)
+        close(disk, fd)
     if work.folder:
         disk.sync_folder(work.folder)
     if failed:

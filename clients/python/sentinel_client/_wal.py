@@ -149,7 +149,7 @@ class Wal(Appender):
         """Note that a transport is done with all entries below a number.
 
         The next `begin` writes it, or the keeper within an interval: killed before, the batch is sent again
-        under its id. Where all transports are done with a segment, it is written at once, and the segment deleted.
+        under its id. Where that frees a segment, it is written at once, and the segment goes.
         """
         with self._held() as journal:
             journal.ready()
@@ -264,6 +264,10 @@ class Wal(Appender):
 
     def close(self, *, remove: bool = False) -> None:
         """Sync, write the state, give the slot back, or delete it. Used again, it opens anew."""
+        with self._lock:
+            if self._inside:  # by a signal's handler, which interrupted an append: that one closes it
+                self._aside.append(b"")
+                return
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
             keeper.stop()

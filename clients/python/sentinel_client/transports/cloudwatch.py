@@ -82,7 +82,7 @@ class CloudWatchTransport:
         except Shut as error:
             return Later(str(error), SHUT_AFTER)
         self._done = b"", 0, []
-        return Sent({}, len(refused), sorted(refused))
+        return Sent({}, len(refused), tuple(sorted(refused)))
 
     def close(self) -> None:
         """Close the connection."""

@@ -104,7 +104,7 @@ class HttpTransport:
             which = refused_lines(receipt, len(entries))
         except Unfit:
             which = []
-        return Sent(receipt, len(which), which, why)
+        return Sent(receipt, len(which), tuple(which), why)
 
 
 _MEANING = {
