@@ -366,6 +366,44 @@ def test_a_signal_handler_may_log_while_its_thread_does(root: Path) -> None:
     wal.close()
 
 
+def test_a_signal_handler_may_close_the_log_and_end_the_program(root: Path) -> None:
+    """What it interrupts is written first, into no file but its own; then everything is given back."""
+    wal = make(root)
+    wal.append(entry(0))
+    real = wal._pwrite
+
+    def interrupted(fd: int, data: Any, at: int, /) -> int:
+        wal._pwrite = real
+        signal.raise_signal(signal.SIGUSR1)
+        return real(fd, data, at)
+
+    def end(*_: object) -> None:
+        wal.append(entry(2))
+        wal.close()
+
+    before = signal.signal(signal.SIGUSR1, end)
+    try:
+        wal._pwrite = interrupted
+        assert wal.append(entry(1)) == 1
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert wal.stats()["folder"] is None
+    assert numbers(read_all(wal)) == [0, 1, 2]
+    wal.close()
+
+
+def test_what_an_interruption_left_of_a_new_segment_is_in_nobody_s_way(root: Path) -> None:
+    """A file that has the name of the next segment, and no entry that anybody was told of, is made anew."""
+    wal = make(root, segment_bytes=100)
+    wal.append(entry(0, 100))
+    (root / wal.producer / f"{1:016x}.wal").write_bytes(b"SWL1")
+    assert wal.append(entry(1)) == 1
+    assert counts(wal) == {}
+    assert wal.problem is None
+    assert numbers(read_all(wal)) == [0, 1]
+    wal.close()
+
+
 def test_an_exception_out_of_a_signal_handler_leaves_the_log_whole(root: Path) -> None:
     """An append that was interrupted never returned: the next one has its number and its place."""
     wal = make(root)

@@ -226,11 +226,26 @@ def test_a_reader_without_descriptors_waits_and_gives_nothing_up(tmp_path: Path)
     wal.close()
 
 
+def test_a_segment_that_cannot_be_read_for_a_moment_is_not_given_up(tmp_path: Path) -> None:
+    """Reading says that there is nothing now, and the problem is told."""
+    disk = Faulty(always())
+    wal = make(tmp_path, disk=disk)
+    wal.append(entry(0))
+    disk.plan = always("open")
+    run = wal.read(0, 10, 1000)
+    assert (run.first, run.count) == (0, 0)
+    assert "cannot be read" in str(problem(wal))
+    disk.plan = always()
+    assert numbers(read_all(wal)) == [0]
+    assert counts(wal) == {}
+    wal.close()
+
+
 @pytest.mark.parametrize("error", [errno.EIO, errno.ENOENT])
 def test_a_segment_that_cannot_be_read_is_passed_over_and_counted(tmp_path: Path, error: int) -> None:
     """Its entries are missing in the run that has the next ones; they are counted once."""
     disk = Faulty(always())
-    wal = make(tmp_path, disk=disk, segment_bytes=300)
+    wal = make(tmp_path, disk=disk, segment_bytes=300, give_up=0)
     for n in range(9):
         wal.append(entry(n, 100))
     second = int(segments(tmp_path)[1].name[:16], 16)
@@ -241,6 +256,23 @@ def test_a_segment_that_cannot_be_read_is_passed_over_and_counted(tmp_path: Path
     assert numbers(read_all(wal, most=second)) == left
     assert numbers(read_all(wal)) == left
     assert counts(wal) == {"corrupt": third - second}
+    wal.close()
+
+
+@pytest.mark.parametrize("most", [1, 2, 10])
+def test_what_memory_holds_is_read_behind_what_is_missing(tmp_path: Path, most: int) -> None:
+    """A segment that is gone hides no entry that waits in memory."""
+    disk = Faulty(always())
+    wal = make(tmp_path, disk=disk)
+    for n in range(3):
+        wal.append(entry(n))
+    disk.plan = always("pwrite")
+    for n in range(3, 6):
+        wal.append(entry(n))
+    segments(tmp_path)[0].unlink()
+    assert numbers(read_all(wal, most=most)) == [3, 4, 5]
+    assert counts(wal) == {"corrupt": 3}
+    disk.plan = always()
     wal.close()
 
 

@@ -103,7 +103,7 @@ def _killed_after(lines: int, run: Callable[[int], NoReturn]) -> list[dict[str, 
 
 @pytest.mark.parametrize("forks", [False, True])
 def test_nothing_is_lost_or_doubled_by_kills(tmp_path: Path, forks: bool) -> None:
-    """Rounds on one root, each killed at a random point, forked children too; the last one sends what is left.
+    """Rounds on one root, each killed at a random point, children too; the last one sends what is left.
 
     What was accepted arrives once. What arrives was accepted, or its append was about to return.
     """

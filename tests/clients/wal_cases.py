@@ -110,6 +110,8 @@ def ship(
     if progress.sending is not None:
         first, count = progress.sending
         run = wal.read(first, count, 1 << 30)
+        if run.count == 0 and run.first == first:
+            return False
         lines = run.entries if run.first == first else []
     else:
         run = wal.read(progress.acknowledged, most, 100_000)

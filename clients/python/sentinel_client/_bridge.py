@@ -47,11 +47,14 @@ class Bridge:
 
     def read(self, _disk: Disk, first: int, max_entries: int, max_bytes: int, _end: int) -> Run:
         """Return entries from a number on, as `Segment.read` does."""
+        start = max(first, self.first)
+        if start >= first + max_entries:
+            first = start
         entries: list[bytes] = []
-        if first >= self.first:
-            for entry in islice(self._entries, first - self.first, first - self.first + max_entries):
-                max_bytes -= len(entry)
-                if entries and max_bytes < 0:
-                    break
-                entries.append(entry)
-        return Run(first, len(entries), entries, list(range(first, first + len(entries))))
+        for entry in islice(self._entries, start - self.first, first + max_entries - self.first):
+            max_bytes -= len(entry)
+            if entries and max_bytes < 0:
+                break
+            entries.append(entry)
+        after = start + len(entries)
+        return Run(first, after - first if entries else 0, entries, list(range(start, after)))

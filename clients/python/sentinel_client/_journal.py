@@ -5,6 +5,7 @@ It never raises for the disk: what goes wrong is told in `problem`, and tried ag
 
 from __future__ import annotations
 
+import errno
 import time
 from pathlib import Path
 
@@ -165,13 +166,24 @@ class Journal:
             found.append((self.bridge, 0))
         return found
 
-    def lost(self, piece: Piece) -> None:
-        """Give a segment up that cannot be read: its entries are missing from now on."""
+    def lost(self, piece: Piece, error: OSError) -> bool:
+        """Give a segment up that is gone, or cannot be read for long: its entries are missing from now on.
+
+        Say whether it is given up. Where a process has too many files open, no segment is.
+        """
         if self.store is None or not isinstance(piece, Segment):
-            return
+            return True
+        piece.failing = piece.failing or time.monotonic()
+        waits = time.monotonic() - piece.failing < self.limits.give_up
+        if error.errno != errno.ENOENT and (
+            waits or error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+        ):
+            self.problem = f"a segment cannot be read: {error.strerror}"
+            return False
         if piece is self.store.writer.segment:
             self.store.retire()
         self.store.forget(piece)
+        return True
 
     def judge(self, first: int, after: int, numbers: list[int]) -> None:
         """Count what is missing between two numbers, once, and unless it was evicted."""

@@ -20,7 +20,8 @@ class Run:
     """Entries that follow each other: those with the numbers `first` to `first + count - 1`.
 
     Entries of the range that were lost on disk are missing in `entries`. Where nothing was left of what was
-    asked for, `first` is beyond it: there what is left begins.
+    asked for, `first` is beyond it: there what is left begins. A `count` of 0 with the `first` that was asked
+    for says that there is nothing yet, or that it cannot be read now.
     """
 
     first: int
@@ -38,6 +39,7 @@ class Segment:
     end: int
     next: int
     kind: int | None = None  # of its checksums, once it was read
+    failing: float | None = None  # since when it cannot be read, by the monotonic clock
     places: dict[int, int] = field(default_factory=dict)  # number of an entry -> where its frame is
 
     def read(self, disk: Disk, first: int, max_entries: int, max_bytes: int, end: int) -> Run:
@@ -51,6 +53,7 @@ class Segment:
         fd = disk.open(self.path, READ)
         try:
             kind = self.kind = self.kind or self._kind(disk, fd, end)
+            self.failing = None
             number, at = self._place(first)
             if number == first and max_bytes + MAX_ENTRY < end - at:
                 data = read_whole(disk, fd, max_bytes + MAX_ENTRY + _frames.FRAME, at)

@@ -33,6 +33,7 @@ class Limits:
     transports: Sequence[str] = ("http",)
     bridge_bytes: int = 4 << 20
     retry: float = 0.25
+    give_up: float = 60.0
 
 
 @dataclass(slots=True)

@@ -7,7 +7,6 @@ them again.
 
 from __future__ import annotations
 
-import errno
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +24,6 @@ from sentinel_client._state import Progress
 from sentinel_client._store import Limits, delete, sync_all
 
 _AT_ONCE = 1024  # bridged entries that are written while the lock is held
-_LOST = (errno.ENOENT, errno.EIO)  # what reading says of a segment that will not come back
 
 
 class Wal(Appender):
@@ -36,8 +34,8 @@ class Wal(Appender):
     bounds the slot's segments; `when_full` says what happens there: `drop_oldest`, `drop_newest`, or `block`
     for up to `block` seconds and then drop. `segment_bytes` is the size at which a segment ends. Segments are
     deleted once all `transports` have acknowledged them. `bridge_bytes` bounds the memory that bridges a disk
-    that fails, and `retry` says after how many seconds it is tried again; `look` how often free slots are
-    looked for.
+    that fails; `retry` says after how many seconds it is tried again, `give_up` after how many a segment that
+    cannot be read is taken for lost, `look` how often free slots are looked for.
 
     Nothing here raises for the disk; `problem` says what is wrong with it.
     """
@@ -56,6 +54,7 @@ class Wal(Appender):
         transports: Sequence[str] = ("http",),
         bridge_bytes: int = 4 << 20,
         retry: float = 0.25,
+        give_up: float = 60.0,
         look: float = 5.0,
         disk: Disk = DISK,
         slot: Slot | None = None,
@@ -74,6 +73,7 @@ class Wal(Appender):
             transports=transports,
             bridge_bytes=bridge_bytes,
             retry=retry,
+            give_up=give_up,
         )
         self._orphan, self._look = slot is not None, look
         super().__init__(root, limits, counts, disk, slot)
@@ -101,8 +101,8 @@ class Wal(Appender):
         """Read the entries `first` to `first + max_entries - 1`, up to `max_bytes` of them, or one.
 
         Where a part of them was lost, it is missing in `entries` and counts in `count`. Where nothing is left
-        of them the run begins behind them: its `first` is where what is left begins, and its `count` may be
-        0.
+        of them the run begins behind them: its `first` is where what is left begins, its `count` may be 0.
+        A `count` of 0 with the `first` that was asked for says: nothing now, ask again later.
         """
         with self._held() as journal:
             pieces, after = journal.pieces(first), journal.number
@@ -113,10 +113,9 @@ class Wal(Appender):
             try:
                 found = piece.read(self._disk, start, max_entries, max_bytes, end)
             except OSError as error:
-                if error.errno not in _LOST:
-                    return Run(first, 0, [], [])
                 with self._held() as journal:
-                    journal.lost(piece)
+                    if not journal.lost(piece, error):
+                        return Run(first, 0, [], [])
                 continue
             if found.count:
                 run = found
