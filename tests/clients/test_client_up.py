@@ -17,10 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 import sentinel_client
 from sentinel.bootstrap import application
 from sentinel.cli.clients import local_credentials
+from sentinel_client._signing import verify
+from sentinel_client._types import Batch
 from tests.e2e.trees import ROOT, Tree, environment, until, up
 
 
@@ -69,7 +73,12 @@ def arrived(tree: Tree, service: str, enough: Callable[[list[dict[str, Any]]], b
 
 def test_what_is_logged_is_in_the_ledger_with_a_checked_receipt(tree: Tree, tmp_path: Path) -> None:
     """Native calls and records, masked, once each; the receipt fits what was sent, and is kept."""
-    client = sentinel_client.install(**options(tree, "shop", tmp_path / "log"), fields={"env": "test"})
+    private = Ed25519PrivateKey.generate()
+    key = tmp_path / "signing.pem"
+    key.touch(0o600)
+    key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    told = options(tree, "shop", tmp_path / "log") | {"integrity": "ed25519", "signing_key_file": str(key)}
+    client = sentinel_client.install(**told, fields={"env": "test"})
     try:
         log = sentinel_client.get_logger("shop.native")
         with sentinel_client.context(request_id="r-1"):
@@ -92,6 +101,22 @@ def test_what_is_logged_is_in_the_ledger_with_a_checked_receipt(tree: Tree, tmp_
     assert entries[2]["exception"]["frames"][-1]["function"].startswith("test_what_is_logged")
     receipts = (tmp_path / "log" / "receipts.ndjson").read_text().splitlines()
     assert sum(json.loads(each)["count"] for each in receipts) == 3
+    check_signatures(tree, private.public_key().public_bytes_raw())
+
+
+def check_signatures(tree: Tree, public: bytes) -> None:
+    """Check that every segment of the shop has its producer's signature of the batch."""
+    app = application(str(tree.home))
+    chains = [head.chain for head in app.inspect.heads() if head.chain.startswith("shop/")]
+    for segment in (each for chain in chains for each in app.inspect.export(chain)):
+        held: Any = segment["entries"]
+        context = json.loads(str(segment["context"]))
+        sent = [
+            Batch(context["instance"], first, len(held), [entry.encode() for entry in held])
+            for first in range(3)
+        ]
+        batch = next(each for each in sent if each.id.hex() == context["batch"])
+        assert verify(batch, context["signature"], public)
 
 
 SCRIPT = """

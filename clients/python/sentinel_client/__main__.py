@@ -1,4 +1,4 @@
-"""`python -m sentinel_client COMMAND`: `doctor` says in words what is wrong."""
+"""`python -m sentinel_client COMMAND`: `doctor` says what is wrong, `decrypt` shows encrypted fields."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ def main() -> int:
         from ._doctor import main as doctor
 
         return doctor(rest)
-    print("usage: python -m sentinel_client doctor [--help]", file=sys.stderr)  # noqa: T201
+    if command == ["decrypt"]:
+        from ._decrypt import main as decrypt
+
+        return decrypt(rest)
+    print("usage: python -m sentinel_client doctor|decrypt [--help]", file=sys.stderr)  # noqa: T201
     return 0 if command in (["--help"], ["-h"]) else 2
 
 

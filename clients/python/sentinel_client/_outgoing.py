@@ -68,9 +68,18 @@ def _http(options: Options, given: dict[str, Any]) -> Transport:
 
     name = str(given.pop("name", "http"))
     door = Door(options.url, options.service, credentials(options))
-    made = HttpTransport(door, compression=options.compression, **given)
+    made = HttpTransport(door, compression=options.compression, sign=_sign(options), **given)
     made.name = name
     return made
+
+
+def _sign(options: Options) -> Any:
+    """Return what signs batches, where options say that they are signed. Raises `ValueError` for the key."""
+    if options.integrity != "ed25519" or options.signing_key_file is None:
+        return None
+    from ._signing import Signer
+
+    return Signer.from_file(options.signing_key_file).sign
 
 
 def credentials(options: Options) -> Any:
