@@ -68,12 +68,14 @@ def flush(seconds: float = 10.0) -> bool:
     return installed().flush(seconds)
 
 
-def __getattr__(name: str) -> Any:
-    module = _WHERE.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # a checker is to find names that are not there
 
-    found = getattr(import_module(f".{module}", __name__), name)
-    globals()[name] = found
-    return found
+    def __getattr__(name: str) -> Any:
+        module = _WHERE.get(name)
+        if module is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        found = getattr(import_module(f".{module}", __name__), name)
+        globals()[name] = found
+        return found

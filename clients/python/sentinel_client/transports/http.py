@@ -27,8 +27,8 @@ class HttpTransport:
     """Sends batches through a door and checks the receipts against what was sent.
 
     `compression` is `gzip` (level 1), `zstd` (needs `zstandard`), `auto` (zstd where it is installed) or
-    `none`. `sign` returns the headers of a batch's signature (`_signing.Signer`). The limits are the server's,
-    with room to spare: 5,000,000 bytes and 10,000 entries.
+    `none`. `sign` returns the headers of a batch's signature (`_signing.Signer`). The limits are the
+    server's, with room to spare: 5,000,000 bytes and 10,000 entries.
     """
 
     name = "http"
