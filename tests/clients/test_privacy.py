@@ -1,9 +1,8 @@
-"""Privacy: what policy says is hidden, everywhere in an entry, and nothing else; whatever goes wrong, no entry is let through."""
+"""Privacy: what policy says is hidden everywhere in an entry; whatever goes wrong, none is let through."""
 
 from __future__ import annotations
 
 import json
-import os
 import stat
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sentinel_client.privacy import BadPolicy, NotMasked, Policy, Privacy
 from sentinel_client.privacy._table import table
 from sentinel_client.privacy._tokens import KEY_NAME, Tokens
@@ -75,7 +75,10 @@ def test_names_are_known_as_the_vectors_say() -> None:
 @pytest.mark.parametrize(
     "entry",
     [
-        {"message": "failed", "exception": {"message": "no login with hunter2-canary", "password": "hunter2-canary"}},
+        {
+            "message": "failed",
+            "exception": {"message": "no login with hunter2-canary", "password": "hunter2-canary"},
+        },
         {"message": "hunter2-canary", "frames": [{"vars": {"self": "<Login password='hunter2-canary'>"}}]},
         {"hunter2-canary": 1, "secret": "hunter2-canary"},
         {"a": {"b": [{"hunter2-canary": 1}]}, "z": "token=hunter2-canary"},
@@ -116,10 +119,11 @@ def test_processes_that_start_at_once_have_one_key(tmp_path: Path) -> None:
         "sys.stdout.write(own_key(Path(sys.argv[1])).decode())"
     )
     running = [
-        subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) for _ in range(4)
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
+        for _ in range(4)
     ]
     assert len({each.communicate()[0] for each in running}) == 1
-    assert os.listdir(tmp_path) == [KEY_NAME]
+    assert [each.name for each in tmp_path.iterdir()] == [KEY_NAME]
 
 
 JSON = st.recursive(
@@ -142,7 +146,9 @@ def test_any_entry_comes_through_as_json(entry: dict[str, Any]) -> None:
 @given(
     st.dictionaries(
         st.sampled_from(["password", "user_token", "x-api-key"]),
-        st.recursive(st.text(max_size=9) | st.integers(), lambda inner: st.lists(inner, max_size=3), max_leaves=5),
+        st.recursive(
+            st.text(max_size=9) | st.integers(), lambda inner: st.lists(inner, max_size=3), max_leaves=5
+        ),
         min_size=1,
     )
 )
@@ -158,7 +164,13 @@ def test_whatever_stands_under_a_telling_name_is_hidden(entry: dict[str, Any]) -
 
 @pytest.mark.parametrize(
     "encoded",
-    [b"{", b'{"password": "x"', b'{"password":' + b"[" * 5_000 + b"]" * 5_000 + b"}", b'"password="', b'{"key": \xff}'],
+    [
+        b"{",
+        b'{"password": "x"',
+        b'{"password":' + b"[" * 5_000 + b"]" * 5_000 + b"}",
+        b'"password="',
+        b'{"key": \xff}',
+    ],
 )
 def test_what_cannot_be_masked_is_not_let_through(encoded: bytes) -> None:
     """An entry that cannot be read, or is nested too deeply, raises `NotMasked` and quotes nothing."""
@@ -192,7 +204,11 @@ def test_threads_share_one_privacy() -> None:
 
     def work(first: int) -> None:
         for n in range(first, 200, 4):
-            wrong.extend([n] if ("hunter22" in line(entries[n])) or (n % 2 == 0 and '"ok"' not in line(entries[n])) else [])
+            wrong.extend(
+                [n]
+                if ("hunter22" in line(entries[n])) or (n % 2 == 0 and '"ok"' not in line(entries[n]))
+                else []
+            )
 
     threads = [threading.Thread(target=work, args=(first % 4,)) for first in range(8)]
     for each in threads:
@@ -226,7 +242,7 @@ def test_a_policy_that_cannot_be_says_what_to_mend(mapping: dict[str, Any], word
 
 
 def test_a_key_file_has_to_hold_a_key(tmp_path: Path) -> None:
-    """A file that is missing or too short is an error that names it, and no reason to write tokens of no key."""
+    """A file that is missing or too short is an error that names it."""
     short = tmp_path / "short"
     short.write_text("abc\n")
     for path in (short, tmp_path / "missing"):

@@ -1,4 +1,4 @@
-"""Encrypted fields: read by who holds the key, bound to their place, with keys that rotate; and signatures."""
+"""Encrypted fields: read by who holds the key, bound to their place, keys rotate; and signatures."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sentinel_client._decrypt import main
 from sentinel_client._signing import KEY_ID, SIGNATURE, BadKey, Signer, verify
 from sentinel_client._types import Batch
 from sentinel_client.privacy import BadPolicy, Policy, Privacy
 from sentinel_client.privacy._fields import MAX_OF_ONE_KEY, FieldKeys, NotDecrypted, Recipient, SharedKey
-
 from tests.clients.test_privacy import VECTORS, encode
 
 MASTER = bytes(range(32))
@@ -40,12 +40,17 @@ def keys_of(row: dict[str, Any]) -> SharedKey | Recipient:
 def test_fields_are_as_the_vectors_say(row: dict[str, Any]) -> None:
     """With fixed keys and nonces both languages write the same, and read what the other wrote."""
     keys = FieldKeys({row["key_id"]: keys_of(row)}, row["key_id"])
-    assert keys.encrypt(row["path"], row["value"], lambda _: bytes.fromhex(row["nonce"])) == {"$enc": row["text"]}
+    assert keys.encrypt(row["path"], row["value"], lambda _: bytes.fromhex(row["nonce"])) == {
+        "$enc": row["text"]
+    }
     assert keys.decrypt(row["path"], row["text"]) == row["value"]
 
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
@@ -64,12 +69,22 @@ def test_a_field_comes_back(value: Any, path: str) -> None:
 @pytest.mark.parametrize("row", VECTORS["fields"][::2], ids=lambda row: row["key_id"])
 def test_a_field_that_was_changed_or_moved_is_refused(row: dict[str, Any]) -> None:
     """Any bit, another path, another key id, a cut: nothing of it is read, and the error has no value."""
-    keys = FieldKeys({row["key_id"]: keys_of(row), "other": keys_of({**row, "key_id": "other"})}, row["key_id"])
+    keys = FieldKeys(
+        {row["key_id"]: keys_of(row), "other": keys_of({**row, "key_id": "other"})}, row["key_id"]
+    )
     form, key_id, data = row["text"].split(".")
     broken = [
-        f"{form}.{key_id}.{data[:at]}{'A' if data[at] != 'A' else 'B'}{data[at + 1 :]}" for at in range(0, len(data), 7)
+        f"{form}.{key_id}.{data[:at]}{'A' if data[at] != 'A' else 'B'}{data[at + 1 :]}"
+        for at in range(0, len(data), 7)
     ]
-    for text in [*broken, f"{form}.other.{data}", f"{form}.{key_id}.{data[:20]}", f"{form}.{key_id}.A", "v9.a.AA", ""]:
+    for text in [
+        *broken,
+        f"{form}.other.{data}",
+        f"{form}.{key_id}.{data[:20]}",
+        f"{form}.{key_id}.A",
+        "v9.a.AA",
+        "",
+    ]:
         with pytest.raises(NotDecrypted) as caught:
             keys.decrypt(row["path"], text)
         assert "kim" not in str(caught.value)
@@ -90,11 +105,13 @@ def test_keys_rotate(tmp_path: Path) -> None:
 
 
 def test_a_recipient_reads_what_others_can_only_write(tmp_path: Path) -> None:
-    """Who has the public key encrypts and cannot decrypt; an ephemeral key ends after its number of values."""
+    """Who has the public key encrypts and cannot decrypt; an ephemeral key is for a number of values."""
     private = X25519PrivateKey.generate()
     public = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     (tmp_path / "public").write_bytes(public)
-    (tmp_path / "private").write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    (tmp_path / "private").write_bytes(
+        private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
     writes = FieldKeys.from_mapping({"write": "r", "keys": {"r": {"recipient": str(tmp_path / "public")}}})
     reads = FieldKeys.from_mapping({"keys": {"r": {"private": str(tmp_path / "private")}}})
     text = writes.encrypt("a", "kim")["$enc"]
@@ -174,7 +191,11 @@ def test_a_signature_is_of_one_batch(tmp_path: Path) -> None:
     headers = signer.sign(batch)
     assert verify(batch, headers[SIGNATURE], signer.public)
     assert len(headers[KEY_ID]) == 32
-    for other in (Batch("py-1", 1, 2, [b"{}", b"{}"]), Batch("py-2", 0, 2, [b"{}", b"{}"]), Batch("py-1", 0, 2, [b"{}"])):
+    for other in (
+        Batch("py-1", 1, 2, [b"{}", b"{}"]),
+        Batch("py-2", 0, 2, [b"{}", b"{}"]),
+        Batch("py-1", 0, 2, [b"{}"]),
+    ):
         assert not verify(other, headers[SIGNATURE], signer.public)
     for text in ("", "AA", headers[SIGNATURE][:-2] + "xx", "é"):
         assert not verify(batch, text, signer.public)
@@ -193,7 +214,9 @@ def test_a_signing_key_is_its_owners_alone(tmp_path: Path) -> None:
     path.write_text("no key")
     with pytest.raises(BadKey, match="holds no private key"):
         Signer.from_file(path)
-    path.write_bytes(X25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    path.write_bytes(
+        X25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
     with pytest.raises(BadKey, match="not Ed25519"):
         Signer.from_file(path)
     with pytest.raises(BadKey, match="cannot be read"):

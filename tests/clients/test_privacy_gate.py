@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sentinel_client.privacy import Policy, Privacy
 from sentinel_client.privacy._gate import WORDS
 from sentinel_client.privacy._table import table
 from sentinel_client.privacy._walk import Walk
-
 from tests.clients.test_privacy_table import MATCH
 from tests.data import need
 from tests.sampling import taken
@@ -24,7 +24,9 @@ BASE = {"time": 1764000000.123456, "level": "INFO", "logger": "checkout.payments
 
 def encode(entry: dict[str, Any]) -> bytes:
     """Encode as the client does: compact, and UTF-8."""
-    return json.dumps(entry, ensure_ascii=False, separators=(",", ":"), default=str).encode("utf-8", "replace")
+    return json.dumps(entry, ensure_ascii=False, separators=(",", ":"), default=str).encode(
+        "utf-8", "replace"
+    )
 
 
 def escaped(entry: dict[str, Any]) -> bytes:
@@ -58,13 +60,16 @@ def test_no_example_gets_past_the_gate(text: str, around: str) -> None:
 
 PIECES = st.sampled_from(
     [
-        *(text for _, text in MATCH), *WORDS, "password", "api_key", ": ", "=", ":", " ", "\"", "\\\"", "hunter22",
-        "4111", "1111", " 1111", "-1111", "+49", "30", "1234567", "@", "example.org", "kim", "--", "<", ">", "DE89",
-        "aB3dE5fG7hJ9kL1mN3pQ", "Bearer ", "phone", "0393 114", "x", "\u00a0", "é", ".", "/", "1", "sess", "ion_id",
+        *( text for _, text in MATCH), * WORDS, "password", "api_key", ": ", "=", ":", " ", "\"", "\\\"",
+        "hunter22", "4111", "1111", " 1111", "-1111", "+49", "30", "1234567", "@", "example.org", "kim",
+        "--", "<", ">", "DE89", "aB3dE5fG7hJ9kL1mN3pQ", "Bearer ", "phone", "0393 114", "x", "\u00a0", "é",
+        ".", "/", "1", "sess", "ion_id",
     ]
 )  # fmt: skip
 TEXT = st.lists(PIECES, max_size=6).map("".join)
-NAMES = st.sampled_from(["message", "a", "user", "key", "value", "password", "pin", "phone", "rawHeaders", "n"])
+NAMES = st.sampled_from(
+    ["message", "a", "user", "key", "value", "password", "pin", "phone", "rawHeaders", "n"]
+)
 VALUES = st.recursive(
     TEXT | st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
@@ -108,7 +113,11 @@ def test_what_is_no_plain_value_is_looked_at() -> None:
         {"message": "order placed and paid for", "order": 123456, "amount": 12.5},
         {"message": "took 17 ms at 12:00:01", "path": "/cart/checkout"},
         {"message": "done", "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "span_id": "00f067aa0ba902b7"},
-        {"message": "done", "request": "6f1d0b5e-1f2a-4c3d-8e9f-0a1b2c3d4e5f", "user": {"id": 5, "tier": "gold"}},
+        {
+            "message": "done",
+            "request": "6f1d0b5e-1f2a-4c3d-8e9f-0a1b2c3d4e5f",
+            "user": {"id": 5, "tier": "gold"},
+        },
     ],
 )
 def test_a_usual_entry_is_clean(fields: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""`python -m sentinel_client decrypt`: reads entries, one a line, and writes them with their fields decrypted.
+"""`python -m sentinel_client decrypt`: reads entries, one a line, and writes them with fields decrypted.
 
 Fields whose key is not given stay as they are. A field that was changed ends it with status 1, and names the
 line and never a value.
@@ -23,7 +23,11 @@ def arguments() -> argparse.ArgumentParser:
     """Return the parser of the command."""
     parser = argparse.ArgumentParser(prog="python -m sentinel_client decrypt", description=__doc__)
     parser.add_argument(
-        "--key", action="append", default=[], metavar="ID=FILE", help="a master key: 32 bytes, hex or base64url"
+        "--key",
+        action="append",
+        default=[],
+        metavar="ID=FILE",
+        help="a master key: 32 bytes, hex or base64url",
     )
     parser.add_argument(
         "--private", action="append", default=[], metavar="ID=FILE", help="an X25519 private key, PEM"
@@ -33,7 +37,7 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str], read: TextIO | None = None, write: TextIO | None = None) -> int:
-    """Run the command; return its exit status: 0, 1 for a field or line that is broken, 2 for a key that is."""
+    """Run the command; return its status: 0, 1 for a field or line that is broken, 2 for a key that is."""
     from sentinel_client.privacy._fields import FieldKeys
 
     given, out = arguments().parse_args(argv), write or sys.stdout
@@ -64,7 +68,9 @@ def _decrypt(keys: FieldKeys, lines: Iterable[str], write: TextIO) -> int:
         if not line.strip():
             continue
         try:
-            write.write(json.dumps(keys.open(json.loads(line)), ensure_ascii=False, separators=(",", ":")) + "\n")
+            write.write(
+                json.dumps(keys.open(json.loads(line)), ensure_ascii=False, separators=(",", ":")) + "\n"
+            )
         except ValueError as error:
             kind = "no JSON" if isinstance(error, json.JSONDecodeError) else str(error)
             sys.stderr.write(f"line {number}: {kind}\n")

@@ -39,7 +39,7 @@ class Signer:
 
     @classmethod
     def from_file(cls, path: Path) -> Signer:
-        """Read a private key: PEM, PKCS #8, without a password, for its owner alone (0600). Raises `BadKey`."""
+        """Read a private key: PEM, PKCS #8, no password, for its owner alone (0600). Raises `BadKey`."""
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
 

@@ -31,9 +31,9 @@ _HEX_ID = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9
 class Origin:
     """Who sent a batch and how: what its context commits to. Empty values are left out.
 
-    `trace` is the id of the W3C trace that the request was a part of. `signature` and `key` are the sender's own,
-    of its batch and of what signed it (docs/clients.md), stored as they came for whoever knows the key. `lanes` is how many chains the service
-    is spread over, 0 for the deployment's number; it is no part of the context.
+    `trace` is the id of the W3C trace that the request was a part of. `signature` is the sender's own of its
+    batch, `key` the id of what signed it (docs/clients.md): stored as they came. `lanes` is how many chains
+    the service is spread over, 0 for the deployment's number; it is no part of the context.
     """
 
     service: str

@@ -28,6 +28,7 @@ _TOKEN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456
 _MARKS = frozenset(b"@~%\\[='<+")  # each asks for a closer look
 _RUNS = bytes(97 if c in _TOKEN else 33 if c in _MARKS else 32 for c in range(256))
 _WORDS = bytes(c if c in _TOKEN or c == 46 else 32 for c in range(256))
+_HEX = b"0123456789abcdef.-"  # what is of these alone is an id or a number
 _DIGITS = bytes(48 if 48 <= c <= 57 else 32 if c == 0xA0 else c for c in range(256))
 _NAME = 56  # characters of the longest name that the table knows, with its endings and quotes
 _SECONDS = 18  # bytes of an entry that begins with its time, of which the whole seconds are no value
@@ -52,7 +53,12 @@ class Gate:
     """Decides about encoded entries. Threads may use it at once: what it remembers is only added to."""
 
     def __init__(
-        self, table: Table, paths: Paths, names: Callable[[str], str], plain: Callable[[str], bool], everything: bool
+        self,
+        table: Table,
+        paths: Paths,
+        names: Callable[[str], str],
+        plain: Callable[[str], bool],
+        everything: bool,
     ) -> None:
         starts = {gate for row in table.detectors if row.run for gate in row.gates}
         self._starts = frozenset(each[:3] for each in starts if len(each) > 2)
@@ -71,13 +77,14 @@ class Gate:
         # The number of seconds with which an entry begins is nobody's number.
         at = _SECONDS if shape and shape[0] == "time" and type(entry["time"]) is float else 0
         digits = encoded[at:].translate(_DIGITS).decode("latin-1")
-        if ("!" in runs or text.count(":") != len(shape) or "--" in text) and not self._wordless(text, digits, entry):
+        worded = "!" in runs or text.count(":") != len(shape) or "--" in text
+        if worded and not self._wordless(text, digits, entry):
             return False
         if _ONE in runs and not self._harmless(encoded, text):
             return False
-        if "0000000" in digits or "0 0000" in digits or "0-0000" in digits:
-            if not self._numberless(text, digits):
-                return False
+        numbered = "0000000" in digits or "0 0000" in digits or "0-0000" in digits
+        if numbered and not self._numberless(text, digits):
+            return False
         return "+" not in text or "+0" not in digits
 
     def _learn(self, shape: tuple[Any, ...]) -> bool:
@@ -86,7 +93,7 @@ class Gate:
         if any(self._names(each) or not self._plain(each) for each in names):
             return False
         lower = [each.lower() for each in names]
-        if self._paths and self._paths.named(lower) or not self._pairs.isdisjoint(lower):
+        if (self._paths and self._paths.named(lower)) or not self._pairs.isdisjoint(lower):
             return False
         if len(self._shapes) >= MAX_SHAPES:
             self._shapes.clear()
@@ -136,12 +143,13 @@ class Gate:
 
     def _harmless(self, encoded: bytes, text: str) -> bool:
         """Whether no long run of letters and digits may be a token."""
+        lower = text.lower()
+        if "bearer" in lower or "basic" in lower:
+            return False
+        words = [each for each in encoded.translate(_WORDS).split() if len(each) >= RUN and each.strip(_HEX)]
+        if words and not self._undrawn(text, lower):
+            return False
         starts = self._starts
-        words = [each for each in encoded.translate(_WORDS).split() if len(each) >= RUN]
-        if "earer" in text or "asic " in text or "EARER" in text or "ASIC " in text:
-            return False
-        if not self._undrawn(text):
-            return False
         for each in words:
             word = each.decode("latin-1")
             if word[:3].lower() in starts or "-us" in word or "hooks." in word:
@@ -153,17 +161,23 @@ class Gate:
                 return False
         return True
 
-    def _undrawn(self, text: str) -> bool:
+    def _undrawn(self, text: str, lower: str) -> bool:
         """Whether no long string looks drawn at random near a word such as token."""
         if not self._everything:
-            lower = text.lower()
-            if not any(near in lower for near in _NEAR):
+            for near in _NEAR:
+                if near in lower:
+                    break
+            else:
                 return True
         return not any(three(each) for each in _DRAWN.findall(text))
 
     def _drab(self, word: str) -> bool:
         """Whether a run of letters and digits does not look like a token."""
-        if word[:3].lower() in self._starts or word[:2] in self._short or (word[:2].isupper() and word[2:4].isdigit()):
+        if (
+            word[:3].lower() in self._starts
+            or word[:2] in self._short
+            or (word[:2].isupper() and word[2:4].isdigit())
+        ):
             return False
         return len(word) < 27 or word == word.lower() or word == word.upper() or word.isalpha()
 
@@ -180,14 +194,14 @@ class Gate:
 
 
 def _before(text: str) -> str:
-    """Return what stands before each = and each : of a text, as far back as a name with its endings reaches."""
+    """Return what stands before each = and : of a text, as far back as a name with endings reaches."""
     pieces = text.replace("=", ":").split(":")
     pieces.pop()
     return "\n".join([each[-_NAME:] for each in pieces if not each[-2:].isdigit()])
 
 
 def _suspicious(entry: Mapping[str, Any], text: str) -> str:
-    """Return the texts of an entry in which a value may stand after a name; all of it where that is not sure."""
+    """Return the texts of an entry in which a value may stand after a name; all where that is not sure."""
     found = []
     for each in entry.values():
         if type(each) is str:

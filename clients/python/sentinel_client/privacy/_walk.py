@@ -1,4 +1,4 @@
-"""The walk over one entry: names, paths, texts, and what was hidden once is hidden everywhere in the entry."""
+"""The walk over one entry: names, paths, texts; what was hidden once is hidden everywhere in the entry."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from sentinel_client.privacy._table import Detector, Table
 MAX_DEPTH = 100  # levels of an entry
 MAX_INNER = 4  # levels of JSON in texts of JSON
 MAX_HUNTED = 64  # values of one entry that are looked for everywhere in it
-SURE, LONG = 6, 12  # characters from which on a value is looked for: with more than letters, with letters only
+SURE, LONG = (
+    6,
+    12,
+)  # characters from which on a value is looked for: with more than letters, with letters only
 FIELD = "field"  # the kind of what a path names
 _LETTERS = re.compile(r"[A-Za-z]+")
 _QUOTED = re.compile(r"b?([\"'])([^\n]+)\1")
@@ -101,7 +104,11 @@ class Walk:
     def _said(self, value: dict[str, Any]) -> str:
         """Return the kind of the value of a pair such as {"key": "password", "value": ...}."""
         for name, each in value.items():
-            if isinstance(each, str) and name.lower() in self._rules.table.pair_names and (kind := self._rules.names(each)):
+            if (
+                isinstance(each, str)
+                and name.lower() in self._rules.table.pair_names
+                and (kind := self._rules.names(each))
+            ):
                 return kind
         return ""
 
@@ -122,7 +129,7 @@ class Walk:
         return walked
 
     def _announced(self, each: Any, place: int, paired: bool) -> str:
-        """Return the kind of what follows in a list: after a name of a pair, or after an option as --password."""
+        """Return the kind of what follows in a list: after a name of a pair, after an option."""
         if not isinstance(each, str):
             return ""
         if paired and not place % 2:
@@ -134,11 +141,16 @@ class Walk:
         if not depth:
             raise NotMasked("the entry is nested too deeply")
         if isinstance(value, dict):
-            return {self._name(name): self._leaves(each, kind, action, depth - 1) for name, each in value.items()}
+            return {
+                self._name(name): self._leaves(each, kind, action, depth - 1) for name, each in value.items()
+            }
         if isinstance(value, list):
             return [self._leaves(each, kind, action, depth - 1) for each in value]
         if value is None or isinstance(value, bool) or value == "":
             return value
+        return self._leaf(value, kind, action, depth)
+
+    def _leaf(self, value: Any, kind: str, action: str, depth: int) -> Any:
         text = unquoted(written(value))
         if MASKED.fullmatch(text):
             return value
@@ -223,7 +235,7 @@ class Walk:
 
 
 def written(value: Any) -> str:
-    """Return a text or a number as its token is made of: whole numbers without a point, as JavaScript has them.
+    """Return what the token of a text or number is made of: whole numbers without a point.
 
     >>> written("a"), written(5), written(5.0), written(0.5)
     ('a', '5', '5', '0.5')
