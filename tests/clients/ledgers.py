@@ -77,7 +77,8 @@ class Ledger:
     def _store(self, asked: Asked, headers: dict[str, str]) -> Told:
         plain = decompress(asked.body, headers.pop("content-encoding", ""))
         body = b"\n".join(self.alter(plain.split(b"\n")))
-        service = headers.get("sentinel-service", "local")
+        # What reads the head here takes it for Latin-1; the gateway reads UTF-8.
+        service = headers.get("sentinel-service", "local").encode("latin-1").decode()
         origin = Origin(service, "/v1/entries", "r", instance=headers.get("sentinel-instance", ""))
         try:
             receipt = self.ingest.entries(origin, body, headers, partial="partial=true" in asked.path)

@@ -165,6 +165,38 @@ def test_a_conflict_of_a_range_with_gaps_was_stored_before(ledger: Ledger) -> No
     assert ledger.stored() == batch().entries
 
 
+def test_a_batch_that_may_be_there_is_found_however_many_came_since(ledger: Ledger) -> None:
+    """What was begun before says so, and since when it may be there: it is stored once."""
+    with transport(ledger.url) as to:
+        assert isinstance(to.send(batch(0), 10.0), Sent)
+        ledger.lose = lambda number: number == 1
+        assert isinstance(to.send(batch(3), 10.0), Later)
+        with transport(ledger.url) as other:
+            for first in range(0, 3 * 70, 3):
+                sent = Batch("py-aaaaaaaaaaaaaaaa", first, 3, batch(1_000 + first).entries)
+                assert isinstance(other.send(sent, 10.0), Sent)
+        with transport(ledger.url) as restarted:
+            for by in (to, restarted):
+                again = Batch(PRODUCER, 3, 3, batch(3).entries, again=True)
+                outcome = by.send(again, 10.0)
+                assert isinstance(outcome, Sent)
+                assert outcome.receipt["first"] == 3
+    assert len(ledger.stored()) == 6 + 3 * 70
+    told = [asked.headers.get("Sentinel-Since") for asked in ledger.batches()]
+    assert told == [None] * 72 + ["3 checkout/0", "0"]
+
+
+def test_a_service_may_have_a_name_of_any_script(ledger: Ledger) -> None:
+    """Service ids are UTF-8, in the header, too."""
+    to = HttpTransport(Door(ledger.url, "決済"))
+    for again in (False, True):
+        outcome = to.send(Batch(PRODUCER, 0, 3, batch().entries, again=again), 10.0)
+        assert isinstance(outcome, Sent), outcome
+        assert outcome.altered == ""
+    to.close()
+    assert ledger.stored("決済/0") == batch().entries
+
+
 def test_a_server_that_is_down_is_waited_for() -> None:
     """A refused connection is no loss."""
     with socket.socket() as unused:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import io
 import json
 import os
@@ -206,6 +207,9 @@ def test_what_is_kept_is_bounded_by_its_newest(tmp_path: Path) -> None:
     assert lines == [b'{"n":%d}' % number for number in range(100)][-len(lines) :]
     assert 100 < sum(map(len, lines)) + len(lines) <= 200
     assert not Kept(tmp_path / "no" / "file").add(b"{}")
+    with path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert not mine.add(b"{}"), "nobody waits for ever"
     path.unlink()
     path.symlink_to(tmp_path / "elsewhere")
     assert not mine.add(b"{}"), "another's link is not followed"

@@ -33,6 +33,7 @@ def test_what_is_appended_is_read_in_order(root: Path) -> None:
     wal = make(root)
     assert [wal.append(entry(n)) for n in range(10)] == list(range(10))
     assert wal.next() == 10
+    assert wal.folder == root / wal.producer
     run = wal.read(3, 4, 10_000)
     assert (run.first, run.count, numbers(run.entries)) == (3, 4, [3, 4, 5, 6])
     assert wal.read(10, 5, 10_000).count == 0
@@ -207,6 +208,22 @@ def test_drop_oldest_evicts_segments_and_counts_what_was_not_sent(root: Path) ->
     assert numbers(read_all(following)) == left
     assert counts(following) == {}  # they were counted, and by the reader's numbers are not broken
     following.close()
+
+
+def test_what_was_evicted_just_before_a_kill_is_counted_by_the_next(root: Path) -> None:
+    """A process that is killed before it noted what it evicted takes its counts with it."""
+    wal = make(root, segment_bytes=1000)
+    for n in range(50):
+        wal.append(entry(n, 50))
+    wal.close()
+    path = segments(root)[1]
+    segments(root)[0].unlink()
+    assert wal.read(0, 10, 1).first == int(path.name[:16], 16)
+    assert counts(wal) == {"evicted": int(path.name[:16], 16)}
+    wal.close()
+    wal.append(entry(50))
+    assert counts(wal) == {"evicted": int(path.name[:16], 16)}
+    wal.close()
 
 
 def test_what_a_batch_under_way_is_made_of_is_not_evicted(root: Path) -> None:
@@ -457,6 +474,8 @@ def test_wrong_options_are_told_at_once() -> None:
     """A policy that there is not is an error of the program."""
     with pytest.raises(ValueError, match="fsync"):
         Wal(Path("x"), fsync="sometimes", counts=Counts())
+    with pytest.raises(ValueError, match="interval"):
+        Wal(Path("x"), interval=0, counts=Counts())
     with pytest.raises(ValueError, match="when_full"):
         Wal(Path("x"), when_full="wait", counts=Counts())
 

@@ -185,6 +185,7 @@ def test_a_read_only_root_is_no_obstacle(tmp_path: Path) -> None:
     wal = make(tmp_path, disk=Faulty(always(*WRITES, error=errno.EROFS)))
     assert wal.append(entry(0)) == 0
     assert problem(wal) == os.strerror(errno.EROFS)
+    assert wal.folder is None
     assert numbers(read_all(wal)) == [0]
     wal.close()
     assert counts(wal) == {"disk": 1}
@@ -539,6 +540,18 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
         assert numbers(read_all(wal, sent)) == list(range(sent, n))
         assert counts(wal) == {}
         wal.close()
+
+
+def test_a_file_that_is_larger_than_memory_is_not_read(tmp_path: Path) -> None:
+    """What somebody put in the place of a segment does not fill the memory of the program that logs."""
+    wal = make(tmp_path, give_up=0)
+    wal.append(entry(0))
+    producer = wal.producer
+    wal.close()
+    os.truncate(segments(tmp_path)[0], 1 << 40)
+    assert wal.append(entry(1)) == 0
+    assert wal.producer != producer
+    wal.close()
 
 
 def test_an_unreadable_slot_is_left_and_another_taken(tmp_path: Path) -> None:

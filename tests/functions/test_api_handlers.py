@@ -263,6 +263,20 @@ def test_full_receipts(app: App, call: Call) -> None:
         assert set(told) == {"chain", "first", "count", "head", "t", "batch_id"}
 
 
+def test_a_sender_may_say_since_when_a_batch_may_be_there(app: App, call: Call) -> None:
+    """`Sentinel-Since` names a place and its chain; without it a batch beyond the window is news."""
+    headers = {"Sentinel-Batch-Id": "old"}
+    call("POST", "/v1/entries", b'{"old":1}', headers=headers)
+    for _ in range(70):
+        call("POST", "/v1/entries", b"{}")
+    places = []
+    for since in ("0", "0 checkout/0", "7 billing/0", "x", "-1 checkout/0", "9" * 30 + " checkout/0", ""):
+        told = call("POST", "/v1/entries", b'{"old":1}', headers={**headers, "Sentinel-Since": since})
+        places.append((told[0], told[1]["first"]))
+    assert places == [(200, 0)] * 7
+    assert call("POST", "/v1/entries", b'{"old":1}', headers=headers)[1]["first"] == 71
+
+
 def test_partial_of_nothing_good_is_refused(call: Call) -> None:
     """A batch without a single good line stores nothing, so it is 400 with `partial` too."""
     assert call("POST", "/v1/entries", b"nope", query={"partial": "true"})[0] == 400

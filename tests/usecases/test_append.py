@@ -283,3 +283,59 @@ def test_full_receipts_of_a_disturbed_batch_are_those_of_the_ledger(
         ]
         if not disturbed:
             return
+
+
+@pytest.mark.parametrize("make", [numbered, large])
+@pytest.mark.parametrize("others", [WINDOW, 5 * WINDOW])
+def test_a_batch_beyond_the_window_is_found_where_it_may_be(
+    make: Callable[[int], Batch], others: int
+) -> None:
+    """A batch that is sent again after many others is found, where its sender says that it may be."""
+    ledger = FaultyLedger(SqliteLedger(":memory:"))
+    writer = appender(ledger)
+    writer.append(CHAIN, numbered(900))
+    first = writer.append(CHAIN, make(1))
+    for name in range(2, 2 + others):
+        writer.append(CHAIN, numbered(name))
+    stored = len(entries_of(ledger))
+    for again in (writer, appender(ledger, seed=9)):
+        for since in (0, first.first):
+            assert again.append(CHAIN, make(1), since=since) == first
+    assert len(entries_of(ledger)) == stored
+    assert writer.append(CHAIN, make(1), since=first.first + first.count).first == stored, (
+        "it looks no farther"
+    )
+
+
+def test_looking_farther_back_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch that is not there costs a read for each window back to where it may be, 16 at most."""
+    ledger = FaultyLedger(SqliteLedger(":memory:"))
+    writer = appender(ledger)
+    for name in range(2, 2 + 4 * WINDOW):
+        writer.append(CHAIN, numbered(name))
+    ledger.log.clear()
+    writer.append(CHAIN, numbered(1), since=0)
+    assert ledger.log == ["at"] * 3 + ["append"]
+    ledger.log.clear()
+    at = writer.append(CHAIN, numbered(3_000)).first
+    writer.append(CHAIN, numbered(3_001), since=at)
+    assert ledger.log == ["append", "append"], "what is in the newest window costs nothing"
+    monkeypatch.setattr("sentinel.usecases.append.FARTHER", 2)
+    ledger.log.clear()
+    writer.append(CHAIN, numbered(2), since=0)
+    assert ledger.log == ["at"] * 2 + ["append"]
+
+
+def test_a_part_of_a_batch_beyond_the_window_is_completed() -> None:
+    """A batch that broke off after its first segment, long ago, is gone on with, and not begun anew."""
+    inner = SqliteLedger(":memory:")
+    broken = FaultyLedger(inner, lambda n: n > 2, False)
+    with pytest.raises(Unavailable):
+        appender(broken).append(CHAIN, large(1))
+    writer = appender(inner, seed=2)
+    for name in range(2, 2 + 2 * WINDOW):
+        writer.append(CHAIN, numbered(name))
+    receipt = writer.append(CHAIN, large(1), full=True, since=0)
+    assert (receipt.first, receipt.count) == (0, 100)
+    assert sum(each.count for each in receipt.segments) == 100
+    once(inner, {1}, large)

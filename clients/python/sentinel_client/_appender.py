@@ -126,6 +126,13 @@ class Appender:
         self._wanted = _NO_NUMBER
         self._changed.notify_all()
 
+    def _drain(self, at_once: int) -> None:
+        """Write what is bridged, so much of it while the lock is held."""
+        more = True
+        while more:
+            with self._held() as journal:
+                more = journal.drain(at_once)
+
     @contextmanager
     def _held(self) -> Iterator[Journal]:
         """Hold the lock for a change that is more than an append's."""

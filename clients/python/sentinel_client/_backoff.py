@@ -6,7 +6,6 @@ Jitter"): clients that lost the same server do not come back at one moment.
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 
@@ -15,19 +14,19 @@ CAP = 60.0
 
 
 class Backoff:
-    """The wait before the next try. `draw` returns a number in [0, 1), `clock` is monotonic; in seconds."""
+    """The wait before the next try, in seconds. `draw` returns a number in [0, 1), `clock` is monotonic."""
 
     def __init__(
         self,
         base: float = BASE,
         cap: float = CAP,
         clock: Callable[[], float] = time.monotonic,
-        draw: Callable[[], float] = random.random,
+        draw: Callable[[], float] | None = None,
     ) -> None:
         self._base = base
         self._cap = cap
         self._clock = clock
-        self._draw = draw
+        self._draw = draw or _draw
         self._failed = 0
         self._jitter = self._asked = 0.0  # when each is over
 
@@ -51,3 +50,9 @@ class Backoff:
     def left(self) -> float:
         """Return the seconds that are left to wait."""
         return max(0.0, self._jitter - self._clock())
+
+
+def _draw() -> float:
+    import random  # where nothing fails it is not needed
+
+    return random.random()  # noqa: S311 - not a secret

@@ -100,7 +100,7 @@ class Batches:
         progress = self.log.progress(self.transport)
         if progress.sending is not None:
             first, count = progress.sending
-            return Batch(self.log.producer, first, count, self._entries(first, count))
+            return Batch(self.log.producer, first, count, self._entries(first, count), again=True)
         run = self.log.read(progress.acknowledged, self.max_entries, self.max_bytes)
         self._seen = None
         self._more = run.count > 0 and self.log.next() > run.first + run.count and self._full(run)

@@ -103,7 +103,8 @@ class Delivery:
             self.counts.add("altered")
             kept["altered"] = outcome.altered
             self._keep(ALTERED, kept)
-            self.tell({"event": "receipt.altered", "transport": self.transport.name, **kept})
+            told = {name: value for name, value in kept.items() if name not in {"segments", "lines"}}
+            self.tell({"event": "receipt.altered", "transport": self.transport.name, **told})
         if outcome.receipt:
             self._keep(RECEIPTS, kept)
         if outcome.refused:

@@ -13,6 +13,7 @@ NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 READ = os.O_RDONLY | NOFOLLOW
 CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | NOFOLLOW
 UPDATE = os.O_RDWR | NOFOLLOW
+LARGEST = 1 << 30  # bytes that are read at once
 
 
 def _missing(*_: object) -> NoReturn:
@@ -88,7 +89,12 @@ def write_whole(disk: Disk, fd: int, data: bytes, at: int) -> None:
 
 
 def read_whole(disk: Disk, fd: int, size: int, at: int) -> bytes:
-    """Read up to `size` bytes from an offset; fewer only where the file ends."""
+    """Read up to `size` bytes from an offset; fewer only where the file ends.
+
+    Raises `OSError`, also where that is more than any segment has: no such file is to fill the memory.
+    """
+    if size > LARGEST:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
     data = disk.pread(fd, size, at)
     while data and len(data) < size:
         more = disk.pread(fd, size - len(data), at + len(data))

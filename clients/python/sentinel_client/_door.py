@@ -102,9 +102,9 @@ class Door:
         anew, and the request is sent once more with another token.
         """
         end = self._clock() + seconds
-        sent = {"User-Agent": AGENT, **headers}
+        sent: dict[str, str | bytes] = {"User-Agent": AGENT, **headers}
         if self._tokens is None or self._credentials is None:
-            named = {"Sentinel-Service": self.service} if self.service else {}
+            named = {"Sentinel-Service": self.service.encode()} if self.service else {}
             return self._connection.exchange(method, path, body, {**named, **sent}, seconds)
         self._renewed(self._credentials)
         held = self._tokens.held
@@ -119,7 +119,9 @@ class Door:
         """Close the connection."""
         self._connection.close()
 
-    def _proven(self, method: str, path: str, body: bytes, sent: Mapping[str, str], end: float) -> Answer:
+    def _proven(
+        self, method: str, path: str, body: bytes, sent: Mapping[str, str | bytes], end: float
+    ) -> Answer:
         assert self._tokens is not None  # noqa: S101 - for the type checker
         connection = self._connection
 

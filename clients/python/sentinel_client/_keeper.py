@@ -34,6 +34,14 @@ class Keeper:
         thread.start()
         self._thread = thread
 
+    @classmethod
+    def started(cls, kept: Kept, interval: float) -> Keeper | None:
+        """Return one that is started; None where that is not possible, as when the interpreter shuts down."""
+        try:
+            return cls(kept, interval)
+        except RuntimeError:
+            return None
+
     def stop(self) -> None:
         """Have the thread end, and wait for it; from the thread itself, have it end."""
         self._stop.set()

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from pathlib import Path
 
 RECEIPTS, ALTERED, REFUSED = "receipts.ndjson", "altered.ndjson", "refused.ndjson"
 PIECE = 4 << 20  # bytes; some 5,000 receipts
+_TRIES, _PAUSE = 50, 0.01  # a line is written in microseconds: who waits for longer does without
 _OPEN = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
@@ -37,8 +39,8 @@ class Kept:
                 whole = not size or os.pread(handle, 1, size - 1) == b"\n"
                 return os.write(handle, line + b"\n" if whole else b"\n" + line + b"\n") > len(line)
             finally:
-                os.close(handle)
-        except OSError:
+                _release(handle)
+        except (OSError, ImportError):
             return False
 
     def lines(self) -> list[bytes]:
@@ -51,20 +53,36 @@ class Kept:
 
     def _locked(self, more: int) -> int:
         """Open the newest piece, locked and with room for so many bytes."""
-        import fcntl
-
-        while True:
+        for _ in range(_TRIES):
             handle = os.open(self._path, _OPEN, 0o600)
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX)
+                _lock(handle)
                 found = os.fstat(handle)
                 if self._path.stat().st_ino == found.st_ino:  # else another moved it away just now
                     if not found.st_size or found.st_size + more <= self._piece:
                         return handle
                     self._path.replace(self.older)
+            except BlockingIOError:
+                time.sleep(_PAUSE)
             except FileNotFoundError:
                 pass
             except BaseException:
                 os.close(handle)
                 raise
-            os.close(handle)
+            _release(handle)
+        raise TimeoutError
+
+
+def _lock(handle: int) -> None:
+    import fcntl  # Windows has none
+
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _release(handle: int) -> None:
+    """Give a lock back, not only our copy of the file: a child that was forked just now has another."""
+    import fcntl
+
+    with contextlib.suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_UN)
+    os.close(handle)

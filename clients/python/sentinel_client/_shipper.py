@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import random
 import threading
 import time
 import weakref
@@ -67,7 +66,7 @@ class Shipper:
         tell: Tell = _silent,
         root: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
-        draw: Callable[[], float] = random.random,
+        draw: Callable[[], float] | None = None,
     ) -> None:
         self._wal = wal
         self._transport = transport

@@ -68,7 +68,20 @@ class Store:
         if found.lost:
             self.counts.add("corrupt", found.lost)
         self.synced = self.writer.next
+        self._note_evicted(
+            min((segment.first for segment in self.segments), default=self.writer.segment.first)
+        )
         self.set_limit()
+
+    def _note_evicted(self, first: int) -> None:
+        """Count what is not there any more before the first segment, and was never sent.
+
+        It was evicted by a process that was killed before it noted that, or somebody deleted it.
+        """
+        state = self.slot.state
+        if first > state.used and not self.slot.worn:
+            self.counts.add("evicted", first - state.used)
+            state.evicted, state.dirty = first, True
 
     def set_limit(self) -> None:
         """Say how far the segment that is written may grow before `put` has to look."""

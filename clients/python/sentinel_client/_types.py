@@ -15,12 +15,14 @@ class Batch:
     """A run of entries of one producer. `first` is the sequence number where its range begins.
 
     `count` is the length of the range, of which entries that were lost on disk are missing in `entries`.
+    `again` says that it may have been sent before, by this process or another.
     """
 
     producer: str
     first: int
     count: int
     entries: Sequence[bytes]
+    again: bool = False
 
     @property
     def id(self) -> bytes:

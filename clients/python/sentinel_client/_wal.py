@@ -23,6 +23,7 @@ from sentinel_client._slots import Slot
 from sentinel_client._state import Progress
 from sentinel_client._store import Limits, delete, sync_all
 
+_LARGEST_SEGMENT = 64 << 20
 _AT_ONCE = 1024  # bridged entries that are written while the lock is held
 
 
@@ -32,12 +33,12 @@ class Wal(Appender):
     `fsync` says when entries survive loss of power: `always` before `append` returns, `interval` after so
     many seconds, `never` when the system gets to it. A kill of the process they survive always. `max_bytes`
     bounds the slot's segments; `when_full` says what happens there: `drop_oldest`, `drop_newest`, or `block`
-    for up to `block` seconds and then drop. `segment_bytes` is the size at which a segment ends. Segments are
-    deleted once all `transports` have acknowledged them. `bridge_bytes` bounds the memory that bridges a disk
-    that fails; `retry` says after how many seconds it is tried again, `give_up` after how many a segment that
-    cannot be read is taken for lost, `look` how often free slots are looked for.
+    for up to `block` seconds and then drop. `segment_bytes`, up to 64 MiB, is where a segment ends. Segments
+    are deleted once all `transports` have acknowledged them. `bridge_bytes` bounds the memory that bridges a
+    disk that fails; `retry` says after how many seconds it is tried again, `give_up` after how many a segment
+    that cannot be read is taken for lost, `look` how often free slots are looked for.
 
-    Nothing here raises for the disk; `problem` says what is wrong with it.
+    Nothing raises for the disk; `problem` says what is wrong with it.
     """
 
     def __init__(  # noqa: PLR0913 # options have names
@@ -59,6 +60,8 @@ class Wal(Appender):
         disk: Disk = DISK,
         slot: Slot | None = None,
     ) -> None:
+        if interval <= 0:
+            raise ValueError("interval is a time above 0")
         if fsync not in ("always", "interval", "never"):
             raise ValueError("fsync is always, interval or never")
         if when_full not in ("drop_oldest", "drop_newest", "block"):
@@ -69,7 +72,7 @@ class Wal(Appender):
             max_bytes=max_bytes,
             when_full=when_full,
             block=block,
-            segment_bytes=min(segment_bytes, max_bytes // 4),
+            segment_bytes=min(segment_bytes, max_bytes // 4, _LARGEST_SEGMENT),
             transports=transports,
             bridge_bytes=bridge_bytes,
             retry=retry,
@@ -90,6 +93,13 @@ class Wal(Appender):
         with self._held() as journal:
             journal.ready()
             return journal.name
+
+    @property
+    def folder(self) -> Path | None:
+        """Return the slot's folder, where receipts are kept too; None while everything is in memory."""
+        with self._held() as journal:
+            journal.ready()
+            return journal.store.slot.folder if journal.store else None
 
     def next(self) -> int:
         """Return the number of the next entry to come."""
@@ -227,7 +237,7 @@ class Wal(Appender):
         """Do what is due once an interval: write what is bridged, sync, write the state."""
         with self._held() as journal:
             journal.check_there()
-        self._drain()
+        self._drain(_AT_ONCE)
         if self._limits.fsync == "interval":
             self.sync()
         with self._held() as journal:
@@ -237,18 +247,9 @@ class Wal(Appender):
         if dirty:
             self._save()
 
-    def _drain(self) -> None:
-        more = True
-        while more:
-            with self._held() as journal:
-                more = journal.drain(_AT_ONCE)
-
     def _start_keeper(self) -> None:
         if self._keeper is None and not self._orphan:
-            try:
-                self._keeper = Keeper(self, self._limits.interval)
-            except RuntimeError:  # the interpreter is shutting down
-                return
+            self._keeper = Keeper.started(self, self._limits.interval)
 
     def after_fork(self) -> None:
         """In a forked child: leave all to the parent, and begin anew with another slot on the first use.
@@ -273,7 +274,7 @@ class Wal(Appender):
         for wal in self._orphans.held:
             wal.close()
         if self._journal.store is not None or len(self._journal.bridge):
-            self._drain()
+            self._drain(_AT_ONCE)
         if self._limits.fsync != "never":
             self.sync()
         if self._journal.state.dirty:

@@ -114,6 +114,36 @@ def _open(segment: Segment) -> Opened:
     return Opened(plain[: hashing.NONCE_BYTES], plain[at : at + size], entries)
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What a segment's head is made of, for who knows its entries (docs/wire.md). `t` in nanoseconds."""
+
+    first: int
+    count: int
+    prev: bytes
+    head: bytes
+    t: int
+    salt: bytes
+
+    @staticmethod
+    def of(segment: Segment, salt: bytes | None = None) -> Piece:
+        """Return a segment's; without `salt` it is opened. Raises `Tampered` where it cannot be."""
+        if salt is None:
+            salt = hashing.salt(segment.opened.nonce, segment.opened.context)
+        return Piece(segment.first, segment.count, segment.prev, segment.head, segment.t, salt)
+
+    def json(self) -> dict[str, object]:
+        """Return it as it is sent: bytes in hex."""
+        return {
+            "first": self.first,
+            "count": self.count,
+            "prev": self.prev.hex(),
+            "head": self.head.hex(),
+            "t": self.t,
+            "salt": self.salt.hex(),
+        }
+
+
 class _Codecs(threading.local):
     """One compressor and one decompressor a thread: zstandard's objects may not be shared by threads."""
 

@@ -274,6 +274,7 @@ PARAMETERS: Mapping[str, dict[str, Any]] = {
         {"type": "string", "maxLength": 128},
     ),
     "instance": _parameter("Sentinel-Instance", "header", "names the sender among the service's instances"),
+    "since": _parameter("Sentinel-Since", "header", "`N CHAIN`: the batch may be stored, at N or behind it"),
     "receipt": _parameter("Sentinel-Receipt", "header", "`full`: the receipt says what heads are made of"),
     "trace": _parameter("traceparent", "header", "W3C trace context; the ledger keeps the trace id"),
     "webhook-id": _parameter("webhook-id", "header", "the message's id, the same each time it is sent"),

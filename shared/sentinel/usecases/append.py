@@ -12,10 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
-from sentinel.core import chain as hashing
 from sentinel.core.chain import NONCE_BYTES
-from sentinel.core.segment import Batch, Draft, Head, Segment
-from sentinel.core.window import Part
+from sentinel.core.segment import Batch, Draft, Head, Piece, Segment
+from sentinel.core.window import Part, decode_window
 from sentinel.errors import Conflict, Unavailable
 from sentinel.ports import Ledger, SlotTaken
 
@@ -24,37 +23,8 @@ HEAD_FRESH = 300 * SECOND  # a head held for longer is read again: old slots lea
 WALK = 2  # slots found taken one after the other before the head is read
 TRIES = 4  # sends of one segment to one slot before the caller is told to come back
 PATIENCE = 5 * SECOND  # after which no further send is begun: whoever waits for the answer gives up, too
+FARTHER = 16  # dedup windows beyond the newest that are looked through for a batch that may be there
 PATIENT_LOSSES = 10  # races lost before patience counts: a slow ledger is not a busy one
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """What a segment's head is made of, for who knows its entries (docs/wire.md). `t` in nanoseconds."""
-
-    first: int
-    count: int
-    prev: bytes
-    head: bytes
-    t: int
-    salt: bytes
-
-    @staticmethod
-    def of(segment: Segment, salt: bytes | None = None) -> Piece:
-        """Return a segment's; without `salt` it is opened. Raises `Tampered` where it cannot be."""
-        if salt is None:
-            salt = hashing.salt(segment.opened.nonce, segment.opened.context)
-        return Piece(segment.first, segment.count, segment.prev, segment.head, segment.t, salt)
-
-    def json(self) -> dict[str, object]:
-        """Return it as it is sent: bytes in hex."""
-        return {
-            "first": self.first,
-            "count": self.count,
-            "prev": self.prev.hex(),
-            "head": self.head.hex(),
-            "t": self.t,
-            "salt": self.salt.hex(),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +87,26 @@ class Appender:
     sleep: Callable[[float], None]
     _warm: dict[str, _Warm] = field(default_factory=dict)
 
-    def append(self, chain: str, batch: Batch, within: int | None = None, full: bool = False) -> Receipt:
+    def append(
+        self,
+        chain: str,
+        batch: Batch,
+        within: int | None = None,
+        full: bool = False,
+        since: int | None = None,
+    ) -> Receipt:
         """Store a batch once and return its receipt; the same receipt where it is stored already.
 
         `within` limits recognition to batches stored at most so many nanoseconds ago; None means as far
-        back as the dedup window goes. With `full` the receipt has the batch's segments. Raises `Conflict`
-        where the batch id stands for other entries, and `Unavailable` where the ledger does not answer: then
-        it may be stored, whole or in part, and sending the same batch again completes it.
+        back as the dedup window goes. `since` says that the batch may be stored already, at this sequence
+        number or behind it: then older windows are looked through, too, 16 at most. With `full` the receipt
+        has the batch's segments. Raises `Conflict` where the batch id stands for other entries, and
+        `Unavailable` where the ledger does not answer: then it may be stored, whole or in part, and sending
+        the same batch again completes it.
         """
         warm = self._warm.get(chain) or self._warm.setdefault(chain, _Warm())
         with warm.lock:
-            made = _Append(self, warm, chain, batch, within)
+            made = _Append(self, warm, chain, batch, within, since)
             receipt = made.run()
             return replace(receipt, segments=made.pieces(receipt.first)) if full else receipt
 
@@ -135,12 +114,21 @@ class Appender:
 class _Append:
     """One batch on its way into one chain."""
 
-    def __init__(self, appender: Appender, warm: _Warm, chain: str, batch: Batch, within: int | None) -> None:
+    def __init__(
+        self,
+        appender: Appender,
+        warm: _Warm,
+        chain: str,
+        batch: Batch,
+        within: int | None,
+        since: int | None,
+    ) -> None:
         self._by = appender
         self._warm = warm
         self._chain = chain
         self._batch = batch
         self._within = within
+        self._since = since
         self._taken = 0
         self._lost = 0
         self._draft: Draft | None = None
@@ -181,7 +169,7 @@ class _Append:
 
     def _recognise(self, head: Head) -> tuple[Part, int] | None:
         """Find the newest stored part of this batch in the dedup window."""
-        found = head.find(self._batch.batch_id)
+        found = head.find(self._batch.batch_id) or self._find_farther(head)
         if found is None:
             return None
         part, first = found
@@ -197,6 +185,22 @@ class _Append:
         if not ours and self._at(first).opened.entries != list(self._batch.entries[part.offset : part.end]):
             raise Conflict("this batch id was used for other entries; these need an id of their own")
         return found
+
+    def _find_farther(self, head: Head) -> tuple[Part, int] | None:
+        """Find the batch beyond the newest window, each segment's own window showing the 63 before it."""
+        if self._since is None:
+            return None
+        at = head.next - sum(part.count for part, _ in decode_window(b"".join(head.window)))
+        for _ in range(FARTHER):
+            if at <= self._since:
+                break
+            older = Head.after(self._at(at - 1))
+            found = older.find(self._batch.batch_id)
+            if found is not None:
+                return found
+            at = older.next - sum(part.count for part, _ in decode_window(b"".join(older.window)))
+        self._since = None  # it is not there; what comes meanwhile is in the newest window
+        return None
 
     def _place(self, head: Head, offset: int) -> tuple[Segment, Head] | None:
         """Try the next slot with the part of the batch from `offset`; None where another segment has it."""

@@ -192,10 +192,11 @@ class Ingest:
     ) -> dict[str, object]:
         """Store an NDJSON body (`core.entry`) and return the receipt.
 
-        Headers in lower case: `content-encoding`, `sentinel-batch-id`, `sentinel-receipt`. Without a batch id
-        each request is a batch of its own. A bad line rejects the batch with the first 20 bad lines; with
-        `partial` the good lines are stored, and the receipt says `rejected` and `problems`. With a
-        `sentinel-receipt` of `full` it also says what its head is made of, and all the lines that are bad.
+        Headers in lower case: `content-encoding`, `sentinel-batch-id`, `sentinel-since`, `sentinel-receipt`.
+        Without a batch id each request is a batch of its own. A bad line rejects the batch with the first 20
+        bad lines; with `partial` the good lines are stored, and the receipt says `rejected` and `problems`.
+        With a `sentinel-receipt` of `full` it also says what its head is made of, and all the lines that are
+        bad.
         """
         plain = decompress(body, headers.get("content-encoding", ""))
         lines = ndjson.parse(plain)
@@ -210,7 +211,8 @@ class Ingest:
         name = batch_id(given) if given else _digest("request", origin.service, origin.request_id.encode())
         admit(len(lines.entries), len(plain))
         full = headers.get("sentinel-receipt", "").strip().lower() == "full"
-        receipt = self._append(origin, name, lines.entries, None, full).json()
+        since = headers.get("sentinel-since")
+        receipt = self._append(origin, name, lines.entries, None, full, since).json()
         if lines.bad:
             receipt |= {"rejected": lines.bad, "problems": lines.problems}
             if full:
@@ -246,14 +248,29 @@ class Ingest:
         return len(good), found.rejected + long, why
 
     def _append(
-        self, origin: Origin, name: bytes, entries: list[bytes], within: int | None, full: bool = False
+        self,
+        origin: Origin,
+        name: bytes,
+        entries: list[bytes],
+        within: int | None,
+        full: bool = False,
+        since: str | None = None,
     ) -> Receipt:
         service = check_service(origin.service)
         # Without a name there is no telling whether a sender that moved is the same: its retry must land in
         # the lane that remembers the batch, so all unnamed ones share lane 0.
         lane = lane_of(origin.instance, origin.lanes or self.lanes) if origin.instance else 0
         batch = Batch(name, entries, origin.context())
-        return self.appender.append(chain_id(service, lane), batch, within, full)
+        chain = chain_id(service, lane)
+        return self.appender.append(
+            chain, batch, within, full, None if since is None else _since(since, chain)
+        )
+
+
+def _since(text: str, chain: str) -> int:
+    """Return from where on a batch may be stored: `N CHAIN`; 0 where it says nothing of this chain."""
+    number, _, named = text.strip().partition(" ")
+    return int(number) if named == chain and number.isdecimal() and len(number) < 20 else 0
 
 
 def _digest(kind: str, service: str, data: bytes) -> bytes:

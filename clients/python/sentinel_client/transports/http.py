@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
 from sentinel_client._connection import Answer, Shut, Unreachable
 from sentinel_client._door import Door
@@ -39,6 +40,7 @@ class HttpTransport:
         self._door = door
         self._sign = sign
         self._encoding, self._pack = _packing(compression)
+        self._ends: dict[str, str] = {}  # by producer: behind which entry of which chain its last batch ended
 
     def send(self, batch: Batch, timeout: float) -> Outcome:
         """Send a batch and say what became of it; see `Transport`."""
@@ -78,6 +80,8 @@ class HttpTransport:
             "Sentinel-Sequence": str(batch.first),
             "Sentinel-Receipt": "full",
         }
+        if batch.again:
+            headers["Sentinel-Since"] = self._ends.get(batch.producer, "0")
         if encoding:
             headers["Content-Encoding"] = encoding
         if self._sign is not None:
@@ -87,7 +91,7 @@ class HttpTransport:
     def _outcome(self, answer: Answer, batch: Batch, name: bytes) -> Outcome:
         status = answer.status
         if status == 200:
-            return self._stored(answer, batch.entries, name)
+            return self._stored(answer, batch, name)
         if status == 413:
             return TooLarge(f"{self._door.address} answers 413: the batch is too large")
         # Whoever stands between may answer with any status: only the server's own word ends a batch.
@@ -100,16 +104,25 @@ class HttpTransport:
             after = max(after, SHUT_AFTER)
         return Later(f"{self._door.address} answers {status}{_MEANING.get(status, '')}", after)
 
-    def _stored(self, answer: Answer, entries: Sequence[bytes], name: bytes) -> Outcome:
-        receipt = answer.told
+    def _stored(self, answer: Answer, batch: Batch, name: bytes) -> Outcome:
+        receipt, entries = answer.told, batch.entries
         if not receipt.keys() & {"chain", "batch_id", "head", "count"}:
             return Later(f"{self._door.address} answers 200 with no receipt: it is no gateway of Sentinel's")
         why = fault(receipt, entries, name, self._door.service)
+        self._note(batch.producer, receipt, fits=not why)
         try:
             which = refused_lines(receipt, len(entries))
         except Unfit:
             which = []
         return Sent(receipt, len(which), tuple(which), why)
+
+    def _note(self, producer: str, receipt: dict[str, Any], *, fits: bool) -> None:
+        """Remember where a producer's next batch cannot be before: then the server need not look farther."""
+        if len(self._ends) > 64 or not fits or not receipt["chain"].isascii():
+            self._ends.pop(producer, None)
+        else:
+            last = receipt["segments"][-1]
+            self._ends[producer] = f"{last['first'] + last['count']} {receipt['chain']}"
 
 
 _MEANING = {
