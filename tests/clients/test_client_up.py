@@ -26,6 +26,7 @@ from sentinel.cli.clients import local_credentials
 from sentinel_client._signing import verify
 from sentinel_client._types import Batch
 from tests.e2e.trees import ROOT, Tree, environment, until, up
+from tests.sampling import thorough
 
 
 @pytest.fixture(scope="module")
@@ -334,6 +335,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.skipif(not thorough(), reason="starting Celery twice takes 7 s of CPU: each night")
 def test_tasks_of_celery_have_their_id_and_trace(tree: Tree, tmp_path: Path) -> None:
     """In a forked worker and eagerly; the trace goes with the task, and failures have their exception."""
     told = options(tree, "celery", tmp_path / "log")

@@ -313,3 +313,33 @@ def test_loguru_keeps_what_was_bound_and_caught(captured: Captured) -> None:
     failed = captured.assert_logged(message="failed", level="ERROR")
     assert failed["exception"]["type"] == "KeyError"
     assert failed["exception"]["frames"][-1]["function"] == "test_loguru_keeps_what_was_bound_and_caught"
+
+
+def test_celery_tasks_have_their_id_their_name_and_a_trace(captured: Captured) -> None:
+    """By the signals of tasks; the handler that Celery takes away is put back, once."""
+    import celery  # type: ignore[import-untyped] # it has no types
+
+    from sentinel_client import celery as ours
+
+    app = celery.Celery("jobs", broker="memory://", set_as_current=False)
+    ours.connect()
+    ours.connect()
+
+    @app.task(name="pay")  # type: ignore[untyped-decorator]
+    def pay(order: int) -> None:
+        log.info("paid", order=order)
+
+    pay.apply(args=(7,), task_id="t-1")
+    captured.assert_logged(message="paid", order=7, task="pay", task_id="t-1", times=1)
+    assert sentinel_client.current_context() == {}
+    with sentinel_client.context(trace_id=TRACE, span_id=SPAN):
+        headers: dict[str, Any] = {}
+        celery.signals.before_task_publish.send(sender="pay", headers=headers)
+    assert headers == {"traceparent": f"00-{TRACE}-{SPAN}-01"}
+    emptied = logging.Logger("emptied")  # noqa: LOG001 - as Celery leaves the root logger
+    for _ in range(2):
+        celery.signals.after_setup_logger.send(sender=None, logger=emptied)
+    (handler,) = emptied.handlers
+    emptied.error("from a worker")
+    captured.assert_logged(message="from a worker")
+    handler.close()

@@ -16,13 +16,14 @@ from typing import Any, NamedTuple
 
 import pydantic
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentinel_client._encode import fastest, standard
 from sentinel_client._entry import Bytes
 from sentinel_client._plain import MAX_DEPTH, MAX_KEYS, MAX_TEXT, plain
 from sentinel_client._types import MAX_ENTRY
+from tests.sampling import thorough
 
 
 class Colour(enum.Enum):
@@ -191,6 +192,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(max_examples=100 if thorough() else 30)
 @given(VALUES)
 def test_what_is_plain_is_written_alike_by_both_encoders(value: object) -> None:
     """The bytes are JSON in UTF-8 and mean the same whichever encoder is there."""
