@@ -15,7 +15,7 @@ from sentinel_client.privacy._table import table
 from sentinel_client.privacy._walk import Walk
 from tests.clients.test_privacy_table import MATCH
 from tests.data import need
-from tests.sampling import taken
+from tests.sampling import taken, thorough
 
 PRIVACY = Privacy(Policy())
 EVERYTHING = Privacy(Policy(detectors={"random": "mask"}))
@@ -77,7 +77,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=1_000 if thorough() else 80, deadline=None)
 @given(st.dictionaries(NAMES | TEXT, VALUES, max_size=3))
 def test_the_gate_misses_nothing_that_the_walk_finds(fields: dict[str, Any]) -> None:
     """Whatever pieces an entry is made of, and however it is nested."""
@@ -113,6 +113,7 @@ def test_what_is_no_plain_value_is_looked_at() -> None:
         {"message": "order placed and paid for", "order": 123456, "amount": 12.5},
         {"message": "took 17 ms at 12:00:01", "path": "/cart/checkout"},
         {"message": "done", "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "span_id": "00f067aa0ba902b7"},
+        {"message": "Bestellung für Müller", "order": 7},
         {
             "message": "done",
             "request": "6f1d0b5e-1f2a-4c3d-8e9f-0a1b2c3d4e5f",
@@ -124,6 +125,7 @@ def test_a_usual_entry_is_clean(fields: dict[str, Any]) -> None:
     """The gate lets it through as the same object, without a walk."""
     entry = {**BASE, **fields}
     assert PRIVACY._gate.clean(encode(entry), entry)
+    assert PRIVACY._gate.clean(escaped(entry), entry)
     encoded = encode(entry)
     assert PRIVACY.line(encoded, entry, encode) is encoded
 

@@ -34,6 +34,7 @@ _NAME = 56  # characters of the longest name that the table knows, with its endi
 _SECONDS = 18  # bytes of an entry that begins with its time, of which the whole seconds are no value
 _GROUPS = ("0000 000000 0000", "000-0000", "000-00-0000", "0000-000000-0000")
 _IBAN = re.compile(r"[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4} ?[A-Z0-9]{4}")
+_ESCAPED = re.compile(r"\\u00[2-7]")
 _DRAWN = re.compile(r"[A-Za-z0-9+/_-]{20,}")
 _CARD = re.compile(r"(?<![A-Za-z0-9_.+-])(?:[2-6][0-9]{12,18}|1[0-9]{14})(?![A-Za-z0-9_-])")
 # Words of which one stands before every value that a name in a text gives away.
@@ -123,7 +124,7 @@ class Gate:
 
     def _wordless(self, text: str, digits: str, entry: Mapping[str, Any]) -> bool:
         """Whether no value in a text stands after a telling name, and no address is in it."""
-        if "@" in text or "~" in text or "%40" in text or "\\u00" in text:
+        if "@" in text or "~" in text or "%40" in text or ("\\u00" in text and _ESCAPED.search(text)):
             return False
         colons = text.count(":")
         names = self._nested(entry) if "[" in text or colons != len(entry) else colons

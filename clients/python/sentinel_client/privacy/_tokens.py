@@ -51,7 +51,7 @@ class Tokens:
         """Return the token of a value.
 
         >>> Tokens(bytes(32)).token("email", "kim@example.org")
-        'k6ktoapgkszvc'
+        'zq57mgfm2fws6'
         """
         plain = f"{kind}\0{normal(kind, value)}"
         try:

@@ -23,6 +23,7 @@ SURE, LONG = (
 )  # characters from which on a value is looked for: with more than letters, with letters only
 FIELD = "field"  # the kind of what a path names
 _LETTERS = re.compile(r"[A-Za-z]+")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _QUOTED = re.compile(r"b?([\"'])([^\n]+)\1")
 
 
@@ -188,7 +189,10 @@ class Walk:
         walked = self._value(value, "", MAX_DEPTH)
         self._inner -= 1
         hidden, self.changed = self.changed, before or self.changed
-        return json.dumps(walked, ensure_ascii=False, separators=(",", ":")) if hidden else text
+        if not hidden:
+            return text
+        shown = json.dumps(walked, ensure_ascii=False, separators=(",", ":"))
+        return _SURROGATE.sub(lambda each: f"\\u{ord(each[0]):04x}", shown)  # as JSON.stringify has it
 
     def _put(self, detector: Detector, value: str) -> str:
         shown = self._rules.hide(detector.kind, value, self._rules.found[detector.id])
