@@ -435,6 +435,15 @@ def test_the_end_of_a_program_sends_what_is_left(case: Case, ledger: Ledger) -> 
     assert numbers(ledger.stored()) == [1, 2]
 
 
+def test_a_program_that_logs_nothing_leaves_nothing(case: Case, ledger: Ledger) -> None:
+    """A shipper that never ran, as in a child that was forked for other work, takes no slot at the end."""
+    code = PROGRAM.partition("wal.append")[0]
+    command = [sys.executable, "-c", code, str(case.root), ledger.url, "9"]
+    assert subprocess.run(command, check=False).returncode == 0
+    assert not case.root.exists()
+    assert ledger.batches() == []
+
+
 def test_the_end_of_a_program_waits_for_nobody_for_ever(case: Case, ledger: Ledger) -> None:
     """Where the server does not answer, the end comes after the bound, and the next program sends it."""
     answering = threading.Event()

@@ -14,13 +14,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sentinel_client._sockets import Timed, Unusable, connected, left, proxy_of, tunnel
+from sentinel_client._sockets import Timed, Unusable, connected, left
 
 if TYPE_CHECKING:
     import http.client
     import ssl
 
 MAX_ANSWER = 1 << 20  # bytes of a body that are read
+MAX_HEAD = 16_384  # bytes of a proxy's answer to CONNECT
 IDLE = 30.0  # seconds after which a connection is made anew: others give idle ones up, and not all say so
 # What a server that refuses our certificate says (RFC 8446, 6.2), in OpenSSL's words.
 _ALERTS = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "HANDSHAKE_FAILURE", "DECRYPT_ERROR")
@@ -151,12 +152,12 @@ class Connection:
         self._timed.end = end
 
     def _open(self, end: float) -> socket.socket:
-        proxy = proxy_of(self.host) if self.secure else None
+        proxy = _proxy(self.host) if self.secure else None
         host, port = (proxy[0], proxy[1]) if proxy else (self.host, self.port)
         made = connected(host, port, end, self._clock)
         try:
             if proxy:
-                tunnel(Timed(made, self._clock, end), self.host, self.port, proxy[2])
+                _tunnel(Timed(made, self._clock, end), self.host, self.port, proxy[2])
             if not self.secure:
                 return made
             made.settimeout(left(end, self._clock))
@@ -184,6 +185,41 @@ class Connection:
         if isinstance(error, TimeoutError):
             why = "in time"
         return Unreachable(f"{self.shown} does not answer {f'({why})' if why else ''}".strip())
+
+
+def _proxy(host: str) -> tuple[str, int, str] | None:
+    """Return host, port and credentials of the proxy for https, as `HTTPS_PROXY` and `NO_PROXY` say it."""
+    import urllib.request
+    from urllib.parse import unquote, urlsplit
+
+    url = urllib.request.getproxies_environment().get("https", "")
+    bypass = urllib.request.proxy_bypass_environment  # type: ignore[attr-defined] # typeshed has it not
+    if not url or bypass(host):
+        return None
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    if parts.scheme != "http" or not parts.hostname:
+        raise Unusable("is behind a proxy that is none by HTTP")
+    user = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else ""
+    return parts.hostname, parts.port or 80, user
+
+
+def _tunnel(timed: Timed, host: str, port: int, user: str) -> None:
+    """Ask a proxy for a way through (RFC 9110, 9.3.6). Raises `OSError`."""
+    from base64 import b64encode
+
+    name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    head = f"CONNECT {name} HTTP/1.1\r\nHost: {name}\r\n"
+    if user:
+        head += f"Proxy-Authorization: Basic {b64encode(user.encode()).decode()}\r\n"
+    timed.sendall(f"{head}\r\n".encode("latin-1"))
+    found, room = b"", bytearray(1)
+    while not found.endswith(b"\r\n\r\n"):
+        if len(found) >= MAX_HEAD or not timed.receive(room):
+            raise Unusable("is behind a proxy that answers with no HTTP")
+        found += room
+    status = found.split(b" ", 2)[1:2]
+    if status != [b"200"]:
+        raise Unusable(f"is behind a proxy that answers {status[0][:3].decode('latin-1') if status else ''}")
 
 
 def _default_context() -> ssl.SSLContext:

@@ -107,8 +107,9 @@ def _follows(chain: str, first: int, prev: bytes, end: int, head: bytes) -> None
 
 def _head(prev: bytes, salt: bytes, entries: Sequence[bytes], t: int, service: str) -> bytes:
     prefix, tail = b"SL1" + salt, t.to_bytes(8, "big") + service.encode()
+    hashed = sha256
     for entry in entries:
-        prev = sha256(b"SC1" + sha256(prefix + entry).digest() + prev + tail).digest()
+        prev = hashed(b"SC1" + hashed(prefix + entry).digest() + prev + tail).digest()
     return prev
 
 

@@ -258,12 +258,12 @@ def _at_exit_once() -> None:
 
 
 def _at_exit() -> None:
-    """Close all shippers, together within the longest of their bounds."""
+    """Close all shippers that ran in this process, together within the longest of their bounds."""
     begun = time.monotonic()
-    for shipper in list(_ALL):
-        if not shipper._closed:
-            shipper.hurry()  # so that one that is down does not take the time of the others
-    for shipper in sorted(_ALL, key=lambda each: each._pace.exit):
+    ran = [each for each in _ALL if each._thread is not None and not each._closed]
+    for shipper in ran:
+        shipper.hurry()  # so that one that is down does not take the time of the others
+    for shipper in sorted(ran, key=lambda each: each._pace.exit):
         with contextlib.suppress(Exception):
             shipper.close(max(0.0, begun + shipper._pace.exit - time.monotonic()))
 

@@ -1,4 +1,4 @@
-"""Sockets that count down to a deadline, and the way through a proxy."""
+"""Sockets that count down to a deadline."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-MAX_HEAD = 16_384  # bytes of a proxy's answer to CONNECT
 _PIECE = 1 << 16
 
 
@@ -87,38 +86,3 @@ def connected(host: str, port: int, end: float, clock: Callable[[], float]) -> s
         else:
             return made
     raise failed
-
-
-def proxy_of(host: str) -> tuple[str, int, str] | None:
-    """Return host, port and credentials of the proxy for https, as `HTTPS_PROXY` and `NO_PROXY` say it."""
-    import urllib.request
-    from urllib.parse import unquote, urlsplit
-
-    url = urllib.request.getproxies_environment().get("https", "")
-    bypass = urllib.request.proxy_bypass_environment  # type: ignore[attr-defined] # typeshed has it not
-    if not url or bypass(host):
-        return None
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    if parts.scheme != "http" or not parts.hostname:
-        raise Unusable("is behind a proxy that is none by HTTP")
-    user = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else ""
-    return parts.hostname, parts.port or 80, user
-
-
-def tunnel(timed: Timed, host: str, port: int, user: str) -> None:
-    """Ask a proxy for a way through (RFC 9110, 9.3.6). Raises `OSError`."""
-    from base64 import b64encode
-
-    name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    head = f"CONNECT {name} HTTP/1.1\r\nHost: {name}\r\n"
-    if user:
-        head += f"Proxy-Authorization: Basic {b64encode(user.encode()).decode()}\r\n"
-    timed.sendall(f"{head}\r\n".encode("latin-1"))
-    found, room = b"", bytearray(1)
-    while not found.endswith(b"\r\n\r\n"):
-        if len(found) >= MAX_HEAD or not timed.receive(room):
-            raise Unusable("is behind a proxy that answers with no HTTP")
-        found += room
-    status = found.split(b" ", 2)[1:2]
-    if status != [b"200"]:
-        raise Unusable(f"is behind a proxy that answers {status[0][:3].decode('latin-1') if status else ''}")
