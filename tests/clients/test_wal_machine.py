@@ -108,6 +108,7 @@ class Log(RuleBasedStateMachine):
                 if fd >= 0:
                     os.close(fd)
             store.slot.release()
+            self.wal._journal.store = None  # a test that forks would close its descriptors once more
         if self.wal._keeper is not None:
             self.wal._keeper.stop()
         self.wal = self._open()
