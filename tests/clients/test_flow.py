@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +20,8 @@ from sentinel_client._client import Client
 from sentinel_client._counts import Counts
 from sentinel_client._flow import MAX_KEYS, Call, Rates, Repeats, Sampling
 from sentinel_client._options import Options, OptionsError
-from sentinel_client.testing import Captured, capture
+from sentinel_client._types import Batch, Outcome
+from sentinel_client.testing import Captured, MemoryTransport, capture
 
 
 def call(when: float = 0.0, level: int = 20, logger: str = "a", **more: Any) -> Call:
@@ -165,14 +171,17 @@ def test_what_is_left_out_is_counted_and_told(monkeypatch: pytest.MonkeyPatch) -
 def test_repeats_are_told_when_nobody_logs_any_more() -> None:
     """A thread sees to it that a window ends."""
     with capture(repeats_seconds=0.05) as log:
-        logger = sentinel_client.get_logger("a")
-        logger.info("m %d", 1)
-        logger.info("m %d", 2)
-        end = time.monotonic() + 30
-        while not log.found(repeated=1):
+        client = sentinel_client.installed()
+        end = time.monotonic() + 60
+        while not any("repeated" in each for each in log.entries):  # a machine may sleep over a window
             assert time.monotonic() < end
-            time.sleep(0.01)
-    log.assert_logged(message="m 2", repeated=1)
+            now = time.time()
+            for at in range(2):
+                client.record(now, 20, "INFO", "a", f"m {at}", {}, template="m")
+            quiet = time.monotonic() + 1
+            while time.monotonic() < quiet and not any("repeated" in each for each in log.entries):
+                time.sleep(0.01)
+    log.assert_logged(message="m 1", repeated=1)
 
 
 class Broken(Captured):
@@ -254,3 +263,58 @@ def test_counts_are_told_once() -> None:
     assert counts.untold() == {}
     counts.add("a")
     assert (counts.untold(), counts.total()) == ({"a": 1}, {"a": 3})
+
+
+def test_what_a_transport_logs_is_not_sent_by_it(tmp_path: Path) -> None:
+    """Else each batch would make another one, without end; other handlers have it."""
+    seen: list[str] = []
+
+    class Chatty(MemoryTransport):
+        """Logs as it sends, as HTTP libraries do."""
+
+        def send(self, batch: Batch, timeout: float) -> Outcome:
+            """Send a batch, and say so."""
+            logging.getLogger("chatty").warning("sending")
+            return super().send(batch, timeout)
+
+    transport = Chatty()
+    client = Client(transports=[transport], directory=tmp_path, batch_seconds=0)
+    logger, handler = logging.getLogger("chatty"), sentinel_client.SentinelHandler(client=client)
+    other = logging.Handler()
+    other.emit = lambda record: seen.append(record.getMessage())  # type: ignore[method-assign]
+    logger.addHandler(handler)
+    logger.addHandler(other)
+    try:
+        logger.warning("first")
+        assert client.flush(30)
+        assert [each["message"] for each in transport.entries] == ["first"]
+        assert seen == ["first", "sending"]
+    finally:
+        logger.removeHandler(handler)
+        logger.removeHandler(other)
+        client.close()
+
+
+ENDING = """
+import sys, sentinel_client
+told = {"transports": [{"kind": "file", "path": sys.argv[1] + "/sent"}], "directory": sys.argv[1] + "/log"}
+client = sentinel_client.Client(**told, sampling=[{"logger": "s", "rate": 0}], service="s")
+if sys.argv[2] == "logs":
+    sentinel_client.get_logger("s", client).info("left out")
+    sentinel_client.get_logger("a", client).info("last")
+"""
+
+
+def test_what_was_left_out_is_told_and_sent_as_the_process_ends(tmp_path: Path) -> None:
+    """By a client that has logged, without anybody closing it; one that has not leaves no log behind."""
+    for how in ("logs", "is silent"):
+        folder = tmp_path / how.replace(" ", "-")
+        folder.mkdir()
+        done = subprocess.run(
+            [sys.executable, "-c", ENDING, str(folder), how], capture_output=True, timeout=60, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+    sent = [json.loads(line) for line in (tmp_path / "logs" / "sent").read_text().splitlines()]
+    assert [each["message"] for each in sent] == ["last", "entries were left out"]
+    assert sent[1]["left_out"] == {"sampled": 1}
+    assert not list((tmp_path / "is-silent").glob("log/py-*"))

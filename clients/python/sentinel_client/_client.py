@@ -6,6 +6,7 @@ A call does everything up to the log on disk in its own thread, raises nothing, 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import sys
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 class Store(Protocol):
     """Where the client puts lines, and what it asks of it. `_stored.Stored` keeps them on disk and sends."""
+
+    threads: frozenset[str]  # the names of its threads, whose records are not logged: sending would never end
 
     def append(self, line: bytes) -> int:
         """Keep a line; return -1 where it was dropped, and counted. Never raises."""
@@ -83,6 +86,7 @@ class Client:
             store = Stored(self.options, self.counts, self._told)
         self._store = store
         self._append, self._mask = store.append, store.mask
+        self.own_threads = store.threads
         _CLIENTS.add(self)
 
     def level_of(self, logger: str) -> int:
@@ -167,10 +171,14 @@ class Client:
         return self._store.flush(seconds)
 
     def close(self, seconds: float | None = None) -> bool:
-        """Tell what was left out, send what is there, within `exit_seconds` by default, and end."""
+        """Tell what was left out, send what is there, within `exit_seconds` by default, and end.
+
+        A client that has logged does so by itself at the end of the process.
+        """
         if self.closed:
             return True
         self.closed = True
+        atexit.unregister(self.close)
         self._ended.set()
         self._tell(float("inf"))
         return self._store.close(self.options.exit_seconds if seconds is None else seconds)
@@ -235,6 +243,8 @@ class Client:
             if not first:
                 self._tell(now)
             elif not self.closed:
+                atexit.unregister(self.close)  # those that come last go first: before the shippers' own end
+                atexit.register(self.close)
                 with contextlib.suppress(RuntimeError):  # the interpreter is shutting down
                     threading.Thread(target=self._watch, name="sentinel-client", daemon=True).start()
         finally:

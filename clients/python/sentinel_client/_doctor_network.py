@@ -12,12 +12,11 @@ from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from ._connection import Answer, Connection, Shut, Unreachable
+from ._connection import Answer, Connection, Shut, Unreachable, _proxy
 from ._door import Credentials, Door
 from ._findings import Finding, failed, ok, skipped, warning
 from ._options import Options
 from ._outgoing import credentials
-from ._sockets import proxy_of
 from ._tokens import Tokens
 from ._types import Batch, Sent
 
@@ -38,7 +37,7 @@ def network(options: Options, proven: bool, send: bool) -> Iterator[Finding]:
     parts = urlsplit(options.url)
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    through = proxy_of(host) if parts.scheme == "https" else None
+    through = _proxy(host) if parts.scheme == "https" else None
     if through is not None:
         yield ok("proxy", f"{through[0]}:{through[1]}, as HTTPS_PROXY says")
     else:

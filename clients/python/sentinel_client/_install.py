@@ -6,7 +6,6 @@ else has put another one on top.
 
 from __future__ import annotations
 
-import atexit
 import logging
 import sys
 import threading
@@ -99,7 +98,6 @@ def install(*, capture: bool = True, client: Client | None = None, **options: An
     with _LOCK:
         made = client or Client(**options)
         uninstall()
-        atexit.register(made.close)
         _Installation(made, capture).begin()
         return made
 
@@ -110,7 +108,6 @@ def uninstall() -> None:
         ended = _Installation.current
         if ended is not None:
             ended.end()
-            atexit.unregister(ended.client.close)
             ended.client.close()
 
 

@@ -42,6 +42,7 @@ class Stored:
             exit=options.exit_seconds,
         )
         self.shippers = [Shipper(self.wal, each, counts, pace, tell=tell, root=root) for each in outgoing]
+        self.threads = frozenset(f"sentinel-{each.name}" for each in outgoing)
         self.append = self.wal.append
         self.mask = privacy(options).line
 
@@ -67,7 +68,6 @@ class Stored:
 
     def _each(self, seconds: float, act: Callable[[Shipper, float], bool]) -> bool:
         """Do something with all shippers, one behind the other, within so many seconds together."""
-        self.wake()
         end = time.monotonic() + seconds
         first = [act(each, max(0.0, end - time.monotonic())) for each in self.shippers]
         return all(first)

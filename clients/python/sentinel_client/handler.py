@@ -71,6 +71,8 @@ class SentinelHandler(logging.Handler):
         """Keep a record. What cannot be kept is counted."""
         try:
             client = self._client or self.client
+            if record.threadName in client.own_threads:
+                return
             told = record.__dict__
             fields: Mapping[str, Any] = _NONE
             if len(told) > _COUNT:  # what `extra` brought comes behind what every record has

@@ -32,6 +32,7 @@ class Captured:
     def __init__(self, options: Options | None = None) -> None:
         self._lock = threading.Lock()
         self._lines: list[bytes] = []
+        self.threads: frozenset[str] = frozenset()
         self._privacy = Privacy(Policy.from_mapping((options or Options()).privacy))
 
     @property
