@@ -31,7 +31,7 @@ from typing import Any
 import orjson
 
 from examples import check_export, traffic
-from examples.checkout.shipping import SentinelHandler
+from examples.checkout.shipping import handler_for
 from examples.desk import Desk
 from examples.narrator import Narrator, sinks_of
 from examples.shop_repository import ShopRepository
@@ -72,7 +72,7 @@ class Run:
     tree: Supervisor
     desk: Desk
     narrator: Narrator
-    handler: SentinelHandler
+    handler: logging.Handler
     began: float
     ranges: Ranges
 
@@ -256,10 +256,13 @@ def _leave_on_signals(tree: Supervisor) -> None:
 
 
 @contextmanager
-def _shipped(tree: Supervisor, options: argparse.Namespace) -> Iterator[SentinelHandler]:
+def _shipped(tree: Supervisor, options: argparse.Namespace) -> Iterator[logging.Handler]:
     """Ship the shop's log records to the gateway, and no longer than the block."""
     quiet = options.input and options.once  # nobody visits the shop
-    handler = SentinelHandler(tree.url, "checkout", None if quiet else issued(options.home, tree, "checkout"))
+    handler: logging.Handler = logging.NullHandler()
+    if not quiet:
+        credentials = issued(options.home, tree, "checkout")
+        handler = handler_for(tree.url, "checkout", credentials, options.home)
     logger = logging.getLogger("checkout")
     logger.setLevel("INFO")
     logger.propagate = False

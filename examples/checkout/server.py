@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from examples.checkout.shipping import SentinelHandler
+from examples.checkout.shipping import handler_for
 from examples.checkout.shop import Refused, Shop
 from sentinel.cli.clients import local_credentials
 
@@ -146,7 +146,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, default=Path(".sentinel"), help="the folder of Sentinel's data")
     chosen = parser.parse_args()
     credentials = local_credentials(chosen.home, chosen.sentinel, "checkout")
-    handler = SentinelHandler(chosen.sentinel, "checkout", credentials)
+    handler = handler_for(chosen.sentinel, "checkout", credentials, chosen.home)
     logging.basicConfig(level="INFO", handlers=[handler, logging.StreamHandler()])
     with tempfile.TemporaryDirectory() as folder:
         server = ShopServer(Path(folder), chosen.port)

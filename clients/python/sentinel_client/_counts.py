@@ -11,6 +11,13 @@ class Counts:
     """Counts that many threads raise. `taken` since the last report are what a report entry tells."""
 
     def __init__(self) -> None:
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Count from 0: at first, and in a forked child, whose parent tells what was counted before.
+
+        The lock is another one, too: another thread of the parent may have held it.
+        """
         self._lock = threading.Lock()
         self._total: Counter[str] = Counter()
         self._told: Counter[str] = Counter()

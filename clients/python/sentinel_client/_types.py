@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -32,6 +31,8 @@ class Batch:
         >>> Batch("py-0011223344556677", 0, 2, [b"{}", b"{}"]).id.hex()
         '4f982b0fc7106ad5a55116e8ac594291'
         """
+        import hashlib
+
         name = b"SB2" + self.producer.encode() + struct.pack(">QI", self.first, self.count)
         return hashlib.sha256(name).digest()[:16]
 

@@ -21,21 +21,24 @@ MAX_AFTER = 300.0  # seconds: what a Retry-After may ask for at most
 SMALL = 512  # bytes that are not worth compressing
 SHUT_AFTER = 10.0  # seconds: ten failed attempts at a token are allowed a minute
 PATH = "/v1/entries?partial=true"
+Sign = Callable[[Batch], dict[str, str]]
 
 
 class HttpTransport:
     """Sends batches through a door and checks the receipts against what was sent.
 
     `compression` is `gzip` (level 1), `zstd` (needs `zstandard`), `auto` (zstd where it is installed) or
-    `none`. The limits are the server's, with room to spare: 5,000,000 bytes and 10,000 entries.
+    `none`. `sign` returns the headers of a batch's signature (`_signing.Signer`). The limits are the
+    server's, with room to spare: 5,000,000 bytes and 10,000 entries.
     """
 
     name = "http"
     max_entries = 10_000
     max_bytes = 4_000_000
 
-    def __init__(self, door: Door, *, compression: str = "gzip") -> None:
+    def __init__(self, door: Door, *, compression: str = "gzip", sign: Sign | None = None) -> None:
         self._door = door
+        self._sign = sign
         self._encoding, self._pack = _packing(compression)
         self._ends: dict[str, str] = {}  # by producer: behind which entry of which chain its last batch ended
 
@@ -81,6 +84,8 @@ class HttpTransport:
             headers["Sentinel-Since"] = self._ends.get(batch.producer, "0")
         if encoding:
             headers["Content-Encoding"] = encoding
+        if self._sign is not None:
+            headers |= self._sign(batch)
         return self._door.request("POST", PATH, body, headers, timeout)
 
     def _outcome(self, answer: Answer, batch: Batch, name: bytes) -> Outcome:
