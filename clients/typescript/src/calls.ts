@@ -1,0 +1,81 @@
+/** What a call of a logger means: which of its arguments are fields, the message, an error (`read`). */
+
+import type { Fields } from './entry.js';
+import { isError } from './exceptions.js';
+import { interpolated } from './interpolation.js';
+
+export interface Call {
+  /** The message before values are put in: what repeats and rates are told by. */
+  template: string;
+  message: string;
+  fields: Fields | undefined;
+  error: unknown;
+}
+
+/**
+ * Read a call's arguments as pino does. Beyond that, an object or an error behind a message that has no `%`
+ * are its fields or its error, since what is given should not be lost.
+ */
+export function read(first: unknown, second: unknown, rest: readonly unknown[]): Call {
+  if (typeof first === 'string') return worded(first, second, rest);
+  if (typeof first !== 'object' || first === null) {
+    if (second === undefined) return { template: '', message: first === undefined || first === null ? '' : text(first), fields: undefined, error: undefined };
+    return worded(text(second), rest[0], rest.slice(1));
+  }
+  const template = second === undefined ? undefined : text(second);
+  const message = template === undefined || rest.length === 0 ? template : interpolated(template, rest);
+  if (isError(first)) {
+    const own = message ?? messageOf(first);
+    return { template: template ?? own, message: own, fields: undefined, error: first };
+  }
+  const fields = first as Fields;
+  if (message !== undefined) return { template: template ?? message, message, fields, error: undefined };
+  return unworded(fields);
+}
+
+function worded(template: string, second: unknown, rest: readonly unknown[]): Call {
+  if (second === undefined && rest.length === 0) return { template, message: template, fields: undefined, error: undefined };
+  if (typeof second === 'object' && second !== null && !template.includes('%')) {
+    const thrown = isError(second);
+    return {
+      template,
+      message: template,
+      fields: thrown ? undefined : (second as Fields),
+      error: thrown ? second : undefined,
+    };
+  }
+  return { template, message: interpolated(template, [second, ...rest]), fields: undefined, error: undefined };
+}
+
+/** Fields alone: their `msg` or `message` is the message, else that of their error. */
+function unworded(fields: Fields): Call {
+  for (const name of ['msg', 'message']) {
+    const value = peek(fields, name);
+    if (typeof value !== 'string') continue;
+    const { [name]: _, ...others } = fields;
+    return { template: value, message: value, fields: others, error: undefined };
+  }
+  const error = peek(fields, 'err') ?? peek(fields, 'error');
+  const message = isError(error) ? messageOf(error) : '';
+  return { template: message, message, fields, error: undefined };
+}
+
+function peek(fields: Fields, name: string): unknown {
+  try {
+    return fields[name];
+  } catch {
+    return undefined;
+  }
+}
+
+function messageOf(error: Error): string {
+  return text(peek(error as unknown as Fields, 'message'));
+}
+
+function text(value: unknown): string {
+  try {
+    return String(value);
+  } catch {
+    return '';
+  }
+}
