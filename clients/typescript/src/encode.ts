@@ -72,6 +72,18 @@ export function begin(within: Bounds): void {
   left = within.bytes;
 }
 
+/** Call `fn`, which begins entries of its own, in the midst of an entry: what is left of that one stays. */
+export function apart(fn: () => void): void {
+  const before = bounds;
+  const had = left;
+  try {
+    fn();
+  } finally {
+    bounds = before;
+    left = had;
+  }
+}
+
 /** Whether the bounds that `begin` set leave room for more. */
 export function room(): boolean {
   return left > 0;

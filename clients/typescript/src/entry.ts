@@ -17,7 +17,7 @@ export type Serializers = Readonly<Record<string, Serializer>>;
 export const MAX_ENTRY = 65_536; // bytes, as the server has it
 const MOST = MAX_ENTRY - 64; // what is left has room for `withMember`
 
-const RESERVED: ReadonlySet<string> = new Set(['time', 'level', 'logger', 'message', 'repeated', 'sample_rate']);
+const RESERVED: ReadonlySet<string> = new Set(['time', 'level', 'logger', 'message', 'repeated', 'sampled']);
 // Names of a call's fields that may be those of something else, or that are read otherwise.
 const SPECIAL = [...RESERVED, 'trace_id', 'span_id', 'exception', 'err', 'error', '__proto__'];
 const MORE = '…';
@@ -63,11 +63,14 @@ export function voiceOf(name: string, bindings: Fields, serializers: Serializers
 export function lineOf(voice: Voice, said: Said): string {
   const made = quick(voice, said) ?? slow(voice, said, WIDE);
   if (made.length * 3 <= MOST || Buffer.byteLength(made) <= MOST) return made;
-  return slow(voice, said, NARROW);
+  const narrow = slow(voice, said, NARROW);
+  if (Buffer.byteLength(narrow) <= MOST) return narrow;
+  begin(NARROW);
+  return `${headOf(voice, said)},"cut":true}`;
 }
 
 /** An entry's line with a further member, whose name no entry has otherwise. */
-export function withMember(line: string, name: 'repeated' | 'sample_rate', value: number): string {
+export function withMember(line: string, name: 'repeated' | 'sampled', value: number): string {
   return `${line.slice(0, -1)},"${name}":${value}}`;
 }
 

@@ -17,24 +17,29 @@ export interface Frame {
 export interface Exception {
   type: string;
   message: string;
-  stack: string;
+  /** As V8 prints it; absent in `causes`. */
+  stack?: string;
   frames: Frame[];
-  cause?: Exception;
-  errors?: Exception[];
+  /** What led to it, the nearest first; of an `AggregateError`, what it holds before that. */
+  causes?: Exception[];
   [field: string]: unknown;
 }
 
-export const MAX_FRAMES = 50;
+const MAX_FRAMES = 40;
 const MAX_STACK = 8_000;
 const MAX_MESSAGE = 4_096;
 const MAX_CAUSES = 5;
 const MAX_LINE = 2_048;
 const MAX_OWN = 20;
-const TOLD = new Set(['type', 'message', 'stack', 'frames', 'cause', 'errors', 'name']);
+const TOLD = new Set(['type', 'message', 'stack', 'frames', 'causes', 'cause', 'errors', 'name']);
 
 /** What an entry says of an error, with what led to it, and fields of its own such as `code`. Never throws. */
 export function exceptionOf(error: unknown): Exception {
-  return told(error, []);
+  const stack = isError(error) ? stackOf(error) : '';
+  const made: Exception = { ...one(error, stack), stack: cut(stack, MAX_STACK) };
+  const causes = causesOf(error).map((each) => one(each, isError(each) ? stackOf(each) : ''));
+  if (causes.length > 0) made.causes = causes;
+  return made;
 }
 
 /** Whether a value is an error, also one of another realm (a `vm` context). Never throws. */
@@ -47,27 +52,47 @@ export function isError(value: unknown): value is Error {
   }
 }
 
-function told(error: unknown, above: unknown[]): Exception {
-  if (!isError(error)) return { type: typeName(error), message: cut(shown(error), MAX_MESSAGE), stack: '', frames: [] };
-  const stack = read(() => String(error.stack ?? '')) ?? '';
+function one(error: unknown, stack: string): Exception {
+  if (!isError(error)) return { type: typeName(error), message: cut(shown(error), MAX_MESSAGE), frames: [] };
   const made: Exception = {
-    type: read(() => String(error.name || error.constructor.name)) ?? 'Error',
+    type: typeOf(error),
     message: cut(read(() => String(error.message)) ?? '', MAX_MESSAGE),
-    stack: cut(stack, MAX_STACK),
     frames: framesOf(stack),
   };
-  const name = read(() => error.constructor.name);
-  if (made.type === 'Error' && name !== undefined && name !== '') made.type = name;
   own(error, made);
-  const further = [...above, error];
-  if (further.length >= MAX_CAUSES) return made;
-  const cause = read(() => error.cause);
-  if (cause !== undefined && cause !== null && !further.includes(cause)) made.cause = told(cause, further);
-  const errors = read(() => (error instanceof AggregateError ? error.errors : undefined)) as unknown;
-  if (Array.isArray(errors)) {
-    made.errors = errors.slice(0, MAX_CAUSES).filter((each) => !further.includes(each)).map((each) => told(each, further));
-  }
   return made;
+}
+
+/** An error's name, or its class's where the name is the inherited one. */
+function typeOf(error: Error): string {
+  const name = read(() => String(error.name)) ?? '';
+  const made = read(() => String(error.constructor.name)) ?? '';
+  return cut((name === 'Error' || name === '' ? made : name) || 'Error', 256);
+}
+
+function stackOf(error: Error): string {
+  return read(() => String(error.stack ?? '')) ?? '';
+}
+
+function causesOf(error: unknown): unknown[] {
+  const seen: unknown[] = [error];
+  const causes: unknown[] = [];
+  const found = ledTo(error);
+  while (found.length > 0 && causes.length < MAX_CAUSES) {
+    const each = found.shift();
+    if (seen.includes(each)) continue;
+    seen.push(each);
+    causes.push(each);
+    found.push(...ledTo(each));
+  }
+  return causes;
+}
+
+function ledTo(error: unknown): unknown[] {
+  if (!isError(error)) return [];
+  const held = read(() => (error instanceof AggregateError ? error.errors.slice(0, MAX_CAUSES) : [])) as unknown;
+  const cause = read(() => error.cause);
+  return [...(Array.isArray(held) ? held : []), ...(cause === undefined || cause === null ? [] : [cause])];
 }
 
 /** Add what a program wrote onto the error: `code`, `errno`, `status` and the like. */

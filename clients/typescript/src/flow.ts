@@ -95,7 +95,7 @@ export class Rates {
       const rule = ruleOf('rates', each, ['by', 'perSecond', 'burst', 'logger', 'level']);
       const rate = numberIn('rates', rule, 'perSecond');
       const burst = numberIn('rates', { burst: Math.max(1, rate), ...rule }, 'burst');
-      const by = (Array.isArray(rule['by']) ? rule['by'] : [rule['by'] ?? 'logger', ...(rule['by'] === undefined ? ['template'] : [])]).map(String);
+      const by = [rule['by'] ?? ['logger', 'template']].flat().map(String);
       return { which: whichOf(rule), by, rate, burst, buckets: new Map<string, Bucket>() };
     });
   }

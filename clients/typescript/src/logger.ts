@@ -3,7 +3,7 @@
  * `log.error(error)`, `log.child(fields)`. A call below the level costs a comparison. No call throws.
  */
 
-import { type Fields, type Serializer, type Voice, voiceOf } from './entry.js';
+import { type Fields, type Serializer, type Serializers, type Voice, voiceOf } from './entry.js';
 import { LEVELS, type Level, type LevelOrSilent, NAMES, levelOf, numberOf } from './levels.js';
 
 export interface LogFn {
@@ -33,6 +33,7 @@ export class Logger {
   voice: Voice;
   private number: number;
   private name: LevelOrSilent;
+  private own = false; // whether the program has set the level
 
   /** Loggers are made by `client.logger()`, `getLogger()` and `child()`. */
   constructor(
@@ -53,6 +54,7 @@ export class Logger {
   }
 
   set level(name: string) {
+    this.own = true;
     this.name = levelOf(name);
     this.number = numberOf(this.name);
   }
@@ -83,6 +85,14 @@ export class Logger {
   /** Give this logger further fields; children that there are keep theirs. */
   setBindings(bindings: Fields): void {
     this.voice = voiceOf(this.voice.name, { ...this.voice.bindings, ...bindings }, this.voice.serializers);
+  }
+
+  /** Be a logger of another client, whose options these are; what the program has set stays. For `install`. */
+  follow(level: LevelOrSilent, fields: Fields, serializers: Serializers): void {
+    this.voice = voiceOf(this.voice.name, { ...fields, ...this.voice.bindings }, { ...serializers, ...this.voice.serializers });
+    if (this.own) return;
+    this.name = level;
+    this.number = numberOf(level);
   }
 
   /** Have everything that was logged sent, as pino has it; `done` is told an error where time ran out. */
