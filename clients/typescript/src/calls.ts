@@ -1,5 +1,6 @@
 /** What a call of a logger means: which of its arguments are fields, the message, an error (`read`). */
 
+import { encode } from './encode.js';
 import type { Fields } from './entry.js';
 import { isError } from './exceptions.js';
 import { interpolated } from './interpolation.js';
@@ -14,7 +15,7 @@ export interface Call {
 
 /**
  * Read a call's arguments as pino does. Beyond that, an object or an error behind a message that has no `%`
- * are its fields or its error, since what is given should not be lost.
+ * are its fields or its error, and a list in the place of fields is `items`, since what is given should not be lost.
  */
 export function read(first: unknown, second: unknown, rest: readonly unknown[]): Call {
   if (typeof first === 'string') return worded(first, second, rest);
@@ -28,7 +29,7 @@ export function read(first: unknown, second: unknown, rest: readonly unknown[]):
     const own = message ?? messageOf(first);
     return { template: template ?? own, message: own, fields: undefined, error: first };
   }
-  const fields = first as Fields;
+  const fields = (isList(first) ? { items: first as unknown[] } : first) as Fields;
   if (message !== undefined) return { template: template ?? message, message, fields, error: undefined };
   return unworded(fields);
 }
@@ -68,14 +69,20 @@ function peek(fields: Fields, name: string): unknown {
   }
 }
 
+function isList(value: unknown): boolean {
+  try {
+    return Array.isArray(value);
+  } catch {
+    return false; // a proxy that is revoked
+  }
+}
+
 function messageOf(error: Error): string {
   return text(peek(error as unknown as Fields, 'message'));
 }
 
+/** What stands for a message that is no text. Objects are encoded: their own conversion may take for ever. */
 function text(value: unknown): string {
-  try {
-    return String(value);
-  } catch {
-    return '';
-  }
+  if (typeof value === 'string') return value;
+  return typeof value === 'object' && value !== null ? encode(value) : String(value);
 }

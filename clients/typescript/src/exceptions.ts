@@ -44,8 +44,9 @@ export function exceptionOf(error: unknown): Exception {
 
 /** Whether a value is an error, also one of another realm (a `vm` context). Never throws. */
 export function isError(value: unknown): value is Error {
-  if (value instanceof Error) return true;
   try {
+    if (value instanceof Error) return true; // a proxy may throw for being asked
+    if (typeof value !== 'object' || value === null) return false;
     return Object.prototype.toString.call(value) === '[object Error]';
   } catch {
     return false;
@@ -56,7 +57,7 @@ function one(error: unknown, stack: string): Exception {
   if (!isError(error)) return { type: typeName(error), message: cut(shown(error), MAX_MESSAGE), frames: [] };
   const made: Exception = {
     type: typeOf(error),
-    message: cut(read(() => String(error.message)) ?? '', MAX_MESSAGE),
+    message: cut(read(() => textOf(error.message)) ?? '', MAX_MESSAGE),
     frames: framesOf(stack),
   };
   own(error, made);
@@ -65,13 +66,17 @@ function one(error: unknown, stack: string): Exception {
 
 /** An error's name, or its class's where the name is the inherited one. */
 function typeOf(error: Error): string {
-  const name = read(() => String(error.name)) ?? '';
-  const made = read(() => String(error.constructor.name)) ?? '';
+  const name = read(() => textOf(error.name)) ?? '';
+  const made = read(() => textOf(error.constructor.name)) ?? '';
   return cut((name === 'Error' || name === '' ? made : name) || 'Error', 256);
 }
 
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : value === undefined ? '' : encode(value);
+}
+
 function stackOf(error: Error): string {
-  return read(() => String(error.stack ?? '')) ?? '';
+  return read(() => textOf(error.stack)) ?? '';
 }
 
 function causesOf(error: unknown): unknown[] {

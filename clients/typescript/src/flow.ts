@@ -4,6 +4,7 @@
  * milliseconds of the entries, so nothing here asks a clock. The rules are those of the Python client.
  */
 
+import { type Bounds, encode } from './encode.js';
 import type { Counts } from './counts.js';
 import type { Fields } from './entry.js';
 import { levelOf, numberOf } from './levels.js';
@@ -48,6 +49,7 @@ export interface Passing {
 const MAX_KEYS = 10_000;
 const WHOLE = 2 ** 64;
 const MAX_KEY_TEXT = 100;
+const KEY_BOUNDS: Bounds = { string: 100, depth: 3, keys: 10, bytes: 200 };
 
 interface Which {
   readonly logger: string;
@@ -134,7 +136,8 @@ function partOf(name: string, call: Passing): string | number | boolean | null {
   try {
     const value = call.fields?.[name];
     if (typeof value === 'string') return value.slice(0, MAX_KEY_TEXT);
-    return typeof value === 'number' || typeof value === 'boolean' ? value : value === undefined ? null : String(value).slice(0, MAX_KEY_TEXT);
+    if (typeof value === 'number' || typeof value === 'boolean') return value;
+    return value === undefined ? null : encode(value, KEY_BOUNDS).slice(0, MAX_KEY_TEXT);
   } catch {
     return null;
   }

@@ -1,6 +1,7 @@
 /** `%s %d %i %f %j %o %O %c %%` in messages, as pino and `util.format` have them. */
 
 import { encode } from './encode.js';
+import { exceptionOf, isError } from './exceptions.js';
 
 const MAX_MESSAGE = 16_384;
 
@@ -28,25 +29,30 @@ export function interpolated(message: string, values: readonly unknown[]): strin
 }
 
 function placed(sign: string, value: unknown): string {
-  try {
-    switch (sign) {
-      case 'd':
-      case 'f':
-        return typeof value === 'bigint' ? String(value) : String(Number(value));
-      case 'i':
-        return typeof value === 'bigint' ? String(value) : String(Math.trunc(Number(value)));
-      case 's':
-        return typeof value === 'object' && value !== null ? shown(value) : String(value);
-      case 'c':
-        return '';
-      default:
-        return encode(value);
-    }
-  } catch {
-    return '<value that cannot be told>';
+  if (sign === 'c') return '';
+  if (typeof value === 'object' && value !== null) return shown(sign, value);
+  switch (sign) {
+    case 'd':
+    case 'f':
+      return numeral(value, (each) => each);
+    case 'i':
+      return numeral(value, Math.trunc);
+    case 's':
+      return String(value);
+    default:
+      return encode(value);
   }
 }
 
-function shown(value: object): string {
-  return value instanceof Error ? `${value.name}: ${value.message}` : encode(value);
+function numeral(value: unknown, of: (value: number) => number): string {
+  if (typeof value === 'bigint') return String(value);
+  return typeof value === 'symbol' ? 'NaN' : String(of(Number(value)));
+}
+
+/** Objects are never asked to convert themselves: that may take for ever. */
+function shown(sign: string, value: object): string {
+  if ('dfi'.includes(sign)) return 'NaN';
+  if (sign !== 's' || !isError(value)) return encode(value);
+  const { type, message } = exceptionOf(value);
+  return `${type}: ${message}`;
 }
