@@ -7,12 +7,14 @@
 import { read } from './calls.js';
 import { type ClientOptions, Levels, clientOptions } from './client-options.js';
 import { activeSpan, bound } from './context.js';
-import { apart } from './encode.js';
-import { type Fields, type Said, type Serializers, type Voice, lineOf, voiceOf, withMember } from './entry.js';
+import { apart, quoted } from './encode.js';
+import { type Fields, type Said, type Serializers, type Voice, isTelling, lineOf, voiceOf, withMember } from './entry.js';
 import { Flow } from './flow.js';
 import { LEVELS, type Level, type LevelOrSilent, TOLD } from './levels.js';
 import { openStore } from './log-store.js';
 import { Logger, type Sink } from './logger.js';
+import { Names } from './names.js';
+import { settings } from './options.js';
 import { Policy } from './privacy/policy.js';
 import { Privacy } from './privacy/privacy.js';
 import { SERIALIZERS } from './serializers.js';
@@ -33,6 +35,8 @@ export class Client implements Sink {
   private readonly levels: Levels;
   private readonly options: ClientOptions;
   readonly serializers: Serializers;
+  /** The names of fields, judged by the policy. */
+  readonly names: Names;
   private readonly privacy: Privacy;
   private readonly own: Voice;
   private timer: NodeJS.Timeout | undefined;
@@ -43,19 +47,21 @@ export class Client implements Sink {
   /** Options are read from the call, `SENTINEL_*` and the file of `SENTINEL_CONFIG`. Throws `OptionError`. */
   constructor(options: ClientOptions = {}, store?: Store) {
     this.options = clientOptions(options);
+    const directory = store === undefined ? settings(options).directory : undefined;
     this.levels = new Levels(this.options.level, this.options.levels);
     this.serializers = { ...SERIALIZERS, ...this.options.serializers };
-    this.privacy = new Privacy(Policy.of(this.options.privacy ?? {}));
+    this.privacy = new Privacy(Policy.of(this.options.privacy ?? {}), directory);
+    this.names = new Names((name) => this.privacy.telling(name), quoted);
     this.store = store ?? openStore(options);
     this.flow = new Flow(this.options, this.store.counts);
-    this.own = voiceOf(OWN_NAME, this.fields, {});
+    this.own = voiceOf(OWN_NAME, this.fields, {}, this.names);
     open.add(this);
     watch();
   }
 
   /** A logger of a name, with the level that the options have for it. */
   logger(name: string = this.options.name ?? this.options.service ?? 'app'): Logger {
-    return new Logger(this, voiceOf(name, this.fields, this.serializers), this.levels.of(name));
+    return new Logger(this, voiceOf(name, this.fields, this.serializers, this.names), this.levels.of(name));
   }
 
   /** The level that the options have for a logger of a name. */
@@ -105,15 +111,15 @@ export class Client implements Sink {
       if (rate === 0) return this.wait();
     }
     const line = lineOf(voice, said);
-    this.put(rate < 1 ? withMember(line, 'sampled', rate) : line);
+    this.put(rate < 1 ? withMember(line, 'sampled', rate) : line, isTelling());
     this.wait();
   }
 
-  /** Keep a line that another logger made (pino's or winston's transport), masked as any other. Never throws. */
-  put(line: string): void {
+  /** Keep a line, masked; `telling` says whether its names ask for a look at its values. Never throws. */
+  put(line: string, telling = true): void {
     let masked: string;
     try {
-      masked = this.privacy.line(line);
+      masked = this.privacy.line(line, telling);
     } catch {
       this.store.counts.add('masking');
       return;
@@ -124,7 +130,8 @@ export class Client implements Sink {
   /** Keep an entry of a voice. Never throws; for transports of other loggers. */
   say(voice: Voice, said: Said): void {
     try {
-      this.put(lineOf(voice, said));
+      const line = lineOf(voice, said);
+      this.put(line, isTelling());
     } catch {
       this.store.counts.add('broken');
     }

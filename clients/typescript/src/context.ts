@@ -18,8 +18,11 @@ export interface Trace {
 /** Fields of a context. They do not change: binding more makes another. */
 export class Bound {
   /** The fields as JSON, `,"name":value…`, and their names: made by `entry.ts` when they are first needed. */
-  text: string | undefined = undefined;
+  text = '';
   names: ReadonlySet<string> = new Set();
+  /** What the names ask for, as these judged them. */
+  asks = 0;
+  judged: unknown = undefined;
   /** The voice that is known to have no name in common with these. */
   apart: unknown = undefined;
 

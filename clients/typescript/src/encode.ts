@@ -6,6 +6,7 @@
  */
 
 import { exceptionOf } from './exceptions.js';
+import { Names, PLAIN, TELLING } from './names.js';
 
 export interface Bounds {
   /** Characters of a string. */
@@ -25,7 +26,6 @@ export const NARROW: Bounds = { string: 1_024, depth: 5, keys: 50, bytes: 40_000
 const CUT = '…';
 const CUT_TEXT = '"…"';
 const UNREADABLE = '"<value that cannot be told>"';
-const MAX_NAMES = 2_000;
 const LARGEST = 2n ** 63n;
 // What a JSON string needs to escape, and what is no ASCII (lone surrogates are among that).
 const SPECIAL = /[^ !#-[\]-~]/;
@@ -44,43 +44,56 @@ export function quoted(value: string): string {
   return `"${value}"`;
 }
 
-const names = new Map<string, string>();
+/** Names of whom nothing is known: whatever has them is looked at. */
+export const UNJUDGED = new Names(() => TELLING, quoted);
 
-/** `,"name":`, made once for each of the names that a program uses. */
+let names = UNJUDGED;
+let asked = PLAIN;
+
+/** `,"name":`. What the name asks for is noted for the entry that is being made. */
 export function named(name: string): string {
-  const known = names.get(name);
+  const known = names.known(name);
   if (known !== undefined) return known;
-  const made = `,${quoted(name.length > 256 ? name.slice(0, 256) + CUT : name)}:`;
-  if (names.size < MAX_NAMES && name.length <= 64) names.set(name, made);
-  return made;
+  const [text, asks] = names.of(name);
+  asked |= asks;
+  return text;
 }
 
-/** JSON of any value; `"null"` for what JSON has no value for. */
+/** What the names of the entry that is being made ask for. */
+export function asks(): number {
+  return asked;
+}
+
+/** Note what names ask for that were written before. */
+export function ask(more: number): void {
+  asked |= more;
+}
+
+/** JSON of any value; `"null"` for what JSON has no value for. For texts; the names in it are not judged. */
 export function encode(value: unknown, within: Bounds = WIDE): string {
-  const before = bounds;
-  const had = left; // an entry may be half made, whose value this is
-  begin(within);
-  const made = guarded(value, 0, []) ?? 'null';
-  bounds = before;
-  left = had;
+  let made = 'null';
+  apart(() => {
+    begin(within, UNJUDGED);
+    made = guarded(value, 0, []) ?? 'null';
+  });
   return made;
 }
 
-/** Begin to count what is written, anew for each entry. */
-export function begin(within: Bounds): void {
+/** Begin to count what is written, anew for each entry, whose names are of `known`. */
+export function begin(within: Bounds, known: Names): void {
   bounds = within;
   left = within.bytes;
+  names = known;
+  asked = known.base;
 }
 
-/** Call `fn`, which begins entries of its own, in the midst of an entry: what is left of that one stays. */
+/** Call `fn`, which begins entries of its own, in the midst of an entry: what is known of that one stays. */
 export function apart(fn: () => void): void {
-  const before = bounds;
-  const had = left;
+  const before = [bounds, left, names, asked] as const;
   try {
     fn();
   } finally {
-    bounds = before;
-    left = had;
+    [bounds, left, names, asked] = before;
   }
 }
 
@@ -227,7 +240,10 @@ function array(values: readonly unknown[], depth: number, above: object[]): stri
   let made = '';
   let at = 0;
   for (; at < most && left > 0; at += 1) {
-    made += (at === 0 ? '' : ',') + (guarded(values[at], depth + 1, above) ?? 'null');
+    const each = values[at];
+    // Lists of pairs, and options of a command: a name of what follows it, perhaps.
+    if (typeof each === 'object' ? Array.isArray(each) : typeof each === 'string' && each.startsWith('-')) asked |= TELLING;
+    made += (at === 0 ? '' : ',') + (guarded(each, depth + 1, above) ?? 'null');
     left -= 1;
   }
   if (at < values.length) made += at === 0 ? CUT_TEXT : ',"…"';

@@ -7,8 +7,9 @@
  */
 
 import { Bound, activeSpan } from './context.js';
-import { NARROW, type Bounds, WIDE, begin, named, part, room, spend } from './encode.js';
+import { NARROW, type Bounds, UNJUDGED, WIDE, ask, asks, begin, named, part, room, spend } from './encode.js';
 import { exceptionOf, isError } from './exceptions.js';
+import { type Names, asksForWalk } from './names.js';
 
 export type Fields = Record<string, unknown>;
 export type Serializer = (value: never) => unknown;
@@ -35,6 +36,9 @@ export interface Voice {
   readonly taken: ReadonlySet<string>;
   /** Names that a call's fields cannot simply have. */
   readonly special: ReadonlySet<string>;
+  /** How its names are judged, and what those of the bindings ask for. */
+  readonly names: Names;
+  readonly asks: number;
 }
 
 /** What one call says. */
@@ -50,13 +54,19 @@ export interface Said {
 }
 
 /** Make a logger's voice. What cannot be written of the bindings is named as unreadable. */
-export function voiceOf(name: string, bindings: Fields, serializers: Serializers): Voice {
-  begin(WIDE);
+export function voiceOf(name: string, bindings: Fields, serializers: Serializers, names: Names = UNJUDGED): Voice {
+  begin(WIDE, names);
   const members = membersOf(bindings, serializers);
   const taken = new Set([...RESERVED, ...members.keys()]);
   const special = new Set([...SPECIAL, ...taken, ...Object.keys(serializers)]);
   const head = `"logger":${part(name) ?? '""'}`;
-  return { name, bindings, serializers, head, text: textOf(members), taken, special };
+  const text = textOf(members);
+  return { name, bindings, serializers, head, text, taken, special, names, asks: asks() };
+}
+
+/** Whether the names of the line that was made last ask for a look at its values. */
+export function isTelling(): boolean {
+  return asksForWalk(asks());
 }
 
 /** The line of an entry, cut narrower where it would be too long otherwise. */
@@ -65,7 +75,7 @@ export function lineOf(voice: Voice, said: Said): string {
   if (made.length * 3 <= MOST || Buffer.byteLength(made) <= MOST) return made;
   const narrow = slow(voice, said, NARROW);
   if (Buffer.byteLength(narrow) <= MOST) return narrow;
-  begin(NARROW);
+  begin(NARROW, voice.names);
   return `${headOf(voice, said)},"cut":true}`;
 }
 
@@ -90,9 +100,13 @@ function quick(voice: Voice, said: Said): string | undefined {
   const { fields, bound } = said;
   if (said.error !== undefined) return undefined;
   if (bound !== undefined && bound.apart !== voice && !areApart(bound, voice)) return undefined;
-  begin(WIDE);
+  begin(WIDE, voice.names);
+  ask(voice.asks);
   let made = headOf(voice, said) + voice.text;
-  if (bound !== undefined) made += bound.text;
+  if (bound !== undefined) {
+    made += bound.text;
+    ask(bound.asks);
+  }
   if (fields !== undefined) {
     const written = plain(fields, voice.special, bound?.names);
     if (written === undefined) return undefined;
@@ -106,11 +120,13 @@ function quick(voice: Voice, said: Said): string | undefined {
 
 /** Whether a context and a voice have no name in common. Makes the context's text where it is not made yet. */
 function areApart(bound: Bound, voice: Voice): boolean {
-  if (bound.text === undefined) {
-    begin(WIDE);
+  if (bound.judged !== voice.names) {
+    begin(WIDE, voice.names);
     const members = membersOf(bound.fields, {});
     bound.text = textOf(members);
     bound.names = new Set(members.keys());
+    bound.asks = asks();
+    bound.judged = voice.names;
   }
   for (const name of bound.names) if (voice.taken.has(name)) return false;
   bound.apart = voice;
@@ -135,7 +151,7 @@ function plain(fields: Fields, special: ReadonlySet<string>, names: ReadonlySet<
 
 /** The line by way of a map of all names. */
 function slow(voice: Voice, said: Said, bounds: Bounds): string {
-  begin(bounds);
+  begin(bounds, voice.names);
   const head = headOf(voice, said);
   const thrown = said.error === undefined ? undefined : part(exceptionOf(said.error));
   const all = membersOf(said.fields, voice.serializers, thrown === undefined);

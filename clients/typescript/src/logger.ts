@@ -4,6 +4,7 @@
  */
 
 import { type Fields, type Serializer, type Serializers, type Voice, voiceOf } from './entry.js';
+import type { Names } from './names.js';
 import { LEVELS, type Level, type LevelOrSilent, NAMES, levelOf, numberOf } from './levels.js';
 
 export interface LogFn {
@@ -72,7 +73,7 @@ export class Logger {
   /** A logger whose entries have `bindings` besides those of this one; names that are in both are the child's. */
   child(bindings: Fields, options: ChildOptions = {}): Logger {
     const serializers = { ...this.voice.serializers, ...options.serializers };
-    const voice = voiceOf(this.voice.name, { ...this.voice.bindings, ...bindings }, serializers);
+    const voice = voiceOf(this.voice.name, { ...this.voice.bindings, ...bindings }, serializers, this.voice.names);
     const level = options.level === undefined ? this.name : levelOf(options.level);
     return new Logger(this.sink, voice, level, this.msgPrefix + (options.msgPrefix ?? ''));
   }
@@ -84,12 +85,12 @@ export class Logger {
 
   /** Give this logger further fields; children that there are keep theirs. */
   setBindings(bindings: Fields): void {
-    this.voice = voiceOf(this.voice.name, { ...this.voice.bindings, ...bindings }, this.voice.serializers);
+    this.voice = voiceOf(this.voice.name, { ...this.voice.bindings, ...bindings }, this.voice.serializers, this.voice.names);
   }
 
   /** Be a logger of another client, whose options these are; what the program has set stays. For `install`. */
-  follow(level: LevelOrSilent, fields: Fields, serializers: Serializers): void {
-    this.voice = voiceOf(this.voice.name, { ...fields, ...this.voice.bindings }, { ...serializers, ...this.voice.serializers });
+  follow(level: LevelOrSilent, fields: Fields, serializers: Serializers, names: Names): void {
+    this.voice = voiceOf(this.voice.name, { ...fields, ...this.voice.bindings }, { ...serializers, ...this.voice.serializers }, names);
     if (this.own) return;
     this.name = level;
     this.number = numberOf(level);

@@ -47,7 +47,7 @@ function keep(logger: Logger, level: Level, first: unknown, second: unknown, res
 
 /** A logger of a name that logs to the client that the process has installed, also when that comes later. */
 export function getLogger(name = 'app'): Logger {
-  const voice = voiceOf(name, client?.fields ?? {}, client?.serializers ?? SERIALIZERS);
+  const voice = voiceOf(name, client?.fields ?? {}, client?.serializers ?? SERIALIZERS, client?.names);
   const logger = new Logger(sink, voice, client?.levelOf(name) ?? 'info');
   if (loggers.length < MAX_PENDING) loggers.push(new WeakRef(logger));
   return logger;
@@ -85,7 +85,7 @@ export function replace(made: Client | undefined): Client | undefined {
 }
 
 function adopt(logger: Logger, made: Client): void {
-  logger.follow(made.levelOf(logger.voice.name), made.fields, made.serializers);
+  logger.follow(made.levelOf(logger.voice.name), made.fields, made.serializers, made.names);
 }
 
 /** The client that the process has installed. */

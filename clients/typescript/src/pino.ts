@@ -131,7 +131,7 @@ class Lines {
   private voice(name: string): Voice {
     const known = this.voices.get(name);
     if (known !== undefined) return known;
-    const made = voiceOf(name, this.client.fields, NONE);
+    const made = voiceOf(name, this.client.fields, NONE, this.client.names);
     if (this.voices.size < 1_000) this.voices.set(name, made);
     return made;
   }

@@ -94,7 +94,7 @@ export class SentinelTransport extends Writable {
     const name = typeof label === 'string' && label !== '' ? label : 'winston';
     const known = this.voices.get(name);
     if (known !== undefined) return known;
-    const made = voiceOf(name, this.client.fields, this.client.serializers);
+    const made = voiceOf(name, this.client.fields, this.client.serializers, this.client.names);
     if (this.voices.size < 1_000) this.voices.set(name, made);
     return made;
   }
