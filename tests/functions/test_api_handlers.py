@@ -18,6 +18,7 @@ import zstandard
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 
 from sentinel.bootstrap import App, bootstrap
+from sentinel.core import chain as hashing
 from sentinel.core.entry import MAX_BATCH_BYTES
 from sentinel.core.verify import Verifier
 from sentinel.errors import Tampered, Unavailable
@@ -243,6 +244,23 @@ def test_partial_stores_the_good_lines(app: App, call: Call) -> None:
     assert receipt["problems"][0]["line"] == 2
     assert call("POST", "/v1/entries", body, headers=headers, query={"partial": "true"}) == (200, receipt)
     assert stored(app) == [b'{"a":1}', b'{"b":2}']
+
+
+def test_full_receipts(app: App, call: Call) -> None:
+    """`Sentinel-Receipt: full` tells the segments, the same for a retry, and all bad lines."""
+    body = b'{"a":1}\nnope\n{"b":2}' + b"\nno" * 25
+    headers = {"Sentinel-Batch-Id": "f", "Sentinel-Receipt": "full"}
+    status, receipt = call("POST", "/v1/entries", body, headers=headers, query={"partial": "true"})
+    assert (status, receipt["lines"]) == (200, [2, *range(4, 29)])
+    (piece,) = receipt["segments"]
+    (segment,) = app.ledger.read("checkout/0")
+    assert (piece["first"], piece["count"], piece["t"]) == (0, 2, segment.t)
+    assert (piece["prev"], piece["head"]) == (segment.prev.hex(), segment.head.hex())
+    assert piece["salt"] == hashing.salt(segment.opened.nonce, segment.opened.context).hex()
+    assert call("POST", "/v1/entries", body, headers=headers, query={"partial": "true"}) == (200, receipt)
+    for value in ("fuller", "", "0"):
+        told = call("POST", "/v1/entries", b"{}", headers={"Sentinel-Receipt": value})[1]
+        assert set(told) == {"chain", "first", "count", "head", "t", "batch_id"}
 
 
 def test_partial_of_nothing_good_is_refused(call: Call) -> None:

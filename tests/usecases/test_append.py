@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from sentinel.adapters.sqlite_ledger import SqliteLedger
+from sentinel.core import chain as hashing
 from sentinel.core.segment import Batch, Segment
 from sentinel.core.window import WINDOW
 from sentinel.errors import Conflict, Unavailable
@@ -214,3 +217,69 @@ def test_a_chain_that_is_always_taken_is_said_to_be_busy() -> None:
     assert appender(inner, clock).append(CHAIN, numbered(1)).count == 2
     found = entries_of(inner)
     assert len(found) == len(set(found))
+
+
+@pytest.mark.parametrize("make", [numbered, large])
+@pytest.mark.parametrize("later", [0, 1])
+def test_a_full_receipt_says_what_heads_are_made_of(make: Callable[[int], Batch], later: int) -> None:
+    """From salt, prev, t and the entries anybody computes the head; the same batch again has the same."""
+    ledger = SqliteLedger(":memory:")
+    writer = appender(ledger)
+    writer.append(CHAIN, numbered(500))
+    batch = make(1)
+    first = writer.append(CHAIN, batch, full=True)
+    at, prev = 0, first.segments[0].prev
+    for piece in first.segments:
+        entries = batch.entries[at : at + piece.count]
+        assert (piece.first, piece.prev) == (first.first + at, prev)
+        prev = hashing.follow(piece.prev, piece.salt, entries, piece.t, "checkout")
+        assert prev == piece.head
+        at += piece.count
+    assert (at, prev) == (first.count, first.head)
+    for name in range(2, 2 + later):
+        writer.append(CHAIN, numbered(name))
+    for again in (writer, appender(ledger, seed=9)):
+        assert again.append(CHAIN, make(1), full=True) == first
+    assert writer.append(CHAIN, make(1)) == replace(first, segments=()), "only where it is asked for"
+
+
+def test_a_full_receipt_passes_over_what_others_put_between() -> None:
+    """Where another's segment stands between two of the batch, the receipt has the batch's own."""
+    inner = SqliteLedger(":memory:")
+    rival = appender(inner, seed=5)
+    names = itertools.count(1000)
+
+    class Contended(FaultyLedger):
+        def append(self, segment: Segment) -> None:
+            super().append(segment)
+            rival.append(CHAIN, numbered(next(names)))
+
+    receipt = appender(Contended(inner)).append(CHAIN, large(1), full=True)
+    assert [each.count for each in receipt.segments] == [
+        each.count for each in inner.read(CHAIN) if each.parts[-1][0].batch_id == large(1).batch_id
+    ]
+    assert receipt.segments[1].first == receipt.segments[0].first + receipt.segments[0].count + 2
+    assert appender(inner).append(CHAIN, large(1), full=True) == receipt
+
+
+@pytest.mark.parametrize("make", [numbered, large])
+@pytest.mark.parametrize("applied", [False, True], ids=["unsent", "reply-lost"])
+@pytest.mark.parametrize("forever", [False, True], ids=["once", "forever"])
+def test_full_receipts_of_a_disturbed_batch_are_those_of_the_ledger(
+    make: Callable[[int], Batch], *, applied: bool, forever: bool
+) -> None:
+    """Whichever call fails, what is answered at last is what stands in the ledger."""
+    for k in itertools.count(1):
+        inner = SqliteLedger(":memory:")
+        ledger = FaultyLedger(inner, (lambda n, k=k: n >= k) if forever else (lambda n, k=k: n == k), applied)  # type: ignore[misc]
+        writer = appender(ledger)
+        with contextlib.suppress(Unavailable):
+            writer.append(CHAIN, make(1), full=True)
+        disturbed = ledger.calls >= k
+        ledger.fails = lambda _: False
+        answered = writer.append(CHAIN, make(1), full=True)
+        assert [(each.first, each.head) for each in answered.segments] == [
+            (each.first, each.head) for each in inner.read(CHAIN)
+        ]
+        if not disturbed:
+            return

@@ -38,12 +38,14 @@ class Batch:
 class Sent:
     """The batch is stored for good. `receipt` is what the server said, if it says anything.
 
-    `refused` entries of it were not taken; `altered` says that the receipt does not fit what was sent.
+    `refused` entries of it were not taken: `which` has their places in the batch, where they are known.
+    `altered` says in what the receipt does not fit what was sent; "" where it fits or there is none.
     """
 
     receipt: dict[str, object] = field(default_factory=dict)
     refused: int = 0
-    altered: bool = False
+    which: Sequence[int] = ()
+    altered: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,14 @@ class Refused:
     why: str
 
 
-Outcome = Sent | Later | Refused
+@dataclass(frozen=True, slots=True)
+class TooLarge:
+    """The batch is over a limit on its way, and nothing of it was stored: send it in parts."""
+
+    why: str
+
+
+Outcome = Sent | Later | Refused | TooLarge
 
 
 class Transport(Protocol):

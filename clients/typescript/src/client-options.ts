@@ -20,9 +20,6 @@ export interface ClientOptions extends StoreOptions, FlowOptions {
   serializers?: Record<string, Serializer>;
   /** What is masked or encrypted before it is on disk. */
   privacy?: PolicyOptions;
-  /** `ed25519` signs each batch with the key of `signingKeyFile`. */
-  integrity?: 'none' | 'ed25519';
-  signingKeyFile?: string;
 }
 
 const LISTS = ['sampling', 'rates'] as const;

@@ -39,6 +39,7 @@ export class Client implements Sink {
   readonly names: Names;
   private readonly privacy: Privacy;
   private readonly own: Voice;
+  private readonly name: string;
   private timer: NodeJS.Timeout | undefined;
   private reported = Date.now();
   private depth = 0;
@@ -47,10 +48,11 @@ export class Client implements Sink {
   /** Options are read from the call, `SENTINEL_*` and the file of `SENTINEL_CONFIG`. Throws `OptionError`. */
   constructor(options: ClientOptions = {}, store?: Store) {
     this.options = clientOptions(options);
-    const directory = store === undefined ? settings(options).directory : undefined;
+    const known = settings(options);
     this.levels = new Levels(this.options.level, this.options.levels);
     this.serializers = { ...SERIALIZERS, ...this.options.serializers };
-    this.privacy = new Privacy(Policy.of(this.options.privacy ?? {}), directory);
+    this.privacy = new Privacy(Policy.of(this.options.privacy ?? {}), store === undefined ? known.directory : undefined);
+    this.name = this.options.name ?? (known.service || 'app');
     this.names = new Names((name) => this.privacy.telling(name), quoted);
     this.store = store ?? openStore(options);
     this.flow = new Flow(this.options, this.store.counts);
@@ -60,7 +62,7 @@ export class Client implements Sink {
   }
 
   /** A logger of a name, with the level that the options have for it. */
-  logger(name: string = this.options.name ?? this.options.service ?? 'app'): Logger {
+  logger(name: string = this.name): Logger {
     return new Logger(this, voiceOf(name, this.fields, this.serializers, this.names), this.levels.of(name));
   }
 

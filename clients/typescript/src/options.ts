@@ -47,16 +47,20 @@ export interface StoreOptions {
   batchKb?: number;
   batchSeconds?: number;
   compression?: 'gzip' | 'zstd' | 'none';
+  /** `ed25519` signs each batch with the key of the file. */
+  integrity?: 'none' | 'ed25519';
+  signingKeyFile?: string;
   /** Seconds that one request may take in all, and that the end of the process may wait for the last batch. */
   timeoutSeconds?: number;
   exitSeconds?: number;
-  /** Where entries go; `[{kind: 'http'}]` where a `url` is given, else nowhere yet: they stay on disk. */
-  transports?: TransportOptions[];
+  /** Where entries go: kinds, or objects with what the kind takes. Without a `url` what needs one stays on disk. */
+  transports?: (TransportOptions | TransportOptions['kind'])[];
 }
 
 /** The same with every default filled in. */
-export type Settings = Required<Omit<StoreOptions, Where>> & Pick<StoreOptions, Where>;
-type Where = 'url' | 'certificate' | 'certificateKey' | 'apiKeyFile' | 'roots';
+export type Settings = Required<Omit<StoreOptions, Where | 'transports'>> &
+  Pick<StoreOptions, Where> & { transports: TransportOptions[] };
+type Where = 'url' | 'certificate' | 'certificateKey' | 'apiKeyFile' | 'roots' | 'signingKeyFile';
 
 type Kind = 'text' | 'number' | 'list' | readonly string[];
 
@@ -80,13 +84,15 @@ export const STORE_OPTIONS: Readonly<Record<keyof StoreOptions, Kind>> = {
   batchKb: 'number',
   batchSeconds: 'number',
   compression: ['gzip', 'zstd', 'none'],
+  integrity: ['none', 'ed25519'],
+  signingKeyFile: 'text',
   timeoutSeconds: 'number',
   exitSeconds: 'number',
   transports: 'list',
 };
 
 const DEFAULTS = {
-  service: 'local',
+  service: '',
   fsync: 'interval',
   fsyncSeconds: 1,
   diskMb: 256,
@@ -98,6 +104,7 @@ const DEFAULTS = {
   batchKb: 2048,
   batchSeconds: 1,
   compression: 'gzip',
+  integrity: 'none',
   timeoutSeconds: 30,
   exitSeconds: 2,
 } as const;
@@ -146,7 +153,7 @@ export function configuration(environ: NodeJS.ProcessEnv = process.env): Record<
 
 function found(name: string, file: Record<string, unknown>, kind: Kind, environ: NodeJS.ProcessEnv): unknown {
   const text = environ[`SENTINEL_${fileName(name).toUpperCase()}`];
-  if (text && kind !== 'list') return text;
+  if (text) return kind === 'list' ? text.split(',').map((one) => one.trim()) : text;
   return file[fileName(name)];
 }
 
@@ -165,9 +172,14 @@ export function given(
   return all;
 }
 
+/** Return the service that the platform names, where nobody else does. */
+function serviceOf(environ: NodeJS.ProcessEnv): string {
+  return environ['OTEL_SERVICE_NAME'] || environ['AWS_LAMBDA_FUNCTION_NAME'] || '';
+}
+
 /** Return where the log is by default: the user's state folder; in AWS Lambda /tmp, the only folder it may write. */
 export function defaultDirectory(service: string, environ: NodeJS.ProcessEnv = process.env): string {
-  const name = service.replace(/[^\w.-]/g, '_');
+  const name = service.replace(/[^\w.-]/g, '_').replace(/^\.+|\.+$/g, '') || 'default';
   if (environ['AWS_LAMBDA_FUNCTION_NAME']) return join('/tmp', 'sentinel-client', name);
   return join(environ['XDG_STATE_HOME'] || join(homedir(), '.local', 'state'), 'sentinel-client', name);
 }
@@ -179,9 +191,12 @@ export function settings(
   environ: NodeJS.ProcessEnv = process.env,
 ): Settings {
   const all = { ...DEFAULTS, ...(given(call, STORE_OPTIONS, file, environ) as StoreOptions) };
+  const service = all.service || serviceOf(environ);
+  const transports = (all.transports ?? ['http']).map((one) => (typeof one === 'string' ? { kind: one } : one));
   return {
     ...all,
-    directory: all.directory ?? defaultDirectory(all.service, environ),
-    transports: all.transports ?? (all.url ? [{ kind: 'http' }] : []),
+    service,
+    directory: all.directory ?? defaultDirectory(service, environ),
+    transports: (transports as TransportOptions[]).filter(({ kind, url }) => kind !== 'http' || url || all.url),
   };
 }

@@ -21,6 +21,9 @@ export interface Stats {
   /** Entries that wait in memory for a disk that does not take them. */
   bridged: number;
   counts: Partial<Record<Reason, number>>;
+  /** Errors of the disk by code (`ENOSPC`), and syncs that failed, after which a loss of power may lose entries. */
+  diskErrors: Record<string, number>;
+  failedSyncs: number;
   transports: Record<string, TransportStats>;
 }
 

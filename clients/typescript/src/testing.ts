@@ -56,7 +56,7 @@ export class MemoryStore implements Store {
 
   stats(): Stats {
     const { producer, lines } = this;
-    return { producer, next: lines.length, bridged: 0, counts: this.counts.total(), transports: {} };
+    return { producer, next: lines.length, bridged: 0, counts: this.counts.total(), diskErrors: {}, failedSyncs: 0, transports: {} };
   }
 }
 

@@ -24,12 +24,18 @@ MAX_REPORTED = 20
 class Lines:
     """A batch taken apart: the entries that are good, and what is wrong with the others.
 
-    `problems` holds `{"line", "reason"}` for the first 20 bad lines, counted from 1; `bad` counts them all.
+    `problems` holds `{"line", "reason"}` for the first 20 bad lines, `numbers` the lines of all of them; both
+    count from 1.
     """
 
     entries: list[bytes]
-    bad: int = 0
+    numbers: list[int] = field(default_factory=list)
     problems: list[dict[str, object]] = field(default_factory=list)
+
+    @property
+    def bad(self) -> int:
+        """How many lines are bad."""
+        return len(self.numbers)
 
 
 def parse(body: bytes) -> Lines:
@@ -72,7 +78,7 @@ def _sort_out(body: bytes, lines: list[bytes]) -> Lines:
         if reason is None:
             found.entries.append(line)
             continue
-        found.bad += 1
+        found.numbers.append(number)
         if len(found.problems) < MAX_REPORTED:
             found.problems.append({"line": number, "reason": reason})
     if found.bad:

@@ -143,9 +143,10 @@ def _codecs() -> _Codecs:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A part of a batch, hashed and compressed, not yet placed in a chain."""
+    """A part of a batch, hashed and compressed, not yet placed in a chain. `salt` is what its leaves have."""
 
     part: Part
+    salt: bytes
     leaves: list[bytes]
     payload: bytes
 
@@ -200,7 +201,7 @@ class Batch:
             payload = _codecs().compress(b"".join((nonce, size, context, b"\n".join(entries))))
             if len(payload) <= STORED_LIMIT or count == 1:
                 salt = hashing.salt(nonce, context)
-                return Draft(part, hashing.leaves(salt, entries), payload)
+                return Draft(part, salt, hashing.leaves(salt, entries), payload)
             count = max(1, min(count - 1, count * STORED_LIMIT * 95 // (len(payload) * 100)))
 
 

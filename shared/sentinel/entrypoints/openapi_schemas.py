@@ -48,7 +48,15 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
     "Error": _object({"error": TEXT, "message": TEXT}, {"problems": _list({"type": "object"})}),
     "Receipt": _object(
         {"chain": TEXT, "first": COUNT, "count": COUNT, "head": HASH, "t": NANOSECONDS, "batch_id": HEX32},
-        {"rejected": COUNT, "problems": _list(_PROBLEM)},
+        {
+            "rejected": COUNT,
+            "problems": _list(_PROBLEM),
+            "lines": {**_list({"type": "integer"}), "description": "with `full`: all rejected lines"},
+            "segments": {**_list(_ref("Piece")), "description": "with `full`, in order"},
+        },
+    ),
+    "Piece": _object(
+        {"first": COUNT, "count": COUNT, "prev": HASH, "head": HASH, "t": NANOSECONDS, "salt": HASH}
     ),
     "Received": _object({"batch_id": HEX32, "head": HASH, "t": NANOSECONDS}),
     "ChainHead": _object({"chain": TEXT, "entries": COUNT, "head": HASH}),
@@ -266,6 +274,7 @@ PARAMETERS: Mapping[str, dict[str, Any]] = {
         {"type": "string", "maxLength": 128},
     ),
     "instance": _parameter("Sentinel-Instance", "header", "names the sender among the service's instances"),
+    "receipt": _parameter("Sentinel-Receipt", "header", "`full`: the receipt says what heads are made of"),
     "trace": _parameter("traceparent", "header", "W3C trace context; the ledger keeps the trace id"),
     "webhook-id": _parameter("webhook-id", "header", "the message's id, the same each time it is sent"),
     "webhook-timestamp": _parameter("webhook-timestamp", "header", "when it is sent, epoch seconds"),

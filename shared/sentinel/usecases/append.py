@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
+from sentinel.core import chain as hashing
 from sentinel.core.chain import NONCE_BYTES
 from sentinel.core.segment import Batch, Draft, Head, Segment
 from sentinel.core.window import Part
@@ -27,10 +28,41 @@ PATIENT_LOSSES = 10  # races lost before patience counts: a slow ledger is not a
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """What a segment's head is made of, for who knows its entries (docs/wire.md). `t` in nanoseconds."""
+
+    first: int
+    count: int
+    prev: bytes
+    head: bytes
+    t: int
+    salt: bytes
+
+    @staticmethod
+    def of(segment: Segment, salt: bytes | None = None) -> Piece:
+        """Return a segment's; without `salt` it is opened. Raises `Tampered` where it cannot be."""
+        if salt is None:
+            salt = hashing.salt(segment.opened.nonce, segment.opened.context)
+        return Piece(segment.first, segment.count, segment.prev, segment.head, segment.t, salt)
+
+    def json(self) -> dict[str, object]:
+        """Return it as it is sent: bytes in hex."""
+        return {
+            "first": self.first,
+            "count": self.count,
+            "prev": self.prev.hex(),
+            "head": self.head.hex(),
+            "t": self.t,
+            "salt": self.salt.hex(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """What a producer gets for a batch: where its entries stand. `head` is H of the batch's last entry.
 
     `first` is the sequence number of its first entry; `t` the time of its last segment, epoch nanoseconds.
+    `segments` are all of its segments in order, where they were asked for.
     """
 
     chain: str
@@ -39,10 +71,11 @@ class Receipt:
     head: bytes
     t: int
     batch_id: bytes
+    segments: tuple[Piece, ...] = ()
 
     def json(self) -> dict[str, object]:
         """Return the receipt as it is sent: bytes in hex."""
-        return {
+        told: dict[str, object] = {
             "chain": self.chain,
             "first": self.first,
             "count": self.count,
@@ -50,6 +83,9 @@ class Receipt:
             "t": self.t,
             "batch_id": self.batch_id.hex(),
         }
+        if self.segments:
+            told["segments"] = [each.json() for each in self.segments]
+        return told
 
 
 def lane_of(instance: str, lanes: int) -> int:
@@ -81,17 +117,19 @@ class Appender:
     sleep: Callable[[float], None]
     _warm: dict[str, _Warm] = field(default_factory=dict)
 
-    def append(self, chain: str, batch: Batch, within: int | None = None) -> Receipt:
+    def append(self, chain: str, batch: Batch, within: int | None = None, full: bool = False) -> Receipt:
         """Store a batch once and return its receipt; the same receipt where it is stored already.
 
         `within` limits recognition to batches stored at most so many nanoseconds ago; None means as far
-        back as the dedup window goes. Raises `Conflict` where the batch id stands for other entries, and
-        `Unavailable` where the ledger does not answer: then it may be stored, whole or in part, and sending
-        the same batch again completes it.
+        back as the dedup window goes. With `full` the receipt has the batch's segments. Raises `Conflict`
+        where the batch id stands for other entries, and `Unavailable` where the ledger does not answer: then
+        it may be stored, whole or in part, and sending the same batch again completes it.
         """
         warm = self._warm.get(chain) or self._warm.setdefault(chain, _Warm())
         with warm.lock:
-            return _Append(self, warm, chain, batch, within).run()
+            made = _Append(self, warm, chain, batch, within)
+            receipt = made.run()
+            return replace(receipt, segments=made.pieces(receipt.first)) if full else receipt
 
 
 class _Append:
@@ -107,6 +145,7 @@ class _Append:
         self._lost = 0
         self._draft: Draft | None = None
         self._first: int | None = None
+        self._placed: dict[int, tuple[Segment, bytes]] = {}  # by offset, with its salt
 
     def run(self) -> Receipt:
         begun = self._by.clock()
@@ -174,6 +213,7 @@ class _Append:
             self._by.sleep(self._by.jitter() * 0.01 * 2 ** min(self._taken, 5))
             return None
         self._learn(after)
+        self._placed[offset] = segment, self._draft.salt
         return segment, after
 
     def _send(self, segment: Segment) -> None:
@@ -207,6 +247,24 @@ class _Append:
             else:
                 last = self._at(last - 1).first
         return Receipt(self._chain, self._first, total, head, t, self._batch.batch_id)
+
+    def pieces(self, first: int) -> tuple[Piece, ...]:
+        """Return the batch's segments, of which `first` begins the first. Reads what was stored earlier."""
+        found: list[Piece] = []
+        at, offset = first, 0
+        while offset < len(self._batch.entries):
+            if offset in self._placed:
+                piece = Piece.of(*self._placed[offset])
+            else:
+                stored = self._at(at)
+                if stored.parts[-1][0].batch_id != self._batch.batch_id:
+                    at = stored.first + stored.count
+                    continue
+                piece = Piece.of(stored)
+            found.append(piece)
+            offset += piece.count
+            at = piece.first + piece.count
+        return tuple(found)
 
     def _at(self, seq: int) -> Segment:
         found = self._by.ledger.at(self._chain, seq)

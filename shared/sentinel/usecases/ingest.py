@@ -187,9 +187,10 @@ class Ingest:
     ) -> dict[str, object]:
         """Store an NDJSON body (`core.entry`) and return the receipt.
 
-        Headers in lower case: `content-encoding`, `sentinel-batch-id`. Without a batch id each request
-        is a batch of its own. A bad line rejects the batch with the first 20 bad lines; with `partial`
-        the good lines are stored, and the receipt says `rejected` and `problems`.
+        Headers in lower case: `content-encoding`, `sentinel-batch-id`, `sentinel-receipt`. Without a batch id
+        each request is a batch of its own. A bad line rejects the batch with the first 20 bad lines; with
+        `partial` the good lines are stored, and the receipt says `rejected` and `problems`. With a
+        `sentinel-receipt` of `full` it also says what its head is made of, and all the lines that are bad.
         """
         plain = decompress(body, headers.get("content-encoding", ""))
         lines = ndjson.parse(plain)
@@ -203,9 +204,12 @@ class Ingest:
         given = headers.get("sentinel-batch-id")
         name = batch_id(given) if given else _digest("request", origin.service, origin.request_id.encode())
         admit(len(lines.entries), len(plain))
-        receipt = self._append(origin, name, lines.entries, None).json()
+        full = headers.get("sentinel-receipt", "").strip().lower() == "full"
+        receipt = self._append(origin, name, lines.entries, None, full).json()
         if lines.bad:
             receipt |= {"rejected": lines.bad, "problems": lines.problems}
+            if full:
+                receipt["lines"] = lines.numbers
         return receipt
 
     def logs(
@@ -236,13 +240,15 @@ class Ingest:
         why = found.why or (f"a record is over {ndjson.MAX_ENTRY_BYTES} bytes" if long else "")
         return len(good), found.rejected + long, why
 
-    def _append(self, origin: Origin, name: bytes, entries: list[bytes], within: int | None) -> Receipt:
+    def _append(
+        self, origin: Origin, name: bytes, entries: list[bytes], within: int | None, full: bool = False
+    ) -> Receipt:
         service = check_service(origin.service)
         # Without a name there is no telling whether a sender that moved is the same: its retry must land in
         # the lane that remembers the batch, so all unnamed ones share lane 0.
         lane = lane_of(origin.instance, origin.lanes or self.lanes) if origin.instance else 0
         batch = Batch(name, entries, origin.context())
-        return self.appender.append(chain_id(service, lane), batch, within)
+        return self.appender.append(chain_id(service, lane), batch, within, full)
 
 
 def _digest(kind: str, service: str, data: bytes) -> bytes:

@@ -1,0 +1,305 @@
+"""One kept HTTP/1.1 connection whose every exchange has a total deadline.
+
+`http.client` bounds each read and write; a server that sends a byte a minute would hold a thread for ever.
+So the socket that it gets here counts down. Only the resolution of a name has the system's own time-out. An
+answer is bounded in size. A proxy that the environment names for https is used by CONNECT.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import http.client
+    import ssl
+
+MAX_ANSWER = 1 << 20  # bytes of a body that are read
+MAX_HEAD = 16_384  # bytes of a proxy's answer to CONNECT
+IDLE = 30.0  # seconds after which a connection is made anew: others give idle ones up, and not all say so
+_PIECE = 1 << 16
+# What a server that refuses our certificate says (RFC 8446, 6.2), in OpenSSL's words.
+_ALERTS = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "HANDSHAKE_FAILURE", "DECRYPT_ERROR")
+
+
+class Unreachable(Exception):
+    """No answer, or none that can be used. The message is for people: no body, no secret."""
+
+
+class Shut(Exception):
+    """The other side, or we, do not accept a proof. It will not get better by itself soon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer; `headers` in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The body as a JSON object, empty where it is none."""
+        import json
+
+        try:
+            found = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def after(self, most: float) -> float:
+        """Return the seconds of `Retry-After` (RFC 9110, 10.2.3), at most so many; 0 where it says none."""
+        try:
+            return min(most, float(int(self.headers.get("retry-after", "").strip())))
+        except ValueError:
+            return 0.0
+
+
+class Connection:
+    """A connection to one origin, opened when it is first used. For one thread; a forked child opens its own.
+
+    `context` makes the TLS of an https connection. `clock` is monotonic.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        context: Callable[[], ssl.SSLContext] | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        from urllib.parse import urlsplit
+
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise ValueError("the address is no URL, or its port no port") from None
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("the address begins with http:// or https://")
+        if parts.username is not None or parts.query or parts.fragment:
+            raise ValueError("the address has a user, a query or a fragment, which it may not")
+        self.secure = parts.scheme == "https"
+        self.host, self.port = parts.hostname, port or (443 if self.secure else 80)
+        self.base = parts.path.rstrip("/")
+        self.shown = f"{parts.scheme}://{parts.netloc}"
+        self._context = context or _default_context
+        self._clock = clock
+        self._http: http.client.HTTPConnection | None = None
+        self._timed: _Timed | None = None
+        self._pid = 0
+        self._used = 0.0
+
+    def exchange(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str], seconds: float
+    ) -> Answer:
+        """Send a request and return its answer, whatever its status, within so many seconds.
+
+        Raises `Unreachable` where there is none by then, `Shut` where TLS is refused, by either side.
+        """
+        import http.client
+
+        end = self._clock() + seconds
+        try:
+            self._ready(end)
+            assert self._http is not None  # noqa: S101 - for the type checker
+            self._http.request(method, self.base + path, body, dict(headers))
+            answer = self._read(self._http.getresponse())
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.close()
+            raise self._of(error) from None
+        except BaseException:
+            self.close()  # what was sent has no answer: nobody may take the next one for it
+            raise
+        self._used = self._clock()
+        return answer
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        made, self._http, self._timed = self._http, None, None
+        if made is not None:
+            made.close()
+
+    def _read(self, response: http.client.HTTPResponse) -> Answer:
+        body = response.read(MAX_ANSWER + 1)
+        if len(body) > MAX_ANSWER:
+            raise _Unusable(f"answers with over {MAX_ANSWER} bytes")
+        told = {name.lower(): value for name, value in response.getheaders()}
+        if response.will_close:
+            self.close()
+        return Answer(response.status, told, body)
+
+    def _ready(self, end: float) -> None:
+        if self._timed is not None and (
+            self._pid != os.getpid() or self._clock() - self._used > IDLE or self._timed.ended()
+        ):
+            self.close()
+        if self._http is None:
+            import http.client
+
+            self._timed = _Timed(self._open(end), self._clock)
+            self._pid = os.getpid()
+            self._http = http.client.HTTPConnection(self.host, self.port)
+            self._http.sock = self._timed
+        assert self._timed is not None  # noqa: S101 - for the type checker
+        self._timed.end = end
+
+    def _open(self, end: float) -> socket.socket:
+        proxy = _proxy(self.host) if self.secure else None
+        host, port = (proxy[0], proxy[1]) if proxy else (self.host, self.port)
+        made = _connected(host, port, end, self._clock)
+        try:
+            if proxy:
+                _tunnel(_Timed(made, self._clock, end), self.host, self.port, proxy[2])
+            if not self.secure:
+                return made
+            made.settimeout(_left(end, self._clock))
+            return self._context().wrap_socket(made, server_hostname=self.host)
+        except BaseException:
+            made.close()
+            raise
+
+    def _of(self, error: Exception) -> Unreachable | Shut:
+        import ssl
+
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return Shut(f"the certificate of {self.shown} is not to be trusted: {error.verify_message}")
+        if isinstance(error, ssl.SSLError):
+            reason = error.reason or ""
+            if "ALERT" in reason and any(each in reason for each in _ALERTS):
+                return Shut(f"{self.shown} refuses the client certificate")
+            if reason in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"}:
+                return Unreachable(f"{self.shown} speaks no TLS")
+        if isinstance(error, _Unusable):
+            return Unreachable(f"{self.shown} {error}")
+        if isinstance(error, socket.gaierror):
+            return Unreachable(f"there is no address of {self.host}")
+        why = (error.strerror or "") if isinstance(error, OSError) else ""
+        if isinstance(error, TimeoutError):
+            why = "in time"
+        return Unreachable(f"{self.shown} does not answer {f'({why})' if why else ''}".strip())
+
+
+class _Unusable(ValueError):
+    """An answer that is none to us."""
+
+
+class _Timed:
+    """What `http.client` takes for a socket: each call may take what is left until `end`."""
+
+    def __init__(self, made: socket.socket, clock: Callable[[], float], end: float = 0.0) -> None:
+        self._socket = made
+        self._clock = clock
+        self.end = end
+
+    def sendall(self, data: Any) -> None:
+        """Send all of it, piece by piece: TLS counts its time-out for each record."""
+        view = memoryview(data).cast("B")
+        for at in range(0, len(view), _PIECE):
+            self._socket.settimeout(_left(self.end, self._clock))
+            self._socket.sendall(view[at : at + _PIECE])
+
+    def receive(self, room: Any) -> int:
+        """Receive something."""
+        self._socket.settimeout(_left(self.end, self._clock))
+        return self._socket.recv_into(room)
+
+    def makefile(self, *_: object) -> io.BufferedReader:
+        """Return what an answer is read from."""
+        return io.BufferedReader(_Reader(self))
+
+    def ended(self) -> bool:
+        """Whether the other side has closed, or said something that nobody asked for."""
+        try:
+            return bool(select.select([self._socket], [], [], 0)[0])
+        except (OSError, ValueError):  # over 1,024 files are open: then the answer will show it
+            return False
+
+    def close(self) -> None:
+        """Close it."""
+        self._socket.close()
+
+
+class _Reader(io.RawIOBase):
+    def __init__(self, timed: _Timed) -> None:
+        super().__init__()
+        self._timed = timed
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, room: Any) -> int:
+        return self._timed.receive(room)
+
+
+def _left(end: float, clock: Callable[[], float]) -> float:
+    left = end - clock()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _connected(host: str, port: int, end: float, clock: Callable[[], float]) -> socket.socket:
+    """Connect to the first address that answers. Raises `OSError`."""
+    failed: OSError = OSError("no address")
+    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        made = socket.socket(family, kind, protocol)
+        try:
+            made.settimeout(_left(end, clock))
+            made.connect(address)
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:
+            made.close()
+            failed = error
+        else:
+            return made
+    raise failed
+
+
+def _proxy(host: str) -> tuple[str, int, str] | None:
+    """Return host, port and credentials of the proxy for https, as `HTTPS_PROXY` and `NO_PROXY` say it."""
+    import urllib.request
+    from urllib.parse import unquote, urlsplit
+
+    url = urllib.request.getproxies_environment().get("https", "")
+    bypass = urllib.request.proxy_bypass_environment  # type: ignore[attr-defined] # typeshed has it not
+    if not url or bypass(host):
+        return None
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    if parts.scheme != "http" or not parts.hostname:
+        raise _Unusable("is behind a proxy that is none by HTTP")
+    user = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else ""
+    return parts.hostname, parts.port or 80, user
+
+
+def _tunnel(timed: _Timed, host: str, port: int, user: str) -> None:
+    """Ask a proxy for a way through (RFC 9110, 9.3.6). Raises `OSError`."""
+    from base64 import b64encode
+
+    name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    head = f"CONNECT {name} HTTP/1.1\r\nHost: {name}\r\n"
+    if user:
+        head += f"Proxy-Authorization: Basic {b64encode(user.encode()).decode()}\r\n"
+    timed.sendall(f"{head}\r\n".encode("latin-1"))
+    found, room = b"", bytearray(1)
+    while not found.endswith(b"\r\n\r\n"):
+        if len(found) >= MAX_HEAD or not timed.receive(room):
+            raise _Unusable("is behind a proxy that answers with no HTTP")
+        found += room
+    status = found.split(b" ", 2)[1:2]
+    if status != [b"200"]:
+        raise _Unusable(f"is behind a proxy that answers {status[0][:3].decode('latin-1') if status else ''}")
+
+
+def _default_context() -> ssl.SSLContext:
+    import ssl
+
+    return ssl.create_default_context()

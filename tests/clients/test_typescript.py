@@ -1,0 +1,161 @@
+"""The TypeScript client: its own tests, its package as others install it, and a real gateway with its doors."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sentinel.cli.clients import local_credentials
+from tests.e2e.trees import ROOT, environment, sentinel, up
+from tests.throwaway import make
+
+CLIENT = ROOT / "clients" / "typescript"
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+NODE = shutil.which("node", path=f"{SCRIPTS}{os.pathsep}{os.environ.get('PATH', '')}")
+
+pytestmark = [
+    pytest.mark.skipif(NODE is None, reason="there is no node on this machine"),
+    pytest.mark.skipif(sys.platform == "win32", reason="set up with flock"),
+    pytest.mark.timeout(400),
+]
+
+
+def run(*command: str | Path, cwd: Path = CLIENT, **more: str) -> str:
+    """Run a command to its end; return what it printed. A failure shows all of it."""
+    path = f"{Path(NODE or '').parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    told = environment(PATH=path, npm_config_update_notifier="false", **more)
+    done = subprocess.run(
+        [str(each) for each in command],
+        cwd=cwd,
+        env=told,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=350,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _built() -> None:
+    """Install and build once; other test processes wait, and find nothing left to do."""
+    (CLIENT / "dist").mkdir(exist_ok=True)
+    with (CLIENT / "dist" / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run("node", "build.mjs", "--install")
+
+
+def test_its_own_tests_pass() -> None:
+    """All of `clients/typescript/test` passes."""
+    tests = sorted(str(path.relative_to(CLIENT)) for path in (CLIENT / "test").glob("*.test.mjs"))
+    assert tests
+    more = {name: os.environ[name] for name in ("SENTINEL_THOROUGH",) if name in os.environ}
+    run("node", "--test", "--test-timeout=120000", "--test-concurrency=1", *tests, **more)
+
+
+USE = """
+const store = openStore({ directory: process.argv[2] });
+if (store.append(JSON.stringify({ from: process.argv[3] })) < 0) throw new Error('not accepted');
+store.close(1000).then((done) => console.log(done, store.stats().next));
+"""
+TYPED = """
+import { openStore, OptionError, type Stats, type Store, type StoreOptions } from '@sentinel/client';
+const options: StoreOptions = { directory: '/tmp', fsync: 'always' };
+const store: Store = openStore(options);
+const sequence: number = store.append('{}');
+const stats: Stats = store.stats();
+const error: Error = new OptionError('x');
+// @ts-expect-error there is no such policy
+openStore({ fsync: 'sometimes' });
+export { error, sequence, stats };
+"""
+
+
+def test_it_is_packed_installed_and_used_from_both_kinds_of_module(tmp_path: Path) -> None:
+    """The package works in an empty project without a registry, from ESM and CommonJS, with its types."""
+    run("npm", "pack", "--ignore-scripts", "--pack-destination", tmp_path)
+    (tarball,) = tmp_path.glob("*.tgz")
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "package.json").write_text('{"name": "empty", "version": "1.0.0", "private": true}')
+    run("npm", "install", "--offline", "--no-audit", "--no-fund", "--ignore-scripts", tarball, cwd=project)
+    assert [path.name for path in (project / "node_modules").iterdir() if path.name[0] != "."] == ["@sentinel"]
+
+    (project / "one.mjs").write_text("import { openStore } from '@sentinel/client';" + USE)
+    (project / "two.cjs").write_text("const { openStore } = require('@sentinel/client');" + USE)
+    logs = project / "logs"
+    assert run("node", "one.mjs", logs, "esm", cwd=project).split() == ["true", "1"]
+    assert run("node", "two.cjs", logs, "cjs", cwd=project).split() == ["true", "2"]
+    same = "import { openStore } from '@sentinel/client'; import { createRequire } from 'node:module';"
+    same += "console.log(openStore === createRequire(import.meta.url)('@sentinel/client').openStore);"
+    (project / "same.mjs").write_text(same)
+    assert run("node", "same.mjs", cwd=project).strip() == "true"
+
+    for name in ("user.mts", "user.cts"):
+        (project / name).write_text(TYPED)
+    options = ["--noEmit", "--strict", "--module", "nodenext", "--target", "es2022", "--types", "node"]
+    roots = ["--typeRoots", CLIENT / "node_modules" / "@types", "user.mts", "user.cts"]
+    run("node", CLIENT / "node_modules" / "typescript" / "bin" / "tsc", *options, *roots, cwd=project)
+
+
+PROGRAM = """
+import { openStore } from './dist/esm/index.js';
+const store = openStore();
+for (let number = 0; number < 300; number++) store.append(JSON.stringify({ message: 'paid', number }));
+const done = await store.flush(60000);
+const { producer } = store;
+const stats = store.stats();
+await store.close(5000);
+console.log(JSON.stringify({ done, producer, stats }));
+"""
+
+
+def test_entries_are_in_the_ledger_of_a_gateway_with_doors_and_the_receipt_fits(tmp_path: Path) -> None:
+    """By client certificate and token, as the environment says; the receipt is checked and kept."""
+    with up(tmp_path / "home", insecure=False) as tree:
+        proof = local_credentials(tree.home, tree.url, "checkout", lambda _: None)
+        assert proof is not None
+        told = {
+            "SENTINEL_URL": tree.url,
+            "SENTINEL_SERVICE": "checkout",
+            "SENTINEL_CERTIFICATE": str(proof.certificate),
+            "SENTINEL_CERTIFICATE_KEY": str(proof.key),
+            "SENTINEL_API_KEY_FILE": str(proof.api_key),
+            "SENTINEL_ROOTS": str(proof.roots),
+            "SENTINEL_DIRECTORY": str(tmp_path / "log"),
+            "SENTINEL_BATCH_ENTRIES": "100",
+        }
+        found = json.loads(run("node", "--input-type=module", "-e", PROGRAM, **told))
+        done = sentinel("export", "--chain", "checkout/0", home=tree.home)
+        assert done.returncode == 0, done.stderr
+    assert found["done"], found
+    assert found["stats"]["counts"] == {}, "a receipt did not fit, or an entry was lost"
+    segments = [json.loads(line) for line in done.stdout.splitlines()]
+    stored: list[Any] = [json.loads(entry) for segment in segments for entry in segment["entries"]]
+    assert [entry["number"] for entry in stored] == list(range(300))
+    kept = (tmp_path / "log" / found["producer"] / "receipts.ndjson").read_text().splitlines()
+    receipts = [json.loads(line) for line in kept]
+    assert [(each["sequence"], each["altered"]) for each in receipts] == [(0, ""), (100, ""), (200, "")]
+    assert receipts[-1]["receipt"]["head"] == segments[-1]["head"]
+    assert receipts[-1]["receipt"]["segments"], "the receipt does not say what its head is made of"
+
+
+def test_its_door_shows_certificates_and_tokens_and_judges_the_server(tmp_path: Path) -> None:
+    """The tests that need certificates, which are made here, pass."""
+    ca = make(tmp_path, "ca")
+    make(tmp_path, "server", ca, server=True)
+    make(tmp_path, "one", ca)
+    make(tmp_path, "two", ca)
+    make(tmp_path, "stranger")
+    run("node", "--test", "--test-timeout=60000", "test/tls.mjs", SENTINEL_TEST_CERTIFICATES=str(tmp_path))
