@@ -29,9 +29,6 @@ export const NAMES = Object.keys(LEVELS) as Level[];
 const OTHER_NAMES: Readonly<Record<string, LevelOrSilent>> = {
   warning: 'warn',
   critical: 'fatal',
-  verbose: 'debug',
-  silly: 'trace',
-  http: 'debug',
   notice: 'info',
   alert: 'fatal',
   crit: 'fatal',

@@ -22,6 +22,8 @@ export interface PinoOptions extends ClientOptions {
   /** The names that pino was given for these: `messageKey` and `errorKey`. */
   messageKey?: string;
   errorKey?: string;
+  /** Logs to this client, in place of one of its own; in the program's own thread alone. */
+  client?: Client;
 }
 
 const MAX_LINE = 4_194_304; // characters; what has no line break until then is no line of pino's
@@ -29,6 +31,8 @@ const NONE: Serializers = {};
 
 /** What a program needs of a stream to give it to pino. */
 export interface Destination {
+  /** Pino asks for it to know a stream. */
+  readonly writable: true;
   write(line: string): boolean;
   end(): void;
   flush(done?: (error?: Error) => void): void;
@@ -41,6 +45,7 @@ export function destination(options: PinoOptions | Client = {}): Destination {
   const lines = new Lines(options);
   const { client } = lines;
   return {
+    writable: true,
     client,
     write: (line) => {
       lines.write(line);
@@ -78,10 +83,10 @@ class Lines {
 
   constructor(options: PinoOptions | Client) {
     const own = options instanceof Client ? {} : options;
-    const { messageKey = 'msg', errorKey = 'err', ...others } = own;
+    const { messageKey = 'msg', errorKey = 'err', client, ...others } = own;
     this.message = messageKey;
     this.error = errorKey;
-    this.client = options instanceof Client ? options : new Client(others);
+    this.client = options instanceof Client ? options : (client ?? new Client(others));
   }
 
   /** Text of bytes, of which a character may be cut in two. */

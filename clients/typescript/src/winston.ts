@@ -17,6 +17,8 @@ import { framesOf, isError } from './exceptions.js';
 import { TOLD, levelOf } from './levels.js';
 
 export interface WinstonOptions extends ClientOptions {
+  /** Logs to this client, in place of one of its own. */
+  client?: Client;
   /** Winston's own, as its transports have them; `level` is one of winston's levels. */
   silent?: boolean;
   handleExceptions?: boolean;
@@ -48,8 +50,8 @@ export class SentinelTransport extends Writable {
   constructor(options: WinstonOptions | Client = {}) {
     super({ objectMode: true });
     const own = options instanceof Client ? {} : options;
-    const { silent = false, handleExceptions = false, handleRejections = false, level, ...others } = own;
-    this.client = options instanceof Client ? options : new Client(others);
+    const { client, silent = false, handleExceptions = false, handleRejections = false, level, ...others } = own;
+    this.client = options instanceof Client ? options : (client ?? new Client(others));
     this.level = level;
     this.silent = silent;
     this.handleExceptions = handleExceptions;
