@@ -6,10 +6,6 @@
 
 import type { Detector } from './table.js';
 
-/** Literals in place of gates that are in most texts: whatever the row finds has one of these, too. */
-const INSTEAD: Readonly<Record<string, readonly string[]>> = {
-  'secret-named': ['secret', 'token', 'credential', 'jwt', 'signature', 'key', 'sess', 'sid', 'csrf', 'xsrf'],
-};
 const MOST = 96; // rows: three words of bits
 const CLASSES = 64;
 const RUN = 64; // of a character's class: it is a letter, a digit, _ or -
@@ -28,7 +24,7 @@ export class Gates {
 
   constructor(private readonly detectors: readonly Detector[]) {
     if (detectors.length > MOST) throw new Error(`the table has more than ${MOST} rows`);
-    const gates = detectors.map(gatesOf);
+    const gates = detectors.map((each) => each.gates);
     classify(this.classes, gates.flat());
     const trie = trieOf(gates, this.classes);
     this.next = Int32Array.from(trie.next, (state) => state * CLASSES);
@@ -82,10 +78,6 @@ export class Gates {
     }
     return rows;
   }
-}
-
-function gatesOf(detector: Detector): readonly string[] {
-  return (Object.hasOwn(INSTEAD, detector.id) ? INSTEAD[detector.id] : undefined) ?? detector.gates;
 }
 
 /** Give every character of a gate a class of its own, capital letters that of small ones; all others have 0. */

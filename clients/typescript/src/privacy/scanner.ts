@@ -1,7 +1,7 @@
 /** Finds and replaces values in one text: gates first, then the expressions whose gates are open. */
 
 import { Gates } from './gates.js';
-import type { Detector } from './table.js';
+import { type Detector, lowered } from './table.js';
 
 export interface Span {
   readonly start: number;
@@ -30,7 +30,7 @@ export class Scanner {
    */
   clean(line: string): boolean {
     const open = this.gates.open(line, true);
-    return open !== undefined && (open.length === 0 || !open.some((each) => each.sought.test(line)));
+    return open !== undefined && (open.length === 0 || !tried(open, line));
   }
 
   /**
@@ -40,8 +40,11 @@ export class Scanner {
   find(text: string): Span[] {
     if (text.length < SHORTEST) return [];
     const found: Span[] = [];
-    for (const detector of this.gates.open(text) ?? []) {
-      detector.find(text, (start, end) => found.push({ start, end, detector }));
+    const open = this.gates.open(text) ?? [];
+    if (open.length === 0) return [];
+    const lower = lowered(text);
+    for (const detector of open) {
+      detector.find(text, lower, (start, end) => found.push({ start, end, detector }));
     }
     return found.length === 0 ? [] : this.merged(found);
   }
@@ -65,7 +68,8 @@ export class Scanner {
       shown += text.slice(at, start) + put(detector, text.slice(start, end));
       at = end;
     }
-    return shown + text.slice(at);
+    shown += text.slice(at);
+    return shown === text ? given : shown;
   }
 
   private merged(found: Span[]): Span[] {
@@ -79,4 +83,9 @@ export class Scanner {
     }
     return spans;
   }
+}
+
+function tried(detectors: readonly Detector[], line: string): boolean {
+  const lower = lowered(line);
+  return detectors.some((each) => each.tries(line, lower));
 }

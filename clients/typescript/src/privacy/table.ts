@@ -40,6 +40,7 @@ export class Detector {
   /** The longest run of letters, digits, `_` and `-`, and the number of digits, that a text has at least. */
   readonly run: number;
   readonly digits: number;
+  private readonly ignoresCase: boolean;
   private readonly groups: readonly number[];
   private readonly checks: readonly Check[];
   private expression: RegExp | undefined;
@@ -52,6 +53,7 @@ export class Detector {
     this.gates = row.gates;
     this.run = row.run ?? 0;
     this.digits = row.digits ?? 0;
+    this.ignoresCase = row.ignore_case ?? false;
     this.groups = typeof row.group === 'object' ? row.group : [row.group ?? 0];
     this.checks = (row.checks ?? []).map((name) => {
       const check = checks[name];
@@ -60,25 +62,32 @@ export class Detector {
     });
   }
 
-  /** The expression, to be tried: without state, and without the places of groups, which cost. */
-  get sought(): RegExp {
-    this.tried ??= new RegExp(this.row.pattern, this.row.ignore_case === true ? 'i' : '');
-    return this.tried;
+  /** Whether the expression finds anything; checks are not asked. `lower` is the text with small ASCII letters. */
+  tries(text: string, lower: string): boolean {
+    this.tried ??= new RegExp(this.row.pattern);
+    return this.tried.test(this.ignoresCase ? lower : text);
   }
 
-  /** Call `found` with where values stand: start and end. The gates were asked before. */
-  find(text: string, found: (start: number, end: number) => void): void {
-    this.expression ??= new RegExp(this.row.pattern, this.row.ignore_case === true ? 'dgi' : 'dg');
-    for (const each of text.matchAll(this.expression)) {
-      const group = this.groups.find((number) => each[number] !== undefined);
-      if (group === undefined) continue;
-      const value = each[group] ?? '';
+  /**
+   * Call `found` with where values stand: start and end. The gates were asked before. An expression that ignores
+   * case has small letters only, and is sought in `lower`.
+   */
+  find(text: string, lower: string, found: (start: number, end: number) => void): void {
+    this.expression ??= new RegExp(this.row.pattern, 'dg');
+    for (const each of (this.ignoresCase ? lower : text).matchAll(this.expression)) {
+      const [start, end] = this.groups.map((number) => each.indices?.[number]).find((place) => place !== undefined) ?? [0, 0];
+      if (start === end) continue;
+      const value = text.slice(start, end);
       let counts = value.length;
       for (const check of this.checks) counts = Math.min(counts, check(value));
-      const start = each.indices?.[group]?.[0] ?? each.index;
       if (counts > 0) found(start, start + counts);
     }
   }
+}
+
+/** A text with small ASCII letters, as long as it was. */
+export function lowered(text: string): string {
+  return /[^\0-\x7f]/.test(text) ? text.replace(/[A-Z]+/g, (each) => each.toLowerCase()) : text.toLowerCase();
 }
 
 export const KINDS: readonly string[] = Object.keys(DOCUMENT.kinds);

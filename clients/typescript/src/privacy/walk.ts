@@ -128,7 +128,7 @@ export class Walk {
     }
     if (Array.isArray(value)) return value.map((each) => this.leaves(each, kind, action, depth - 1));
     if (value === null || typeof value === 'boolean' || value === '') return value;
-    const text = plainText(value);
+    const text = unquoted(plainText(value));
     if (isMasked(text)) return value;
     if (kind === 'phone' && phone(text) === 0) return this.value(value, '', depth);
     const hidden = this.rules.hide(kind, text, action ?? this.rules.named(kind));
@@ -190,6 +190,11 @@ export class Walk {
     else if (Array.isArray(value)) for (const each of value) this.learnLeaves(each, shown);
     else if (typeof value === 'string') this.learn(value, shown);
   }
+}
+
+/** What stands between quotes: frames have values as Python writes them. */
+function unquoted(text: string): string {
+  return /^b?(["'])([^\n]+)\1$/.exec(text)?.[2] ?? text;
 }
 
 function below(depth: number): void {

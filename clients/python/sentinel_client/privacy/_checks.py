@@ -1,0 +1,181 @@
+"""What a value that an expression found has to be besides: the checks that the detector table names.
+
+Each takes the value and returns how many of its characters count, 0 where it is none after all. They know
+ASCII only, so that both languages say the same.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import re
+from base64 import b64decode, urlsafe_b64decode
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+
+Check = Callable[[str], int]
+
+MASKED = re.compile(r"\[\[[a-z_]{2,20}(?::[a-z2-7]{13})?\]\]")
+_NO_DIGITS = re.compile(r"[^0-9]+", re.ASCII)
+_PLACEHOLDER = re.compile(
+    r"\$\{[^\n]*\}|\$[A-Z_][A-Z0-9_]*|\{\{[^\n]*\}\}|<[^<>]*>|%[sdr]|%\([A-Za-z_]+\)s|[*]+|[xX]{3,}|[.]+|[-]+"
+    r"|\[[a-z]+\]",
+)
+_SAYS_NOTHING = frozenset(
+    "null none nil true false undefined empty unset missing yes no ok on off required invalid expired incorrect "
+    "wrong failed changed redacted filtered hidden masked authentication authorization is was not for of".split()
+)
+_VOWEL = re.compile(r"[aeiouAEIOU]")
+_SMALL_VOWEL = re.compile(r"[aeiou]")
+_DIGIT = re.compile(r"[0-9]")
+_LETTER = re.compile(r"[A-Za-z]")
+_LOWER = re.compile(r"[a-z]")
+_UPPER = re.compile(r"[A-Z]")
+_SYMBOL = re.compile(r"[!#$%^*+=~|{}\[\]()<>?@\\]")
+_CAMEL = re.compile(r"[a-z][A-Z]")
+# Numbers, dates, calls, indexed names, paths and addresses: what stands under telling names and is no secret.
+_NO_SECRET = re.compile(
+    r"-?[0-9.,]+|[0-9]{4}-[0-9]{2}-[0-9]{2}[^\n]*|[A-Za-z_.]+[(\[][^\n]*|(?:~|\.{0,2})(?:/[a-z0-9_.-]+)+/?"
+    r"|https?:[^\n]*"
+)
+_DATED = re.compile(
+    r"\+?[0-9]+\.[0-9]+|[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}[^\n]*|[0-9]{1,3}(?:\.[0-9]{1,3}){3}[^\n]*"
+)
+_CARD_LENGTHS = (
+    (re.compile(r"4"), (13, 16, 19)),
+    (re.compile(r"3[47]|1|2131"), (15,)),
+    (re.compile(r"3[0689]"), (14, 15, 16, 17, 18, 19)),
+    (re.compile(r"35|6[0-9]|50|5[678]"), (13, 14, 15, 16, 17, 18, 19)),
+    (re.compile(r"5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720"), (16,)),
+)
+
+
+def luhn(digits: str) -> bool:
+    """Whether the check digit is right (ISO/IEC 7812-1, annex B), and not all digits are the same.
+
+    >>> luhn("4111111111111111"), luhn("4111111111111112")
+    (True, False)
+    """
+    total = 0
+    for place, each in enumerate(reversed(digits)):
+        value = int(each) * (1 + place % 2)
+        total += value - 9 * (value > 9)
+    return not total % 10 and len(set(digits)) > 1
+
+
+def card(value: str) -> int:
+    """A payment card: a length that its issuer's range has, and a right check digit."""
+    digits = _NO_DIGITS.sub("", value)
+    fits = any(begins.match(digits) and len(digits) in lengths for begins, lengths in _CARD_LENGTHS)
+    return len(value) if fits and luhn(digits) else 0
+
+
+def iban(value: str, lengths: Mapping[str, int]) -> int:
+    """Of what may be an IBAN (ISO 13616): up to the length that its country has, with the right check digits.
+
+    >>> iban("GB29 NWBK 6016 1331 9268 19 PAID", {"GB": 22})
+    27
+    """
+    length, plain, end = lengths.get(value[:2], 0), "", 0
+    for end, each in enumerate(value, 1):
+        if each not in " -":
+            plain += each
+        if len(plain) == length:
+            break
+    if len(plain) != length or not length or value[end : end + 1] not in {"", " ", "-"}:
+        return 0
+    number = "".join(str(int(each, 36)) for each in plain[4:] + plain[:4])
+    return end if int(number) % 97 == 1 else 0
+
+
+def jwt(value: str) -> int:
+    """A JSON Web Token: what stands before the first dot is a header (RFC 7515, 4)."""
+    head = value.partition(".")[0]
+    try:
+        header = json.loads(urlsafe_b64decode(head + "=" * (-len(head) % 4)))
+    except ValueError:  # also what is no text, no base64
+        return 0
+    return len(value) if isinstance(header, dict) and header.keys() & {"alg", "enc", "typ"} else 0
+
+
+def basic(value: str) -> int:
+    """Credentials of HTTP Basic (RFC 7617): base64 of printable text with a colon."""
+    plain = value.rstrip("=")
+    try:
+        text = b64decode(plain + "=" * (-len(plain) % 4), validate=True).decode("ascii")
+    except (binascii.Error, UnicodeDecodeError):
+        return 0
+    return len(value) if ":" in text and text.isprintable() else 0
+
+
+def real(value: str) -> int:
+    """No placeholder, no word that says that there is no value, and nothing that is masked already."""
+    if value.lower().rstrip(".,:)!") in _SAYS_NOTHING or _PLACEHOLDER.fullmatch(value) or MASKED.match(value):
+        return 0
+    return len(value)
+
+
+def secret_like(value: str) -> int:
+    """Long enough, and no plain words: it has digits, symbols, no vowels, or cases that change within."""
+    if len(value) < 6 or not real(value) or _NO_SECRET.fullmatch(value):
+        return 0
+    telling = (
+        _DIGIT.search(value) or _SYMBOL.search(value) or not _VOWEL.search(value) or len(_CAMEL.findall(value)) > 2
+    )
+    return len(value) if telling else 0
+
+
+def mixed(value: str) -> int:
+    """Letters and digits."""
+    return len(value) if _DIGIT.search(value) and _LETTER.search(value) else 0
+
+
+def three(value: str) -> int:
+    """Small letters, capital letters and digits."""
+    return len(value) if _LOWER.search(value) and _UPPER.search(value) and _DIGIT.search(value) else 0
+
+
+def no_words(value: str) -> int:
+    """A digit, or small letters without a vowel: no words written together."""
+    odd = _LOWER.search(value) and not _SMALL_VOWEL.search(value)
+    return len(value) if _DIGIT.search(value) or odd else 0
+
+
+def drawn(value: str) -> int:
+    """It looks drawn at random: three classes of characters that change as often as chance has it.
+
+    >>> drawn("wJalrXUtnFEMI/K7MDENG/bPxRfiCYzEXAMPLEKEY"), drawn("tests/core/test_of_A_longName_4_you")
+    (41, 0)
+    """
+    classes = ["0" if each.isdigit() else "a" if each.islower() else "A" for each in value if each.isalnum()]
+    changes = sum(one != other for one, other in pairwise(classes))
+    return len(value) if len(set(classes)) == 3 and changes >= 0.38 * len(classes) else 0
+
+
+def phone(value: str) -> int:
+    """7 to 15 digits (E.164), and no date, no address of a host, no number with a fraction."""
+    digits = _NO_DIGITS.sub("", value)
+    return len(value) if 7 <= len(digits) <= 15 and len(set(digits)) > 1 and not _DATED.fullmatch(value) else 0
+
+
+def pairs(value: str) -> int:
+    """Names with values, as in cookies."""
+    return len(value) if "=" in value else 0
+
+
+def by_name(lengths: Mapping[str, int]) -> dict[str, Check]:
+    """Return the checks by the names that the table has for them; `lengths` are those of IBANs by country."""
+    return {
+        "card": card,
+        "iban": lambda value: iban(value, lengths),
+        "jwt": jwt,
+        "basic": basic,
+        "real": real,
+        "secret-like": secret_like,
+        "mixed": mixed,
+        "three": three,
+        "no-words": no_words,
+        "drawn": drawn,
+        "phone": phone,
+        "pairs": pairs,
+    }
