@@ -42,7 +42,8 @@ function passOn(name) {
 }
 
 if (process.argv.includes('--install')) install();
-execFileSync(process.execPath, [join(here, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', here], { stdio: 'inherit' });
+const tsc = join(here, 'node_modules', 'typescript', 'bin', 'tsc');
+execFileSync(process.execPath, [tsc, '-p', here], { stdio: 'inherit' });
 put(join(here, 'dist', 'cjs', 'package.json'), '{ "type": "commonjs" }\n');
 const entries = Object.values(JSON.parse(readFileSync(join(here, 'package.json'), 'utf8')).exports);
 for (const entry of entries) {

@@ -138,7 +138,8 @@ export function signed(
   const stamp = new Date(now).toISOString().replace(/[-:]|\.\d{3}/g, '');
   const token = keys.token ? { 'X-Amz-Security-Token': keys.token } : {};
   const told: Record<string, string> = { ...headers, 'X-Amz-Date': stamp, ...token };
-  const plain = Object.entries(told).map(([name, value]) => [name.toLowerCase(), value.trim().replace(/\s+/g, ' ')] as const);
+  const folded = (value: string): string => value.trim().replace(/\s+/g, ' ');
+  const plain = Object.entries(told).map(([name, value]) => [name.toLowerCase(), folded(value)] as const);
   plain.sort(([one], [other]) => (one < other ? -1 : 1));
   const names = plain.map(([name]) => name).join(';');
   const lines = plain.map(([name, value]) => `${name}:${value}\n`).join('');

@@ -8,7 +8,7 @@ export class Backoff {
 
   constructor(private readonly random: () => number = Math.random) {}
 
-  /** Count a failure and return the milliseconds to wait: a random part of 0.5 s, 1 s, 2 s, ... 60 s, `least` at least. */
+  /** Count a failure and return the milliseconds to wait: a random part of 0.5 s, 1 s, ... 60 s, at least `least`. */
   failed(least: number): number {
     const bound = Math.min(CAP, BASE * 2 ** Math.min(this.failures, 16));
     this.failures++;

@@ -1,8 +1,8 @@
 /**
  * The two checksums of the log on disk: CRC-32C (RFC 3720, B.4) and CRC-32 (ISO 3309).
  *
- * Both walk eight tables, eight bytes a step ("slicing by 8"), which V8 compiles to about a byte a nanosecond; zlib's own
- * CRC-32 is there from Node 22.2 on only.
+ * Both walk eight tables, eight bytes a step ("slicing by 8"), which V8 compiles. On 250 bytes that is as quick as
+ * zlib's own CRC-32, which is there from Node 22.2 on only.
  */
 
 export const CRC32C = 1;

@@ -24,7 +24,7 @@ export class Crew {
     events: CrewEvents,
   ) {
     const options = {
-      entries: settings.batchEntries,
+      entries: Math.max(settings.batchEntries, 1),
       bytes: settings.batchKb * 1024,
       age: settings.batchSeconds * 1000,
       timeout: settings.timeoutSeconds * 1000,

@@ -46,16 +46,22 @@ export function syncFolder(path: string): void {
   }
 }
 
-/** Replace a file as a whole: after a loss of power it has the old content or the new. */
-export function replaceFile(path: string, text: string, durable: boolean): void {
+/**
+ * What a replaced file is sure of after a loss of power: nothing; that it has the old content or the new, as a whole; or
+ * that it has the new.
+ */
+export type Surely = 'nothing' | 'whole' | 'new';
+
+/** Replace a file as a whole. */
+export function replaceFile(path: string, text: string, surely: Surely): void {
   const next = `${path}.new`;
   const file = fs.openSync(next, 'w', 0o600);
   try {
     fs.writeFileSync(file, text);
-    if (durable) fs.fdatasyncSync(file);
+    if (surely !== 'nothing') fs.fdatasyncSync(file);
   } finally {
     fs.closeSync(file);
   }
   fs.renameSync(next, path);
-  if (durable) syncFolder(dirname(path));
+  if (surely === 'new') syncFolder(dirname(path));
 }

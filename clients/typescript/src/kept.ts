@@ -19,7 +19,7 @@ export class Kept {
     return join(this.folder, this.name);
   }
 
-  /** Append lines, without their LF. An error of the disk ends nothing: then they are missing. Says whether they are there. */
+  /** Append lines, without their LF. An error of the disk ends nothing; says whether they are there. */
   add(lines: readonly string[]): boolean {
     if (lines.length === 0) return true;
     try {

@@ -36,8 +36,8 @@ export class Link {
   ) {
     // Until the worker tells.
     const begun = { failures: 0, why: '', stored: 0 };
-    const all = Object.entries(acknowledged).map(([name, number]) => [name, { acknowledged: number, ...begun }] as const);
-    this.transports = Object.fromEntries(all);
+    const all = Object.entries(acknowledged);
+    this.transports = Object.fromEntries(all.map(([name, number]) => [name, { acknowledged: number, ...begun }]));
     // A worker takes milliseconds to start: not within the call that logs.
     this.starting = setImmediate(() => this.start());
   }

@@ -1,5 +1,5 @@
 /**
- * The store's options: from the call, from `SENTINEL_*`, from the JSON file that `SENTINEL_CONFIG` names, in this order.
+ * The store's options: from the call, else from `SENTINEL_*`, else from the JSON file that `SENTINEL_CONFIG` names.
  *
  * The file is the one that the Python client reads: the same names there, `disk_mb` for `diskMb`. The environment has
  * them in upper case, `SENTINEL_DISK_MB`. No secret is ever in an option, only the path of the file that holds it.
@@ -25,7 +25,7 @@ export interface StoreOptions {
   url?: string;
   /** The service id. */
   service?: string;
-  /** Files of the client certificate, its key, the API key, and the roots that the server's certificate is judged by. */
+  /** Files of the client certificate, its key, the API key, and the roots that the server is judged by. */
   certificate?: string;
   certificateKey?: string;
   apiKeyFile?: string;
@@ -172,6 +172,14 @@ export function given(
   return all;
 }
 
+const PATHS = ['certificate', 'certificateKey', 'apiKeyFile', 'roots', 'directory', 'signingKeyFile'] as const;
+
+/** Return the paths among options, with `~/` as the user's home. */
+function expanded(all: StoreOptions): StoreOptions {
+  const paths = PATHS.map((name) => [name, all[name]] as const).filter(([, path]) => path?.startsWith('~/'));
+  return Object.fromEntries(paths.map(([name, path]) => [name, join(homedir(), path!.slice(2))]));
+}
+
 /** Return the service that the platform names, where nobody else does. */
 function serviceOf(environ: NodeJS.ProcessEnv): string {
   return environ['OTEL_SERVICE_NAME'] || environ['AWS_LAMBDA_FUNCTION_NAME'] || '';
@@ -190,7 +198,8 @@ export function settings(
   file: Record<string, unknown> = configuration(),
   environ: NodeJS.ProcessEnv = process.env,
 ): Settings {
-  const all = { ...DEFAULTS, ...(given(call, STORE_OPTIONS, file, environ) as StoreOptions) };
+  const told: StoreOptions = given(call, STORE_OPTIONS, file, environ);
+  const all = { ...DEFAULTS, ...told, ...expanded(told) };
   const service = all.service || serviceOf(environ);
   const transports = (all.transports ?? ['http']).map((one) => (typeof one === 'string' ? { kind: one } : one));
   return {

@@ -4,7 +4,7 @@
  *     leaf_n = SHA256("SL1" ‖ salt ‖ L_n)
  *     H_n    = SHA256("SC1" ‖ leaf_n ‖ H_{n-1} ‖ u64(t) ‖ service_id)
  *
- * A server that altered, left out, added or re-ordered an entry cannot name a salt under which the heads come out alike.
+ * A server that altered, left out, added or re-ordered an entry cannot name a salt under which the heads are alike.
  */
 
 import { createHash, timingSafeEqual } from 'node:crypto';
@@ -16,7 +16,7 @@ class Unfit extends Error {
   override name = 'Unfit';
 }
 
-/** Read a receipt. Nanoseconds become text: they are more than a JavaScript number holds exactly. Raises SyntaxError. */
+/** Read a receipt; raises SyntaxError. Nanoseconds become text: a JavaScript number does not hold them exactly. */
 export function parseReceipt(text: string): Receipt {
   const value: unknown = JSON.parse(text.replace(/("t"\s*:\s*)(\d{1,20})/g, '$1"$2"'));
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Receipt;
@@ -29,7 +29,8 @@ function refused(receipt: Receipt, sent: number): number[] {
   const each = (line: unknown): boolean => Number.isInteger(line) && (line as number) >= 1 && (line as number) <= sent;
   if (!Array.isArray(lines) || !lines.every(each)) throw new Unfit('it names lines that were not sent');
   const ordered = lines.every((line, place) => place === 0 || line > lines[place - 1]);
-  if ((receipt['rejected'] ?? 0) !== lines.length || !ordered) throw new Unfit('it does not say which entries were refused');
+  const whole = (receipt['rejected'] ?? 0) === lines.length;
+  if (!whole || !ordered) throw new Unfit('it does not say which entries were refused');
   return lines.map((line: number) => line - 1);
 }
 
@@ -93,7 +94,7 @@ function followed(receipt: Receipt, stored: readonly Buffer[], chain: string, ow
     follows(chain, first, prev, end, head);
     if (now < t) throw new Unfit('its time runs backwards');
     head = headOf(prev, bytes(told, 'salt'), stored.slice(at, at + count), now, owner);
-    if (!timingSafeEqual(bytes(told, 'head'), head)) throw new Unfit('a head is not that of the entries that were sent');
+    if (!timingSafeEqual(bytes(told, 'head'), head)) throw new Unfit('a head is not that of what was sent');
     [at, end, t] = [at + count, first + count, now];
   }
   if (at !== stored.length) throw new Unfit('its segments hold another number of entries');

@@ -1,6 +1,7 @@
 /** A slot as the worker sees it: what is there to be sent, how far each transport is, and what can go. */
 
 import { segmentFirsts, segmentPath, remove } from './segments.js';
+import type { Surely } from './disk.js';
 import type { Progress, Range, State } from './state.js';
 import { writeState } from './state.js';
 import { Missing, Reader, type Run } from './wal-reader.js';
@@ -65,28 +66,27 @@ export class SlotLog {
 
   /** Note that a range is sent from now on. Durable when it returns; raises what the disk raises. */
   begin(transport: string, range: Range): void {
-    this.put(transport, { acknowledged: this.progress(transport).acknowledged, sending: range });
+    this.put(transport, { acknowledged: this.progress(transport).acknowledged, sending: range }, 'new');
   }
 
-  /** Note that everything below `upto` is done, and delete the segments that nobody needs any more. */
+  /**
+   * Note that everything below `upto` is done, and delete the segments that nobody needs any more.
+   *
+   * Where none goes, a loss of power may take the note back: then the batch is sent again with its id.
+   */
   acknowledge(transport: string, upto: number): void {
-    this.put(transport, { acknowledged: upto });
-    this.tidy();
+    const others = Object.entries(this.state.transports).filter(([name]) => name !== transport);
+    const done = Math.min(upto, ...others.map(([, { acknowledged }]) => acknowledged));
+    const firsts = segmentFirsts(this.slot.folder);
+    const old = firsts.filter((_, place) => (firsts[place + 1] ?? Infinity) <= done);
+    this.put(transport, { acknowledged: upto }, old.length > 0 ? 'new' : 'whole');
+    for (const first of old) remove(segmentPath(this.slot.folder, first));
   }
 
   /** Write the state first: what memory says is never ahead of what the next process reads. */
-  private put(transport: string, progress: Progress): void {
+  private put(transport: string, progress: Progress, surely: Surely): void {
     const next = { ...this.state.transports, [transport]: progress };
-    writeState(this.slot.folder, { version: 1, transports: next }, this.options.durable);
+    writeState(this.slot.folder, { version: 1, transports: next }, this.options.durable ? surely : 'nothing');
     this.state.transports = next;
-  }
-
-  private tidy(): void {
-    const firsts = segmentFirsts(this.slot.folder);
-    const done = this.done();
-    firsts.forEach((first, place) => {
-      const end = firsts[place + 1];
-      if (end !== undefined && end <= done) remove(segmentPath(this.slot.folder, first));
-    });
   }
 }

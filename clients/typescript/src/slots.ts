@@ -160,7 +160,7 @@ export function touch(slot: Slot): boolean {
 
 /** Give a slot back. */
 export function release(slot: Slot): void {
-  replaceFile(lockPath(slot.folder, slot.lock), '{"pid":0}', false);
+  replaceFile(lockPath(slot.folder, slot.lock), '{"pid":0}', 'nothing');
 }
 
 /** Delete a slot that is ours and empty. It loses its name first, so that nobody takes it halfway. */

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { codeOf, replaceFile } from './disk.js';
+import { codeOf, replaceFile, type Surely } from './disk.js';
 
 export interface Range {
   first: number;
@@ -63,7 +63,7 @@ export function readState(folder: string): StateFile {
   }
 }
 
-/** Replace a slot's state. With `durable` it survives a loss of power once this returns. */
-export function writeState(folder: string, state: State, durable: boolean): void {
-  replaceFile(join(folder, FILE), JSON.stringify(state), durable);
+/** Replace a slot's state. Raises what the disk raises. */
+export function writeState(folder: string, state: State, surely: Surely): void {
+  replaceFile(join(folder, FILE), JSON.stringify(state), surely);
 }

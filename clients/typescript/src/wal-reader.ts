@@ -84,7 +84,7 @@ export class Reader {
     private readonly missing: Missing,
   ) {}
 
-  /** Return what is there from `first` on, below `limit`: everything below it was written. Raises what the disk raises. */
+  /** Return what is there from `first` on, below `limit`: all of that was written. Raises what the disk raises. */
   read(first: number, maxEntries: number, maxBytes: number, limit: number): Run {
     const run: Run = { first, next: first, entries: [] };
     if (this.wanted !== first) this.place = undefined;
@@ -172,7 +172,7 @@ export class Reader {
     return frame;
   }
 
-  /** Leave a segment that has no more frames for the next one. Without one, what was written and is not there is lost. */
+  /** Leave a segment that has no more frames for the next one. Without one, what is not there is lost. */
   private left(place: Place, limit: number): boolean {
     const next = segmentFirsts(this.folder).find((one) => one > place.segment);
     const broken = place.at < place.bytes.length;

@@ -1,4 +1,4 @@
-/** The worker thread: sends, syncs, takes over what dead processes left. It has one slot, that of its caller's thread. */
+/** The worker thread: sends, syncs, takes over what dead processes left. Its slot is that of its caller. */
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { Crew, type CrewEvents } from './crew.js';

@@ -13,8 +13,8 @@ import type { TransportOptions } from '../options.js';
 import { flag, milliseconds, parsed, required, text } from './given.js';
 import { retryAfter } from './http.js';
 
-// Of the API Reference, PutLogEvents: a request holds 10,000 events, 1,048,576 bytes with 26 more for each event, and 24
-// hours; its events are in order of time.
+// Of the API Reference, PutLogEvents: a request holds 10,000 events, 1,048,576 bytes with 26 more for each event, and
+// 24 hours; its events are in order of time.
 const EVENTS = 10_000;
 const BYTES = 1_048_576;
 const OVERHEAD = 26;
@@ -56,7 +56,7 @@ export class CloudWatchTransport implements Transport {
     this.stream = text(options, 'stream');
     this.create = flag(options, 'create');
     this.region = text(options, 'region') || environ['AWS_REGION'] || environ['AWS_DEFAULT_REGION'] || '';
-    if (!/^[a-z0-9-]+$/.test(this.region)) throw new TypeError('cloudwatch wants a region: give one, or set AWS_REGION');
+    if (!/^[a-z0-9-]+$/.test(this.region)) throw new TypeError('cloudwatch wants region, or AWS_REGION');
     const suffix = this.region.startsWith('cn-') ? '.cn' : '';
     this.door = new Door({ url: text(options, 'endpoint') || `https://logs.${this.region}.amazonaws.com${suffix}` });
   }
@@ -140,7 +140,10 @@ export class CloudWatchTransport implements Transport {
 }
 
 function eventsOf(entries: readonly Buffer[], now: number): Event[] {
-  return entries.map((entry, place) => ({ time: milliseconds(parsed(entry)) ?? now, place, message: entry.toString() }));
+  return entries.map((entry, place) => {
+    const time = milliseconds(parsed(entry)) ?? now;
+    return { time, place, message: entry.toString() };
+  });
 }
 
 /** Return events in order of time, in parts that span less than 24 hours each. */

@@ -12,7 +12,15 @@ import type { TransportOptions } from '../options.js';
 import { flag, milliseconds, parsed } from './given.js';
 
 const SHOWN = new Set(['time', 'level', 'logger', 'message', 'exception']);
-const COLOURS: Record<string, string> = { DEBUG: '2', INFO: '32', WARNING: '33', WARN: '33', ERROR: '31', CRITICAL: '1;31', FATAL: '1;31' };
+const COLOURS: Record<string, string> = {
+  DEBUG: '2',
+  INFO: '32',
+  WARNING: '33',
+  WARN: '33',
+  ERROR: '31',
+  CRITICAL: '1;31',
+  FATAL: '1;31',
+};
 const STDERR = 2;
 
 /** Writes to standard error; `raw` writes entries as they are. Colours are for terminals without `NO_COLOR`. */

@@ -122,7 +122,8 @@ export class HttpTransport implements Transport {
     if (status === 400 && told['error'] === 'Malformed') return { kind: 'refused', why: '400 Malformed' };
     if (status === 409 && told['error'] === 'Conflict') return { kind: 'refused', why: '409 Conflict' };
     const after = retryAfter(answer.headers['retry-after'], Date.now());
-    return { kind: 'later', why: `status ${status}`, after: status === 401 || status === 403 ? Math.max(after, SHUT) : after };
+    const shut = status === 401 || status === 403;
+    return { kind: 'later', why: `status ${status}`, after: shut ? Math.max(after, SHUT) : after };
   }
 
   /** An answer that is no receipt says nothing: the same batch is sent again. */
