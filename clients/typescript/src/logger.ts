@@ -11,7 +11,7 @@ export interface LogFn {
   /** An entry with fields. An error is its exception, and gives it its message where there is no other. */
   (fields: object | Error | null | undefined, message?: string, ...values: unknown[]): void;
   /** An entry with a message, in which `values` take the places of `%s %d %i %f %j %o %O`. */
-  (message: unknown, ...values: unknown[]): void;
+  (message: string | number | boolean | bigint | symbol, ...values: unknown[]): void;
 }
 
 export interface ChildOptions {

@@ -35,7 +35,9 @@ function uncaught(error: unknown, origin: string): void {
 }
 
 function warned(warning: Error): void {
-  if (warning.name === 'UnhandledPromiseRejectionWarning') log?.error({ err: warning }, 'a promise was rejected and nobody handled it');
+  if (warning.name !== 'UnhandledPromiseRejectionWarning') return;
+  if (warning.message.startsWith('Unhandled promise rejection.')) return; // Node's explanation, behind what was rejected
+  log?.error({ err: warning }, 'a promise was rejected and nobody handled it');
 }
 
 function rejected(reason: unknown): void {

@@ -39,7 +39,7 @@ type Info = Fields & { [LEVEL]?: unknown; [SPLAT]?: unknown };
 export class SentinelTransport extends Writable {
   readonly client: Client;
   /** Winston looks at these. */
-  readonly level: string | undefined;
+  readonly level?: string;
   readonly silent: boolean;
   readonly handleExceptions: boolean;
   readonly handleRejections: boolean;
@@ -52,7 +52,7 @@ export class SentinelTransport extends Writable {
     const own = options instanceof Client ? {} : options;
     const { client, silent = false, handleExceptions = false, handleRejections = false, level, ...others } = own;
     this.client = options instanceof Client ? options : (client ?? new Client(others));
-    this.level = level;
+    if (level !== undefined) this.level = level;
     this.silent = silent;
     this.handleExceptions = handleExceptions;
     this.handleRejections = handleRejections;
