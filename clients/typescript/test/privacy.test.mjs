@@ -110,17 +110,20 @@ function* texts() {
 
 test('the gate never says that a line is clean which the walk would change', () => {
   const privacy = new Privacy(Policy.of({ keyFile, detectors: { random: 'mask' } }));
-  let open = 0;
+  let tried = 0;
+  let passed = 0;
   for (const text of texts()) {
     for (const entry of [{ message: text }, { message: 'x', [text]: 1 }, { list: [text, ['a', text]] }, { number: text.replace(/[^0-9]/g, '') || '0' }]) {
-      const line = `{"time":1764000000.123,"level":"INFO","logger":"a"${JSON.stringify(entry).replace('{', ',')}`;
+      const bare = JSON.stringify(entry);
+      const line = tried % 2 === 0 ? bare : `{"time":1764000000.123,"level":"INFO","logger":"a"${bare.replace('{', ',')}`;
       const names = Object.keys(entry).reduce((all, name) => all | privacy.telling(name), 0);
       const gated = privacy.line(line, (names & 1) !== 0 || Array.isArray(entry.list));
       assert.equal(gated, privacy.line(line, true));
-      if (privacy.scanner.clean(line)) open += 1;
+      tried += 1;
+      if (privacy.scanner.clean(line)) passed += 1;
     }
   }
-  assert.ok(open > 100, 'the gate lets nothing through');
+  assert.ok(passed > 100, 'the gate lets nothing through');
 });
 
 test('what a client logs is hidden whatever way it comes: bindings, context, errors, prefixes, names in lists', async () => {

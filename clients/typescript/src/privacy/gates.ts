@@ -11,6 +11,7 @@ const CLASSES = 64;
 const RUN = 64; // of a character's class: it is a letter, a digit, _ or -
 const DIGIT = 128; // and a digit
 const BACKSLASH = 92;
+const TIME = '{"time":'; // what it says is nobody's number
 
 /** What a pass found, until the next. */
 export class Gates {
@@ -35,8 +36,8 @@ export class Gates {
   }
 
   /**
-   * The rows whose gates a text opens, in their order. With `line`, the text is a line of JSON, whose first member
-   * is left out, the time; undefined where it has a backslash, so that its texts are not as they stand.
+   * The rows whose gates a text opens, in their order. With `line`, the text is a line of JSON, whose time is left
+   * out where that comes first; undefined where it has a backslash, so that its texts are not as they stand.
    */
   open(text: string, line = false): Detector[] | undefined {
     const { classes, next, ends } = this;
@@ -47,7 +48,7 @@ export class Gates {
     let longest = 0;
     let run = 0;
     const length = text.length;
-    for (let at = line ? text.indexOf(',') : 0; at < length; at += 1) {
+    for (let at = line && text.startsWith(TIME) ? text.indexOf(',') : 0; at < length; at += 1) {
       const code = text.charCodeAt(at);
       const kind = code < 128 ? (classes[code] as number) : 0;
       if (kind >= RUN) {
