@@ -20,32 +20,30 @@ export interface Call {
 export function read(first: unknown, second: unknown, rest: readonly unknown[]): Call {
   if (typeof first === 'string') return worded(first, second, rest);
   if (typeof first !== 'object' || first === null) {
-    if (second === undefined) return { template: '', message: first === undefined || first === null ? '' : text(first), fields: undefined, error: undefined };
-    return worded(text(second), rest[0], rest.slice(1));
+    if (second !== undefined) return worded(text(second), rest[0], rest.slice(1));
+    return call('', first === undefined || first === null ? '' : text(first));
   }
   const template = second === undefined ? undefined : text(second);
   const message = template === undefined || rest.length === 0 ? template : interpolated(template, rest);
   if (isError(first)) {
     const own = message ?? messageOf(first);
-    return { template: template ?? own, message: own, fields: undefined, error: first };
+    return call(template ?? own, own, undefined, first);
   }
   const fields = (isList(first) ? { items: first as unknown[] } : first) as Fields;
-  if (message !== undefined) return { template: template ?? message, message, fields, error: undefined };
+  if (message !== undefined) return call(template ?? message, message, fields);
   return unworded(fields);
 }
 
+function call(template: string, message: string, fields?: Fields, error?: unknown): Call {
+  return { template, message, fields, error };
+}
+
 function worded(template: string, second: unknown, rest: readonly unknown[]): Call {
-  if (second === undefined && rest.length === 0) return { template, message: template, fields: undefined, error: undefined };
+  if (second === undefined && rest.length === 0) return call(template, template);
   if (typeof second === 'object' && second !== null && !template.includes('%')) {
-    const thrown = isError(second);
-    return {
-      template,
-      message: template,
-      fields: thrown ? undefined : (second as Fields),
-      error: thrown ? second : undefined,
-    };
+    return isError(second) ? call(template, template, undefined, second) : call(template, template, second as Fields);
   }
-  return { template, message: interpolated(template, [second, ...rest]), fields: undefined, error: undefined };
+  return call(template, interpolated(template, [second, ...rest]));
 }
 
 /** Fields alone: their `msg` or `message` is the message, else that of their error. */
@@ -54,11 +52,11 @@ function unworded(fields: Fields): Call {
     const value = peek(fields, name);
     if (typeof value !== 'string') continue;
     const { [name]: _, ...others } = fields;
-    return { template: value, message: value, fields: others, error: undefined };
+    return call(value, value, others);
   }
   const error = peek(fields, 'err') ?? peek(fields, 'error');
   const message = isError(error) ? messageOf(error) : '';
-  return { template: message, message, fields, error: undefined };
+  return call(message, message, fields);
 }
 
 function peek(fields: Fields, name: string): unknown {

@@ -1,10 +1,9 @@
 /** The options of a client: those of its store, and what decides on entries before they get there. */
 
-import { readFileSync } from 'node:fs';
 import type { Fields, Serializer } from './entry.js';
 import type { FlowOptions } from './flow.js';
 import { type LevelOrSilent, levelOf } from './levels.js';
-import { OptionError, type StoreOptions, configuration, fileName } from './options.js';
+import { OptionError, STORE_OPTIONS, type StoreOptions, configuration, fileName } from './options.js';
 import type { PolicyOptions } from './privacy/policy.js';
 
 export interface ClientOptions extends StoreOptions, FlowOptions {
@@ -32,12 +31,17 @@ const TEXTS = ['name', 'level'] as const;
  */
 export function clientOptions(call: ClientOptions = {}, environ: NodeJS.ProcessEnv = process.env): ClientOptions {
   const file = configuration(environ);
+  const known = [...Object.keys(STORE_OPTIONS), ...LISTS, ...OBJECTS, ...TEXTS, 'repeatsSeconds'];
+  for (const name of Object.keys(call)) {
+    if (!known.includes(name)) throw new OptionError(`there is no option ${name}; there are ${known.join(', ')}`);
+  }
   const told: Record<string, unknown> = { ...call };
   for (const name of LISTS) put(told, name, call[name] ?? file[name], Array.isArray, 'a list');
   for (const name of OBJECTS) put(told, name, call[name] ?? file[name], isObject, 'an object');
   for (const name of TEXTS) put(told, name, call[name] ?? environment(environ, name) ?? file[name], isText, 'a text');
   const seconds = call.repeatsSeconds ?? environment(environ, 'repeatsSeconds') ?? file['repeats_seconds'];
-  put(told, 'repeatsSeconds', seconds === undefined ? undefined : Number(seconds), isSeconds, 'a number from 0 to 3600');
+  const number = seconds === undefined ? undefined : Number(seconds);
+  put(told, 'repeatsSeconds', number, isSeconds, 'a number from 0 to 3600');
   return told as ClientOptions;
 }
 
@@ -45,7 +49,9 @@ function environment(environ: NodeJS.ProcessEnv, name: string): string | undefin
   return environ[`SENTINEL_${fileName(name).toUpperCase()}`] || undefined;
 }
 
-function put(told: Record<string, unknown>, name: string, value: unknown, is: (value: unknown) => boolean, kind: string): void {
+type Told = Record<string, unknown>;
+
+function put(told: Told, name: string, value: unknown, is: (value: unknown) => boolean, kind: string): void {
   if (value === undefined || value === null) delete told[name];
   else if (is(value)) told[name] = value;
   else throw new OptionError(`${name} has to be ${kind}`);
@@ -65,12 +71,12 @@ function isSeconds(value: unknown): boolean {
 
 /** Levels by the beginning of a logger's name, checked. Throws `OptionError`. */
 export class Levels {
-  private readonly named: [string, LevelOrSilent][];
+  private readonly named: (readonly [string, LevelOrSilent])[];
   private readonly others: LevelOrSilent;
 
   constructor(level: string | undefined, levels: Readonly<Record<string, string>> | undefined) {
     this.others = checked('level', level ?? 'info');
-    const all = Object.entries(levels ?? {}).map(([name, each]) => [name, checked('levels', each)] as [string, LevelOrSilent]);
+    const all = Object.entries(levels ?? {}).map(([name, each]) => [name, checked('levels', each)] as const);
     this.named = all.sort(([a], [b]) => b.length - a.length);
   }
 
@@ -86,14 +92,5 @@ function checked(option: string, level: unknown): LevelOrSilent {
     return levelOf(String(level));
   } catch (error) {
     throw new OptionError(`${option}: ${(error as Error).message}`);
-  }
-}
-
-/** The text of a file that an option names. Throws `OptionError`, which tells the option and never what is in the file. */
-export function fileOf(option: string, path: string): Buffer {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw new OptionError(`${option} names a file that cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'error'}`);
   }
 }

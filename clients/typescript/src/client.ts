@@ -8,7 +8,8 @@ import { read } from './calls.js';
 import { type ClientOptions, Levels, clientOptions } from './client-options.js';
 import { activeSpan, bound } from './context.js';
 import { apart, quoted } from './encode.js';
-import { type Fields, type Said, type Serializers, type Voice, isTelling, lineOf, voiceOf, withMember } from './entry.js';
+import { type Fields, type Said, type Serializers, type Voice } from './entry.js';
+import { isTelling, lineOf, voiceOf, withMember } from './entry.js';
 import { Flow } from './flow.js';
 import { LEVELS, type Level, type LevelOrSilent, TOLD } from './levels.js';
 import { openStore } from './log-store.js';
@@ -51,7 +52,8 @@ export class Client implements Sink {
     const known = settings(options);
     this.levels = new Levels(this.options.level, this.options.levels);
     this.serializers = { ...SERIALIZERS, ...this.options.serializers };
-    this.privacy = new Privacy(Policy.of(this.options.privacy ?? {}), store === undefined ? known.directory : undefined);
+    const root = store === undefined ? known.directory : undefined;
+    this.privacy = new Privacy(Policy.of(this.options.privacy ?? {}), root);
     this.name = this.options.name ?? (known.service || 'app');
     this.names = new Names((name) => this.privacy.telling(name), quoted);
     this.store = store ?? openStore(options);
@@ -108,7 +110,8 @@ export class Client implements Sink {
     let rate = 1;
     if (!this.flow.idle) {
       const { template, fields } = call;
-      const passing = { time: said.time, level: LEVELS[level], logger: voice.name, template, fields, trace: traceOf(said) };
+      const trace = traceOf(said);
+      const passing = { time: said.time, level: LEVELS[level], logger: voice.name, template, fields, trace };
       rate = this.flow.admits(passing, () => lineOf(voice, said));
       if (rate === 0) return this.wait();
     }

@@ -242,7 +242,7 @@ function array(values: readonly unknown[], depth: number, above: object[]): stri
   for (; at < most && left > 0; at += 1) {
     const each = values[at];
     // Lists of pairs, and options of a command: a name of what follows it, perhaps.
-    if (typeof each === 'object' ? Array.isArray(each) : typeof each === 'string' && each.startsWith('-')) asked |= TELLING;
+    if (typeof each === 'string' ? each.startsWith('-') : Array.isArray(each)) asked |= TELLING;
     made += (at === 0 ? '' : ',') + (guarded(each, depth + 1, above) ?? 'null');
     left -= 1;
   }

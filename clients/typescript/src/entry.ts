@@ -133,7 +133,9 @@ function areApart(bound: Bound, voice: Voice): boolean {
   return true;
 }
 
-function plain(fields: Fields, special: ReadonlySet<string>, names: ReadonlySet<string> | undefined): string | undefined {
+type Some = ReadonlySet<string>;
+
+function plain(fields: Fields, special: Some, names: Some | undefined): string | undefined {
   try {
     const keys = Object.keys(fields);
     if (keys.length > WIDE.keys) return undefined;

@@ -104,7 +104,10 @@ export class Rates {
 
   /** Whether every bucket that counts for a call has a token for it; takes one of each until one has none. */
   admits(call: Passing): boolean {
-    return this.rules.every((each) => !fits(each.which, call) || took(each.buckets, keyOf(each.by, call), call.time, each.rate, each.burst));
+    return this.rules.every((each) => {
+      if (!fits(each.which, call)) return true;
+      return took(each.buckets, keyOf(each.by, call), call.time, each.rate, each.burst);
+    });
   }
 }
 

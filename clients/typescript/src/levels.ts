@@ -45,8 +45,8 @@ export function levelOf(name: string): LevelOrSilent {
   if (lower in LEVELS) return lower as Level;
   if (lower === 'silent') return 'silent';
   const other = Object.hasOwn(OTHER_NAMES, lower) ? OTHER_NAMES[lower] : undefined;
-  if (other === undefined) throw new TypeError(`no level: ${JSON.stringify(name)}; there are ${NAMES.join(', ')} and silent`);
-  return other;
+  if (other !== undefined) return other;
+  throw new TypeError(`no level: ${JSON.stringify(name)}; there are ${NAMES.join(', ')} and silent`);
 }
 
 /** The number of a level; `silent` is above all. */

@@ -85,12 +85,14 @@ export class Logger {
 
   /** Give this logger further fields; children that there are keep theirs. */
   setBindings(bindings: Fields): void {
-    this.voice = voiceOf(this.voice.name, { ...this.voice.bindings, ...bindings }, this.voice.serializers, this.voice.names);
+    const { name, bindings: own, serializers, names } = this.voice;
+    this.voice = voiceOf(name, { ...own, ...bindings }, serializers, names);
   }
 
   /** Be a logger of another client, whose options these are; what the program has set stays. For `install`. */
   follow(level: LevelOrSilent, fields: Fields, serializers: Serializers, names: Names): void {
-    this.voice = voiceOf(this.voice.name, { ...fields, ...this.voice.bindings }, { ...serializers, ...this.voice.serializers }, names);
+    const { name, bindings, serializers: own } = this.voice;
+    this.voice = voiceOf(name, { ...fields, ...bindings }, { ...serializers, ...own }, names);
     if (this.own) return;
     this.name = level;
     this.number = numberOf(level);

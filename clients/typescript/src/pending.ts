@@ -38,7 +38,8 @@ function keep(logger: Logger, level: Level, first: unknown, second: unknown, res
   }
   try {
     const { fields, error, message } = read(first, second, rest);
-    const said = { time: Date.now(), told: TOLD[level], message: logger.msgPrefix + message, fields, error, bound: bound() };
+    const whole = logger.msgPrefix + message;
+    const said = { time: Date.now(), told: TOLD[level], message: whole, fields, error, bound: bound() };
     pending.push(lineOf(logger.voice, said));
   } catch {
     lost += 1;
@@ -49,6 +50,7 @@ function keep(logger: Logger, level: Level, first: unknown, second: unknown, res
 export function getLogger(name = 'app'): Logger {
   const voice = voiceOf(name, client?.fields ?? {}, client?.serializers ?? SERIALIZERS, client?.names);
   const logger = new Logger(sink, voice, client?.levelOf(name) ?? 'info');
+  if (loggers.length >= MAX_PENDING) loggers = loggers.filter((each) => each.deref() !== undefined);
   if (loggers.length < MAX_PENDING) loggers.push(new WeakRef(logger));
   return logger;
 }

@@ -14,6 +14,7 @@
 import { Writable } from 'node:stream';
 import { Client } from './client.js';
 import type { ClientOptions } from './client-options.js';
+import { encode } from './encode.js';
 import { type Fields, type Said, type Serializers, type Voice, voiceOf } from './entry.js';
 import { framesOf } from './exceptions.js';
 import { TOLD, levelOf, toldOf } from './levels.js';
@@ -28,6 +29,8 @@ export interface PinoOptions extends ClientOptions {
 
 const MAX_LINE = 4_194_304; // characters; what has no line break until then is no line of pino's
 const NONE: Serializers = {};
+/** What pino adds to the options of a transport. */
+const PINOS = new Set(['pinoWillSendConfig', '$context']);
 
 /** What a program needs of a stream to give it to pino. */
 export interface Destination {
@@ -40,7 +43,7 @@ export interface Destination {
   readonly client: Client;
 }
 
-/** A destination for `pino(options, destination)` in the program's own thread. `write` never throws. Throws `OptionError`. */
+/** A destination for `pino(options, destination)` in the program's own thread. Throws `OptionError`; `write` never does. */
 export function destination(options: PinoOptions | Client = {}): Destination {
   const lines = new Lines(options);
   const { client } = lines;
@@ -52,14 +55,15 @@ export function destination(options: PinoOptions | Client = {}): Destination {
       return true;
     },
     end: () => void client.close(),
-    flush: (done) => void client.flush().then((all) => done?.(all ? undefined : new Error('not everything was sent in time'))),
+    flush: (done) => void client.flush().then((all) => done?.(all ? undefined : new Error('not all was sent in time'))),
     flushSync: () => {}, // an entry is on disk when its call returns
   };
 }
 
 /** The transport that pino loads by `target`. Throws `OptionError`. */
 export default function transport(options: PinoOptions = {}): Writable {
-  const lines = new Lines(options);
+  const own = Object.entries(options).filter(([name]) => !PINOS.has(name));
+  const lines = new Lines(Object.fromEntries(own) as PinoOptions);
   return new Writable({
     decodeStrings: false,
     write(chunk: string | Buffer, _encoding, done) {
@@ -125,7 +129,7 @@ class Lines {
     const said: Said = {
       time: timeOf(time),
       told: leveled(level),
-      message: typeof message === 'string' ? message : message === undefined ? '' : JSON.stringify(message),
+      message: typeof message === 'string' ? message : message === undefined ? '' : encode(message),
       fields: error === undefined ? others : { ...others, ...thrown(this.error, error) },
       error: undefined,
       bound: undefined,
@@ -149,7 +153,7 @@ function timeOf(time: unknown): number {
   return told < 1e11 ? told * 1000 : told; // `unixTime` writes seconds
 }
 
-/** A level by number, or by its label, which `formatters.level` may write. Levels of the program's own keep their name. */
+/** A level by number, or by the label that `formatters.level` may write; levels of the program's own keep theirs. */
 function leveled(level: unknown): string {
   if (typeof level === 'number') return toldOf(level);
   if (typeof level !== 'string') return TOLD.info;

@@ -5,8 +5,9 @@
  *
  *     "SS1" ‖ batch id (16 bytes) ‖ SHA-256 of the entries with LF between them
  *
- * The id commits to the producer, the number of the first entry, and the length of the range. Requests carry `Sentinel-Signature`, the signature in base64url without padding, and `Sentinel-Key-Id`: the first 16
- * bytes of the SHA-256 of the raw public key, in hex. This signs what is stored, however it travelled.
+ * The id commits to the producer, the number of the first entry, and the length of the range. Requests carry
+ * `Sentinel-Signature`, the signature in base64url without padding, and `Sentinel-Key-Id`: the first 16 bytes of the
+ * SHA-256 of the raw public key, in hex. This signs what is stored, however it travelled.
  */
 
 import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign } from 'node:crypto';

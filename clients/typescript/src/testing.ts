@@ -56,7 +56,8 @@ export class MemoryStore implements Store {
 
   stats(): Stats {
     const { producer, lines } = this;
-    return { producer, next: lines.length, bridged: 0, counts: this.counts.total(), diskErrors: {}, failedSyncs: 0, transports: {} };
+    const counts = this.counts.total();
+    return { producer, next: lines.length, bridged: 0, counts, diskErrors: {}, failedSyncs: 0, transports: {} };
   }
 }
 
@@ -87,11 +88,12 @@ export class Captured {
     return this.entries.filter((entry) => fits(entry, expected));
   }
 
-  /** The first entry that has all of these. Throws an `AssertionError` that shows what was logged where there is none. */
+  /** The first entry that has all of these. Without one it throws an `AssertionError` that shows what was logged. */
   assertLogged(expected: Expected): Entry {
     const found = this.found(expected)[0];
     if (found !== undefined) return found;
-    throw new AssertionError({ message: `nothing was logged with ${shown(expected)}; ${this.told()}`, stackStartFn: this.assertLogged });
+    const message = `nothing was logged with ${shown(expected)}; ${this.told()}`;
+    throw new AssertionError({ message, stackStartFn: this.assertLogged });
   }
 
   /** Throws an `AssertionError` where an entry has all of these. */
@@ -119,7 +121,10 @@ export function capture(options: ClientOptions = {}): Captured {
  * Have what the process's loggers (`getLogger`) log in memory while `fn` runs; the client that was installed
  * before comes back then. Returns what `fn` returns.
  */
-export async function capturing<T>(fn: (captured: Captured) => T | Promise<T>, options: ClientOptions = {}): Promise<T> {
+export async function capturing<T>(
+  fn: (captured: Captured) => T | Promise<T>,
+  options: ClientOptions = {},
+): Promise<T> {
   const captured = capture(options);
   const before = replace(captured.client);
   try {
@@ -141,5 +146,6 @@ function has(told: unknown, value: unknown): boolean {
 }
 
 function shown(expected: Expected): string {
-  return JSON.stringify(expected, (_, value: unknown) => (value instanceof RegExp || typeof value === 'function' ? String(value) : value));
+  const text = (value: unknown): unknown => (value instanceof RegExp || typeof value === 'function' ? String(value) : value);
+  return JSON.stringify(expected, (_, value: unknown) => text(value));
 }

@@ -36,7 +36,7 @@ function uncaught(error: unknown, origin: string): void {
 
 function warned(warning: Error): void {
   if (warning.name !== 'UnhandledPromiseRejectionWarning') return;
-  if (warning.message.startsWith('Unhandled promise rejection.')) return; // Node's explanation, behind what was rejected
+  if (warning.message.startsWith('Unhandled promise rejection.')) return; // Node's explanation behind it
   log?.error({ err: warning }, 'a promise was rejected and nobody handled it');
 }
 

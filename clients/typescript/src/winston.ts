@@ -12,6 +12,7 @@
 import { Writable } from 'node:stream';
 import { Client } from './client.js';
 import type { ClientOptions } from './client-options.js';
+import { encode } from './encode.js';
 import { type Fields, type Said, type Voice, voiceOf } from './entry.js';
 import { framesOf, isError } from './exceptions.js';
 import { TOLD, levelOf } from './levels.js';
@@ -112,7 +113,7 @@ function saidOf(info: Info): Said {
   return {
     time: timeOf(timestamp),
     told: leveled(info[LEVEL] ?? level),
-    message: typeof message === 'string' ? message : isError(message) ? String(message.message) : JSON.stringify(message) ?? '',
+    message: textOf(isError(message) ? message.message : message),
     fields: without(fields, thrown),
     error: error ?? (fields['exception'] === undefined ? thrown : undefined),
     bound: undefined,
@@ -131,7 +132,12 @@ function exceptionIn(info: Fields, stack: string): Fields {
   const line = stack.slice(0, stack.indexOf('\n') === -1 ? 256 : Math.min(256, stack.indexOf('\n')));
   const colon = line.indexOf(':');
   const type = colon === -1 ? line : line.slice(0, colon);
-  return { type: type || 'Error', message: String(info['message'] ?? ''), stack: stack.slice(0, 8_000), frames: framesOf(stack) };
+  const message = textOf(info['message']);
+  return { type: type || 'Error', message, stack: stack.slice(0, 8_000), frames: framesOf(stack) };
+}
+
+function textOf(message: unknown): string {
+  return typeof message === 'string' ? message : message === undefined ? '' : encode(message);
 }
 
 function timeOf(timestamp: unknown): number {

@@ -38,6 +38,10 @@ test('a level that is none is an error that names those there are', () => {
   assert.throws(() => capture({ level: 'loud' }), { name: 'OptionError' });
 });
 
+test('an option that is none is an error that names those there are', () => {
+  assert.throws(() => capture({ leve: 'info' }), { name: 'OptionError', message: /no option leve; there are .*level/ });
+});
+
 test('levels of options count for a logger and those below it', () => {
   const { client } = capture({ level: 'warn', levels: { shop: 'debug', 'shop.db': 'silent' } });
   assert.equal(client.logger('shop').level, 'debug');

@@ -99,8 +99,8 @@ function real(value: string): number {
 /** Long enough, and no plain words: it has digits, symbols, no vowels, or cases that change within. */
 function secretLike(value: string): number {
   if (value.length < 6 || real(value) === 0 || NO_SECRET.test(value)) return 0;
-  const telling = /[0-9]/.test(value) || SYMBOL.test(value) || !/[aeiouAEIOU]/.test(value) || (value.match(/[a-z][A-Z]/g)?.length ?? 0) > 2;
-  return telling ? value.length : 0;
+  const odd = /[0-9]/.test(value) || SYMBOL.test(value) || !/[aeiouAEIOU]/.test(value);
+  return odd || (value.match(/[a-z][A-Z]/g)?.length ?? 0) > 2 ? value.length : 0;
 }
 
 /** Letters and digits. */

@@ -105,7 +105,9 @@ export class Recipient implements FieldKey {
   }
 
   decrypt(form: string, path: string, data: Buffer): Buffer {
-    if (form !== 'x1' || this.#private === undefined) throw new NotDecrypted(`the key ${this.id} is there to encrypt only`);
+    if (form !== 'x1' || this.#private === undefined) {
+      throw new NotDecrypted(`the key ${this.id} is there to encrypt only`);
+    }
     const ephemeral = data.subarray(0, KEY_BYTES);
     let shared: Buffer;
     try {
@@ -127,7 +129,7 @@ export class FieldKeys {
   /** Throws `OptionError` where `write` names no key. */
   constructor(keys: ReadonlyMap<string, FieldKey>, write: string) {
     if (write !== '' && !keys.has(write)) {
-      throw new OptionError(`encryption.write names the key ${JSON.stringify(write)}, which is not among encryption.keys`);
+      throw new OptionError(`encryption.write names the key ${write}, which is not among encryption.keys`);
     }
     this.#keys = keys;
     this.#write = write;
@@ -180,7 +182,8 @@ export class FieldKeys {
       const id = FORM.exec(text)?.[2];
       return id !== undefined && this.#keys.has(id) ? parsed(this.plain(path, text)) : value;
     }
-    return new Map(Array.from(value, ([name, each]) => [name, this.opened(each, path === '' ? name : `${path}.${name}`)]));
+    const below = (name: string): string => (path === '' ? name : `${path}.${name}`);
+    return new Map(Array.from(value, ([name, each]) => [name, this.opened(each, below(name))]));
   }
 }
 

@@ -30,8 +30,8 @@ export class Gates {
     const trie = trieOf(gates, this.classes);
     this.next = Int32Array.from(trie.next, (state) => state * CLASSES);
     this.found = trie.found;
-    const [a, b, c] = trie.found;
-    this.ends = Uint8Array.from(a, (bits, state) => ((bits | (b[state] as number) | (c[state] as number)) !== 0 ? 1 : 0));
+    const ends = (state: number): boolean => trie.found.some((bits) => bits[state] !== 0);
+    this.ends = Uint8Array.from(trie.found[0], (_, state) => (ends(state) ? 1 : 0));
     this.always = bitsOf(gates.map((each) => each.length === 0));
   }
 

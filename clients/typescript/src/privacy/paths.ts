@@ -44,11 +44,14 @@ function last(path: string): string {
 function expression(path: string): RegExp {
   const names = path.toLowerCase().split('.');
   if (!names.every((name) => NAME.test(name))) {
-    throw new OptionError(`privacy.paths: ${JSON.stringify(path)} is no path: names, * or ** with dots between them, as in user.email`);
+    throw new OptionError(`privacy.paths: ${path} is no path: names, * or ** with dots between them, as in user.email`);
   }
-  if (names.filter((name) => name === '**').length > 2) throw new OptionError(`privacy.paths: ${JSON.stringify(path)} has ** more than twice`);
+  if (names.filter((name) => name === '**').length > 2) {
+    throw new OptionError(`privacy.paths: ${path} has ** more than twice`);
+  }
   const end = names.pop() as string;
-  const pieces = names.map((name) => (name === '**' ? '(?:[^.]+\\.)*' : name === '*' ? '[^.]+\\.' : `${escaped(name)}\\.`));
+  const any: Readonly<Record<string, string>> = { '**': '(?:[^.]+\\.)*', '*': '[^.]+\\.' };
+  const pieces = names.map((name) => any[name] ?? `${escaped(name)}\\.`);
   pieces.push(end === '**' ? '.+' : end === '*' ? '[^.]+' : escaped(end));
   return new RegExp(`^(?:${pieces.join('')})$`, 's');
 }

@@ -17,7 +17,7 @@ export interface PolicyOptions {
   names?: boolean;
   /** What is done by kind or by a detector's id: `mask` puts `[[kind:token]]`, `drop` `[[kind]]`, `off` leaves it. */
   detectors?: Record<string, DetectorAction>;
-  /** What is done with fields: `drop` leaves one out, `mask` and `hash` put a token in its place, `encrypt` encrypts. */
+  /** What is done with fields: `drop` leaves one out, `mask` and `hash` put a token there, `encrypt` encrypts. */
   paths?: Record<string, PathAction>;
   /** Values that are left as they are; `*` in them stands for any characters. */
   allow?: string[];
@@ -49,7 +49,8 @@ export class Policy {
     const detectors = wordsOf(told, 'detectors', FOUND);
     const known = new Set([...KINDS, ...TABLE.map((each) => each.id)]);
     for (const name of Object.keys(detectors)) {
-      if (!known.has(name)) throw new OptionError(`privacy.detectors: there is no detector and no kind ${JSON.stringify(name)}`);
+      if (known.has(name)) continue;
+      throw new OptionError(`privacy.detectors: there is no detector and no kind ${JSON.stringify(name)}`);
     }
     const actions = wordsOf(told, 'paths', PATH_ACTIONS);
     for (const [path, action] of Object.entries(actions)) {
@@ -99,14 +100,17 @@ function truthOf(told: Record<string, unknown>, name: string): boolean {
 function objectOf(told: Record<string, unknown>, name: string): Record<string, unknown> | undefined {
   const value = told[name];
   if (value === undefined) return undefined;
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new OptionError(`privacy.${name} is an object`);
-  return value as Record<string, unknown>;
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  throw new OptionError(`privacy.${name} is an object`);
 }
 
-function wordsOf<T extends string>(told: Record<string, unknown>, name: string, known: readonly T[]): Record<string, T> {
+type Told = Record<string, unknown>;
+
+function wordsOf<T extends string>(told: Told, name: string, known: readonly T[]): Record<string, T> {
   const found = objectOf(told, name) ?? {};
   for (const [key, value] of Object.entries(found)) {
-    if (!(known as readonly unknown[]).includes(value)) throw new OptionError(`privacy.${name}.${key} is one of ${known.join(', ')}`);
+    if ((known as readonly unknown[]).includes(value)) continue;
+    throw new OptionError(`privacy.${name}.${key} is one of ${known.join(', ')}`);
   }
   return found as Record<string, T>;
 }
@@ -114,8 +118,8 @@ function wordsOf<T extends string>(told: Record<string, unknown>, name: string, 
 function allowOf(value: unknown): readonly string[] {
   const list = value ?? [];
   const isAllowed = (each: unknown): boolean => typeof each === 'string' && /[^*]/.test(each);
-  if (!Array.isArray(list) || !list.every(isAllowed)) throw new OptionError('privacy.allow is a list of texts, each with more than *');
-  return list as string[];
+  if (Array.isArray(list) && list.every(isAllowed)) return list as string[];
+  throw new OptionError('privacy.allow is a list of texts, each with more than *');
 }
 
 function keyFileOf(value: unknown): string | undefined {

@@ -21,7 +21,7 @@ interface Row {
 
 interface Document {
   readonly kinds: Readonly<Record<string, string>>;
-  readonly names: { readonly ends: readonly string[]; readonly whole: readonly string[]; readonly except: readonly string[] };
+  readonly names: Readonly<Record<'ends' | 'whole' | 'except', readonly string[]>>;
   readonly phones: readonly string[];
   readonly pairs: { readonly name: readonly string[]; readonly value: readonly string[] };
   readonly flat: readonly string[];
@@ -75,7 +75,8 @@ export class Detector {
   find(text: string, lower: string, found: (start: number, end: number) => void): void {
     this.expression ??= new RegExp(this.row.pattern, 'dg');
     for (const each of (this.ignoresCase ? lower : text).matchAll(this.expression)) {
-      const [start, end] = this.groups.map((number) => each.indices?.[number]).find((place) => place !== undefined) ?? [0, 0];
+      const places = this.groups.map((number) => each.indices?.[number]);
+      const [start, end] = places.find((place) => place !== undefined) ?? [0, 0];
       if (start === end) continue;
       const value = text.slice(start, end);
       let counts = value.length;
@@ -91,7 +92,8 @@ export function lowered(text: string): string {
 }
 
 export const KINDS: readonly string[] = Object.keys(DOCUMENT.kinds);
-export const TABLE: readonly Detector[] = DOCUMENT.detectors.map((row) => new Detector(row, checksByName(DOCUMENT.iban)));
+const CHECKS = checksByName(DOCUMENT.iban);
+export const TABLE: readonly Detector[] = DOCUMENT.detectors.map((row) => new Detector(row, CHECKS));
 export const PAIR_NAMES: ReadonlySet<string> = new Set(DOCUMENT.pairs.name);
 export const PAIR_VALUES: ReadonlySet<string> = new Set(DOCUMENT.pairs.value);
 export const FLAT: ReadonlySet<string> = new Set(DOCUMENT.flat);

@@ -8,7 +8,7 @@
  */
 
 import { createHmac, randomBytes } from 'node:crypto';
-import { closeSync, existsSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs';
+import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { OptionError } from '../options.js';
 
@@ -52,14 +52,14 @@ export class Tokens {
 export function readKey(path: string): Buffer {
   let bytes: Buffer;
   try {
-    bytes = readFileSync(path);
+    bytes = fs.readFileSync(path);
   } catch (error) {
     throw new OptionError(`the key file ${path} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'error'}`);
   }
   let end = bytes.length;
   while (end > 0 && [9, 10, 11, 12, 13, 32].includes(bytes[end - 1] as number)) end -= 1;
-  if (end < MIN_KEY) throw new OptionError(`the key file ${path} has under ${MIN_KEY} bytes; 32 random ones are a good key`);
-  return bytes.subarray(0, end);
+  if (end >= MIN_KEY) return bytes.subarray(0, end);
+  throw new OptionError(`the key file ${path} has under ${MIN_KEY} bytes; 32 random ones are a good key`);
 }
 
 /**
@@ -68,8 +68,8 @@ export function readKey(path: string): Buffer {
  */
 export function ownKey(root: string): Buffer {
   const path = join(root, KEY_NAME);
-  if (!existsSync(path)) {
-    mkdirSync(root, { recursive: true, mode: 0o700 });
+  if (!fs.existsSync(path)) {
+    fs.mkdirSync(root, { recursive: true, mode: 0o700 });
     draw(root, path);
   }
   return readKey(path);
@@ -77,15 +77,15 @@ export function ownKey(root: string): Buffer {
 
 function draw(root: string, path: string): void {
   const draft = join(root, `.${KEY_NAME}.${process.pid}.${randomBytes(4).toString('hex')}`);
-  const file = openSync(draft, 'wx', 0o600);
+  const file = fs.openSync(draft, 'wx', 0o600);
   try {
-    writeSync(file, `${randomBytes(32).toString('hex')}\n`);
-    fsyncSync(file);
-    linkSync(draft, path);
+    fs.writeSync(file, `${randomBytes(32).toString('hex')}\n`);
+    fs.fsyncSync(file);
+    fs.linkSync(draft, path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   } finally {
-    closeSync(file);
-    unlinkSync(draft);
+    fs.closeSync(file);
+    fs.unlinkSync(draft);
   }
 }

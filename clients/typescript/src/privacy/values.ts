@@ -126,8 +126,8 @@ export function written(value: Value): string {
   if (typeof value === 'string') return quoted(value);
   if (value instanceof Numeral) return value.text;
   if (Array.isArray(value)) return `[${value.map(written).join(',')}]`;
-  if (value instanceof Map) return `{${Array.from(value, ([name, each]) => `${quoted(name)}:${written(each)}`).join(',')}}`;
-  return String(value);
+  if (!(value instanceof Map)) return String(value);
+  return `{${Array.from(value, ([name, each]) => `${quoted(name)}:${written(each)}`).join(',')}}`;
 }
 
 /** A text or a number as its token is made of: whole numbers without a point, whatever they were written like. */

@@ -79,7 +79,7 @@ export class Walk {
     return walked;
   }
 
-  private field(value: Value, path: string, action: Exclude<PathAction, 'drop'> | '', kind: string, depth: number): Value {
+  private field(value: Value, path: string, action: PathAction | '', kind: string, depth: number): Value {
     if (action === 'encrypt') {
       this.changed = true;
       this.learnLeaves(value, `[[${FIELD}]]`);
@@ -124,7 +124,8 @@ export class Walk {
   private leaves(value: Value, kind: string, action: Action | undefined, depth: number): Value {
     below(depth);
     if (value instanceof Map) {
-      return new Map(Array.from(value, ([name, each]) => [this.text(name), this.leaves(each, kind, action, depth - 1)]));
+      const hidden = (each: Value): Value => this.leaves(each, kind, action, depth - 1);
+      return new Map(Array.from(value, ([name, each]) => [this.text(name), hidden(each)]));
     }
     if (Array.isArray(value)) return value.map((each) => this.leaves(each, kind, action, depth - 1));
     if (value === null || typeof value === 'boolean' || value === '') return value;
@@ -142,7 +143,8 @@ export class Walk {
     let shown = text;
     const first = text.charAt(0);
     const last = text.at(-1);
-    if ((first === '{' || first === '[') && (last === '}' || last === ']') && this.inner < MAX_INNER) shown = this.json(text);
+    const isJson = (first === '{' || first === '[') && (last === '}' || last === ']');
+    if (isJson && this.inner < MAX_INNER) shown = this.json(text);
     if (shown === text) shown = this.rules.scanner.replace(text, this.put);
     if (shown !== text) this.changed = true;
     return shown;
@@ -182,7 +184,8 @@ export class Walk {
 
   private learn(value: string, shown: string): void {
     const least = /^[A-Za-z]+$/.test(value) ? LONG : SURE;
-    if (value.length >= least && this.hunted.size < MAX_HUNTED && !this.hunted.has(value)) this.hunted.set(value, shown);
+    const isNew = value.length >= least && !this.hunted.has(value);
+    if (isNew && this.hunted.size < MAX_HUNTED) this.hunted.set(value, shown);
   }
 
   private learnLeaves(value: Value, shown: string): void {
