@@ -53,7 +53,9 @@ export class Gates {
     let digits = 0;
     let longest = 0;
     let run = 0;
-    for (let at = line && text.startsWith(TIME) ? bytes.indexOf(COMMA) : 0; at < length; at += 1) {
+    let at = 0;
+    if (line && text.startsWith(TIME)) while (at < length && bytes[at] !== COMMA) at += 1;
+    for (; at < length; at += 1) {
       const code = bytes[at] as number;
       const kind = classes[code] as number;
       if (kind >= RUN) {
@@ -71,18 +73,19 @@ export class Gates {
         open2 |= found2[state >> 6] as number;
       }
     }
-    return (open0 | open1 | open2) === 0 ? [] : this.within([open0, open1, open2], longest, digits);
+    const rows: Detector[] = [];
+    this.put(rows, open0, 0, longest, digits);
+    this.put(rows, open1, 32, longest, digits);
+    this.put(rows, open2, 64, longest, digits);
+    return rows;
   }
 
-  private within(open: readonly number[], run: number, digits: number): Detector[] {
-    const rows: Detector[] = [];
-    for (let word = 0; word < open.length; word += 1) {
-      for (let bits = open[word] as number; bits !== 0; bits &= bits - 1) {
-        const each = this.detectors[word * 32 + (31 - Math.clz32(bits & -bits))] as Detector;
-        if (run >= each.run && digits >= each.digits) rows.push(each);
-      }
+  /** Add the rows of a word of bits for which the text has enough digits, and a run that is long enough. */
+  private put(rows: Detector[], open: number, first: number, run: number, digits: number): void {
+    for (let bits = open; bits !== 0; bits &= bits - 1) {
+      const each = this.detectors[first + 31 - Math.clz32(bits & -bits)] as Detector;
+      if (run >= each.run && digits >= each.digits) rows.push(each);
     }
-    return rows;
   }
 }
 

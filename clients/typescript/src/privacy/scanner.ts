@@ -86,6 +86,6 @@ export class Scanner {
 }
 
 function tried(detectors: readonly Detector[], line: string): boolean {
-  const lower = lowered(line);
-  return detectors.some((each) => each.tries(line, lower));
+  let lower: string | undefined;
+  return detectors.some((each) => each.tries(each.ignoresCase ? (lower ??= lowered(line)) : line));
 }

@@ -40,7 +40,7 @@ export class Detector {
   /** The longest run of letters, digits, `_` and `-`, and the number of digits, that a text has at least. */
   readonly run: number;
   readonly digits: number;
-  private readonly ignoresCase: boolean;
+  readonly ignoresCase: boolean;
   private readonly groups: readonly number[];
   private readonly checks: readonly Check[];
   private expression: RegExp | undefined;
@@ -62,10 +62,10 @@ export class Detector {
     });
   }
 
-  /** Whether the expression finds anything; checks are not asked. `lower` is the text with small ASCII letters. */
-  tries(text: string, lower: string): boolean {
+  /** Whether the expression finds anything; checks are not asked. Where it ignores case, the text has small letters. */
+  tries(text: string): boolean {
     this.tried ??= new RegExp(this.row.pattern);
-    return this.tried.test(this.ignoresCase ? lower : text);
+    return this.tried.test(text);
   }
 
   /**
