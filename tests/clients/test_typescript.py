@@ -1,4 +1,4 @@
-"""The TypeScript client: its own tests, its package as others install it, and a real gateway with its doors."""
+"""The TypeScript client: its own tests, its package as others install it, a real gateway with doors."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sentinel.cli.clients import local_credentials
+from sentinel_client import _frames
 from tests.e2e.trees import ROOT, environment, sentinel, up
 from tests.throwaway import make
 
@@ -29,10 +31,10 @@ pytestmark = [
 ]
 
 
-def run(*command: str | Path, cwd: Path = CLIENT, **more: str) -> str:
+def run(*command: str | Path, cwd: Path = CLIENT, settings: Mapping[str, str] | None = None) -> str:
     """Run a command to its end; return what it printed. A failure shows all of it."""
     path = f"{Path(NODE or '').parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    told = environment(PATH=path, npm_config_update_notifier="false", **more)
+    told = environment(PATH=path, npm_config_update_notifier="false", **(settings or {}))
     done = subprocess.run(
         [str(each) for each in command],
         cwd=cwd,
@@ -61,7 +63,19 @@ def test_its_own_tests_pass() -> None:
     tests = sorted(str(path.relative_to(CLIENT)) for path in (CLIENT / "test").glob("*.test.mjs"))
     assert tests
     more = {name: os.environ[name] for name in ("SENTINEL_THOROUGH",) if name in os.environ}
-    run("node", "--test", "--test-timeout=120000", "--test-concurrency=1", *tests, **more)
+    run("node", "--test", "--test-timeout=120000", "--test-concurrency=1", *tests, settings=more)
+
+
+def _read_by_python(root: Path) -> list[tuple[int, bytes]]:
+    """Return number and entry of all frames of the one slot of a root, as the Python client reads them."""
+    found = []
+    (slot,) = root.glob("js-*")
+    for path in sorted(slot.glob("*.wal")):
+        data = path.read_bytes()
+        header = _frames.decode_header(data)
+        assert header is not None
+        found += [(at, data[start:end]) for at, start, end in _frames.frames(data, header.kind, header.first)]
+    return found
 
 
 USE = """
@@ -90,7 +104,9 @@ def test_it_is_packed_installed_and_used_from_both_kinds_of_module(tmp_path: Pat
     project.mkdir()
     (project / "package.json").write_text('{"name": "empty", "version": "1.0.0", "private": true}')
     run("npm", "install", "--offline", "--no-audit", "--no-fund", "--ignore-scripts", tarball, cwd=project)
-    assert [path.name for path in (project / "node_modules").iterdir() if path.name[0] != "."] == ["@sentinel"]
+    assert [path.name for path in (project / "node_modules").iterdir() if path.name[0] != "."] == [
+        "@sentinel"
+    ]
 
     (project / "one.mjs").write_text("import { openStore } from '@sentinel/client';" + USE)
     (project / "two.cjs").write_text("const { openStore } = require('@sentinel/client');" + USE)
@@ -101,11 +117,21 @@ def test_it_is_packed_installed_and_used_from_both_kinds_of_module(tmp_path: Pat
     same += "console.log(openStore === createRequire(import.meta.url)('@sentinel/client').openStore);"
     (project / "same.mjs").write_text(same)
     assert run("node", "same.mjs", cwd=project).strip() == "true"
+    assert _read_by_python(logs) == [(0, b'{"from":"esm"}'), (1, b'{"from":"cjs"}')]
 
     for name in ("user.mts", "user.cts"):
         (project / name).write_text(TYPED)
-    options = ["--noEmit", "--strict", "--module", "nodenext", "--target", "es2022", "--types", "node"]
-    roots = ["--typeRoots", CLIENT / "node_modules" / "@types", "user.mts", "user.cts"]
+    options: list[str | Path] = [
+        "--noEmit",
+        "--strict",
+        "--module",
+        "nodenext",
+        "--target",
+        "es2022",
+        "--types",
+        "node",
+    ]
+    roots: list[str | Path] = ["--typeRoots", CLIENT / "node_modules" / "@types", "user.mts", "user.cts"]
     run("node", CLIENT / "node_modules" / "typescript" / "bin" / "tsc", *options, *roots, cwd=project)
 
 
@@ -136,7 +162,7 @@ def test_entries_are_in_the_ledger_of_a_gateway_with_doors_and_the_receipt_fits(
             "SENTINEL_DIRECTORY": str(tmp_path / "log"),
             "SENTINEL_BATCH_ENTRIES": "100",
         }
-        found = json.loads(run("node", "--input-type=module", "-e", PROGRAM, **told))
+        found = json.loads(run("node", "--input-type=module", "-e", PROGRAM, settings=told))
         done = sentinel("export", "--chain", "checkout/0", home=tree.home)
         assert done.returncode == 0, done.stderr
     assert found["done"], found
@@ -158,4 +184,10 @@ def test_its_door_shows_certificates_and_tokens_and_judges_the_server(tmp_path: 
     make(tmp_path, "one", ca)
     make(tmp_path, "two", ca)
     make(tmp_path, "stranger")
-    run("node", "--test", "--test-timeout=60000", "test/tls.mjs", SENTINEL_TEST_CERTIFICATES=str(tmp_path))
+    run(
+        "node",
+        "--test",
+        "--test-timeout=60000",
+        "test/tls.mjs",
+        settings={"SENTINEL_TEST_CERTIFICATES": str(tmp_path)},
+    )

@@ -6,6 +6,7 @@
 
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
+import { codeOf } from './disk.js';
 import type { News, Order, WorkerData } from './messages.js';
 import { DONE, ENDED, IDLE, type Shared } from './shared.js';
 import type { TransportStats } from './store-types.js';
@@ -57,6 +58,7 @@ export class Link {
   flush(upto: number, milliseconds: number): Promise<boolean> {
     if (this.closed) return Promise.resolve(false);
     this.start();
+    if (!this.worker) return Promise.resolve(false);
     return new Promise((resolve) => {
       const id = ++this.ids;
       const timer = setTimeout(() => answer(false), milliseconds + 50);
@@ -106,12 +108,23 @@ export class Link {
   private start(): void {
     clearImmediate(this.starting);
     if (this.worker || this.closed) return;
-    const worker = new Worker(join(__dirname, 'worker.js'), { workerData: this.data, name: 'sentinel', execArgv: [] });
+    const worker = this.made();
+    if (!worker) return;
     this.worker = worker;
     worker.on('message', (news: News) => this.heard(news));
     worker.on('error', (error) => this.failed(error));
     worker.on('exit', () => this.gone(worker));
     worker.unref(); // after `on('message')`, which holds the process again
+  }
+
+  /** A program may forbid threads (`--permission`): then entries stay on disk, and it is told. */
+  private made(): Worker | undefined {
+    try {
+      return new Worker(join(__dirname, 'worker.js'), { workerData: this.data, name: 'sentinel', execArgv: [] });
+    } catch (error) {
+      this.failed(error as Error);
+      return undefined;
+    }
   }
 
   private heard(news: News): void {
@@ -125,7 +138,8 @@ export class Link {
 
   /** The message of an error may hold what was sent; its kind does not. */
   private failed(error: Error): void {
-    for (const stats of Object.values(this.transports)) Object.assign(stats, { why: `worker: ${error.name}` });
+    const why = `worker: ${codeOf(error)}`;
+    for (const stats of Object.values(this.transports)) Object.assign(stats, { why });
   }
 
   private gone(worker: Worker): void {

@@ -7,17 +7,29 @@ const { openStore } = createRequire(import.meta.url)('../dist/cjs/log-store.js')
 const [options, name, count] = process.argv.slice(2);
 const store = openStore(JSON.parse(options));
 
+/** Write to the pipe, which does not block: where it is full, wait for its reader. */
+function say(text) {
+  for (;;) {
+    try {
+      return writeSync(1, text);
+    } catch (error) {
+      if (error.code !== 'EAGAIN') throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
+}
+
 function* steps() {
   for (let number = 0; number < Number(count || Infinity); number++) {
     if (store.append(JSON.stringify({ name, number })) < 0) throw new Error('not accepted');
-    writeSync(1, `${number}\n`);
+    say(`${number}\n`);
     yield;
   }
 }
 
 const all = steps();
 const go = () => {
-  for (let step = 0; step < 20; step++) if (all.next().done) return;
-  setImmediate(go);
+  for (let step = 0; step < 5; step++) if (all.next().done) return;
+  setTimeout(go, 2);
 };
 go();

@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
-import { gunzipSync } from 'node:zlib';
+import * as zlib from 'node:zlib';
 
 const require = createRequire(import.meta.url);
 
@@ -21,7 +21,7 @@ export function folder() {
 }
 
 /** Wait until something is true; the time is only a bound for what never becomes so. */
-export async function until(condition, what = 'a condition', milliseconds = 30_000) {
+export async function until(condition, what = 'a condition', milliseconds = 60_000) {
   const end = Date.now() + milliseconds;
   while (!(await condition())) {
     if (Date.now() > end) throw new Error(`waited in vain for ${what}`);
@@ -51,6 +51,8 @@ export class Server {
   batches = new Map();
   requests = [];
   behave = () => undefined;
+  #parsed = 0;
+  #numbers = new Map();
   #head = sha('SG1', 'local/0');
   #server = createServer((request, response) => void this.#serve(request, response));
 
@@ -59,6 +61,16 @@ export class Server {
     this.port = this.#server.address().port;
     after(() => this.close());
     return this;
+  }
+
+  /** Return the numbers of the entries with this name, in order of arrival; each entry is parsed once. */
+  numbers(name) {
+    for (; this.#parsed < this.entries.length; this.#parsed++) {
+      const entry = JSON.parse(this.entries[this.#parsed]);
+      if (!this.#numbers.has(entry.name)) this.#numbers.set(entry.name, []);
+      this.#numbers.get(entry.name).push(entry.number);
+    }
+    return this.#numbers.get(name) ?? [];
   }
 
   get url() {
@@ -78,7 +90,8 @@ export class Server {
       return;
     }
     let body = Buffer.concat(parts);
-    if (request.headers['content-encoding'] === 'gzip') body = gunzipSync(body);
+    if (request.headers['content-encoding'] === 'gzip') body = zlib.gunzipSync(body);
+    if (request.headers['content-encoding'] === 'zstd') body = zlib.zstdDecompressSync(body);
     const lines = body.toString().split('\n').filter(Boolean);
     this.requests.push({ headers: request.headers, url: request.url, lines, body });
     const act = this.behave(this.requests.length, lines);

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
+import { createRequire } from 'node:module';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
@@ -11,6 +12,7 @@ import { entriesOf, folder, part, Server, slots, until } from './harness.mjs';
 const { openStore } = part('log-store');
 const { lives, self } = part('processes');
 const { makeSlot, openRoot, release, take, takeAny } = part('slots');
+const fsModule = createRequire(import.meta.url)('node:fs');
 const CHILD = fileURLToPath(new URL('child.mjs', import.meta.url));
 const thorough = Boolean(process.env.SENTINEL_THOROUGH);
 
@@ -45,21 +47,23 @@ test('Processes that are killed while the server is up, down and flapping lose a
   const faults = [undefined, 'lose', 'break', { status: 503, headers: { 'retry-after': '0' } }];
   server.behave = () => faults[Math.floor(Math.random() * faults.length)];
   const directory = folder();
-  const options = { directory, url: server.url, segmentMb: 0.02, batchEntries: 50, batchSeconds: 0.01 };
+  const options = { directory, url: server.url, segmentMb: 0.02, batchEntries: 150, batchSeconds: 0.01 };
   const all = [];
   for (let round = 0; round < (thorough ? 40 : 6); round++) {
-    const one = child(options, `round ${round}`);
+    // Each process would batch in its own way: only what was noted makes it send the same range again.
+    const one = child({ ...options, batchEntries: 100 + 35 * (round % 9) }, `round ${round}`);
     all.push(one);
-    await until(() => one.said().length > Math.random() * 400, 'some numbers');
+    const [numbers, requests] = [Math.random() * 400, server.requests.length + (round % 4)];
+    await until(() => one.said().length > numbers && server.requests.length >= requests, 'numbers and requests');
     await one.kill();
   }
   server.behave = () => undefined;
-  const last = openStore(options);
+  const last = openStore({ directory, url: server.url, batchSeconds: 0.01 });
   last.append('{"name":"last","number":0}');
-  const complete = ({ name, said }) => of(server.entries, name).length >= said().length;
-  await until(() => complete({ name: 'last', said: () => [0] }) && all.every(complete), 'everything to arrive');
+  const accepted = [{ name: 'last', count: 1 }, ...all.map(({ name, said }) => ({ name, count: said().length }))];
+  await until(() => accepted.every(({ name, count }) => server.numbers(name).length >= count), 'everything to arrive');
   for (const { name } of all) {
-    const found = of(server.entries, name);
+    const found = server.numbers(name);
     assert.deepEqual(found, range(found.length), name);
   }
   await last.close(5000);
@@ -76,7 +80,7 @@ test('Two processes on one root have a slot each, and the slots of dead ones are
   store.append('{"name":"c","number":0}');
   await until(() => slots(directory).length === 1, 'the orphan to go');
   await store.flush(20_000);
-  for (const { name, said } of pair) assert.ok(of(server.entries, name).length >= said().length);
+  for (const { name, said } of pair) assert.ok(server.numbers(name).length >= said().length);
   const { producer } = store;
   await store.close(5000);
   const kept = fs.readFileSync(join(directory, producer, 'receipts.ndjson'), 'utf8').trim().split('\n');
@@ -89,7 +93,7 @@ test('A process that ends by itself sends what it has, within its bound, and giv
   for (const name of ['first', 'second']) {
     const one = child({ directory, url: server.url }, name, 30);
     assert.equal(await one.ended, 0);
-    assert.deepEqual(of(server.entries, name), range(30));
+    assert.deepEqual(server.numbers(name), range(30));
   }
   assert.equal(slots(directory).length, 1);
 });
@@ -103,7 +107,7 @@ test('process.exit waits for the worker within its bound, so that what was appen
   const file = fileURLToPath(new URL('../dist/cjs/index.js', import.meta.url));
   const one = spawn(process.execPath, ['-e', code, file, folder(), server.url], { stdio: 'inherit' });
   assert.equal(await new Promise((resolve) => one.on('close', resolve)), 3);
-  assert.deepEqual(of(server.entries, 'exits'), [0]);
+  assert.deepEqual(server.numbers('exits'), [0]);
 });
 
 test('A worker that ended by itself is told, and another one begins', async () => {
@@ -118,8 +122,29 @@ test('A worker that ended by itself is told, and another one begins', async () =
   assert.equal(store.stats().transports.http.why, 'worker: TypeError');
   store.append('{"name":"a","number":1}');
   assert.equal(await store.flush(20_000), true);
-  assert.deepEqual(of(server.entries, 'a'), [0, 1]);
+  assert.deepEqual(server.numbers('a'), [0, 1]);
   await store.close(1000);
+});
+
+test('Where threads are forbidden entries stay on disk, and the program goes on', async () => {
+  const code = `
+    const store = require(process.argv[1]).openStore({ directory: process.argv[2], url: 'http://127.0.0.1:9' });
+    store.append('{"name":"forbidden","number":0}');
+    setTimeout(async () => {
+      console.log(await store.flush(1000), store.stats().transports.http.why);
+      await store.close(1000);
+    }, 20);`;
+  const file = fileURLToPath(new URL('../dist/cjs/index.js', import.meta.url));
+  const directory = folder();
+  const allowed = ['--allow-fs-read=*', '--allow-fs-write=*', '--allow-net', '-e', code, file, directory];
+  const permission = process.allowedNodeEnvironmentFlags.has('--permission') ? '--permission' : '--experimental-permission';
+  const flags = allowed.filter((flag) => flag !== '--allow-net' || process.allowedNodeEnvironmentFlags.has(flag));
+  const one = spawn(process.execPath, [permission, ...flags], { stdio: ['ignore', 'pipe', 'ignore'] });
+  let text = '';
+  one.stdout.on('data', (part) => (text += part));
+  assert.equal(await new Promise((resolve) => one.on('close', resolve)), 0);
+  assert.equal(text, 'false worker: ERR_ACCESS_DENIED\n');
+  assert.equal(entriesOf(directory).length, 1);
 });
 
 test('A process ends in time although its server is away, and its entries stay', async () => {
@@ -172,6 +197,22 @@ test('Of many that take a stale slot at once, one has it', async () => {
     assert.equal((await Promise.all(answers)).filter(Boolean).length, 1);
   }
   await Promise.all(takers.map((taker) => taker.terminate()));
+});
+
+test('A slow process that makes an old lock has nothing by it', () => {
+  const root = folder();
+  const slot = makeSlot(root);
+  release(slot);
+  const { linkSync } = fsModule;
+  fsModule.linkSync = (...args) => {
+    // Meanwhile two others had the slot, and the lock that is being made was there and is gone.
+    fsModule.linkSync = linkSync;
+    fs.writeFileSync(join(slot.folder, 'lock.3'), JSON.stringify(self()));
+    linkSync(...args);
+  };
+  assert.equal(take(root, slot.producer), undefined);
+  assert.equal(fsModule.linkSync, linkSync);
+  assert.deepEqual(fs.readdirSync(slot.folder).sort(), ['lock.1', 'lock.3']);
 });
 
 test('Each thread of a process has its own slot', async () => {

@@ -1,6 +1,7 @@
 // The store against a server on loopback: exactly once whatever happens to requests, and receipts that are checked.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import * as zlib from 'node:zlib';
 import { cpSync, readFileSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
@@ -66,6 +67,22 @@ test('Lost replies, broken connections, throttling and garbage double and lose n
   assert.equal(new Set(server.batches.keys()).size, server.batches.size);
   assert.deepEqual(store.stats().counts, {});
   await store.close(1000);
+});
+
+test('Requests are compressed as the options say, and what is small is not', async () => {
+  const kinds = [['gzip', 'gzip'], ['zstd', zlib.zstdCompressSync ? 'zstd' : 'gzip'], ['none', undefined]];
+  for (const [compression, encoding] of kinds) {
+    const server = await new Server().listen();
+    const store = opened(server, { compression });
+    const lines = [JSON.stringify({ number: 0, pad: 'x'.repeat(600) }), line(1)];
+    store.append(lines[0]);
+    assert.equal(await store.flush(20_000), true);
+    store.append(lines[1]);
+    assert.equal(await store.flush(20_000), true);
+    assert.deepEqual(server.entries, lines);
+    assert.deepEqual(server.requests.map(({ headers }) => headers['content-encoding']), [encoding, undefined]);
+    await store.close(1000);
+  }
 });
 
 test('Retry-After is waited for, and bounded', () => {
