@@ -1,6 +1,6 @@
-"""Writes the copies of the detector table: `python clients/copies.py`, or with `--check` says whether they fit.
+"""Writes the copies of the detector table: `python clients/copies.py`. `--check` says whether they fit.
 
-`clients/detectors.json` is the source. The packages are built alone, so each has a copy, without the examples.
+`clients/detectors.json` is the source. The packages are built alone, so each has a copy, without examples.
 """
 
 from __future__ import annotations

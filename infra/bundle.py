@@ -122,7 +122,7 @@ def package_files() -> list[Path]:
     """Return the files of the `sentinel` layer, sorted."""
     return sorted(
         path
-        for path in [*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.yaml")]
+        for path in (each for kind in ("py", "yaml", "json") for each in PACKAGE.rglob(f"*.{kind}"))
         if path.relative_to(PACKAGE).parts[0] not in LEFT_OUT and "__pycache__" not in path.parts
     )
 

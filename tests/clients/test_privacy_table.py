@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sentinel_client.privacy._scan import LEAST_DIGITS, LEAST_RUN, Scanner
-from sentinel_client.privacy._table import Detector, table
 
 from clients.copies import SOURCE, copies
+from sentinel_client.privacy._scan import LEAST_DIGITS, LEAST_RUN, Scanner
+from sentinel_client.privacy._table import Detector, table
 from tests.data import need
 from tests.sampling import taken
 
@@ -58,7 +58,9 @@ def test_a_row_is_written_so_that_all_languages_read_it_alike(row: dict[str, Any
     """Without classes that languages see differently; with small letters where case is ignored; gates too."""
     pattern = row["pattern"]
     assert not re.search(r"\\[sSwWBAZzpP]|\(\?P|\(\?[a-zA-Z]|\(\?#|[*+?}]\+", pattern)
-    assert not re.search(r"(?<!\\)\.", re.sub(r"\[[^\]]*\]", "", pattern)), "a dot is another thing in JavaScript"
+    assert not re.search(r"(?<!\\)\.", re.sub(r"\[[^\]]*\]", "", pattern)), (
+        "a dot is another thing in JavaScript"
+    )
     if row.get("ignore_case"):
         assert not re.search(r"[A-Z]", re.sub(r"\\u[0-9a-f]{4}|\[(?:\\.|[^\]])*\]", "", pattern))
     assert all(gate == gate.lower() for gate in row["gates"])
@@ -67,19 +69,20 @@ def test_a_row_is_written_so_that_all_languages_read_it_alike(row: dict[str, Any
 
 
 PIECES = [
-    "a", "A", "0", " ", "-", "_", ".", ":", "=", "@", "/", "+", "\"", "'", "\\", "<", "(", "%40", "a@", "a.", "1 ",
-    "1-", "://", "://a:", "password=", "token ", "secret ", "key:", "-----BEGIN PRIVATE KEY-----", "eyJ", "sk-",
-    "phone ", "DE89", "+1", "a1B", "Cookie: ", "<password ", "identified by ", "a@b.", "AKIA", "auth a", "0000 ",
-    "password=\"", "token:\\\"", "aB3-", "--password ", "é", "😀",
+    "a", "A", "0", " ", "-", "_", ".", ":", "=", "@", "/", "+", "\"", "'", "\\", "<", "(", "%40", "a@",
+    "a.", "1 ", "1-", "://", "://a:", "password=", "token ", "secret ", "key:",
+    "-----BEGIN PRIVATE KEY-----", "eyJ", "sk-", "phone ", "DE89", "+1", "a1B", "Cookie: ", "<password ",
+    "identified by ", "a@b.", "AKIA", "auth a", "0000 ", "password=\"", "token:\\\"", "aB3-",
+    "--password ", "é", "😀",
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("piece", taken(PIECES, 3))
+@pytest.mark.parametrize("piece", taken(PIECES, 7))
 def test_no_text_makes_an_expression_run_away(piece: str) -> None:
-    """Every expression is over hostile text in linear time: twice the text takes at most about twice as long."""
+    """Every expression is over hostile text in linear time: eight times the text takes so much longer."""
     for detector in table().detectors:
-        half, whole = (_best(detector, (piece * size)[:size]) for size in (HOSTILE // 8, HOSTILE))
-        assert whole < 0.05 or whole < 8 * 3 * half, detector.id
+        eighth, whole = (_best(detector, (piece * size)[:size]) for size in (HOSTILE // 8, HOSTILE))
+        assert whole < 0.05 or whole < 8 * 3 * eighth, detector.id
 
 
 def _best(detector: Detector, text: str) -> float:
@@ -122,6 +125,9 @@ def test_the_table_is_read_when_it_is_needed_only() -> None:
     """Importing the package compiles nothing and reads nothing."""
     import subprocess
 
-    code = "import sys, sentinel_client.privacy as p; print('cryptography' in sys.modules, p.table.cache_info().misses)"
+    code = (
+        "import sys, sentinel_client.privacy as p; "
+        "print('cryptography' in sys.modules, p.table.cache_info().misses)"
+    )
     told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert told.stdout.split() == ["False", "0"]

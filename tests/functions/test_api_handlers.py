@@ -455,6 +455,15 @@ def test_a_retry_from_another_address_is_recognised(tmp_path: Path, monkeypatch:
     bootstrap.cache_clear()
 
 
+def test_a_senders_signature_is_kept(app: App, call: Call) -> None:
+    """The context that the chain commits to has the signature and its key as they came, bounded."""
+    signed = {"Sentinel-Signature": "s" * 86, "Sentinel-Key-Id": "k" * 400}
+    assert call("POST", "/v1/entries", b"{}", headers=signed)[0] == 200
+    [segment] = app.ledger.read("checkout/0", 0, 10)
+    context = orjson.loads(segment.opened.context)
+    assert (context["signature"], context["key"]) == ("s" * 86, "k" * 256)
+
+
 @pytest.mark.parametrize("kind", ["application/json", "application/x-protobuf"])
 @pytest.mark.parametrize(
     "error", [RuntimeError("broken"), Tampered("c/0", 0, "injected", "x"), Unavailable("injected")]

@@ -2,17 +2,17 @@
 
 A batch is signed with Ed25519 (RFC 8032) over
 
-    "SS1" ‖ batch id (16 bytes) ‖ u64(first) ‖ u32(count) ‖ SHA-256 of the entries with LF between them
+    "SS1" ‖ batch id (16 bytes) ‖ SHA-256 of the entries with LF between them
 
-integers big-endian. Requests carry the header `Sentinel-Signature`, the signature in base64url without
-padding, and `Sentinel-Key-Id`: the first 16 bytes of the SHA-256 of the raw public key, in hex. RFC 9421 would
-sign headers and a digest of a body which compression changes; this signs what is stored, however it travelled.
+The id commits to the producer, the number of the first entry, and the length of the range. Requests carry the
+header `Sentinel-Signature`, the signature in base64url without padding, and `Sentinel-Key-Id`: the first 16
+bytes of the SHA-256 of the raw public key, in hex. RFC 9421 would sign headers and a digest of a body which
+compression changes; this signs what is stored, so the ledger has all that a check of it needs.
 """
 
 from __future__ import annotations
 
 import hashlib
-import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +39,7 @@ class Signer:
 
     @classmethod
     def from_file(cls, path: Path) -> Signer:
-        """Read a private key: PEM, PKCS #8, without a password, for its owner alone (0600). Raises `BadKey`."""
+        """Read a private key: PEM, PKCS #8, no password, for its owner alone (0600). Raises `BadKey`."""
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -73,8 +73,7 @@ def key_id(public: bytes) -> str:
 
 def signed(batch: Batch) -> bytes:
     """Return the bytes that a batch's signature is made of."""
-    digest = hashlib.sha256(b"\n".join(batch.entries)).digest()
-    return b"SS1" + batch.id + struct.pack(">QI", batch.first, batch.count) + digest
+    return b"SS1" + batch.id + hashlib.sha256(b"\n".join(batch.entries)).digest()
 
 
 def verify(batch: Batch, signature: str, public: bytes) -> bool:

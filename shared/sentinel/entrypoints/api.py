@@ -45,6 +45,8 @@ def _origin(request: Request) -> Origin:
         agent=request.headers.get("user-agent", ""),
         instance=request.headers.get("sentinel-instance", ""),
         trace=trace_of(request),
+        signature=request.headers.get("sentinel-signature", ""),
+        key=request.headers.get("sentinel-key-id", ""),
         lanes=request.identity.lanes,
     )
 

@@ -31,8 +31,9 @@ _HEX_ID = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9
 class Origin:
     """Who sent a batch and how: what its context commits to. Empty values are left out.
 
-    `trace` is the id of the W3C trace that the request was a part of. `lanes` is how many chains the service
-    is spread over, 0 for the deployment's number; it is no part of the context.
+    `trace` is the id of the W3C trace that the request was a part of. `signature` is the sender's own of its
+    batch, `key` the id of what signed it (docs/clients.md): stored as they came. `lanes` is how many chains
+    the service is spread over, 0 for the deployment's number; it is no part of the context.
     """
 
     service: str
@@ -44,6 +45,8 @@ class Origin:
     agent: str = ""
     instance: str = ""
     trace: str = ""
+    signature: str = ""
+    key: str = ""
     lanes: int = 0
 
     def context(self) -> dict[str, object]:
@@ -58,6 +61,8 @@ class Origin:
             "agent": self.agent,
             "instance": self.instance,
             "trace": self.trace,
+            "signature": self.signature,
+            "key": self.key,
         }
         return {name: _plain(value[:MAX_CONTEXT]) for name, value in told.items() if value}
 

@@ -52,9 +52,7 @@ class Privacy:
         )
         self._gate = Gate(table(), paths, names, plain, found["random"] != "off")
 
-    def line(
-        self, encoded: bytes, entry: dict[str, Any], encode: Callable[[dict[str, Any]], bytes]
-    ) -> bytes:
+    def line(self, encoded: bytes, entry: dict[str, Any], encode: Callable[[dict[str, Any]], bytes]) -> bytes:
         """Return the bytes of an entry that may be written: `encoded` itself where nothing is to be hidden.
 
         `encoded` is `encode(entry)`, one JSON object. Raises `NotMasked`, and nothing else: then the entry

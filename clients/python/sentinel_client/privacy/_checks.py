@@ -22,9 +22,13 @@ _PLACEHOLDER = re.compile(
     r"|\[[a-z]+\]",
 )
 _SAYS_NOTHING = frozenset(
-    "null none nil true false undefined empty unset missing yes no ok on off required invalid expired incorrect "
-    "wrong failed changed redacted filtered hidden masked authentication authorization is was not for of".split()
-)
+    {
+        "null", "none", "nil", "true", "false", "undefined", "empty", "unset", "missing", "yes", "no", "ok",
+        "on", "off", "required", "invalid", "expired", "incorrect", "wrong", "failed", "changed",
+        "redacted", "filtered", "hidden", "masked", "authentication", "authorization", "is", "was", "not",
+        "for", "of",
+    }
+)  # fmt: skip
 _VOWEL = re.compile(r"[aeiouAEIOU]")
 _SMALL_VOWEL = re.compile(r"[aeiou]")
 _DIGIT = re.compile(r"[0-9]")
@@ -64,20 +68,21 @@ def luhn(digits: str) -> bool:
 
 
 def card(value: str) -> int:
-    """A payment card: a length that its issuer's range has, and a right check digit."""
+    """Take a payment card: a length that its issuer's range has, and a right check digit."""
     digits = _NO_DIGITS.sub("", value)
     fits = any(begins.match(digits) and len(digits) in lengths for begins, lengths in _CARD_LENGTHS)
     return len(value) if fits and luhn(digits) else 0
 
 
 def iban(value: str, lengths: Mapping[str, int]) -> int:
-    """Of what may be an IBAN (ISO 13616): up to the length that its country has, with the right check digits.
+    """Take an IBAN (ISO 13616), up to the length that its country has, with the right check digits.
 
     >>> iban("GB29 NWBK 6016 1331 9268 19 PAID", {"GB": 22})
     27
     """
     length, plain, end = lengths.get(value[:2], 0), "", 0
-    for end, each in enumerate(value, 1):
+    for each in value:
+        end += 1
         if each not in " -":
             plain += each
         if len(plain) == length:
@@ -89,7 +94,7 @@ def iban(value: str, lengths: Mapping[str, int]) -> int:
 
 
 def jwt(value: str) -> int:
-    """A JSON Web Token: what stands before the first dot is a header (RFC 7515, 4)."""
+    """Take a JSON Web Token: what stands before the first dot is a header (RFC 7515, 4)."""
     head = value.partition(".")[0]
     try:
         header = json.loads(urlsafe_b64decode(head + "=" * (-len(head) % 4)))
@@ -99,7 +104,7 @@ def jwt(value: str) -> int:
 
 
 def basic(value: str) -> int:
-    """Credentials of HTTP Basic (RFC 7617): base64 of printable text with a colon."""
+    """Take credentials of HTTP Basic (RFC 7617): base64 of printable text with a colon."""
     plain = value.rstrip("=")
     try:
         text = b64decode(plain + "=" * (-len(plain) % 4), validate=True).decode("ascii")
@@ -109,40 +114,43 @@ def basic(value: str) -> int:
 
 
 def real(value: str) -> int:
-    """No placeholder, no word that says that there is no value, and nothing that is masked already."""
+    """Take no placeholder, no word that says that there is no value, and nothing that is masked already."""
     if value.lower().rstrip(".,:)!") in _SAYS_NOTHING or _PLACEHOLDER.fullmatch(value) or MASKED.match(value):
         return 0
     return len(value)
 
 
 def secret_like(value: str) -> int:
-    """Long enough, and no plain words: it has digits, symbols, no vowels, or cases that change within."""
+    """Take no plain words: what has digits, symbols, no vowels, or cases that change within."""
     if len(value) < 6 or not real(value) or _NO_SECRET.fullmatch(value):
         return 0
     telling = (
-        _DIGIT.search(value) or _SYMBOL.search(value) or not _VOWEL.search(value) or len(_CAMEL.findall(value)) > 2
+        _DIGIT.search(value)
+        or _SYMBOL.search(value)
+        or not _VOWEL.search(value)
+        or len(_CAMEL.findall(value)) > 2
     )
     return len(value) if telling else 0
 
 
 def mixed(value: str) -> int:
-    """Letters and digits."""
+    """Take letters and digits."""
     return len(value) if _DIGIT.search(value) and _LETTER.search(value) else 0
 
 
 def three(value: str) -> int:
-    """Small letters, capital letters and digits."""
+    """Take small letters, capital letters and digits."""
     return len(value) if _LOWER.search(value) and _UPPER.search(value) and _DIGIT.search(value) else 0
 
 
 def no_words(value: str) -> int:
-    """A digit, or small letters without a vowel: no words written together."""
+    """Take a digit, or small letters without a vowel: no words written together."""
     odd = _LOWER.search(value) and not _SMALL_VOWEL.search(value)
     return len(value) if _DIGIT.search(value) or odd else 0
 
 
 def drawn(value: str) -> int:
-    """It looks drawn at random: three classes of characters that change as often as chance has it.
+    """Take what looks drawn at random: three classes of characters that change as often as chance has it.
 
     >>> drawn("wJalrXUtnFEMI/K7MDENG/bPxRfiCYzEXAMPLEKEY"), drawn("tests/core/test_of_A_longName_4_you")
     (41, 0)
@@ -153,13 +161,15 @@ def drawn(value: str) -> int:
 
 
 def phone(value: str) -> int:
-    """7 to 15 digits (E.164), and no date, no address of a host, no number with a fraction."""
+    """Take 7 to 15 digits (E.164), and no date, no address of a host, no number with a fraction."""
     digits = _NO_DIGITS.sub("", value)
-    return len(value) if 7 <= len(digits) <= 15 and len(set(digits)) > 1 and not _DATED.fullmatch(value) else 0
+    return (
+        len(value) if 7 <= len(digits) <= 15 and len(set(digits)) > 1 and not _DATED.fullmatch(value) else 0
+    )
 
 
 def pairs(value: str) -> int:
-    """Names with values, as in cookies."""
+    """Take names with values, as in cookies."""
     return len(value) if "=" in value else 0
 
 

@@ -1,4 +1,4 @@
-"""Encrypted fields: AES-256-GCM, under a key that several programs share or for the one who holds a private key.
+"""Encrypted fields: AES-256-GCM, under a key that programs share, or for the one who holds a private key.
 
     {"$enc": "v1.<key id>.<base64url(nonce ‖ ciphertext ‖ tag)>"}                     under a master key
     {"$enc": "x1.<key id>.<base64url(ephemeral public key ‖ nonce ‖ ciphertext ‖ tag)>"}    for a recipient
@@ -137,7 +137,7 @@ class FieldKeys:
         return {"$enc": self._keys[self._write].encrypt(path, plain, draw(NONCE_BYTES))}
 
     def decrypt(self, path: str, text: str) -> Any:
-        """Return a field's value. `path` is the field's names with dots between them. Raises `NotDecrypted`."""
+        """Return a field's value. `path` is its names with dots between them. Raises `NotDecrypted`."""
         found = _FORM.fullmatch(text)
         if found is None:
             raise NotDecrypted("this is no encrypted field of a version that is known here")
@@ -165,20 +165,26 @@ class FieldKeys:
 def _read(key_id: str, source: Any) -> SharedKey | Recipient:
     if not KEY_ID.fullmatch(key_id):
         raise BadPolicy("a key id has 1 to 64 letters, digits, - and _")
-    if not isinstance(source, dict) or len(source) != 1 or not source.keys() <= {"file", "recipient", "private"}:
+    if (
+        not isinstance(source, dict)
+        or len(source) != 1
+        or not source.keys() <= {"file", "recipient", "private"}
+    ):
         raise BadPolicy(f"encryption.keys.{key_id} has one of file, recipient and private")
     [(kind, path)] = source.items()
     try:
         data = Path(str(path)).read_bytes()
     except OSError as error:
         raise BadPolicy(f"the key file {path} cannot be read: {error.strerror}") from None
-    return SharedKey(key_id, master_key(data)) if kind == "file" else _recipient(key_id, kind, data, str(path))
+    return (
+        SharedKey(key_id, master_key(data)) if kind == "file" else _recipient(key_id, kind, data, str(path))
+    )
 
 
 def master_key(data: bytes) -> bytes:
-    """Return the key that a file holds: 64 hex digits, 43 characters of base64url, or its bytes.
+    r"""Return the key that a file holds: 64 hex digits, 43 characters of base64url, or its bytes.
 
-    >>> master_key(b"00" * 32 + b"\\n") == bytes(32) == master_key(b"A" * 43)
+    >>> master_key(b"00" * 32 + b"\n") == bytes(32) == master_key(b"A" * 43)
     True
     """
     text = data.strip()

@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from sentinel_client.privacy._checks import three
 from sentinel_client.privacy._paths import Paths
 from sentinel_client.privacy._table import Table
 
@@ -27,11 +28,14 @@ _TOKEN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456
 _MARKS = frozenset(b"@~%\\[='<+")  # each asks for a closer look
 _RUNS = bytes(97 if c in _TOKEN else 33 if c in _MARKS else 32 for c in range(256))
 _WORDS = bytes(c if c in _TOKEN or c == 46 else 32 for c in range(256))
+_HEX = b"0123456789abcdef.-"  # what is of these alone is an id or a number
 _DIGITS = bytes(48 if 48 <= c <= 57 else 32 if c == 0xA0 else c for c in range(256))
 _NAME = 56  # characters of the longest name that the table knows, with its endings and quotes
 _SECONDS = 18  # bytes of an entry that begins with its time, of which the whole seconds are no value
 _GROUPS = ("0000 000000 0000", "000-0000", "000-00-0000", "0000-000000-0000")
 _IBAN = re.compile(r"[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4} ?[A-Z0-9]{4}")
+_ESCAPED = re.compile(r"\\u00[2-7]")
+_DRAWN = re.compile(r"[A-Za-z0-9+/_-]{20,}")
 _CARD = re.compile(r"(?<![A-Za-z0-9_.+-])(?:[2-6][0-9]{12,18}|1[0-9]{14})(?![A-Za-z0-9_-])")
 # Words of which one stands before every value that a name in a text gives away.
 WORDS = (
@@ -50,7 +54,12 @@ class Gate:
     """Decides about encoded entries. Threads may use it at once: what it remembers is only added to."""
 
     def __init__(
-        self, table: Table, paths: Paths, names: Callable[[str], str], plain: Callable[[str], bool], everything: bool
+        self,
+        table: Table,
+        paths: Paths,
+        names: Callable[[str], str],
+        plain: Callable[[str], bool],
+        everything: bool,
     ) -> None:
         starts = {gate for row in table.detectors if row.run for gate in row.gates}
         self._starts = frozenset(each[:3] for each in starts if len(each) > 2)
@@ -69,13 +78,14 @@ class Gate:
         # The number of seconds with which an entry begins is nobody's number.
         at = _SECONDS if shape and shape[0] == "time" and type(entry["time"]) is float else 0
         digits = encoded[at:].translate(_DIGITS).decode("latin-1")
-        if ("!" in runs or text.count(":") != len(shape) or "--" in text) and not self._wordless(text, digits, entry):
+        worded = "!" in runs or text.count(":") != len(shape) or "--" in text
+        if worded and not self._wordless(text, digits, entry):
             return False
         if _ONE in runs and not self._harmless(encoded, text):
             return False
-        if "0000000" in digits or "0 0000" in digits or "0-0000" in digits:
-            if not self._numberless(text, digits):
-                return False
+        numbered = "0000000" in digits or "0 0000" in digits or "0-0000" in digits
+        if numbered and not self._numberless(text, digits):
+            return False
         return "+" not in text or "+0" not in digits
 
     def _learn(self, shape: tuple[Any, ...]) -> bool:
@@ -84,7 +94,7 @@ class Gate:
         if any(self._names(each) or not self._plain(each) for each in names):
             return False
         lower = [each.lower() for each in names]
-        if self._paths and self._paths.named(lower) or not self._pairs.isdisjoint(lower):
+        if (self._paths and self._paths.named(lower)) or not self._pairs.isdisjoint(lower):
             return False
         if len(self._shapes) >= MAX_SHAPES:
             self._shapes.clear()
@@ -114,7 +124,7 @@ class Gate:
 
     def _wordless(self, text: str, digits: str, entry: Mapping[str, Any]) -> bool:
         """Whether no value in a text stands after a telling name, and no address is in it."""
-        if "@" in text or "~" in text or "%40" in text or "\\u00" in text:
+        if "@" in text or "~" in text or "%40" in text or ("\\u00" in text and _ESCAPED.search(text)):
             return False
         colons = text.count(":")
         names = self._nested(entry) if "[" in text or colons != len(entry) else colons
@@ -134,31 +144,43 @@ class Gate:
 
     def _harmless(self, encoded: bytes, text: str) -> bool:
         """Whether no long run of letters and digits may be a token."""
-        starts = self._starts
-        words = [each for each in encoded.translate(_WORDS).split() if len(each) >= RUN]
-        if "earer" in text or "asic " in text or "EARER" in text or "ASIC " in text:
+        lower = text.lower()
+        if "bearer" in lower or "basic" in lower:
             return False
+        words = [each for each in encoded.translate(_WORDS).split() if len(each) >= RUN and each.strip(_HEX)]
+        if words and not self._undrawn(text, lower):
+            return False
+        starts = self._starts
         for each in words:
             word = each.decode("latin-1")
-            if word[:3].lower() in starts or "-us" in word:
+            if word[:3].lower() in starts or "-us" in word or "hooks." in word:
                 return False
             if "." in word:
-                if not all(self._drab(part, text) for part in word.split(".") if len(part) >= RUN):
+                if not all(self._drab(part) for part in word.split(".") if len(part) >= RUN):
                     return False
-            elif not word.islower() and not self._drab(word, text):
+            elif not word.islower() and not self._drab(word):
                 return False
         return True
 
-    def _drab(self, word: str, text: str) -> bool:
+    def _undrawn(self, text: str, lower: str) -> bool:
+        """Whether no long string looks drawn at random near a word such as token."""
+        if not self._everything:
+            for near in _NEAR:
+                if near in lower:
+                    break
+            else:
+                return True
+        return not any(three(each) for each in _DRAWN.findall(text))
+
+    def _drab(self, word: str) -> bool:
         """Whether a run of letters and digits does not look like a token."""
-        if word[:3].lower() in self._starts or word[:2] in self._short or (word[:2].isupper() and word[2:4].isdigit()):
+        if (
+            word[:3].lower() in self._starts
+            or word[:2] in self._short
+            or (word[:2].isupper() and word[2:4].isdigit())
+        ):
             return False
-        if len(word) < 20 or word == word.lower() or word == word.upper() or word.isalpha():
-            return True
-        if self._everything or len(word) >= 27:
-            return False
-        lower = text.lower()
-        return not any(near in lower for near in _NEAR)
+        return len(word) < 27 or word == word.lower() or word == word.upper() or word.isalpha()
 
     def _numberless(self, text: str, digits: str) -> bool:
         """Whether digits that stand together, or in groups, are no number of a card, a phone, an account."""
@@ -173,14 +195,14 @@ class Gate:
 
 
 def _before(text: str) -> str:
-    """Return what stands before each = and each : of a text, as far back as a name with its endings reaches."""
+    """Return what stands before each = and : of a text, as far back as a name with endings reaches."""
     pieces = text.replace("=", ":").split(":")
     pieces.pop()
     return "\n".join([each[-_NAME:] for each in pieces if not each[-2:].isdigit()])
 
 
 def _suspicious(entry: Mapping[str, Any], text: str) -> str:
-    """Return the texts of an entry in which a value may stand after a name; all of it where that is not sure."""
+    """Return the texts of an entry in which a value may stand after a name; all where that is not sure."""
     found = []
     for each in entry.values():
         if type(each) is str:

@@ -14,13 +14,16 @@ from sentinel_client.privacy._errors import BadPolicy
 ACTIONS = ("drop", "mask", "hash", "encrypt")
 _NAME = re.compile(r"[^.*\s](?:[^.*]*[^.*\s])?|\*|\*\*")
 
+_LEADING = {"*": r"[^.]+\.", "**": r"(?:[^.]+\.)*"}
+_LAST = {"*": r"[^.]+", "**": r".+"}
+
 
 class Paths:
     """What is to be done with fields, by their path.
 
     >>> paths = Paths({"user.email": "mask", "**.password": "drop"})
-    >>> paths.action("User.Email"), paths.action("a.b.password"), paths.action("password"), paths.action("email")
-    ('mask', 'drop', 'drop', '')
+    >>> [paths.action(each) for each in ("User.Email", "a.b.password", "password", "email")]
+    ['mask', 'drop', 'drop', '']
     """
 
     def __init__(self, actions: Mapping[str, str]) -> None:
@@ -37,7 +40,7 @@ class Paths:
         return self.any_name or any(name.rpartition(".")[2] in self._lasts for name in names)
 
     def action(self, path: str) -> str:
-        """Return what is to be done with a field; of several paths that fit, the first counts. "" for nothing."""
+        """Return what is to be done with a field, "" for nothing; of paths that fit, the first counts."""
         lower = path.lower()
         if not self._rules or not self.named((lower,)):
             return ""
@@ -50,9 +53,6 @@ def _expression(path: str) -> re.Pattern[str]:
         raise BadPolicy(f"{path!r} is no path: names, * or ** with dots between them, as in user.email")
     if names.count("**") > 2:
         raise BadPolicy(f"the path {path!r} has ** more than twice")
-    pieces = []
-    for name in names[:-1]:
-        pieces.append(r"(?:[^.]+\.)*" if name == "**" else r"[^.]+\." if name == "*" else re.escape(name) + r"\.")
-    last = names[-1]
-    pieces.append(r".+" if last == "**" else r"[^.]+" if last == "*" else re.escape(last))
+    pieces = [_LEADING.get(name) or re.escape(name) + r"\." for name in names[:-1]]
+    pieces.append(_LAST.get(names[-1]) or re.escape(names[-1]))
     return re.compile("".join(pieces))

@@ -71,9 +71,9 @@ class Scanner:
         return spans
 
     def replace(self, text: str, put: Callable[[Detector, str], str]) -> str:
-        """Return the text with `put(detector, value)` in place of each value; the same object where there is none.
+        r"""Return the text with `put(detector, value)` in place of each value; the same object without any.
 
-        Where a text has escapes as `\\u0040` and something is found without them, it is given without them.
+        Where a text has escapes as `\u0040` and something is found without them, it is given without them.
         """
         given, spans = text, self.find(text)
         if "\\u00" in text:
@@ -88,7 +88,6 @@ class Scanner:
             at = end
         shown = "".join([*pieces, text[at:]])
         return given if shown == text else shown
-
 
 
 def _gated(detectors: Sequence[tuple[int, Detector]], lower: str) -> Iterator[tuple[int, Detector]]:

@@ -19,7 +19,19 @@ DIGIT = re.compile(r"[0-9]")
 class Detector:
     """One row of the table: finds values of its kind in a text."""
 
-    __slots__ = ("_checks", "_expression", "digits", "gates", "groups", "id", "kind", "off", "run", "shapes", "source")
+    __slots__ = (
+        "_checks",
+        "_expression",
+        "digits",
+        "gates",
+        "groups",
+        "id",
+        "kind",
+        "off",
+        "run",
+        "shapes",
+        "source",
+    )
 
     def __init__(self, row: dict[str, Any], checks: dict[str, Check]) -> None:
         self.id: str = row["id"]
@@ -77,10 +89,10 @@ class Table:
         self.flat = frozenset(document["flat"])
 
     def kind_of_name(self, name: str) -> str:
-        """Return what the value of a field of this name is, judged by the name alone; "" for nothing special.
+        """Return what the value of a field is, judged by its name alone; "" for nothing special.
 
-        >>> [table().kind_of_name(each) for each in ("dbPassword", "X-Api-Key", "fax", "monkey", "next_token")]
-        ['password', 'secret', 'phone', '', '']
+        >>> [table().kind_of_name(each) for each in ("dbPassword", "X-Api-Key", "fax", "monkey")]
+        ['password', 'secret', 'phone', '']
         """
         plain = "".join(each for each in name.lower() if each in _PLAIN).rstrip("0123456789") or name
         if plain in self._phones:

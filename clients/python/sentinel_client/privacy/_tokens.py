@@ -1,6 +1,6 @@
-"""Tokens: what stands in place of a value, the same for the same value, so that entries can be correlated.
+"""Tokens: what stands in place of a value, the same for the same one, so that entries are correlated.
 
-    token = base32(HMAC-SHA256(key, kind ‖ 0x00 ‖ value), first 8 bytes)      13 small letters and digits 2 to 7
+    token = base32(first 8 bytes of HMAC-SHA256(key, kind ‖ 0x00 ‖ value))     13 of a-z and 2-7
 
 A token says nothing to who has no key; who has it can try values, so the key file is as secret as the values.
 Numbers have one token however they are written: of cards, phones and accounts the separators are left out.
@@ -51,7 +51,7 @@ class Tokens:
         """Return the token of a value.
 
         >>> Tokens(bytes(32)).token("email", "kim@example.org")
-        'k6ktoapgkszvc'
+        'zq57mgfm2fws6'
         """
         plain = f"{kind}\0{normal(kind, value)}"
         try:

@@ -1,4 +1,4 @@
-"""The walk over one entry: names, paths, texts, and what was hidden once is hidden everywhere in the entry."""
+"""The walk over one entry: names, paths, texts; what was hidden once is hidden everywhere in the entry."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ from sentinel_client.privacy._table import Detector, Table
 MAX_DEPTH = 100  # levels of an entry
 MAX_INNER = 4  # levels of JSON in texts of JSON
 MAX_HUNTED = 64  # values of one entry that are looked for everywhere in it
-SURE, LONG = 6, 12  # characters from which on a value is looked for: with more than letters, with letters only
+SURE, LONG = (
+    6,
+    12,
+)  # characters from which on a value is looked for: with more than letters, with letters only
 FIELD = "field"  # the kind of what a path names
 _LETTERS = re.compile(r"[A-Za-z]+")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_QUOTED = re.compile(r"b?([\"'])([^\n]+)\1")
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,11 @@ class Walk:
     def _said(self, value: dict[str, Any]) -> str:
         """Return the kind of the value of a pair such as {"key": "password", "value": ...}."""
         for name, each in value.items():
-            if isinstance(each, str) and name.lower() in self._rules.table.pair_names and (kind := self._rules.names(each)):
+            if (
+                isinstance(each, str)
+                and name.lower() in self._rules.table.pair_names
+                and (kind := self._rules.names(each))
+            ):
                 return kind
         return ""
 
@@ -121,7 +130,7 @@ class Walk:
         return walked
 
     def _announced(self, each: Any, place: int, paired: bool) -> str:
-        """Return the kind of what follows in a list: after a name of a pair, or after an option as --password."""
+        """Return the kind of what follows in a list: after a name of a pair, after an option."""
         if not isinstance(each, str):
             return ""
         if paired and not place % 2:
@@ -133,18 +142,23 @@ class Walk:
         if not depth:
             raise NotMasked("the entry is nested too deeply")
         if isinstance(value, dict):
-            return {self._name(name): self._leaves(each, kind, action, depth - 1) for name, each in value.items()}
+            return {
+                self._name(name): self._leaves(each, kind, action, depth - 1) for name, each in value.items()
+            }
         if isinstance(value, list):
             return [self._leaves(each, kind, action, depth - 1) for each in value]
         if value is None or isinstance(value, bool) or value == "":
             return value
-        text = written(value)
+        return self._leaf(value, kind, action, depth)
+
+    def _leaf(self, value: Any, kind: str, action: str, depth: int) -> Any:
+        text = unquoted(written(value))
         if MASKED.fullmatch(text):
             return value
         if kind == "phone" and not phone(text):
             return self._value(value, "", depth)
         hidden = self._rules.hide(kind, text, action or self._rules.named[kind])
-        if hidden is text:
+        if hidden is text:  # the policy allows it
             return value
         self.changed = True
         self._learn(text, hidden if hidden.startswith("[[") else self._rules.hide(kind, text, "mask"))
@@ -175,7 +189,10 @@ class Walk:
         walked = self._value(value, "", MAX_DEPTH)
         self._inner -= 1
         hidden, self.changed = self.changed, before or self.changed
-        return json.dumps(walked, ensure_ascii=False, separators=(",", ":")) if hidden else text
+        if not hidden:
+            return text
+        shown = json.dumps(walked, ensure_ascii=False, separators=(",", ":"))
+        return _SURROGATE.sub(lambda each: f"\\u{ord(each[0]):04x}", shown)  # as JSON.stringify has it
 
     def _put(self, detector: Detector, value: str) -> str:
         shown = self._rules.hide(detector.kind, value, self._rules.found[detector.id])
@@ -222,7 +239,7 @@ class Walk:
 
 
 def written(value: Any) -> str:
-    """Return a text or a number as its token is made of: whole numbers without a point, as JavaScript has them.
+    """Return what the token of a text or number is made of: whole numbers without a point.
 
     >>> written("a"), written(5), written(5.0), written(0.5)
     ('a', '5', '5', '0.5')
@@ -230,3 +247,13 @@ def written(value: Any) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         value = int(value)
     return str(value)
+
+
+def unquoted(text: str) -> str:
+    """Return what stands between quotes: frames have values as Python writes them.
+
+    >>> unquoted("'a'"), unquoted('b"a"'), unquoted("'"), unquoted("it's")
+    ('a', 'a', "'", "it's")
+    """
+    found = _QUOTED.fullmatch(text)
+    return found[2] if found else text

@@ -121,13 +121,13 @@ class Reader {
   }
 }
 
-/** Write a value as compact JSON. */
-export function written(value: Value): string {
-  if (typeof value === 'string') return quoted(value);
+/** Write a value as compact JSON, its texts by `quote`. */
+export function written(value: Value, quote: (text: string) => string = quoted): string {
+  if (typeof value === 'string') return quote(value);
   if (value instanceof Numeral) return value.text;
-  if (Array.isArray(value)) return `[${value.map(written).join(',')}]`;
+  if (Array.isArray(value)) return `[${value.map((each) => written(each, quote)).join(',')}]`;
   if (!(value instanceof Map)) return String(value);
-  return `{${Array.from(value, ([name, each]) => `${quoted(name)}:${written(each)}`).join(',')}}`;
+  return `{${Array.from(value, ([name, each]) => `${quote(name)}:${written(each, quote)}`).join(',')}}`;
 }
 
 /** A text or a number as its token is made of: whole numbers without a point, whatever they were written like. */

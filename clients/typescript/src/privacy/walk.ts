@@ -165,7 +165,7 @@ export class Walk {
     this.inner -= 1;
     const hidden = this.changed;
     this.changed = before || hidden;
-    return hidden ? written(walked) : text;
+    return hidden ? written(walked, JSON.stringify) : text; // half a pair of surrogates stays an escape
   }
 
   private readonly put = (detector: Detector, value: string): string => {
