@@ -3,10 +3,11 @@
  *
  * A batch is signed with Ed25519 (RFC 8032) over
  *
- *     "SS1" ‖ batch id (16 bytes) ‖ u64(first) ‖ u32(count) ‖ SHA-256 of the entries with LF between them
+ *     "SS1" ‖ batch id (16 bytes) ‖ SHA-256 of the entries with LF between them
  *
- * Requests carry `Sentinel-Signature`, the signature in base64url without padding, and `Sentinel-Key-Id`: the first 16
- * bytes of the SHA-256 of the raw public key, in hex. This signs what is stored, however it travelled.
+ * The id commits to the producer, the number of the first entry, and the length of the range. Requests carry
+ * `Sentinel-Signature`, the signature in base64url without padding, and `Sentinel-Key-Id`: the first 16 bytes of the
+ * SHA-256 of the raw public key, in hex. This signs what is stored, however it travelled.
  */
 
 import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign } from 'node:crypto';
@@ -15,12 +16,9 @@ import { type Batch, batchId } from './batches.js';
 
 /** Return the bytes that a batch's signature is made of. */
 export function signedBytes(batch: Batch): Buffer {
-  const range = Buffer.alloc(12);
-  range.writeBigUInt64BE(BigInt(batch.first));
-  range.writeUInt32BE(batch.count, 8);
   const content = createHash('sha256');
   batch.entries.forEach((entry, place) => content.update(place === 0 ? '' : '\n').update(entry));
-  return Buffer.concat([Buffer.from('SS1'), batchId(batch), range, content.digest()]);
+  return Buffer.concat([Buffer.from('SS1'), batchId(batch), content.digest()]);
 }
 
 /** Signs batches with one private key. */
