@@ -82,7 +82,7 @@ class Privacy:
         return kind if kind and self._named[kind] != "off" else ""
 
     def _hide(self, kind: str, value: str, action: str) -> str:
-        if MASKED.fullmatch(value) or (self._allowed is not None and self._allowed.fullmatch(value)):
+        if re.fullmatch(MASKED, value) or (self._allowed is not None and self._allowed.fullmatch(value)):
             return value
         if action == "drop":
             return f"[[{kind}]]"

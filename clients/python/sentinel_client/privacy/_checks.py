@@ -1,7 +1,8 @@
 """What a value that an expression found has to be besides: the checks that the detector table names.
 
 Each takes the value and returns how many of its characters count, 0 where it is none after all. They know
-ASCII only, so that both languages say the same.
+ASCII only, so that both languages say the same. Expressions are texts in this package: `re` compiles what is
+used when it is first used, and keeps it, so importing the package compiles nothing.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from itertools import pairwise
 
 Check = Callable[[str], int]
 
-MASKED = re.compile(r"\[\[[a-z_]{2,20}(?::[a-z2-7]{13})?\]\]")
-_NO_DIGITS = re.compile(r"[^0-9]+", re.ASCII)
-_PLACEHOLDER = re.compile(
+MASKED = r"\[\[[a-z_]{2,20}(?::[a-z2-7]{13})?\]\]"
+_NO_DIGITS = r"[^0-9]+"
+_PLACEHOLDER = (
     r"\$\{[^\n]*\}|\$[A-Z_][A-Z0-9_]*|\{\{[^\n]*\}\}|<[^<>]*>|%[sdr]|%\([A-Za-z_]+\)s|[*]+|[xX]{3,}|[.]+|[-]+"
-    r"|\[[a-z]+\]",
+    r"|\[[a-z]+\]"
 )
 _SAYS_NOTHING = frozenset(
     {
@@ -29,28 +30,26 @@ _SAYS_NOTHING = frozenset(
         "for", "of",
     }
 )  # fmt: skip
-_VOWEL = re.compile(r"[aeiouAEIOU]")
-_SMALL_VOWEL = re.compile(r"[aeiou]")
-_DIGIT = re.compile(r"[0-9]")
-_LETTER = re.compile(r"[A-Za-z]")
-_LOWER = re.compile(r"[a-z]")
-_UPPER = re.compile(r"[A-Z]")
-_SYMBOL = re.compile(r"[!#$%^*+=~|{}\[\]()<>?@\\]")
-_CAMEL = re.compile(r"[a-z][A-Z]")
+_VOWEL = r"[aeiouAEIOU]"
+_SMALL_VOWEL = r"[aeiou]"
+_DIGIT = r"[0-9]"
+_LETTER = r"[A-Za-z]"
+_LOWER = r"[a-z]"
+_UPPER = r"[A-Z]"
+_SYMBOL = r"[!#$%^*+=~|{}\[\]()<>?@\\]"
+_CAMEL = r"[a-z][A-Z]"
 # Numbers, dates, calls, indexed names, paths and addresses: what stands under telling names and is no secret.
-_NO_SECRET = re.compile(
+_PUBLIC = (
     r"-?[0-9.,]+|[0-9]{4}-[0-9]{2}-[0-9]{2}[^\n]*|[A-Za-z_.]+[(\[][^\n]*|(?:~|\.{0,2})(?:/[a-z0-9_.-]+)+/?"
     r"|https?:[^\n]*"
 )
-_DATED = re.compile(
-    r"\+?[0-9]+\.[0-9]+|[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}[^\n]*|[0-9]{1,3}(?:\.[0-9]{1,3}){3}[^\n]*"
-)
+_DATED = r"\+?[0-9]+\.[0-9]+|[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}[^\n]*|[0-9]{1,3}(?:\.[0-9]{1,3}){3}[^\n]*"
 _CARD_LENGTHS = (
-    (re.compile(r"4"), (13, 16, 19)),
-    (re.compile(r"3[47]|1|2131"), (15,)),
-    (re.compile(r"3[0689]"), (14, 15, 16, 17, 18, 19)),
-    (re.compile(r"35|6[0-9]|50|5[678]"), (13, 14, 15, 16, 17, 18, 19)),
-    (re.compile(r"5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720"), (16,)),
+    (r"4", (13, 16, 19)),
+    (r"3[47]|1|2131", (15,)),
+    (r"3[0689]", (14, 15, 16, 17, 18, 19)),
+    (r"35|6[0-9]|50|5[678]", (13, 14, 15, 16, 17, 18, 19)),
+    (r"5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720", (16,)),
 )
 
 
@@ -69,8 +68,8 @@ def luhn(digits: str) -> bool:
 
 def card(value: str) -> int:
     """Take a payment card: a length that its issuer's range has, and a right check digit."""
-    digits = _NO_DIGITS.sub("", value)
-    fits = any(begins.match(digits) and len(digits) in lengths for begins, lengths in _CARD_LENGTHS)
+    digits = re.sub(_NO_DIGITS, "", value)
+    fits = any(re.match(begins, digits) and len(digits) in lengths for begins, lengths in _CARD_LENGTHS)
     return len(value) if fits and luhn(digits) else 0
 
 
@@ -115,38 +114,46 @@ def basic(value: str) -> int:
 
 def real(value: str) -> int:
     """Take no placeholder, no word that says that there is no value, and nothing that is masked already."""
-    if value.lower().rstrip(".,:)!") in _SAYS_NOTHING or _PLACEHOLDER.fullmatch(value) or MASKED.match(value):
+    if (
+        value.lower().rstrip(".,:)!") in _SAYS_NOTHING
+        or re.fullmatch(_PLACEHOLDER, value)
+        or re.match(MASKED, value)
+    ):
         return 0
     return len(value)
 
 
 def secret_like(value: str) -> int:
     """Take no plain words: what has digits, symbols, no vowels, or cases that change within."""
-    if len(value) < 6 or not real(value) or _NO_SECRET.fullmatch(value):
+    if len(value) < 6 or not real(value) or re.fullmatch(_PUBLIC, value):
         return 0
     telling = (
-        _DIGIT.search(value)
-        or _SYMBOL.search(value)
-        or not _VOWEL.search(value)
-        or len(_CAMEL.findall(value)) > 2
+        re.search(_DIGIT, value)
+        or re.search(_SYMBOL, value)
+        or not re.search(_VOWEL, value)
+        or len(re.findall(_CAMEL, value)) > 2
     )
     return len(value) if telling else 0
 
 
 def mixed(value: str) -> int:
     """Take letters and digits."""
-    return len(value) if _DIGIT.search(value) and _LETTER.search(value) else 0
+    return len(value) if re.search(_DIGIT, value) and re.search(_LETTER, value) else 0
 
 
 def three(value: str) -> int:
     """Take small letters, capital letters and digits."""
-    return len(value) if _LOWER.search(value) and _UPPER.search(value) and _DIGIT.search(value) else 0
+    return (
+        len(value)
+        if re.search(_LOWER, value) and re.search(_UPPER, value) and re.search(_DIGIT, value)
+        else 0
+    )
 
 
 def no_words(value: str) -> int:
     """Take a digit, or small letters without a vowel: no words written together."""
-    odd = _LOWER.search(value) and not _SMALL_VOWEL.search(value)
-    return len(value) if _DIGIT.search(value) or odd else 0
+    odd = re.search(_LOWER, value) and not re.search(_SMALL_VOWEL, value)
+    return len(value) if re.search(_DIGIT, value) or odd else 0
 
 
 def drawn(value: str) -> int:
@@ -162,9 +169,11 @@ def drawn(value: str) -> int:
 
 def phone(value: str) -> int:
     """Take 7 to 15 digits (E.164), and no date, no address of a host, no number with a fraction."""
-    digits = _NO_DIGITS.sub("", value)
+    digits = re.sub(_NO_DIGITS, "", value)
     return (
-        len(value) if 7 <= len(digits) <= 15 and len(set(digits)) > 1 and not _DATED.fullmatch(value) else 0
+        len(value)
+        if 7 <= len(digits) <= 15 and len(set(digits)) > 1 and not re.fullmatch(_DATED, value)
+        else 0
     )
 
 

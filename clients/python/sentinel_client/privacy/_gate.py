@@ -33,10 +33,10 @@ _DIGITS = bytes(48 if 48 <= c <= 57 else 32 if c == 0xA0 else c for c in range(2
 _NAME = 56  # characters of the longest name that the table knows, with its endings and quotes
 _SECONDS = 18  # bytes of an entry that begins with its time, of which the whole seconds are no value
 _GROUPS = ("0000 000000 0000", "000-0000", "000-00-0000", "0000-000000-0000")
-_IBAN = re.compile(r"[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4} ?[A-Z0-9]{4}")
-_ESCAPED = re.compile(r"\\u00[2-7]")
-_DRAWN = re.compile(r"[A-Za-z0-9+/_-]{20,}")
-_CARD = re.compile(r"(?<![A-Za-z0-9_.+-])(?:[2-6][0-9]{12,18}|1[0-9]{14})(?![A-Za-z0-9_-])")
+_IBAN = r"[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4} ?[A-Z0-9]{4}"
+_ESCAPED = r"\\u00[2-7]"
+_DRAWN = r"[A-Za-z0-9+/_-]{20,}"
+_CARD = r"(?<![A-Za-z0-9_.+-])(?:[2-6][0-9]{12,18}|1[0-9]{14})(?![A-Za-z0-9_-])"
 # Words of which one stands before every value that a name in a text gives away.
 WORDS = (
     "pass", "pwd", "secret", "token", "key", "cred", "jwt", "signature", "auth", "cookie", "kennwort",
@@ -124,7 +124,7 @@ class Gate:
 
     def _wordless(self, text: str, digits: str, entry: Mapping[str, Any]) -> bool:
         """Whether no value in a text stands after a telling name, and no address is in it."""
-        if "@" in text or "~" in text or "%40" in text or ("\\u00" in text and _ESCAPED.search(text)):
+        if "@" in text or "~" in text or "%40" in text or ("\\u00" in text and re.search(_ESCAPED, text)):
             return False
         colons = text.count(":")
         names = self._nested(entry) if "[" in text or colons != len(entry) else colons
@@ -170,7 +170,7 @@ class Gate:
                     break
             else:
                 return True
-        return not any(three(each) for each in _DRAWN.findall(text))
+        return not any(three(each) for each in re.findall(_DRAWN, text))
 
     def _drab(self, word: str) -> bool:
         """Whether a run of letters and digits does not look like a token."""
@@ -186,9 +186,9 @@ class Gate:
         """Whether digits that stand together, or in groups, are no number of a card, a phone, an account."""
         if any(group in digits for group in _GROUPS):
             return False
-        if "0000 0000" in digits and ("0000 0000 0000 0000" in digits or _IBAN.search(text)):
+        if "0000 0000" in digits and ("0000 0000 0000 0000" in digits or re.search(_IBAN, text)):
             return False
-        if "0000000000000" in digits and _CARD.search(text):
+        if "0000000000000" in digits and re.search(_CARD, text):
             return False
         lower = text.lower()
         return not any(word in lower for word in _NUMBERED)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from sentinel_client.privacy._errors import BadPolicy
 
 ACTIONS = ("drop", "mask", "hash", "encrypt")
-_NAME = re.compile(r"[^.*\s](?:[^.*]*[^.*\s])?|\*|\*\*")
+_NAME = r"[^.*\s](?:[^.*]*[^.*\s])?|\*|\*\*"
 
 _LEADING = {"*": r"[^.]+\.", "**": r"(?:[^.]+\.)*"}
 _LAST = {"*": r"[^.]+", "**": r".+"}
@@ -49,7 +49,7 @@ class Paths:
 
 def _expression(path: str) -> re.Pattern[str]:
     names = path.lower().split(".")
-    if not all(_NAME.fullmatch(name) for name in names):
+    if not all(re.fullmatch(_NAME, name) for name in names):
         raise BadPolicy(f"{path!r} is no path: names, * or ** with dots between them, as in user.email")
     if names.count("**") > 2:
         raise BadPolicy(f"the path {path!r} has ** more than twice")

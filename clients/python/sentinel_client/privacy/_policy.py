@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,6 +82,8 @@ class Policy:
 
 
 def _nearest(name: object, known: tuple[str, ...]) -> str:
+    import difflib  # only where an error is told
+
     near = difflib.get_close_matches(str(name), known, 1)
     return f"; {near[0]} is meant?" if near else f"; it is one of {', '.join(known[:20])}"
 

@@ -11,11 +11,11 @@ Span = tuple[int, int, Detector]  # start, end, what found it
 SHORTEST = 4  # characters that a text has at least, for anything to be looked for in it
 LEAST_DIGITS, LEAST_RUN = 4, 13  # the least that a row of the table asks for
 # Words, none of them long, without digits and without anything that joins a name to a value.
-_PLAIN = re.compile(r"(?:[A-Za-z_]{0,12}[./ ]+)*[A-Za-z_]{0,12}")
-_LONG = re.compile(r"[A-Za-z0-9_-]{13}")
-_UPPER = re.compile(r"[A-Z]+")
+_PLAIN = r"(?:[A-Za-z_]{0,12}[./ ]+)*[A-Za-z_]{0,12}"
+_LONG = r"[A-Za-z0-9_-]{13}"
+_UPPER = r"[A-Z]+"
 _SHAPE = bytes(48 if 48 <= c <= 57 else 32 if c == 0xA0 else c for c in range(256))
-_ESCAPED = re.compile(r"\\u00([2-7][0-9A-Fa-f])")
+_ESCAPED = r"\\u00([2-7][0-9A-Fa-f])"
 
 
 class Scanner:
@@ -34,9 +34,9 @@ class Scanner:
         Of values that overlap, the one that begins first, else ends last, else stands first in the table,
         says the kind, and what is hidden reaches as far as any of them.
         """
-        if len(text) < SHORTEST or _PLAIN.fullmatch(text):
+        if len(text) < SHORTEST or re.fullmatch(_PLAIN, text):
             return []
-        lower = text.lower() if text.isascii() else _UPPER.sub(lambda each: each[0].lower(), text)
+        lower = text.lower() if text.isascii() else re.sub(_UPPER, lambda each: each[0].lower(), text)
         found = [
             (start, -end, rank)
             for rank, detector in self._open(text, lower)
@@ -47,14 +47,14 @@ class Scanner:
     def _open(self, text: str, lower: str) -> Iterator[tuple[int, Detector]]:
         """Yield the detectors whose gates a text gets past."""
         yield from _gated(self._words, lower)
-        digits = len(DIGIT.findall(text))
+        digits = len(re.findall(DIGIT, text))
         if digits >= LEAST_DIGITS:
             shape = text.encode("latin-1", "replace").translate(_SHAPE).decode("latin-1")
             for rank, each in _gated(self._numbers, lower):
                 if each.digits <= digits and (not each.shapes or any(one in shape for one in each.shapes)):
                     yield rank, each
-        if _LONG.search(text):
-            longest = max(map(len, RUN.findall(text)))
+        if re.search(_LONG, text):
+            longest = max(map(len, re.findall(RUN, text)))
             for rank, each in _gated(self._runs, lower):
                 if each.run <= longest and each.digits <= digits:
                     yield rank, each
@@ -77,7 +77,7 @@ class Scanner:
         """
         given, spans = text, self.find(text)
         if "\\u00" in text:
-            plain = _ESCAPED.sub(lambda each: chr(int(each[1], 16)), text)
+            plain = re.sub(_ESCAPED, lambda each: chr(int(each[1], 16)), text)
             if plain != text and (inner := self.find(plain)):
                 text, spans = plain, inner
         if not spans:

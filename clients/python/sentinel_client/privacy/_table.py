@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from sentinel_client.privacy._checks import Check, by_name
 
-RUN = re.compile(r"[A-Za-z0-9_-]+")
-DIGIT = re.compile(r"[0-9]")
+RUN = r"[A-Za-z0-9_-]+"
+DIGIT = r"[0-9]"
 
 
 class Detector:
@@ -109,6 +110,6 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 def table() -> Table:
     """Return the table."""
     import json
-    from importlib.resources import files
 
-    return Table(json.loads(files("sentinel_client.privacy").joinpath("detectors.json").read_bytes()))
+    # importlib.resources would cost more than reading the table does.
+    return Table(json.loads(Path(__file__).with_name("detectors.json").read_bytes()))

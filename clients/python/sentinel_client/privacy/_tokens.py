@@ -18,10 +18,10 @@ from sentinel_client.privacy._errors import BadPolicy
 
 MIN_KEY = 16  # bytes
 KEY_NAME = "privacy.key"
-_SEPARATORS = re.compile(r"[^A-Za-z0-9]+")
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_UPPER = re.compile(r"[A-Z]+")
-_LOWER = re.compile(r"[a-z]+")
+_SEPARATORS = r"[^A-Za-z0-9]+"
+_SURROGATE = "[\ud800-\udfff]"
+_UPPER = r"[A-Z]+"
+_LOWER = r"[a-z]+"
 
 
 def normal(kind: str, value: str) -> str:
@@ -31,11 +31,11 @@ def normal(kind: str, value: str) -> str:
     ('4111111111111111', '+49301234567', 'kim@x.org')
     """
     if kind in {"card", "ssn", "phone"}:
-        return ("+" if kind == "phone" and value.startswith("+") else "") + _SEPARATORS.sub("", value)
+        return ("+" if kind == "phone" and value.startswith("+") else "") + re.sub(_SEPARATORS, "", value)
     if kind == "iban":
-        return _LOWER.sub(lambda each: each[0].upper(), _SEPARATORS.sub("", value))
+        return re.sub(_LOWER, lambda each: each[0].upper(), re.sub(_SEPARATORS, "", value))
     if kind == "email":
-        return _UPPER.sub(lambda each: each[0].lower(), value.replace("%40", "@"))
+        return re.sub(_UPPER, lambda each: each[0].lower(), value.replace("%40", "@"))
     return value
 
 
@@ -57,7 +57,7 @@ class Tokens:
         try:
             data = plain.encode()
         except UnicodeEncodeError:
-            data = _SURROGATE.sub("\ufffd", plain).encode()
+            data = re.sub(_SURROGATE, "\ufffd", plain).encode()
         return b32encode(hmac.digest(self._key, data, "sha256")[:8])[:13].decode().lower()
 
 

@@ -22,9 +22,9 @@ SURE, LONG = (
     12,
 )  # characters from which on a value is looked for: with more than letters, with letters only
 FIELD = "field"  # the kind of what a path names
-_LETTERS = re.compile(r"[A-Za-z]+")
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_QUOTED = re.compile(r"b?([\"'])([^\n]+)\1")
+_LETTERS = r"[A-Za-z]+"
+_SURROGATE = "[\ud800-\udfff]"
+_QUOTED = r"b?([\"'])([^\n]+)\1"
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class Walk:
 
     def _leaf(self, value: Any, kind: str, action: str, depth: int) -> Any:
         text = unquoted(written(value))
-        if MASKED.fullmatch(text):
+        if re.fullmatch(MASKED, text):
             return value
         if kind == "phone" and not phone(text):
             return self._value(value, "", depth)
@@ -192,7 +192,7 @@ class Walk:
         if not hidden:
             return text
         shown = json.dumps(walked, ensure_ascii=False, separators=(",", ":"))
-        return _SURROGATE.sub(lambda each: f"\\u{ord(each[0]):04x}", shown)  # as JSON.stringify has it
+        return re.sub(_SURROGATE, lambda each: f"\\u{ord(each[0]):04x}", shown)  # as JSON.stringify has it
 
     def _put(self, detector: Detector, value: str) -> str:
         shown = self._rules.hide(detector.kind, value, self._rules.found[detector.id])
@@ -209,7 +209,7 @@ class Walk:
         return shown
 
     def _learn(self, value: str, shown: str) -> None:
-        sure = LONG if _LETTERS.fullmatch(value) else SURE
+        sure = LONG if re.fullmatch(_LETTERS, value) else SURE
         if len(value) >= sure and len(self._hunted) < MAX_HUNTED:
             self._hunted.setdefault(value, shown)
 
@@ -255,5 +255,5 @@ def unquoted(text: str) -> str:
     >>> unquoted("'a'"), unquoted('b"a"'), unquoted("'"), unquoted("it's")
     ('a', 'a', "'", "it's")
     """
-    found = _QUOTED.fullmatch(text)
+    found = re.fullmatch(_QUOTED, text)
     return found[2] if found else text
