@@ -50,6 +50,8 @@ def test_the_file_may_be_named_by_an_argument(tmp_path: Path) -> None:
         ({"when-full": "block"}, "did you mean 'when_full'"),
         ({"zzzzzz": 1}, "there are url, service"),
         ({"level": "loud"}, "level: 'loud' is no level"),
+        ({"levels": {"a": "loud"}}, "levels: a: 'loud' is no level"),
+        ({"levels": {"a": None}}, "levels: a: None is no level"),
         ({"fsync": "sometimes"}, "fsync: is one of always, interval, never"),
         ({"disk_mb": 0}, "disk_mb: is a number from 1"),
         ({"disk_mb": "many"}, "disk_mb: wants a whole number"),

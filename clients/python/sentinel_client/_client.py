@@ -69,8 +69,8 @@ class Client:
         self._most = MAX_ENTRY
         self.counts = Counts()
         self.threshold = number_of(self.options.level)
-        self._levels = [(name, number_of(level)) for name, level in self.options.levels.items()]
-        self._levels.sort(key=lambda each: -len(each[0]))
+        self.levels = [(name, number_of(level)) for name, level in self.options.levels.items()]
+        self.levels.sort(key=lambda each: -len(each[0]))
         flow = Flow(self.options, self.counts)
         self._flow = None if flow.idle else flow
         self._common = bound(self.options.fields)
@@ -91,7 +91,7 @@ class Client:
 
     def level_of(self, logger: str) -> int:
         """Return the level from which on a logger's entries are made."""
-        for name, level in self._levels:
+        for name, level in self.levels:
             if (logger + ".").startswith(name + "."):
                 return level
         return self.threshold
