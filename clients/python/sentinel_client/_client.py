@@ -14,7 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from ._context import CONTEXT, RESERVED, bound, traced
 from ._counts import Counts
@@ -29,30 +29,7 @@ _MODULES = sys.modules
 
 if TYPE_CHECKING:
     from ._options import Options
-
-
-class Store(Protocol):
-    """Where the client puts lines, and what it asks of it. `_stored.Stored` keeps them on disk and sends."""
-
-    threads: frozenset[str]  # the names of its threads, whose records are not logged: sending would never end
-
-    def append(self, line: bytes) -> int:
-        """Keep a line; return -1 where it was dropped, and counted. Never raises."""
-
-    def mask(self, line: bytes, entry: dict[str, Any], encode: Any) -> bytes:
-        """Return what may be kept of a line. Raises whatever: then the entry is dropped."""
-
-    def wake(self) -> None:
-        """Begin to send in this process."""
-
-    def flush(self, seconds: float) -> bool:
-        """Send what is kept, within so many seconds; whether all is sent."""
-
-    def close(self, seconds: float) -> bool:
-        """Do the same, and end."""
-
-    def stats(self) -> dict[str, Any]:
-        """Return what is known of it."""
+    from ._types import Store
 
 
 class Client:
