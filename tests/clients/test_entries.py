@@ -138,6 +138,22 @@ def test_levels_decide_what_is_made() -> None:
     assert "a.b trace" not in log.messages
 
 
+def test_levels_count_for_records_of_logging_too() -> None:
+    """A logger that passes more on is held to ours, one that has to pass more on does; afterwards not."""
+    chatty = logging.getLogger("chatty")
+    chatty.setLevel(logging.DEBUG)
+    with capture(level="INFO", levels={"quiet": "ERROR", "loud": "DEBUG"}) as log:
+        for name in ("chatty", "quiet.x", "loud.x", "other"):
+            for level in (logging.DEBUG, logging.INFO, logging.ERROR):
+                logging.getLogger(name).log(level, "%s %s", name, logging.getLevelName(level))
+    chatty.setLevel(logging.NOTSET)
+    assert log.messages == [
+        *("chatty INFO", "chatty ERROR", "quiet.x ERROR"),
+        *("loud.x DEBUG", "loud.x INFO", "loud.x ERROR", "other INFO", "other ERROR"),
+    ]
+    assert logging.getLogger("loud").level == logging.NOTSET
+
+
 def test_a_level_may_be_set_and_named(log: Captured, native: Logger) -> None:
     """`log` takes names and numbers; a name that is none counts as INFO, since `log` raises nothing."""
     native.log("warn", "a")

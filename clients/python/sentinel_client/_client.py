@@ -14,7 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from ._context import CONTEXT, RESERVED, bound, traced
 from ._counts import Counts
@@ -29,30 +29,7 @@ _MODULES = sys.modules
 
 if TYPE_CHECKING:
     from ._options import Options
-
-
-class Store(Protocol):
-    """Where the client puts lines, and what it asks of it. `_stored.Stored` keeps them on disk and sends."""
-
-    threads: frozenset[str]  # the names of its threads, whose records are not logged: sending would never end
-
-    def append(self, line: bytes) -> int:
-        """Keep a line; return -1 where it was dropped, and counted. Never raises."""
-
-    def mask(self, line: bytes, entry: dict[str, Any], encode: Any) -> bytes:
-        """Return what may be kept of a line. Raises whatever: then the entry is dropped."""
-
-    def wake(self) -> None:
-        """Begin to send in this process."""
-
-    def flush(self, seconds: float) -> bool:
-        """Send what is kept, within so many seconds; whether all is sent."""
-
-    def close(self, seconds: float) -> bool:
-        """Do the same, and end."""
-
-    def stats(self) -> dict[str, Any]:
-        """Return what is known of it."""
+    from ._types import Store
 
 
 class Client:
@@ -69,8 +46,8 @@ class Client:
         self._most = MAX_ENTRY
         self.counts = Counts()
         self.threshold = number_of(self.options.level)
-        self._levels = [(name, number_of(level)) for name, level in self.options.levels.items()]
-        self._levels.sort(key=lambda each: -len(each[0]))
+        self.levels = [(name, number_of(level)) for name, level in self.options.levels.items()]
+        self.levels.sort(key=lambda each: -len(each[0]))
         flow = Flow(self.options, self.counts)
         self._flow = None if flow.idle else flow
         self._common = bound(self.options.fields)
@@ -91,7 +68,7 @@ class Client:
 
     def level_of(self, logger: str) -> int:
         """Return the level from which on a logger's entries are made."""
-        for name, level in self._levels:
+        for name, level in self.levels:
             if (logger + ".").startswith(name + "."):
                 return level
         return self.threshold

@@ -18,7 +18,7 @@ class Counts:
 
         The lock is another one, too: another thread of the parent may have held it.
         """
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may log while its thread holds it
         self._total: Counter[str] = Counter()
         self._told: Counter[str] = Counter()
 

@@ -75,7 +75,7 @@ class Rates:
     """Token buckets by key: so many calls a second, and so many at once."""
 
     def __init__(self, rules: Sequence[Any]) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may log while its thread holds it
         self._rules = []
         for each in rules:
             rule = _rule("rates", each, {"by", "per_second", "burst", "logger", "level"})
@@ -121,7 +121,7 @@ class Repeats:
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may log while its thread holds it
         self._open: dict[tuple[str, int, str], _Window] = {}
         self._over: list[_Window] = []
 

@@ -34,7 +34,7 @@ class _Installation:
         self.client = client
         self.handler = SentinelHandler(client=client)
         self.capture = capture
-        self._level: int | None = None
+        self._levels: dict[str, int] = {}  # of the loggers whose level is another now
         self._threads = threading.excepthook
         self._main = sys.excepthook
 
@@ -48,9 +48,10 @@ class _Installation:
         if not root.handlers and logging.lastResort is not None:
             root.addHandler(logging.lastResort)  # what Python printed for want of a handler still is
         root.addHandler(self.handler)
-        if root.level > self.client.threshold:
-            self._level = root.level
-            root.setLevel(self.client.threshold)
+        self._lower("", self.client.threshold)
+        for name, level in self.client.levels:
+            if level < logging.getLogger(name).getEffectiveLevel():
+                self._lower(name, level)
         self._main, sys.excepthook = sys.excepthook, self.of_main
         self._threads, threading.excepthook = threading.excepthook, self.of_thread
 
@@ -62,12 +63,20 @@ class _Installation:
         root.removeHandler(self.handler)
         if logging.lastResort is not None:
             root.removeHandler(logging.lastResort)
-        if self._level is not None:
-            root.setLevel(self._level)
+        for name, level in self._levels.items():
+            logging.getLogger(name).setLevel(level)
+        self._levels.clear()
         if sys.excepthook == self.of_main:
             sys.excepthook = self._main
         if threading.excepthook == self.of_thread:
             threading.excepthook = self._threads
+
+    def _lower(self, name: str, level: int) -> None:
+        """Have a logger pass on what we want of it: its level may be lower already."""
+        logger = logging.getLogger(name)
+        if logger.level > level or (name and logger.level == logging.NOTSET):
+            self._levels[name] = logger.level
+            logger.setLevel(level)
 
     def of_main(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         """Log what ends the program, and let Python go on with it."""
@@ -91,7 +100,8 @@ def install(*, capture: bool = True, client: Client | None = None, **options: An
     """Start the process's client, and return it. `options` are those of docs/clients.md.
 
     With `capture` the root logger hands its records to it, and what ends the program or a thread is logged;
-    without, only native loggers and handlers log. The root logger's level becomes `level` where it is higher.
+    without, only native loggers and handlers log. The root logger's level becomes `level` where it is higher,
+    and so do those of loggers that `levels` names.
     At the end of the process the client is closed. Called again, it replaces what it did before. Raises
     `OptionsError`.
     """

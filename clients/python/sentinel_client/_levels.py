@@ -28,7 +28,7 @@ def number_of(level: str | int) -> int:
     """
     if isinstance(level, int):
         return level
-    found = NUMBERS.get(level.strip().upper())
+    found = NUMBERS.get(str(level).strip().upper())
     if found is None:
         raise ValueError(f"{level!r} is no level; levels are {', '.join(NUMBERS)}")
     return found

@@ -247,6 +247,11 @@ def _number(how: Mapping[str, Any], kind: type, value: Any) -> Any:
 
 def _check_whole(options: Options) -> None:
     """Check what options say together. Raises `OptionsError`."""
+    for name, level in options.levels.items():
+        try:
+            number_of(level)
+        except ValueError as error:
+            raise OptionsError(f"levels: {name}: {error}") from None
     if "http" in options.transports:
         _check_address(options)
     if options.integrity == "ed25519" and options.signing_key_file is None:

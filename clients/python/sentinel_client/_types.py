@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 MAX_ENTRY = 65_536  # bytes of one entry, as the server has it
 
@@ -96,3 +96,27 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Give up connections. Nothing is sent afterwards."""
+
+
+class Store(Protocol):
+    """Where the client puts lines, and what it asks of it. `_stored.Stored` keeps them on disk and sends."""
+
+    threads: frozenset[str]  # the names of its threads, whose records are not logged: sending would never end
+
+    def append(self, line: bytes) -> int:
+        """Keep a line; return -1 where it was dropped, and counted. Never raises."""
+
+    def mask(self, line: bytes, entry: dict[str, Any], encode: Any) -> bytes:
+        """Return what may be kept of a line. Raises whatever: then the entry is dropped."""
+
+    def wake(self) -> None:
+        """Begin to send in this process."""
+
+    def flush(self, seconds: float) -> bool:
+        """Send what is kept, within so many seconds; whether all is sent."""
+
+    def close(self, seconds: float) -> bool:
+        """Do the same, and end."""
+
+    def stats(self) -> dict[str, Any]:
+        """Return what is known of it."""

@@ -71,7 +71,8 @@ class SentinelHandler(logging.Handler):
         """Keep a record. What cannot be kept is counted."""
         try:
             client = self._client or self.client
-            if record.threadName in client.own_threads:
+            least = client.level_of(record.name) if client.levels else client.threshold
+            if record.levelno < least or record.threadName in client.own_threads:
                 return
             told = record.__dict__
             fields: Mapping[str, Any] = _NONE
