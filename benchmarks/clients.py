@@ -39,7 +39,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NODE = ROOT / "clients" / "typescript" / "bench" / "bench.mjs"
 ROUNDS, WARM, CALLS = 120, 5, 100
 IMPORTS = 15
-TARGETS = {
+TARGETS: dict[str, dict[str, float]] = {
     "handler_to_stdlib": {"at_most": 1.0},
     "native_to_structlog": {"at_most": 1.0},
     "disabled_us": {"at_most": 0.2},
@@ -205,7 +205,7 @@ def wheel() -> dict[str, float]:
 
 
 def typescript() -> dict[str, float]:
-    """Return the TypeScript client's figures. It is built first, with its peers, for which npm asks its registry."""
+    """Return the TypeScript client's figures; it is built first, for which npm asks its registry."""
     places = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     node = shutil.which("node", path=places)
     if node is None:
