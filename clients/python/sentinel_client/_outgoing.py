@@ -68,7 +68,7 @@ def _http(options: Options, given: dict[str, Any]) -> Transport:
     from .transports.http import HttpTransport
 
     name = str(given.pop("name", "http"))
-    own = {each: given.pop(each) for each in _OWN if each in given}
+    own: dict[str, Any] = {each: given.pop(each) for each in _OWN if each in given}
     if own:  # another server
         options = with_own(options, own)
     door = Door(options.url, options.service, credentials(options))

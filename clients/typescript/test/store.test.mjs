@@ -143,9 +143,10 @@ test('A server that alters, drops, adds, swaps or moves entries is found, told a
     await store.flush(20_000);
     await until(() => server.entries.some((entry) => entry.includes('receipt.altered')), 'it to be told');
     assert.equal(store.stats().counts.altered, 1);
-    const { producer } = store;
     await store.close(5000);
-    assert.match(receipts(directory, producer)[0].altered, /entries|sent/);
+    for (const name of ['altered', 'receipts']) assert.match(kept(directory, name)[0].altered, /entries|sent/);
+    const told = server.entries.map((entry) => JSON.parse(entry)).find(({ event }) => event === 'receipt.altered');
+    assert.deepEqual([told.logger, told.level, told.transport], ['sentinel_client', 'ERROR', 'http']);
   }
 });
 
@@ -174,6 +175,10 @@ test('A receipt with any number, hash or name changed does not fit', async () =>
     if (/"chain":"local\/$/.test(text.slice(0, digit.index))) continue; // of the lane only the genesis speaks
     const changed = `${text.slice(0, digit.index)}${(Number(digit[0]) + 1) % 10}${text.slice(digit.index + 1)}`;
     assert.notEqual(check(changed), '', changed);
+  }
+  for (const salt of [(all) => all.slice(2), (all) => `${all}00`, (all) => `${all.slice(2)}zz`, () => '']) {
+    const changed = text.replace(/(?<="salt":")\w+/, salt);
+    assert.equal(check(changed), 'its salt is no hash');
   }
   assert.notEqual(fault(parseReceipt(text.replace(/,"segments.*/, '}')), entries, Buffer.from(id, 'hex'), 'local'), '');
 });
