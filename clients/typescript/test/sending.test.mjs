@@ -20,7 +20,7 @@ function opened(server, more = {}) {
   return openStore({ url: server.url, directory: folder(), batchSeconds: 0.02, ...more });
 }
 
-test('A batch that was begun before says since where it may be stored, also after a restart', async () => {
+test('A batch that was begun is sent again with its range and says since where it may be, also after a restart', async () => {
   const server = await new Server().listen();
   const directory = folder();
   const first = opened(server, { directory });
@@ -40,6 +40,8 @@ test('A batch that was begun before says since where it may be stored, also afte
   second.append(line(5));
   assert.equal(await second.flush(20_000), true);
   assert.deepEqual(since(server).slice(before), ['0', undefined]); // of the other process nothing is known
+  const ids = server.requests.slice(before - 1).map(({ headers }) => headers['sentinel-batch-id']);
+  assert.equal(ids[0], ids[1]);
   assert.deepEqual(server.entries, range(6).map(line));
   await second.close(1000);
 });
@@ -101,10 +103,10 @@ test('A whole range whose id stands for other entries is sent with its content i
 test('What follows a batch that its bytes ended leaves at once', async () => {
   const server = await new Server().listen();
   const store = opened(server, { batchSeconds: 1, batchKb: 1 });
-  range(1800).forEach((number) => store.append(line(number))); // some 60 batches
-  await until(() => server.entries.length > 1700, 'nearly all of them', 40_000);
+  range(1200).forEach((number) => store.append(line(number))); // some 40 batches
+  await until(() => server.entries.length > 1100, 'nearly all of them', 25_000);
   await store.close(5000);
-  assert.deepEqual(server.entries, range(1800).map(line));
+  assert.deepEqual(server.entries, range(1200).map(line));
 });
 
 test('Files that are kept have two pieces, are their owner\'s, and end a line that was cut off', () => {
