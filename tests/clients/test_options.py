@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sentinel_client._options import FIELDS, Options, OptionsError
+from sentinel_client._outgoing import transports
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = {"url": "http://127.0.0.1:8787", "service": "checkout"}
@@ -94,6 +95,27 @@ def test_a_file_that_is_no_object_is_refused(tmp_path: Path, text: str) -> None:
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(OptionsError, match=re.escape(str(path))):
         load(config=str(path))
+
+
+def test_what_only_the_other_client_has_is_passed_over_in_the_file(tmp_path: Path) -> None:
+    """One file serves both clients; in a call the name is none."""
+    path = config(tmp_path / "c.json", name="shop", level="ERROR")
+    assert load({"SENTINEL_CONFIG": path}).level == "ERROR"
+    with pytest.raises(OptionsError, match="no option 'name'"):
+        load(name="shop")
+
+
+def test_a_second_server_has_options_of_its_own() -> None:
+    """A transport of the kind http may have another address and other proofs; what it says is checked."""
+    second = {"kind": "http", "name": "second", "url": "http://127.0.0.1:2", "compression": "none"}
+    options = load(url="http://127.0.0.1:1", service="one", transports=["http", second])
+    made = transports(options)
+    assert [each.name for each in made] == ["http", "second"]
+    for each in made:
+        each.close()
+    for wrong in ({"url": "ftp://x"}, {"compression": "brotli"}, {"adress": "x"}):
+        with pytest.raises(OptionsError, match="transports: http: "):
+            transports(load(url="http://127.0.0.1:1", service="one", transports=[{"kind": "http", **wrong}]))
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ PREFIX: Final = "SENTINEL_"
 CONFIG: Final = "config"
 MAX_FILE: Final = 1_000_000  # bytes of a configuration file
 MEGABYTE: Final = 1_048_576
+# Names of the file that mean nothing here: `name` is the TypeScript client's.
+_PASSED_OVER: Final = frozenset({"$schema", "name"})
 _SERVICES: Final = ("OTEL_SERVICE_NAME", "AWS_LAMBDA_FUNCTION_NAME")
 
 
@@ -135,6 +137,15 @@ class Options:
         return state / "sentinel-client" / name
 
 
+def with_own(options: Options, told: Mapping[str, Any]) -> Options:
+    """Return options of which some are those of one transport. Raises `OptionsError`."""
+    from dataclasses import replace
+
+    made = replace(options, **_checked(told, ""))
+    _check_address(made)
+    return made
+
+
 FIELDS: Final = {each.name: each for each in fields(Options)}
 
 
@@ -161,7 +172,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise OptionsError(f"{path} holds no JSON") from None
     if not isinstance(found, dict):
         raise OptionsError(f"{path} holds no JSON object")
-    return {name: value for name, value in found.items() if name != "$schema"}
+    return {name: value for name, value in found.items() if name not in _PASSED_OVER}
 
 
 def _checked(told: Mapping[str, Any], where: str, prefix: str = "") -> dict[str, Any]:
@@ -237,8 +248,10 @@ def _number(how: Mapping[str, Any], kind: type, value: Any) -> Any:
         raise ValueError("wants a number")  # noqa: TRY004 - one kind of error for every wrong value
     try:
         number = kind(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise ValueError("wants a whole number" if kind is int else "wants a number") from None
+    if kind is int and isinstance(value, float) and number != value:
+        raise ValueError("wants a whole number")
     least, most = how.get("least", 0), how.get("most", float("inf"))
     if not least <= number <= most:
         raise ValueError(f"is a number from {least:g} to {most:g}")

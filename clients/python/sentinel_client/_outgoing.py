@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ._options import Options, OptionsError
+from ._options import Options, OptionsError, with_own
 from ._types import Transport
 
 KINDS: Final = ("http", "cloudwatch", "datadog", "file", "console")
 _FILES: Final = ("path", "api_key_file")
+_OWN: Final = ("url", "service", "certificate", "certificate_key", "api_key_file", "roots", "compression")
 
 
 def transports(options: Options) -> list[Transport]:
@@ -67,6 +68,9 @@ def _http(options: Options, given: dict[str, Any]) -> Transport:
     from .transports.http import HttpTransport
 
     name = str(given.pop("name", "http"))
+    own: dict[str, Any] = {each: given.pop(each) for each in _OWN if each in given}
+    if own:  # another server
+        options = with_own(options, own)
     door = Door(options.url, options.service, credentials(options))
     made = HttpTransport(door, compression=options.compression, sign=_sign(options), **given)
     made.name = name

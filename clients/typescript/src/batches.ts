@@ -4,13 +4,15 @@ import { createHash } from 'node:crypto';
 
 /**
  * A run of entries of one producer. `first` is the sequence number where its range begins, `count` the length of the
- * range, of which entries that were lost on disk are missing in `entries`.
+ * range, of which entries that were lost on disk are missing in `entries`. `again` says that it may have been sent
+ * before, by this process or another.
  */
 export interface Batch {
   producer: string;
   first: number;
   count: number;
   entries: Buffer[];
+  again?: boolean;
 }
 
 /** Return the batch's 16-byte id, which its range alone decides (docs/clients.md). */

@@ -3,7 +3,8 @@
 import type { Fields, Serializer } from './entry.js';
 import type { FlowOptions } from './flow.js';
 import { type LevelOrSilent, levelOf } from './levels.js';
-import { OptionError, STORE_OPTIONS, type StoreOptions, configuration, fileName } from './options.js';
+import { LOGGER_OPTIONS, wrongInCall } from './option-table.js';
+import { OptionError, type StoreOptions, configuration, given } from './options.js';
 import type { PolicyOptions } from './privacy/policy.js';
 
 export interface ClientOptions extends StoreOptions, FlowOptions {
@@ -21,52 +22,18 @@ export interface ClientOptions extends StoreOptions, FlowOptions {
   privacy?: PolicyOptions;
 }
 
-const LISTS = ['sampling', 'rates'] as const;
-const OBJECTS = ['levels', 'fields', 'privacy', 'serializers'] as const;
-const TEXTS = ['name', 'level'] as const;
-
 /**
  * What a call, the environment and the configuration file say of a client, in this order. The store reads its
  * own part. Throws `OptionError`, which names the option and shows no value.
  */
 export function clientOptions(call: ClientOptions = {}, environ: NodeJS.ProcessEnv = process.env): ClientOptions {
-  const file = configuration(environ);
-  const known = [...Object.keys(STORE_OPTIONS), ...LISTS, ...OBJECTS, ...TEXTS, 'repeatsSeconds'];
-  for (const name of Object.keys(call)) {
-    if (!known.includes(name)) throw new OptionError(`there is no option ${name}; there are ${known.join(', ')}`);
-  }
-  const told: Record<string, unknown> = { ...call };
-  for (const name of LISTS) put(told, name, call[name] ?? file[name], Array.isArray, 'a list');
-  for (const name of OBJECTS) put(told, name, call[name] ?? file[name], isObject, 'an object');
-  for (const name of TEXTS) put(told, name, call[name] ?? environment(environ, name) ?? file[name], isText, 'a text');
-  const seconds = call.repeatsSeconds ?? environment(environ, 'repeatsSeconds') ?? file['repeats_seconds'];
-  const number = seconds === undefined ? undefined : Number(seconds);
-  put(told, 'repeatsSeconds', number, isSeconds, 'a number from 0 to 3600');
-  return told as ClientOptions;
-}
-
-function environment(environ: NodeJS.ProcessEnv, name: string): string | undefined {
-  return environ[`SENTINEL_${fileName(name).toUpperCase()}`] || undefined;
-}
-
-type Told = Record<string, unknown>;
-
-function put(told: Told, name: string, value: unknown, is: (value: unknown) => boolean, kind: string): void {
-  if (value === undefined || value === null) delete told[name];
-  else if (is(value)) told[name] = value;
-  else throw new OptionError(`${name} has to be ${kind}`);
-}
-
-function isObject(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function isText(value: unknown): boolean {
-  return typeof value === 'string' && value !== '';
-}
-
-function isSeconds(value: unknown): boolean {
-  return typeof value === 'number' && value >= 0 && value <= 3600;
+  const wrong = wrongInCall(call);
+  if (wrong) throw new OptionError(wrong);
+  const told = given(call, LOGGER_OPTIONS, configuration(environ, call.config), environ);
+  const { serializers } = call;
+  if (serializers === undefined) return told;
+  if (typeof serializers === 'object' && serializers !== null) return { ...told, serializers };
+  throw new OptionError('serializers has to be an object');
 }
 
 /** Levels by the beginning of a logger's name, checked. Throws `OptionError`. */

@@ -19,12 +19,11 @@ import { settings } from './options.js';
 import { Policy } from './privacy/policy.js';
 import { Privacy } from './privacy/privacy.js';
 import { SERIALIZERS } from './serializers.js';
-import type { Stats, Store } from './store-types.js';
+import { OWN_NAME, type Stats, type Store } from './store-types.js';
 
 const REPORT_EVERY = 60_000;
 const MAX_DEPTH = 3; // of logging by what is being logged
 const FLUSH = 5_000;
-const OWN_NAME = 'sentinel_client'; // as the Python client calls itself
 
 const open = new Set<Client>();
 let watching = false;
@@ -195,13 +194,13 @@ export class Client implements Sink {
   private report(): void {
     this.reported = Date.now();
     const dropped = this.store.counts.untold();
-    if (Object.keys(dropped).length === 0) return;
-    const altered = 'altered' in dropped;
+    const { altered: _, ...leftOut } = dropped; // receipts that do not fit have entries of their own
+    if (Object.keys(leftOut).length === 0) return this.store.counts.told(dropped);
     const said = {
       time: this.reported,
-      told: altered ? TOLD.error : TOLD.warn,
-      message: altered ? 'a receipt does not fit what was sent' : 'entries were left out',
-      fields: { left_out: dropped },
+      told: TOLD.warn,
+      message: 'entries were left out',
+      fields: { left_out: leftOut },
       error: undefined,
       bound: undefined,
     };

@@ -34,6 +34,7 @@ const OTHER_NAMES: Readonly<Record<string, LevelOrSilent>> = {
   crit: 'fatal',
   emerg: 'fatal',
   off: 'silent',
+  notset: 'trace',
 };
 
 /**
@@ -41,8 +42,8 @@ const OTHER_NAMES: Readonly<Record<string, LevelOrSilent>> = {
  * Throws a `TypeError` for what is none, since a level that is misspelt would silence a program.
  */
 export function levelOf(name: string): LevelOrSilent {
-  const lower = String(name).toLowerCase();
-  if (lower in LEVELS) return lower as Level;
+  const lower = String(name).trim().toLowerCase();
+  if (Object.hasOwn(LEVELS, lower)) return lower as Level;
   if (lower === 'silent') return 'silent';
   const other = Object.hasOwn(OTHER_NAMES, lower) ? OTHER_NAMES[lower] : undefined;
   if (other !== undefined) return other;

@@ -10,11 +10,12 @@ import { Counts, type Reason } from './counts.js';
 import { DISK, type Disk } from './disk.js';
 import { Link, type Tell } from './link.js';
 import { type Settings, settings as settingsOf, type StoreOptions } from './options.js';
+import { receiptJson } from './receipts.js';
 import { recover } from './segments.js';
 import { makeShared, MAX_TRANSPORTS, type Shared, sharedCounts } from './shared.js';
 import { discard, makeSlot, release, type Slot, takeAny } from './slots.js';
 import { readState, type StateFile } from './state.js';
-import type { Stats, Store } from './store-types.js';
+import { OWN_NAME, type Stats, type Store } from './store-types.js';
 import { makeTransports, nameOf } from './transports/index.js';
 import { type Opened, Writer } from './wal-writer.js';
 
@@ -137,12 +138,11 @@ class LogStore implements Store {
   }
 
   /** Tell it as an entry, each kind once a minute: a server may refuse that, too. */
-  private tell({ message, batch, why }: Tell): void {
+  private tell({ message, fields }: Tell): void {
     const now = performance.now();
     if (now - (this.toldAt.get(message) ?? -Infinity) < TELL) return;
     this.toldAt.set(message, now);
-    const entry = { time: Date.now() / 1000, level: 'ERROR', logger: 'sentinel', message, why, ...batch };
-    this.append(JSON.stringify(entry));
+    this.append(receiptJson({ time: Date.now() / 1000, level: 'ERROR', logger: OWN_NAME, message, ...fields }));
   }
 
   /** Try the disk again soon, also where nothing is appended. */

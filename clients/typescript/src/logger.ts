@@ -25,6 +25,8 @@ export interface ChildOptions {
 export interface Sink {
   take(logger: Logger, level: Level, first: unknown, second: unknown, rest: readonly unknown[]): void;
   flush(milliseconds?: number): Promise<boolean>;
+  /** Told of children, where they are to follow the client that comes. */
+  born?(child: Logger): void;
 }
 
 export interface Logger extends Record<Level, LogFn> {}
@@ -75,7 +77,10 @@ export class Logger {
     const serializers = { ...this.voice.serializers, ...options.serializers };
     const voice = voiceOf(this.voice.name, { ...this.voice.bindings, ...bindings }, serializers, this.voice.names);
     const level = options.level === undefined ? this.name : levelOf(options.level);
-    return new Logger(this.sink, voice, level, this.msgPrefix + (options.msgPrefix ?? ''));
+    const child = new Logger(this.sink, voice, level, this.msgPrefix + (options.msgPrefix ?? ''));
+    child.own = this.own || options.level !== undefined;
+    this.sink.born?.(child);
+    return child;
   }
 
   /** The fields that every entry of this logger has. */

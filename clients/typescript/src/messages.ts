@@ -25,5 +25,5 @@ export type Order =
 export type News =
   | { news: 'stats'; transports: Record<string, TransportStats>; failedSyncs: number }
   | { news: 'flushed'; id: number; done: boolean }
-  | { news: 'tell'; message: string; batch: { producer: string; first: number; count: number }; why: string }
+  | { news: 'tell'; message: string; fields: Record<string, unknown> }
   | { news: 'stopped' };

@@ -1,13 +1,14 @@
 /**
  * The store's options: from the call, else from `SENTINEL_*`, else from the JSON file that `SENTINEL_CONFIG` names.
  *
- * The file is the one that the Python client reads: the same names there, `disk_mb` for `diskMb`. The environment has
- * them in upper case, `SENTINEL_DISK_MB`. No secret is ever in an option, only the path of the file that holds it.
+ * The file is the one that the Python client reads (`option-table.ts`). The environment has its names in upper case,
+ * `SENTINEL_DISK_MB`. No secret is ever in an option, only the path of the file that holds it.
  */
 
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { fileName, type Kind, type Range, STORE_OPTIONS, wrongInCall, wrongInFile } from './option-table.js';
 
 export type Fsync = 'always' | 'interval' | 'never';
 export type WhenFull = 'drop_oldest' | 'drop_newest' | 'block';
@@ -21,6 +22,8 @@ export interface TransportOptions {
 }
 
 export interface StoreOptions {
+  /** The configuration file; else `SENTINEL_CONFIG` names it. */
+  config?: string;
   /** Where the server is, `https://…`; a gateway without doors may be `http://` on loopback. */
   url?: string;
   /** The service id. */
@@ -60,36 +63,7 @@ export interface StoreOptions {
 /** The same with every default filled in. */
 export type Settings = Required<Omit<StoreOptions, Where | 'transports'>> &
   Pick<StoreOptions, Where> & { transports: TransportOptions[] };
-type Where = 'url' | 'certificate' | 'certificateKey' | 'apiKeyFile' | 'roots' | 'signingKeyFile';
-
-type Kind = 'text' | 'number' | 'list' | readonly string[];
-
-/** Each option, and what its value is; the logger adds its own to what `given` knows. */
-export const STORE_OPTIONS: Readonly<Record<keyof StoreOptions, Kind>> = {
-  url: 'text',
-  service: 'text',
-  certificate: 'text',
-  certificateKey: 'text',
-  apiKeyFile: 'text',
-  roots: 'text',
-  directory: 'text',
-  fsync: ['always', 'interval', 'never'],
-  fsyncSeconds: 'number',
-  diskMb: 'number',
-  whenFull: ['drop_oldest', 'drop_newest', 'block'],
-  blockSeconds: 'number',
-  segmentMb: 'number',
-  memoryKb: 'number',
-  batchEntries: 'number',
-  batchKb: 'number',
-  batchSeconds: 'number',
-  compression: ['gzip', 'zstd', 'none'],
-  integrity: ['none', 'ed25519'],
-  signingKeyFile: 'text',
-  timeoutSeconds: 'number',
-  exitSeconds: 'number',
-  transports: 'list',
-};
+type Where = 'config' | 'url' | 'certificate' | 'certificateKey' | 'apiKeyFile' | 'roots' | 'signingKeyFile';
 
 const DEFAULTS = {
   service: '',
@@ -114,60 +88,85 @@ export class OptionError extends Error {
   override name = 'OptionError';
 }
 
-/** `diskMb` -> `disk_mb`, as the configuration file has it. */
-export function fileName(option: string): string {
-  return option.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+function numberOf(range: Range, value: unknown, strict: boolean): number {
+  const number = typeof value === 'string' && value.trim() ? Number(value) : value;
+  const least = strict ? range.least : 0;
+  const fits = typeof number === 'number' && number >= least && number <= range.most;
+  if (fits && (!strict || !range.whole || Number.isInteger(number))) return number;
+  const kind = strict && range.whole ? 'a whole number' : 'a number';
+  throw new TypeError(`has to be ${kind} from ${least} to ${range.most}`);
 }
 
-function checked(option: string, kind: Kind, value: unknown): unknown {
-  if (kind === 'number') {
-    const number = typeof value === 'string' && value.trim() ? Number(value) : value;
-    if (typeof number === 'number' && Number.isFinite(number) && number >= 0) return number;
-    throw new OptionError(`${option} has to be a number of 0 or more`);
+/** Return a value as its option has it; `strict` where it comes from the file or the environment. Raises TypeError. */
+function valueOf(kind: Kind, value: unknown, strict: boolean): unknown {
+  if (typeof kind === 'object' && 'most' in kind) return numberOf(kind, value, strict);
+  if (kind === 'text' || kind === 'path') {
+    if (typeof value === 'string' && (value !== '' || kind === 'text')) return value;
+    throw new TypeError(kind === 'text' ? 'has to be a text' : 'has to be the name of a file or folder');
   }
-  if (kind === 'text') {
-    if (typeof value === 'string' && value) return value;
-    throw new OptionError(`${option} has to be a text that is not empty`);
-  }
-  if (kind === 'list') {
+  if (kind === 'list' || kind === 'rules') {
     if (Array.isArray(value)) return value;
-    throw new OptionError(`${option} has to be a list`);
+    throw new TypeError('has to be a list');
+  }
+  if (kind === 'object') {
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
+    throw new TypeError('has to be an object');
   }
   if (typeof value === 'string' && kind.includes(value)) return value;
-  throw new OptionError(`${option} has to be one of ${kind.join(', ')}`);
+  throw new TypeError(`has to be one of ${kind.join(', ')}`);
 }
 
-/** Read the file that `SENTINEL_CONFIG` names; without one there is nothing in it. Raises OptionError. */
-export function configuration(environ: NodeJS.ProcessEnv = process.env): Record<string, unknown> {
-  const path = environ['SENTINEL_CONFIG'];
+function checked(shown: string, kind: Kind, value: unknown, strict: boolean): unknown {
+  try {
+    return valueOf(kind, value, strict);
+  } catch (error) {
+    throw new OptionError(`${shown} ${(error as Error).message}`);
+  }
+}
+
+/**
+ * Read the file that the call's `config`, else `SENTINEL_CONFIG` names; without one there is nothing in it.
+ * Raises OptionError, also for a name that is no option.
+ */
+export function configuration(environ: NodeJS.ProcessEnv = process.env, config = ''): Record<string, unknown> {
+  const path = config || environ['SENTINEL_CONFIG'];
   if (!path) return {};
   let value: unknown;
   try {
     value = JSON.parse(readFileSync(path, 'utf8'));
   } catch {
-    throw new OptionError('SENTINEL_CONFIG names a file that cannot be read, or is no JSON');
+    throw new OptionError(`${path} cannot be read, or is no JSON`);
   }
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-  throw new OptionError('SENTINEL_CONFIG names a file that holds no JSON object');
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new OptionError(`${path} holds no JSON object`);
+  }
+  const wrong = wrongInFile(value);
+  if (wrong) throw new OptionError(`${path}: ${wrong}`);
+  return value as Record<string, unknown>;
 }
 
-function found(name: string, file: Record<string, unknown>, kind: Kind, environ: NodeJS.ProcessEnv): unknown {
+/** Return the text that the environment has for an option. */
+function environment(environ: NodeJS.ProcessEnv, name: string, kind: Kind): unknown {
+  if (kind === 'object' || kind === 'rules') return undefined;
   const text = environ[`SENTINEL_${fileName(name).toUpperCase()}`];
-  if (text) return kind === 'list' ? text.split(',').map((one) => one.trim()) : text;
-  return file[fileName(name)];
+  if (!text) return undefined;
+  return kind === 'list' ? text.split(',').map((one) => one.trim()) : text;
 }
 
-/** Return the options of `known` that are given anywhere, checked. Raises OptionError. */
+/** Return the options of `known` that are given anywhere; all that is given is checked. Raises OptionError. */
 export function given(
   call: object,
   known: Readonly<Record<string, Kind>>,
-  file: Record<string, unknown> = configuration(),
+  file: Record<string, unknown>,
   environ: NodeJS.ProcessEnv = process.env,
 ): Record<string, unknown> {
   const all: Record<string, unknown> = {};
   for (const [name, kind] of Object.entries(known)) {
-    const value = (call as Record<string, unknown>)[name] ?? found(name, file, kind, environ);
-    if (value !== undefined && value !== null) all[name] = checked(name, kind, value);
+    const [short, told] = [fileName(name), environment(environ, name, kind)];
+    const said = (call as Record<string, unknown>)[name] ?? undefined;
+    if (file[short] !== undefined) all[name] = checked(short, kind, file[short], true);
+    if (told !== undefined) all[name] = checked(`SENTINEL_${short.toUpperCase()}`, kind, told, true);
+    if (said !== undefined) all[name] = checked(name, kind, said, false);
   }
   return all;
 }
@@ -195,9 +194,11 @@ export function defaultDirectory(service: string, environ: NodeJS.ProcessEnv = p
 /** Return the store's settings. Raises OptionError. */
 export function settings(
   call: StoreOptions = {},
-  file: Record<string, unknown> = configuration(),
+  file: Record<string, unknown> = configuration(process.env, call.config),
   environ: NodeJS.ProcessEnv = process.env,
 ): Settings {
+  const wrong = wrongInCall(call);
+  if (wrong) throw new OptionError(wrong);
   const told: StoreOptions = given(call, STORE_OPTIONS, file, environ);
   const all = { ...DEFAULTS, ...told, ...expanded(told) };
   const service = all.service || serviceOf(environ);

@@ -15,8 +15,6 @@ export class Orphans {
   constructor(
     private readonly root: string,
     private readonly send: Send,
-    /** Keeps the receipts of a slot that is deleted. */
-    private readonly keep: (slot: Slot) => void,
   ) {}
 
   /** Take over every slot that is free now. */
@@ -39,7 +37,6 @@ export class Orphans {
       const { state } = readState(slot.folder);
       const { next } = recover(slot.folder, state);
       done = await this.send(slot, state, next);
-      if (done) this.keep(slot);
     } finally {
       if (done) discard(slot);
       else release(slot);

@@ -8,7 +8,8 @@ import { read } from './calls.js';
 import { Client } from './client.js';
 import type { ClientOptions } from './client-options.js';
 import { bound } from './context.js';
-import { lineOf, voiceOf } from './entry.js';
+import { encode, quoted } from './encode.js';
+import { type Fields, lineOf, voiceOf } from './entry.js';
 import { type Level, TOLD } from './levels.js';
 import { Logger, type Sink } from './logger.js';
 import { SERIALIZERS } from './serializers.js';
@@ -28,6 +29,9 @@ const sink: Sink = {
   },
   async flush(milliseconds?: number): Promise<boolean> {
     return client === undefined ? pending.length === 0 : client.flush(milliseconds);
+  },
+  born(child: Logger): void {
+    if (client === undefined) remember(child);
   },
 };
 
@@ -50,9 +54,22 @@ function keep(logger: Logger, level: Level, first: unknown, second: unknown, res
 export function getLogger(name = 'app'): Logger {
   const voice = voiceOf(name, client?.fields ?? {}, client?.serializers ?? SERIALIZERS, client?.names);
   const logger = new Logger(sink, voice, client?.levelOf(name) ?? 'info');
+  remember(logger);
+  return logger;
+}
+
+/** Have a logger follow the client that is installed next. */
+function remember(logger: Logger): void {
   if (loggers.length >= MAX_PENDING) loggers = loggers.filter((each) => each.deref() !== undefined);
   if (loggers.length < MAX_PENDING) loggers.push(new WeakRef(logger));
-  return logger;
+}
+
+/** Give a line that was made before there was a client the fields that every entry of the client has. */
+function withFields(line: string, fields: Fields): string {
+  const own = JSON.parse(line) as object;
+  const more = Object.entries(fields).filter(([name]) => !Object.hasOwn(own, name));
+  if (more.length === 0) return line;
+  return `${line.slice(0, -1)}${more.map(([name, value]) => `,${quoted(name)}:${encode(value)}`).join('')}}`;
 }
 
 /**
@@ -74,7 +91,7 @@ export function replace(made: Client | undefined): Client | undefined {
   const before = client;
   client = made;
   if (made === undefined) return before;
-  for (const line of pending) made.put(line);
+  for (const line of pending) made.put(withFields(line, made.fields));
   if (lost > 0) made.store.counts.add('full', lost);
   pending = [];
   lost = 0;

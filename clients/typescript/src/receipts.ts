@@ -131,3 +131,23 @@ export function fault(receipt: Receipt, sent: readonly Buffer[], id: Buffer, ser
     return 'it cannot be read';
   }
 }
+
+/** Return where the batch of a receipt that fits ends, as `Sentinel-Since` says it; nothing where a header cannot. */
+export function endOf(receipt: Receipt): string | undefined {
+  const { chain, segments } = receipt as { chain: string; segments: { first: number; count: number }[] };
+  const last = segments.at(-1)!;
+  return /^[\x20-\x7e]+$/.test(chain) ? `${last.first + last.count} ${chain}` : undefined;
+}
+
+/** What is kept of a receipt: a server may answer with anything besides. */
+const KEPT = ['chain', 'first', 'count', 'head', 't', 'batch_id', 'segments', 'rejected', 'lines'];
+
+/** Return what is kept of a receipt. */
+export function keptOf(receipt: Receipt): Receipt {
+  return Object.fromEntries(KEPT.filter((name) => name in receipt).map((name) => [name, receipt[name]]));
+}
+
+/** Return JSON in which times are numbers again, as the server wrote them. */
+export function receiptJson(value: object): string {
+  return JSON.stringify(value).replace(/("t":)"(\d{1,20})"/g, '$1$2');
+}

@@ -2,8 +2,8 @@
 
 import { Backoff } from './backoff.js';
 import type { Batch, Outcome, Transport } from './batches.js';
-import { batchId } from './batches.js';
 import { codeOf } from './disk.js';
+import { keptOf, receiptJson } from './receipts.js';
 import { Signal } from './signal.js';
 import type { SlotLog } from './slot-log.js';
 import type { Range } from './state.js';
@@ -22,8 +22,8 @@ export interface ShipperOptions {
 export interface ShipperEvents {
   /** Counted: entries that a server refused, batches whose receipt does not fit. */
   count(reason: 'refused' | 'altered', by: number): void;
-  /** An altered or refused batch, for an entry of its own. */
-  tell(what: 'altered' | 'refused', batch: Batch, why: string): void;
+  /** A receipt that does not fit, entries that were refused: for an entry of its own. */
+  tell(message: string, fields: Record<string, unknown>): void;
   /** The range that is being sent has changed. */
   sending(range: Range | undefined): void;
   /** Nothing is left to do: have new entries told by `wake`. */
@@ -41,6 +41,8 @@ export class Shipper {
   private hurry = 0; // entries below this number leave without waiting for more
   private stopped = false;
   private waits = false; // for its time after a failure
+  private more = false; // bytes ended the last batch, not the log: what follows leaves at once
+  private readonly most: { entries: number; bytes: number }; // of a batch; less once one was too large
 
   constructor(
     private readonly log: SlotLog,
@@ -49,6 +51,10 @@ export class Shipper {
     private readonly events: ShipperEvents,
   ) {
     this.stats = { acknowledged: log.progress(transport.name).acknowledged, failures: 0, why: '', stored: 0 };
+    this.most = {
+      entries: Math.min(options.entries, transport.maxEntries),
+      bytes: Math.min(options.bytes, transport.maxBytes),
+    };
   }
 
   get acknowledged(): number {
@@ -110,9 +116,9 @@ export class Shipper {
   /** Wait until a batch is full or old enough, or somebody is in a hurry. */
   private async gathered(): Promise<void> {
     const until = performance.now() + this.options.age;
-    const { entries } = this.options;
+    const { entries } = this.most;
     for (;;) {
-      const left = until - performance.now();
+      const left = this.more ? 0 : until - performance.now();
       const { acknowledged } = this;
       if (left <= 0 || this.stopped || this.hurry > acknowledged || this.log.next() - acknowledged >= entries) return;
       await this.signal.wait(Math.min(left, 50));
@@ -121,9 +127,10 @@ export class Shipper {
 
   private async fresh(): Promise<void> {
     if (this.stopped) return;
-    const { name, maxEntries, maxBytes } = this.transport;
-    const entries = Math.min(this.options.entries, maxEntries);
-    const run = this.log.read(name, this.acknowledged, entries, Math.min(this.options.bytes, maxBytes));
+    const { name } = this.transport;
+    const { entries, bytes } = this.most;
+    const run = this.log.read(name, this.acknowledged, entries, bytes);
+    this.more = run.entries.length < entries && sizeOf(run.entries) > bytes / 2 && this.log.next() > run.next;
     if (run.entries.length === 0) {
       if (run.next > this.acknowledged) this.done(run.next);
       return;
@@ -139,19 +146,21 @@ export class Shipper {
     const run = this.log.read(this.transport.name, range.first, Infinity, Infinity, end);
     const entries = run.entries.map(oneLine);
     if (entries.length === 0) this.done(end);
-    else await this.deliver({ producer: this.log.producer, ...range, entries });
+    else await this.deliver({ producer: this.log.producer, ...range, entries, again: true });
   }
 
-  private async deliver(batch: Batch): Promise<void> {
+  private async deliver(begun: Batch): Promise<void> {
+    let batch = begun;
     this.events.sending(batch);
     while (!this.stopped) {
       const outcome = await this.sent(batch);
       if (outcome.kind === 'later') {
         await this.pause(outcome.why, outcome.after);
+        batch = { ...batch, again: true };
         continue;
       }
       if (outcome.kind === 'large' && batch.count > 1) {
-        this.log.begin(this.transport.name, { first: batch.first, count: Math.ceil(batch.count / 2) });
+        this.halve(batch);
         return;
       }
       this.answered(batch, outcome);
@@ -168,14 +177,18 @@ export class Shipper {
     }
   }
 
+  /** Go on with the first half, begun anew; later batches are no larger. */
+  private halve({ first, count, entries }: Batch): void {
+    const half = Math.floor(count / 2);
+    this.most.entries = Math.max(1, Math.min(this.most.entries, half));
+    this.most.bytes = Math.max(1, Math.min(this.most.bytes, Math.floor(sizeOf(entries) / 2)));
+    this.log.begin(this.transport.name, { first, count: half });
+  }
+
   private answered(batch: Batch, outcome: Exclude<Outcome, { kind: 'later' }>): void {
     if (outcome.kind === 'sent') {
       if (outcome.receipt) this.keep(batch, outcome.receipt, outcome.altered ?? '');
-      this.refuse(batch, outcome.refused ?? [], 'the server did not take them');
-      if (outcome.altered) {
-        this.events.count('altered', 1);
-        this.events.tell('altered', batch, outcome.altered);
-      }
+      this.refuse(batch, outcome.refused ?? [], 'the server does not take it');
     } else {
       this.refuse(batch, [...batch.entries.keys()], outcome.why);
     }
@@ -185,19 +198,28 @@ export class Shipper {
 
   /** Keep what a server says it stored; `altered` says in what that is not what was sent. */
   private keep(batch: Batch, receipt: Record<string, unknown>, altered: string): void {
-    const { producer, first, count } = batch;
-    const id = batchId(batch).toString('hex');
-    this.log.receipts.add([JSON.stringify({ producer, sequence: first, entries: count, id, altered, receipt })]);
+    const { producer, first: sequence } = batch;
+    const kept = { ...keptOf(receipt), producer, sequence, ...(altered ? { altered } : {}) };
+    this.log.receipts.add([receiptJson(kept)]);
+    if (!altered) return;
+    this.log.altered.add([receiptJson(kept)]);
+    this.events.count('altered', 1);
+    const { segments: _, lines: __, ...told } = kept as Record<string, unknown>;
+    const fields = { event: 'receipt.altered', transport: this.transport.name, ...told };
+    this.events.tell('a receipt does not fit what was sent', fields);
   }
 
   /** Count and keep the entries at these places: nobody will take them. */
   private refuse(batch: Batch, places: readonly number[], why: string): void {
     if (places.length === 0) return;
-    const told = { transport: this.transport.name, producer: batch.producer, first: batch.first, why };
-    const lines = places.map((place) => JSON.stringify({ ...told, entry: batch.entries[place]!.toString() }));
-    this.log.refused.add(lines);
+    const { producer, first, count, entries } = batch;
+    const told = { transport: this.transport.name, producer, why };
+    const whole = entries.length === count; // else the numbers of its entries are not known
+    const line = (place: number): string =>
+      JSON.stringify({ ...told, ...(whole ? { sequence: first + place } : {}), entry: entries[place]!.toString() });
+    this.log.refused.add(places.map(line));
     this.events.count('refused', places.length);
-    this.events.tell('refused', batch, why);
+    this.events.tell('entries were refused', { event: 'entries.refused', ...told, sequence: first, refused: places.length });
   }
 
   private done(upto: number): void {
@@ -221,4 +243,9 @@ export class Shipper {
 function oneLine(entry: Buffer): Buffer {
   if (!entry.includes(LF)) return entry;
   return Buffer.from(entry.map((byte) => (byte === LF ? 32 : byte)));
+}
+
+/** Return the bytes of entries with a line break behind each. */
+function sizeOf(entries: readonly Buffer[]): number {
+  return entries.reduce((sum, entry) => sum + entry.length + 1, 0);
 }

@@ -1,11 +1,12 @@
 /** A slot as the worker sees it: what is there to be sent, how far each transport is, and what can go. */
 
+import { dirname } from 'node:path';
 import { segmentFirsts, segmentPath, remove } from './segments.js';
 import type { Surely } from './disk.js';
 import type { Progress, Range, State } from './state.js';
 import { writeState } from './state.js';
 import { Missing, Reader, type Run } from './wal-reader.js';
-import { Kept, RECEIPTS, REFUSED } from './kept.js';
+import { ALTERED, Kept, RECEIPTS, REFUSED } from './kept.js';
 import type { Slot } from './slots.js';
 
 export interface SlotLogOptions {
@@ -27,6 +28,7 @@ export class SlotLog {
   readonly producer: string;
   readonly receipts: Kept;
   readonly refused: Kept;
+  readonly altered: Kept;
   readonly next: () => number;
   private readonly state: State;
   private readonly readers = new Map<string, Reader>();
@@ -36,8 +38,10 @@ export class SlotLog {
     const oldest = segmentFirsts(slot.folder)[0] ?? inherited;
     const missing = new Missing(options.lost);
     this.producer = slot.producer;
-    this.receipts = new Kept(slot.folder, RECEIPTS);
-    this.refused = new Kept(slot.folder, REFUSED);
+    const root = dirname(slot.folder);
+    this.receipts = new Kept(root, RECEIPTS);
+    this.refused = new Kept(root, REFUSED);
+    this.altered = new Kept(root, ALTERED);
     this.next = options.next;
     this.state = { version: 1, transports: {} };
     for (const name of transports) {

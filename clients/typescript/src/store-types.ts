@@ -2,6 +2,9 @@
 
 import type { Counts, Reason } from './counts.js';
 
+/** The logger of the client's own entries, as in the Python client. */
+export const OWN_NAME = 'sentinel_client';
+
 /** How far a transport is, as `stats()` tells it. Times are epoch milliseconds. */
 export interface TransportStats {
   /** Number of the first entry that is not yet done. */

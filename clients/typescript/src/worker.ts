@@ -2,7 +2,6 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { Crew, type CrewEvents } from './crew.js';
-import { Kept, RECEIPTS, REFUSED } from './kept.js';
 import type { News, Order, WorkerData } from './messages.js';
 import { Orphans } from './orphans.js';
 import { ASK, countShared, DONE, ENDED, IDLE, NEXT, shareRange, widened } from './shared.js';
@@ -39,10 +38,7 @@ const syncing = new Syncing(slot.folder, next);
 
 const quiet: CrewEvents = {
   count: (reason, by) => countShared(shared, reason, by),
-  tell: (what, { producer, first, count }, why) => {
-    const message = what === 'altered' ? 'a server altered entries' : 'a batch was refused';
-    post({ news: 'tell', message, batch: { producer, first, count }, why });
-  },
+  tell: (message, fields) => post({ news: 'tell', message, fields }),
   sending: () => {},
   idle: () => {},
   changed: () => {},
@@ -73,10 +69,6 @@ const orphans = new Orphans(
       await inherits.stop(0);
       inherits = undefined;
     }
-  },
-  ({ folder }) => {
-    log.receipts.add(new Kept(folder, RECEIPTS).lines());
-    log.refused.add(new Kept(folder, REFUSED).lines());
   },
 );
 

@@ -43,8 +43,8 @@ function u64(value) {
  * A server as the real one is to its senders: a batch id is stored once, and its receipt says what heads are made of.
  *
  * `behave` is called with each request's number and the batch, and may return `{status, headers}` (nothing is stored),
- * `'lose'` (stored, and the connection breaks before the answer), `'break'` (not even stored), `'garbage'`, `{receipt}` that changes the receipt's text, or a function
- * that changes the entries before they are stored.
+ * `'lose'` (stored, and the connection breaks before the answer), `'break'` (not even stored), `'garbage'`, `{receipt}` that changes the receipt's text, a function
+ * that changes the entries before they are stored, or `{refuse}`, which says of a line whether it is a bad one.
  */
 export class Server {
   entries = [];
@@ -98,13 +98,20 @@ export class Server {
     if (act === 'break') return request.socket.destroy();
     if (act === 'garbage') return response.end('<html>');
     if (act?.status) return response.writeHead(act.status, act.headers).end('{"error":"x"}');
-    const receipt = this.#store(request.headers, lines, typeof act === 'function' ? act : (all) => all);
+    const good = act?.refuse ? (all) => all.filter((line) => !act.refuse(line)) : (all) => all;
+    const receipt = this.#store(request.headers, lines, typeof act === 'function' ? act : good, act?.refuse);
     if (act === 'lose') return request.socket.destroy();
     if (!receipt) return response.writeHead(409).end('{"error":"Conflict"}');
     response.writeHead(200, { 'content-type': 'application/json' }).end(act?.receipt ? act.receipt(receipt) : receipt);
   }
 
-  #store(headers, lines, change) {
+  #bad(lines, refuse) {
+    if (!refuse) return '';
+    const bad = lines.flatMap((line, place) => (refuse(line) ? [place + 1] : []));
+    return `,"rejected":${bad.length},"lines":${JSON.stringify(bad)}`;
+  }
+
+  #store(headers, lines, change, refuse) {
     const id = headers['sentinel-batch-id'];
     const before = this.batches.get(id);
     if (before) return before.text === lines.join('\n') ? before.receipt : undefined;
@@ -118,7 +125,7 @@ export class Server {
     }
     const hex = { prev: prev.toString('hex'), head: this.#head.toString('hex'), salt: salt.toString('hex') };
     const segment = `{"first":${first},"count":${stored.length},"prev":"${hex.prev}","head":"${hex.head}","t":${t},"salt":"${hex.salt}"}`;
-    const receipt = `{"chain":"local/0","first":${first},"count":${stored.length},"head":"${hex.head}","t":${t},"batch_id":"${id}","segments":[${segment}]}`;
+    const receipt = `{"chain":"local/0","first":${first},"count":${stored.length},"head":"${hex.head}","t":${t},"batch_id":"${id}","segments":[${segment}]${this.#bad(lines, refuse)}}`;
     this.batches.set(id, { text: lines.join('\n'), receipt });
     return receipt;
   }

@@ -39,7 +39,7 @@ test('a level that is none is an error that names those there are', () => {
 });
 
 test('an option that is none is an error that names those there are', () => {
-  assert.throws(() => capture({ leve: 'info' }), { name: 'OptionError', message: /no option leve; there are .*level/ });
+  assert.throws(() => capture({ leve: 'info' }), { name: 'OptionError', message: /no option "leve"; did you mean "level"/ });
 });
 
 test('levels of options count for a logger and those below it', () => {
@@ -176,13 +176,17 @@ test('requests and answers of http are told by what they were', () => {
 
 test('what is logged before the client is installed goes to it when it is there', async () => {
   const log = getLogger('early');
+  const child = log.child({ part: 'x' });
   log.info({ a: 1 }, 'before');
   log.debug('below the level until options say otherwise');
   const captured = capture({ fields: { release: '2' }, levels: { early: 'debug' } });
   const restore = replaceInstalled(captured.client);
   try {
     log.debug('after');
-    assert.deepEqual(captured.entries.map((entry) => [entry.message, entry.release]), [['before', undefined], ['after', '2']]);
+    child.debug({ release: 'own' }, 'a child');
+    assert.deepEqual(captured.entries.map(({ message, release, part }) => [message, release, part]), [
+      ['before', '2', undefined], ['after', '2', undefined], ['a child', 'own', 'x'],
+    ]);
   } finally {
     restore();
   }

@@ -13,7 +13,7 @@ test('a user\'s code compiles with strict settings, and what is wrong does not',
   mkdirSync(copy, { recursive: true });
   const text = readFileSync(`${folder}user.ts`, 'utf8');
   writeFileSync(`${copy}user.mts`, text);
-  const settings = ['--strict', '--noEmit', '--module', 'nodenext', '--target', 'es2022', '--exactOptionalPropertyTypes', '--skipLibCheck', '--esModuleInterop', '--types', 'node'];
+  const settings = ['--strict', '--noEmit', '--module', 'nodenext', '--target', 'es2022', '--lib', 'es2022', '--exactOptionalPropertyTypes', '--skipLibCheck', '--esModuleInterop', '--types', 'node'];
   try {
     execFileSync(process.execPath, [tsc, ...settings, `${copy}user.mts`], { cwd: folder, encoding: 'utf8', stdio: 'pipe' });
   } catch (error) {

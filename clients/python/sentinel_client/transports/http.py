@@ -118,11 +118,16 @@ class HttpTransport:
 
     def _note(self, producer: str, receipt: dict[str, Any], *, fits: bool) -> None:
         """Remember where a producer's next batch cannot be before: then the server need not look farther."""
-        if len(self._ends) > 64 or not fits or not receipt["chain"].isascii():
+        if len(self._ends) > 64 or not fits or not _is_plain(receipt["chain"]):
             self._ends.pop(producer, None)
         else:
             last = receipt["segments"][-1]
             self._ends[producer] = f"{last['first'] + last['count']} {receipt['chain']}"
+
+
+def _is_plain(chain: str) -> bool:
+    """Whether a chain's name can stand in a header."""
+    return chain.isascii() and chain.isprintable()
 
 
 _MEANING = {

@@ -10,7 +10,7 @@ import * as zlib from 'node:zlib';
 import { type Batch, batchId, contentId, type Outcome, type Transport } from '../batches.js';
 import { type Answer, Door, NoAnswer } from '../door.js';
 import type { Settings } from '../options.js';
-import { fault, parseReceipt, type Receipt, refusedPlaces } from '../receipts.js';
+import { endOf, fault, parseReceipt, type Receipt, refusedPlaces } from '../receipts.js';
 import { Signer } from '../signing.js';
 import { NoToken, Tokens } from '../tokens.js';
 import { parsed } from './given.js';
@@ -18,6 +18,7 @@ import { parsed } from './given.js';
 const LINE_BREAK = Buffer.from('\n');
 const AFTER_CAP = 300_000;
 const SHUT = 10_000; // milliseconds: ten failed attempts at a token are allowed a minute
+const MAX_ENDS = 64;
 const SMALL = 512; // bytes that are not worth compressing
 
 type Compress = (bytes: Buffer) => Buffer;
@@ -48,6 +49,8 @@ export class HttpTransport implements Transport {
   private readonly door: Door;
   private readonly tokens: Tokens | undefined;
   private readonly signer: Signer | undefined;
+  /** By producer: behind which entry of which chain its last batch ended. */
+  private readonly ends = new Map<string, string>();
 
   constructor(
     readonly name: string,
@@ -105,10 +108,11 @@ export class HttpTransport implements Transport {
       'Sentinel-Producer': batch.producer,
       'Sentinel-Sequence': batch.first,
       'Sentinel-Receipt': 'full',
+      ...(batch.again ? { 'Sentinel-Since': this.ends.get(batch.producer) ?? '0' } : {}),
       ...this.signer?.headers(batch),
       ...(encoding ? { 'Content-Encoding': encoding } : {}),
       ...(token ? { Authorization: `Bearer ${token}` } : {}),
-      ...(service && !this.door.secure ? { 'Sentinel-Service': service } : {}),
+      ...(service && !this.door.secure ? { 'Sentinel-Service': Buffer.from(service).toString('latin1') } : {}),
     };
     return this.door.request({ method: 'POST', path: '/v1/entries?partial=true', headers, body }, left());
   }
@@ -139,6 +143,14 @@ export class HttpTransport implements Transport {
     }
     const { entries } = batch;
     const altered = fault(receipt, entries, id, this.settings.service);
+    this.note(batch.producer, receipt, altered === '');
     return { kind: 'sent', receipt, refused: refusedPlaces(receipt, entries.length), altered };
+  }
+
+  /** Remember where a producer's next batch cannot be before: then the server need not look farther. */
+  private note(producer: string, receipt: Receipt, fits: boolean): void {
+    const end = fits && this.ends.size <= MAX_ENDS ? endOf(receipt) : undefined;
+    if (end === undefined) this.ends.delete(producer);
+    else this.ends.set(producer, end);
   }
 }

@@ -1,7 +1,8 @@
 /** Where entries go, one file a transport. */
 
 import type { Transport } from '../batches.js';
-import { fileName, type Settings, type TransportOptions } from '../options.js';
+import { fileName, nearest } from '../option-table.js';
+import type { Settings, TransportOptions } from '../options.js';
 import { CloudWatchTransport } from './cloudwatch.js';
 import { ConsoleTransport } from './console.js';
 import { DatadogTransport } from './datadog.js';
@@ -27,6 +28,25 @@ const KINDS: Record<TransportOptions['kind'], Make> = {
   console: (name, options) => new ConsoleTransport(name, options),
 };
 
+/** What each kind takes beside `kind` and `name`. */
+const TAKES: Record<TransportOptions['kind'], readonly string[]> = {
+  http: OWN.map(fileName),
+  cloudwatch: ['group', 'stream', 'region', 'create', 'endpoint'],
+  datadog: ['api_key_file', 'site', 'service', 'source', 'tags', 'hostname', 'endpoint'],
+  file: ['path', 'rotate_bytes', 'keep', 'fsync'],
+  console: ['raw'],
+};
+
+/** Raises TypeError for a kind or a name that there is not. */
+function check(options: TransportOptions): void {
+  const kinds = Object.keys(KINDS);
+  const kind = String(options?.kind);
+  if (!kinds.includes(kind)) throw new TypeError(`there is no transport of the kind ${kind}; there are ${kinds.join(', ')}`);
+  const known = ['kind', 'name', ...TAKES[options.kind]];
+  const wrong = Object.keys(options).find((name) => !known.includes(name));
+  if (wrong !== undefined) throw new TypeError(`${kind} takes no ${wrong}${nearest(wrong, known)}`);
+}
+
 /** Return a transport's name in `state.json` and `stats()`. */
 export function nameOf(options: TransportOptions): string {
   return options.name ?? options.kind;
@@ -35,8 +55,7 @@ export function nameOf(options: TransportOptions): string {
 /** Make the transports of the settings. Raises TypeError where an option is wrong, and says which. */
 export function makeTransports(settings: Settings): Transport[] {
   return settings.transports.map((options) => {
-    const make = KINDS[options.kind] as Make | undefined;
-    if (!make) throw new TypeError(`there is no transport of the kind ${String(options.kind)}`);
-    return make(nameOf(options), options, settings);
+    check(options);
+    return KINDS[options.kind](nameOf(options), options, settings);
   });
 }
