@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -182,6 +184,21 @@ def test_a_field_that_begins_an_entry_is_read_whole() -> None:
     """Only the client's own time is passed over: another value of that name is looked at."""
     for entry in ({"time": "4111111111111111"}, {"n": 4111111111111111}, {"time": 4111111111111111}):
         assert b"4111111111111111" not in PRIVACY.line(encode(entry), entry, encode)
+
+
+def test_a_text_takes_time_by_its_length_alone() -> None:
+    """Whoever writes what is logged, sixteen thousand times the same, say, cannot stop the caller.
+
+    In a process of its own, since an expression that tries all ways to read a text never ends.
+    """
+    code = (
+        "from sentinel_client.privacy import Policy, Privacy\n"
+        "privacy = Privacy(Policy())\n"
+        "for piece in (' ', '.', './ ', 'a', 'a ', '1 ', 'key', '://a:', '<password ', '{', '1-', 'a@a.'):\n"
+        "    for end in ('1', '@', '!'):\n"
+        "        privacy.entry({'message': piece * (16_384 // len(piece)) + end})\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 def test_the_gate_knows_of_every_kind_of_row() -> None:

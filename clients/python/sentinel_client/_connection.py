@@ -84,6 +84,8 @@ class Connection:
             raise ValueError("the address is no URL, or its port no port") from None
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("the address begins with http:// or https://")
+        if not url.isascii() or not url.isprintable() or " " in url:
+            raise ValueError("the address has characters that no URL has")
         if parts.username is not None or parts.query or parts.fragment:
             raise ValueError("the address has a user, a query or a fragment, which it may not")
         self.secure = parts.scheme == "https"

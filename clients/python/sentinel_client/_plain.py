@@ -19,6 +19,7 @@ MAX_INSIDE: Final = 3
 _MOST_BITS = 10_000  # of a whole number; Python writes no more than 4,300 digits
 _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 _NAMED = frozenset(("Decimal", "UUID", "Path", "PosixPath", "PurePosixPath", "WindowsPath", "Fraction"))
+_SPACES = {9: 32, 10: 32, 13: 32}
 _MOMENTS = frozenset(("datetime", "date", "time"))
 
 
@@ -116,9 +117,7 @@ class _Walk:
         if isinstance(value, str):
             told = value
         elif isinstance(value, bytes | bytearray | memoryview):
-            import base64
-
-            told = base64.b64encode(bytes(value[: self._most])).decode()
+            told = _of_bytes(bytes(value[: self._most]))
         elif isinstance(value, BaseException):
             told = f"{kind.__name__}: {value}"
         elif kind.__name__ in _SCALARS:
@@ -158,6 +157,17 @@ class _Walk:
                 break
             told.append(self.of(value, depth + 1))
         return told
+
+
+def _of_bytes(value: bytes) -> str:
+    """Return bytes that are text as it, so that masking can read it, and others as base64."""
+    told = value.decode(errors="ignore")
+    cut = len(value) - len(told.encode())  # at most a part of the last character
+    if cut < 4 and value.startswith(told.encode()) and told.translate(_SPACES).isprintable() and told:
+        return told
+    import base64
+
+    return base64.b64encode(value).decode()
 
 
 def key(name: object) -> str:

@@ -82,7 +82,7 @@ class Shipper:
 
     def _begin(self) -> None:
         self.awake = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may flush or close while its thread holds it
         self._stepping = threading.Lock()
         self._woken = threading.Event()
         self._thread: threading.Thread | None = None
@@ -98,11 +98,16 @@ class Shipper:
         self._woken.set()
 
     def hurry(self) -> None:
-        """Send from now on without waiting for more, and try now what failed before: the end is near."""
+        """Send without waiting for more, until `ease`, and try now what failed before."""
         with self._lock:
             self._hurried += 1
         self._backoff.hurry()
         self.wake()
+
+    def ease(self) -> None:
+        """Take a `hurry` back: batches wait for others again."""
+        with self._lock:
+            self._hurried -= 1
 
     def flush(self, deadline: float) -> bool:
         """Send what is in the log now; whether all of it is done within so many seconds."""
