@@ -18,9 +18,11 @@ import structlog
 
 import sentinel_client
 from sentinel_client import _install, _unkept
+from sentinel_client._connection import Answer
 from sentinel_client._counts import Counts
 from sentinel_client._delivery import Delivery
 from sentinel_client._doctor import diagnose
+from sentinel_client._doctor_network import _clock, network
 from sentinel_client._findings import as_text, ok
 from sentinel_client._flow import MAX_TEMPLATE, Call, Rates, Repeats
 from sentinel_client._options import Options, OptionsError
@@ -282,13 +284,31 @@ def test_the_doctor_names_key_files_that_are_open_and_prints_no_controls(tmp_pat
     assert "\x1b" not in as_text([ok("entry", "stored in \x1b[2J\u202e")], colour=False)
 
 
+@pytest.mark.parametrize("proxy", ["socks5://kim:hunter22@proxy:1", "http://kim:hunter22/x@proxy:1"])
+def test_the_doctor_says_that_a_proxy_is_none(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends there, and shows no part of the proxy's password."""
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    monkeypatch.delenv("https_proxy", raising=False)
+    (found,) = network(Options(url="https://gateway.example.com", service="s"), proven=False, send=False)
+    assert (found.check, found.state) == ("proxy", "failed")
+    assert "hunter" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    "date", ["", "x", "Mon, 99 Foo 2026 00:00:00 GMT", "Thu, 01 Jan 0001 00:00:00 -0000"]
+)
+def test_the_doctor_reads_a_time_that_is_none(date: str) -> None:
+    """As no time."""
+    assert _clock(Answer(200, {"date": date}, b"")).state in {"skipped", "warning"}
+
+
 def test_bytes_that_are_text_are_masked(log: Captured) -> None:
     """As base64 they would hide from masking, and from nobody else."""
     sentinel_client.get_logger("shop").info(
         "sent", body=b'{"password": "hunter22", "card": "4111111111111111"}'
     )
     assert "hunter22" not in json.dumps(log.entries)
-    assert "aHVudGVyMjI" not in json.dumps(log.entries)
+    assert log.entries[0]["body"].startswith('{"password":')
     assert "4111111111111111" not in log.entries[0]["body"]
 
 
