@@ -342,3 +342,25 @@ def test_a_password_is_found_wherever_it_stands(fields: dict[str, Any], log: Cap
         native.exception("frames")
     assert len(log.entries) == 4
     assert "hunter22" not in json.dumps(log.entries)
+
+
+BEGINNINGS = ("postgres://kim:", "{'password': '", '{"password":"', "<password>", "a=1,pwd='")
+
+
+def log_in_with(address: str) -> None:
+    """Fail with an address in a variable."""
+    raise ValueError
+
+
+@pytest.mark.parametrize("begins", BEGINNINGS)
+def test_what_is_cut_shows_no_half_of_a_password(begins: str, log: Captured) -> None:
+    """Half a value in quotes, or an address without its end, is nothing that masking knows."""
+    native = sentinel_client.get_logger("shop")
+    for most in (200, 16_384):
+        text = "x" * (most - len(begins) - 20) + f" {begins}hunter22hunter22hunter22@'<"
+        native.info("text", text=text)
+        try:
+            log_in_with(text)
+        except ValueError:
+            native.exception("frames")
+    assert "hunter" not in json.dumps(log.entries)

@@ -53,7 +53,8 @@ def exception(error: BaseException, trace: TracebackType | None, variables: int)
 
 def _whole(error: BaseException, trace: TracebackType | None, variables: int) -> dict[str, Any]:
     told = _one(error, trace, variables)
-    told["stack"] = _stack(trace)[-MAX_STACK:]
+    stack = _stack(trace)
+    told["stack"] = stack if len(stack) <= MAX_STACK else stack[-MAX_STACK:].partition("\n")[2]
     causes = list(_causes(error))
     if causes:
         told["causes"] = [_one(each, each.__traceback__, 0) for each in causes]

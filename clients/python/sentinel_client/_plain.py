@@ -19,6 +19,8 @@ MAX_INSIDE: Final = 3
 _MOST_BITS = 10_000  # of a whole number; Python writes no more than 4,300 digits
 _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 _NAMED = frozenset(("Decimal", "UUID", "Path", "PosixPath", "PurePosixPath", "WindowsPath", "Fraction"))
+MAX_WORD: Final = 128  # characters of a word that is left out rather than cut
+_BETWEEN, _ENDS = " \t\n,;&", frozenset(" \t\n@/?#")
 _SPACES = {9: 32, 10: 32, 13: 32}
 _MOMENTS = frozenset(("datetime", "date", "time"))
 
@@ -46,7 +48,7 @@ def text(value: str, most: int = MAX_TEXT) -> str:
     """
     if type(value) is not str:
         value = str.__str__(value)
-    cut = value if len(value) <= most else value[:most] + "…"
+    cut = value if len(value) <= most else _cut(value, most) + "…"
     if cut.isascii():
         return cut
     try:
@@ -54,6 +56,21 @@ def text(value: str, most: int = MAX_TEXT) -> str:
     except UnicodeEncodeError:  # halves of a pair that belong together are joined
         return cut.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return cut
+
+
+def _cut(value: str, most: int) -> str:
+    """Return the beginning of a string, without a word or an address that the cut goes through.
+
+    Masking would not know half a password in quotes, or before the `@` of an address, for what it is.
+    """
+    kept = value[:most]
+    begun = kept.rfind("://")
+    if begun >= 0 and not _ENDS.intersection(kept[begun + 3 :]):
+        return kept[: begun + 3]
+    if value[most] in _BETWEEN:
+        return kept
+    at = max(kept.rfind(each, most - min(most // 2, MAX_WORD)) for each in _BETWEEN)
+    return kept if at < 0 else kept[: at + 1]
 
 
 def shown(value: object, most: int = 1_024) -> str:
