@@ -121,11 +121,11 @@ def test_a_recipient_reads_what_others_can_only_write(tmp_path: Path) -> None:
     key = writes._keys["r"]
     assert isinstance(key, Recipient)
     first = key._ephemeral[1]
-    key._left = 1
+    key._ephemeral = (*key._ephemeral[:3], iter(range(1)))
     assert reads.decrypt("a", writes.encrypt("a", 1)["$enc"]) == 1
     assert reads.decrypt("a", writes.encrypt("a", 2)["$enc"]) == 2
     assert key._ephemeral[1] != first
-    assert key._left == MAX_OF_ONE_KEY - 1
+    assert len(list(key._ephemeral[3])) == MAX_OF_ONE_KEY - 1
 
 
 @pytest.mark.parametrize(

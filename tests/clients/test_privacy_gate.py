@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sentinel_client._encode import fastest
 from sentinel_client.privacy import Policy, Privacy
 from sentinel_client.privacy._gate import WORDS
 from sentinel_client.privacy._table import table
@@ -58,12 +61,52 @@ def test_no_example_gets_past_the_gate(text: str, around: str) -> None:
                 assert not privacy._gate.clean(escaped(entry), entry)
 
 
+BEFORE = ("\n", "\t", '"', "\\", "\x01", "é", "\u00a0", "\U0001f600", "\r\n", "\b", "\f", "\\n", "/", "x\n")
+
+
+@pytest.mark.parametrize("before", taken(BEFORE, 5))
+def test_what_an_encoder_writes_as_an_escape_hides_nothing(before: str) -> None:
+    """Behind a line break, a quote, a letter beyond ASCII: the escape's letter is no part of what follows.
+
+    The same in a list, in JSON in a text, and in JSON in JSON in a text.
+    """
+    for text in sorted({text for _, text in MATCH}):
+        said = before + text
+        for entry in (
+            {**BASE, "message": said},
+            {**BASE, "message": "x", "list": ["a" + said]},
+            {**BASE, "message": json.dumps([said])},
+            {**BASE, "message": json.dumps([json.dumps(["a" + said], ensure_ascii=False)])},
+        ):
+            if changes(PRIVACY, entry):
+                for encoder in (encode, escaped, fastest()):
+                    assert not PRIVACY._gate.clean(encoder(entry), entry), entry
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "\n4111111111111111", "\nAKIAIOSFODNN7EXAMPLE", '"4111111111111111', "\\npm_" + "a1" * 20,
+        "4111\u00a01111\u00a01111\u00a01111", '[["password","hunter22"]]', '["-password","hunter22"]',
+        '["\\n4111111111111111"]', "secret_b64: aB3dE5fG7h", "at 12:00:01 secret_base64:aB3dE5fG7h",
+    ],
+)  # fmt: skip
+def test_the_gate_sees_what_once_passed_it(message: str) -> None:
+    """Each of these was written as it was."""
+    entry = {**BASE, "message": message}
+    assert changes(PRIVACY, entry)
+    for encoder in (encode, escaped, fastest()):
+        assert not PRIVACY._gate.clean(encoder(entry), entry)
+
+
 PIECES = st.sampled_from(
     [
         *( text for _, text in MATCH), * WORDS, "password", "api_key", ": ", "=", ":", " ", "\"", "\\\"",
         "hunter22", "4111", "1111", " 1111", "-1111", "+49", "30", "1234567", "@", "example.org", "kim",
         "--", "<", ">", "DE89", "aB3dE5fG7hJ9kL1mN3pQ", "Bearer ", "phone", "0393 114", "x", "\u00a0", "é",
-        ".", "/", "1", "sess", "ion_id",
+        ".", "/", "1", "sess", "ion_id", "\n", "\t", "\r\n", "\x01", "\\", "\\n", "\\u00e9", "[", "]",
+        '["', '"]',
+        "secret_b64", "12:34", "4111\u00a01111", "\u00a0",
     ]
 )  # fmt: skip
 TEXT = st.lists(PIECES, max_size=6).map("".join)
@@ -141,6 +184,21 @@ def test_a_field_that_begins_an_entry_is_read_whole() -> None:
     """Only the client's own time is passed over: another value of that name is looked at."""
     for entry in ({"time": "4111111111111111"}, {"n": 4111111111111111}, {"time": 4111111111111111}):
         assert b"4111111111111111" not in PRIVACY.line(encode(entry), entry, encode)
+
+
+def test_a_text_takes_time_by_its_length_alone() -> None:
+    """Whoever writes what is logged, sixteen thousand times the same, say, cannot stop the caller.
+
+    In a process of its own, since an expression that tries all ways to read a text never ends.
+    """
+    code = (
+        "from sentinel_client.privacy import Policy, Privacy\n"
+        "privacy = Privacy(Policy())\n"
+        "for piece in (' ', '.', './ ', 'a', 'a ', '1 ', 'key', '://a:', '<password ', '{', '1-', 'a@a.'):\n"
+        "    for end in ('1', '@', '!'):\n"
+        "        privacy.entry({'message': piece * (16_384 // len(piece)) + end})\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 def test_the_gate_knows_of_every_kind_of_row() -> None:

@@ -20,7 +20,7 @@ from ._context import CONTEXT, RESERVED, bound, traced
 from ._counts import Counts
 from ._entry import Bytes, ExcInfo, add, add_exception, exc_info
 from ._flow import Call, Flow
-from ._levels import name_of, number_of
+from ._levels import INFO, name_of, number_of
 from ._plain import MAX_KEYS, MAX_TEXT, QUICK
 
 REPORT_SECONDS: Final = 60.0
@@ -82,10 +82,16 @@ class Client:
         logger: str = "root",
         error: object = None,
     ) -> None:
-        """Log one entry. `error` is an exception, or true for the one that is being handled."""
-        number = number_of(level)
+        """Log one entry. `error` is an exception, or true for the one that is being handled.
+
+        A level that is none counts as INFO.
+        """
+        try:
+            number = number_of(level)
+        except ValueError:
+            number = INFO
         if number >= self.level_of(logger):
-            found = exc_info(error) if error else None
+            found = None if error is None else exc_info(error)
             self.record(time.time(), number, name_of(number), logger, message, fields or {}, found)
 
     def record(

@@ -84,6 +84,8 @@ class Connection:
             raise ValueError("the address is no URL, or its port no port") from None
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("the address begins with http:// or https://")
+        if not url.isascii() or not url.isprintable() or " " in url:
+            raise ValueError("the address has characters that no URL has")
         if parts.username is not None or parts.query or parts.fragment:
             raise ValueError("the address has a user, a query or a fragment, which it may not")
         self.secure = parts.scheme == "https"
@@ -196,11 +198,15 @@ def _proxy(host: str) -> tuple[str, int, str] | None:
     bypass = urllib.request.proxy_bypass_environment  # type: ignore[attr-defined] # typeshed has it not
     if not url or bypass(host):
         return None
-    parts = urlsplit(url if "://" in url else f"http://{url}")
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        port = parts.port or 80
+    except ValueError:  # what it says may be a part of the password
+        raise Unusable("is behind a proxy whose address is none") from None
     if parts.scheme != "http" or not parts.hostname:
         raise Unusable("is behind a proxy that is none by HTTP")
     user = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else ""
-    return parts.hostname, parts.port or 80, user
+    return parts.hostname, port, user
 
 
 def _tunnel(timed: Timed, host: str, port: int, user: str) -> None:

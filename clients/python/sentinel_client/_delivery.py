@@ -130,4 +130,4 @@ class Delivery:
     def _keep(self, name: str, told: Mapping[str, object]) -> None:
         if self.root is not None:
             line = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
-            Kept(self.root / name).add(line.encode())
+            Kept(self.root / name).add(line.encode(errors="backslashreplace"))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ._doctor_disk import disk
-from ._doctor_files import files
+from ._doctor_files import files, keys
 from ._doctor_network import network
 from ._findings import Finding, as_json, as_text, failed, healthy, ok, warning
 from ._options import FIELDS, PREFIX, Options, OptionsError
@@ -38,6 +38,7 @@ def diagnose(
         return
     yield ok("options", _shown(options))
     yield from disk(options)
+    yield from keys(options)
     if "http" not in [each.get("kind") if isinstance(each, Mapping) else each for each in options.transports]:
         return
     found = list(files(options))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +40,20 @@ def _secret(path: Path, check: str) -> Iterator[Finding]:
     """Yield a warning where others may read a secret."""
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         yield warning(check, f"others may read {path}", f"chmod 600 {path}")
+
+
+def keys(options: Options) -> Iterator[Finding]:
+    """Yield a warning for each key file of masking, signatures and Datadog's that others may read."""
+    told: list[Any] = [options.signing_key_file, options.privacy.get("key_file")]
+    encryption = options.privacy.get("encryption")
+    held = encryption.get("keys", {}) if isinstance(encryption, Mapping) else {}
+    for each in held.values():
+        told += [each.get("file"), each.get("private")]
+    told += [each.get("api_key_file") for each in options.transports if isinstance(each, Mapping)]
+    for path in told:
+        if path is not None:
+            with contextlib.suppress(OSError):
+                yield from _secret(Path(path), "keys")
 
 
 def _certificate(path: Path, service: str) -> Iterator[Finding]:

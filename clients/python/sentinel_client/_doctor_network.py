@@ -17,6 +17,7 @@ from ._door import Credentials, Door
 from ._findings import Finding, failed, ok, skipped, warning
 from ._options import Options
 from ._outgoing import credentials
+from ._sockets import Unusable
 from ._tokens import Tokens
 from ._types import Batch, Sent
 
@@ -37,7 +38,13 @@ def network(options: Options, proven: bool, send: bool) -> Iterator[Finding]:
     parts = urlsplit(options.url)
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    through = _proxy(host) if parts.scheme == "https" else None
+    try:
+        through = _proxy(host) if parts.scheme == "https" else None
+    except Unusable as error:
+        yield failed(
+            "proxy", f"{host} {error}", "look at HTTPS_PROXY: http://host:port, without or with a user"
+        )
+        return
     if through is not None:
         yield ok("proxy", f"{through[0]}:{through[1]}, as HTTPS_PROXY says")
     else:
@@ -169,10 +176,11 @@ def _asked(options: Options, send: bool) -> Iterator[Finding]:
 
 
 def _clock(answer: Answer) -> Finding:
-    told = email.utils.parsedate_to_datetime(answer.headers["date"]) if "date" in answer.headers else None
-    if told is None:
+    try:
+        told = email.utils.parsedate_to_datetime(answer.headers.get("date", ""))
+        ahead = time.time() - told.timestamp()
+    except (ValueError, TypeError, OverflowError):
         return skipped("clock", "the server says no time")
-    ahead = time.time() - told.timestamp()
     if abs(ahead) <= CLOCK:
         return ok("clock", "this machine's and the server's agree")
     way = "ahead of" if ahead > 0 else "behind"

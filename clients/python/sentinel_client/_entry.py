@@ -48,8 +48,15 @@ def exc_info(told: object) -> ExcInfo | None:
     if not isinstance(told, tuple):
         import sys
 
-        told = sys.exc_info() if told else (None,)
+        told = sys.exc_info() if _true(told) else (None,)
     return told if len(told) == 3 and isinstance(told[1], BaseException) else None
+
+
+def _true(told: object) -> bool:
+    try:
+        return bool(told)
+    except Exception:  # noqa: BLE001 - the program's own code, which may do anything
+        return False
 
 
 class Bytes:

@@ -44,12 +44,17 @@ def exception(error: BaseException, trace: TracebackType | None, variables: int)
     if INSIDE.depth >= MAX_INSIDE:
         return {"type": type(error).__name__, "message": "", "frames": []}
     with INSIDE:
-        return _whole(error, trace, variables)
+        try:
+            return _whole(error, trace, variables)
+        except Exception as worse:  # noqa: BLE001 - the program's own code, which may do anything
+            why = f"<cannot be told: {type(worse).__name__}>"
+            return {"type": type(error).__name__, "message": why, "frames": []}
 
 
 def _whole(error: BaseException, trace: TracebackType | None, variables: int) -> dict[str, Any]:
     told = _one(error, trace, variables)
-    told["stack"] = _stack(trace)[-MAX_STACK:]
+    stack = _stack(trace)
+    told["stack"] = stack if len(stack) <= MAX_STACK else stack[-MAX_STACK:].partition("\n")[2]
     causes = list(_causes(error))
     if causes:
         told["causes"] = [_one(each, each.__traceback__, 0) for each in causes]
@@ -64,7 +69,7 @@ def _one(error: BaseException, trace: TracebackType | None, variables: int) -> d
     told: dict[str, Any] = {"type": type(error).__name__, "message": message}
     notes = getattr(error, "__notes__", None)
     if isinstance(notes, list) and notes:
-        told["notes"] = [text(str(each), MAX_MESSAGE) for each in notes[:10]]
+        told["notes"] = [text(each, MAX_MESSAGE) for each in notes[:10] if isinstance(each, str)]
     told["frames"] = _frames(trace, variables)
     return told
 
@@ -72,7 +77,8 @@ def _one(error: BaseException, trace: TracebackType | None, variables: int) -> d
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """Yield what led to an exception, the nearest first; of a group, what it holds before that."""
     seen = {id(error)}
-    found = [*getattr(error, "exceptions", ()), error.__cause__, _context(error)][: MAX_CAUSES + 2]
+    group = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    found = [*group, error.__cause__, _context(error)][: MAX_CAUSES + 2]
     count = 0
     while found and count < MAX_CAUSES:
         each = found.pop(0)

@@ -58,9 +58,14 @@ def as_text(found: Sequence[Finding], colour: bool) -> str:
     for each in found:
         word = f"{each.state:<7}"
         shown = f"\x1b[{_COLOURS[each.state]}m{word}\x1b[0m" if colour else word
-        lines.append(f"{shown}  {each.check:<{width}}  {each.says}")
+        lines.append(f"{shown}  {each.check:<{width}}  {_safe(each.says)}")
         if each.do:
-            lines.append(f"{'':<7}  {'':<{width}}  -> {each.do}")
+            lines.append(f"{'':<7}  {'':<{width}}  -> {_safe(each.do)}")
     wrong = sum(each.state == "failed" for each in found)
     lines.append("all is well" if not wrong else f"{wrong} of {len(found)} are wrong")
     return "\n".join(lines)
+
+
+def _safe(text: str) -> str:
+    """Return text whose control characters are escapes: what a server says cannot drive the terminal."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ._options import Options
 
 MAX_KEYS: Final = 10_000  # of buckets, and of repeats that are waited for
+MAX_TEMPLATE: Final = 1_024  # characters of a logger's name or template that are told apart
 _WHOLE = 1 << 64
 
 
@@ -112,8 +113,12 @@ def _take(
 
 
 def _key(names: Sequence[str], call: Call) -> tuple[object, ...]:
-    own = {"logger": call.logger, "template": call.template, "level": call.level}
+    own = {"logger": _cut(call.logger), "template": _cut(call.template), "level": call.level}
     return tuple(own[each] if each in own else shown(call.fields.get(each), 100) for each in names)
+
+
+def _cut(name: str) -> str:
+    return name[:MAX_TEMPLATE]
 
 
 class Repeats:
@@ -127,7 +132,7 @@ class Repeats:
 
     def holds(self, call: Call, entry: Callable[[], dict[str, Any]]) -> bool:
         """Whether a call is a repeat, which is kept back; `entry` makes the entry that stands for it."""
-        key = (call.logger, call.level, call.template)
+        key = (_cut(call.logger), call.level, _cut(call.template))
         with self._lock:
             found = self._open.get(key)
             if found is None or not 0 <= call.time - found.began < self.seconds:

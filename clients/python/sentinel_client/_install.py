@@ -7,6 +7,7 @@ else has put another one on top.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -144,6 +145,19 @@ def installed() -> Client:
 
     Raises `OptionsError` where these say too little.
     """
+    found = _Installation.current  # without the lock: who closes a client holds it for so long
+    if found is not None:
+        return found.client
     with _LOCK:
         found = _Installation.current
         return found.client if found is not None else install(capture=False)
+
+
+def _after_fork() -> None:
+    """Have another lock in a forked child: another thread of the parent may have held it."""
+    global _LOCK  # noqa: PLW0603 - one a process
+    _LOCK = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -265,7 +265,12 @@ def _check_whole(options: Options) -> None:
             number_of(level)
         except ValueError as error:
             raise OptionsError(f"levels: {name}: {error}") from None
-    if "http" in options.transports:
+    if "@" in options.url:
+        raise OptionsError("url has a user, which it may not: options name files that hold secrets")
+    if any(
+        each == "http" or (isinstance(each, Mapping) and each.get("kind") == "http")
+        for each in options.transports
+    ):
         _check_address(options)
     if options.integrity == "ed25519" and options.signing_key_file is None:
         raise OptionsError("integrity: ed25519 wants signing_key_file")
@@ -278,6 +283,8 @@ def _check_address(options: Options) -> None:
         )
     if not options.service:
         raise OptionsError(f"service is missing: give it, or set {PREFIX}SERVICE")
+    if not options.service.isprintable():
+        raise OptionsError("service has characters that no header takes")
     proof = (options.certificate, options.certificate_key, options.api_key_file)
     scheme = options.url.partition("://")[0].lower()
     if scheme not in {"http", "https"}:

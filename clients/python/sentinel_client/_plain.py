@@ -19,6 +19,9 @@ MAX_INSIDE: Final = 3
 _MOST_BITS = 10_000  # of a whole number; Python writes no more than 4,300 digits
 _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 _NAMED = frozenset(("Decimal", "UUID", "Path", "PosixPath", "PurePosixPath", "WindowsPath", "Fraction"))
+MAX_WORD: Final = 128  # characters of a word that is left out rather than cut
+_BETWEEN, _ENDS = " \t\n,;&", frozenset(" \t\n@/?#")
+_SPACES = {9: 32, 10: 32, 13: 32}
 _MOMENTS = frozenset(("datetime", "date", "time"))
 
 
@@ -45,7 +48,7 @@ def text(value: str, most: int = MAX_TEXT) -> str:
     """
     if type(value) is not str:
         value = str.__str__(value)
-    cut = value if len(value) <= most else value[:most] + "…"
+    cut = value if len(value) <= most else _cut(value, most) + "…"
     if cut.isascii():
         return cut
     try:
@@ -53,6 +56,21 @@ def text(value: str, most: int = MAX_TEXT) -> str:
     except UnicodeEncodeError:  # halves of a pair that belong together are joined
         return cut.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return cut
+
+
+def _cut(value: str, most: int) -> str:
+    """Return the beginning of a string, without a word or an address that the cut goes through.
+
+    Masking would not know half a password in quotes, or before the `@` of an address, for what it is.
+    """
+    kept = value[:most]
+    begun = kept.rfind("://")
+    if begun >= 0 and not _ENDS.intersection(kept[begun + 3 :]):
+        return kept[: begun + 3]
+    if value[most] in _BETWEEN:
+        return kept
+    at = max(kept.rfind(each, most - min(most // 2, MAX_WORD)) for each in _BETWEEN)
+    return kept if at < 0 else kept[: at + 1]
 
 
 def shown(value: object, most: int = 1_024) -> str:
@@ -116,9 +134,7 @@ class _Walk:
         if isinstance(value, str):
             told = value
         elif isinstance(value, bytes | bytearray | memoryview):
-            import base64
-
-            told = base64.b64encode(bytes(value[: self._most])).decode()
+            told = _of_bytes(bytes(value[: self._most]))
         elif isinstance(value, BaseException):
             told = f"{kind.__name__}: {value}"
         elif kind.__name__ in _SCALARS:
@@ -158,6 +174,17 @@ class _Walk:
                 break
             told.append(self.of(value, depth + 1))
         return told
+
+
+def _of_bytes(value: bytes) -> str:
+    """Return bytes that are text as it, so that masking can read it, and others as base64."""
+    told = value.decode(errors="ignore")
+    cut = len(value) - len(told.encode())  # at most a part of the last character
+    if cut < 4 and value.startswith(told.encode()) and told.translate(_SPACES).isprintable() and told:
+        return told
+    import base64
+
+    return base64.b64encode(value).decode()
 
 
 def key(name: object) -> str:

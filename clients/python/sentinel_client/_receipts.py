@@ -52,7 +52,7 @@ def _check(receipt: Mapping[str, object], sent: Sequence[bytes], batch_id: bytes
     if not hmac.compare_digest(_hex(receipt, "batch_id", 16), batch_id):
         raise Unfit("it is of another batch")
     chain = receipt.get("chain")
-    if not isinstance(chain, str) or "/" not in chain:
+    if not isinstance(chain, str) or "/" not in chain or not chain.isprintable():
         raise Unfit("it names no chain")
     owner = chain.rpartition("/")[0]
     if service and owner != service:

@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from sentinel_client._backoff import BASE, CAP, Backoff
@@ -82,9 +83,9 @@ class Shipper:
 
     def _begin(self) -> None:
         self.awake = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may flush or close while its thread holds it
         self._stepping = threading.Lock()
-        self._woken = threading.Event()
+        self._woken: SimpleQueue[None] = SimpleQueue()  # unlike an Event's, its `put` may interrupt itself
         self._thread: threading.Thread | None = None
         self._hurried = 0
         self._end: float | None = None
@@ -95,14 +96,19 @@ class Shipper:
         """Start the thread where none runs in this process, and have it look for something to send."""
         if not self.awake:
             self._start()
-        self._woken.set()
+        self._woken.put(None)
 
     def hurry(self) -> None:
-        """Send from now on without waiting for more, and try now what failed before: the end is near."""
+        """Send without waiting for more, until `ease`, and try now what failed before."""
         with self._lock:
             self._hurried += 1
         self._backoff.hurry()
         self.wake()
+
+    def ease(self) -> None:
+        """Take a `hurry` back: batches wait for others again."""
+        with self._lock:
+            self._hurried -= 1
 
     def flush(self, deadline: float) -> bool:
         """Send what is in the log now; whether all of it is done within so many seconds."""
@@ -141,7 +147,7 @@ class Shipper:
         self._backoff.hurry()
         thread = self._thread
         if thread is not None and thread.is_alive():
-            self._woken.set()
+            self._woken.put(None)
             thread.join(max(0.0, end - self._clock()))
         elif not self._done(self._wal.next()):
             self._work(end)
@@ -209,8 +215,14 @@ class Shipper:
                 if until is not None and (wait is None or now + wait >= until):
                     return
                 if wait != 0.0:
-                    self._woken.wait(LOOK if wait is None else min(wait, LOOK))
-                    self._woken.clear()
+                    self._sleep(LOOK if wait is None else min(wait, LOOK))
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait until somebody wakes this shipper."""
+        with contextlib.suppress(Empty):
+            self._woken.get(timeout=seconds)
+            while True:
+                self._woken.get_nowait()
 
     def _step(self, left: float | None) -> float | None:
         """Send one batch where one is due: 0.0 then, else in how many seconds; None where there is none."""

@@ -69,8 +69,14 @@ class Stored:
     def _each(self, seconds: float, act: Callable[[Shipper, float], bool]) -> bool:
         """Do something with all shippers, one behind the other, within so many seconds together."""
         end = time.monotonic() + seconds
-        first = [act(each, max(0.0, end - time.monotonic())) for each in self.shippers]
-        return all(first)
+        for each in self.shippers:
+            each.hurry()  # so that one that is down does not take the time of the others
+        try:
+            done = [act(each, max(0.0, end - time.monotonic())) for each in self.shippers]
+        finally:
+            for each in self.shippers:
+                each.ease()
+        return all(done)
 
 
 def privacy(options: Options) -> Privacy:

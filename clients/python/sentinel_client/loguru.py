@@ -11,6 +11,7 @@ from typing import Any
 from ._client import Client
 from ._entry import exc_info
 from ._install import installed
+from ._unkept import unkept
 
 
 class SentinelSink:
@@ -21,16 +22,23 @@ class SentinelSink:
 
     def __call__(self, message: Any) -> None:
         """Log one message of loguru."""
-        client = self._client or installed()
-        record = message.record
-        level, name = record["level"], record["name"] or "root"
-        if level.no < client.level_of(name):
-            return
-        fields = dict(record["extra"])
-        caught = record["exception"]
-        error = exc_info(tuple(caught)) if caught is not None else None
-        if client.options.source:
-            place = {"file": record["file"].path, "line": record["line"], "function": record["function"]}
-            fields = {**place, **fields}
-        when = record["time"].timestamp()
-        client.record(when, level.no, level.name, name, record["message"], fields, error)
+        client = self._client
+        try:
+            client = client or installed()
+            _log(client, message.record)
+        except Exception as error:  # noqa: BLE001 - loguru would print the record, which is not masked
+            unkept(client, error)
+
+
+def _log(client: Client, record: Any) -> None:
+    level, name = record["level"], record["name"] or "root"
+    if level.no < client.level_of(name):
+        return
+    fields = dict(record["extra"])
+    caught = record["exception"]
+    error = exc_info(tuple(caught)) if caught is not None else None
+    if client.options.source:
+        place = {"file": record["file"].path, "line": record["line"], "function": record["function"]}
+        fields = {**place, **fields}
+    when = record["time"].timestamp()
+    client.record(when, level.no, level.name, name, record["message"], fields, error)

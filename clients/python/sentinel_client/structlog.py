@@ -12,9 +12,10 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from ._client import Client
-from ._entry import exc_info
+from ._entry import exc_info, formatted
 from ._install import installed
 from ._levels import ERROR, INFO, NUMBERS, name_of
+from ._unkept import unkept
 
 _ERRORS = frozenset(("exception", "err"))
 
@@ -30,22 +31,30 @@ class SentinelProcessor:
         self._client = client
 
     def __call__(self, logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        """Log one event. Raises `structlog.DropEvent` where the chain ends."""
-        client = self._client or installed()
-        fields = dict(event)
-        message = fields.pop("event", "")
-        number = _level(method, fields.pop("level", None))
-        name = str(fields.pop("logger", None) or getattr(logger, "name", None) or "root")
-        if number >= client.level_of(name):
-            text = message if isinstance(message, str) else str(message)
-            given = fields.pop("exc_info", None)
-            error = exc_info(given) if given else None
-            client.record(time.time(), number, name_of(number), name, text, fields, error)
+        """Log one event. Raises `structlog.DropEvent` where the chain ends, and nothing else."""
+        client = self._client
+        try:
+            client = client or installed()
+            _log(client, logger, method, event)
+        except Exception as error:  # noqa: BLE001 - logging must not break what logs
+            unkept(client, error)
         if self._pass_on:
             return event
         import structlog
 
         raise structlog.DropEvent
+
+
+def _log(client: Client, logger: Any, method: str, event: MutableMapping[str, Any]) -> None:
+    fields = dict(event)
+    message = fields.pop("event", "")
+    number = _level(method, fields.pop("level", None))
+    name = str(fields.pop("logger", None) or getattr(logger, "name", None) or "root")
+    if number >= client.level_of(name):
+        text = message if isinstance(message, str) else formatted(message, ())[0]
+        given = fields.pop("exc_info", None)
+        error = None if given is None else exc_info(given)
+        client.record(time.time(), number, name_of(number), name, text, fields, error)
 
 
 def _level(method: str, told: object) -> int:

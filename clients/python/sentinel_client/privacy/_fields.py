@@ -22,9 +22,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import threading
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,19 +68,19 @@ class Recipient:
     def __init__(self, key_id: str, public: bytes, private: bytes | None = None) -> None:
         self.id = key_id
         self._public, self._private = public, private
-        self._lock = threading.Lock()
-        self._ephemeral: tuple[int, bytes, bytes] = (0, b"", b"")  # process, public key, AES key
-        self._left = 0
+        # Process, public key, AES key, places left: replaced as a whole, without a lock. A signal's handler
+        # may log within, and a child be forked; who comes at the same time begins a key too many.
+        self._ephemeral: tuple[int, bytes, bytes, Iterator[int]] = (0, b"", b"", iter(()))
 
     def encrypt(self, path: str, plain: bytes, nonce: bytes) -> str:
         """Return the text of an encrypted field."""
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        with self._lock:
-            if not self._left or self._ephemeral[0] != os.getpid():
-                self.begin(os.urandom(KEY_BYTES))
-            self._left -= 1
-            _, public, key = self._ephemeral
+        process, public, key, places = self._ephemeral
+        if process != os.getpid() or next(places, None) is None:
+            self.begin(os.urandom(KEY_BYTES))
+            _, public, key, places = self._ephemeral
+            next(places, None)
         sealed = AESGCM(key).encrypt(nonce, plain, _bound("x1", self.id, path))
         return f"x1.{self.id}.{_text(public + nonce + sealed)}"
 
@@ -92,8 +91,8 @@ class Recipient:
         ephemeral = X25519PrivateKey.from_private_bytes(private)
         public = ephemeral.public_key().public_bytes_raw()
         shared = ephemeral.exchange(X25519PublicKey.from_public_bytes(self._public))
-        self._ephemeral = (os.getpid(), public, _derived(shared, public + self._public, "x1", self.id))
-        self._left = MAX_OF_ONE_KEY
+        key = _derived(shared, public + self._public, "x1", self.id)
+        self._ephemeral = (os.getpid(), public, key, iter(range(MAX_OF_ONE_KEY)))
 
     def decrypt(self, form: str, path: str, data: bytes) -> bytes:
         """Return what was encrypted. Raises `NotDecrypted`."""

@@ -35,6 +35,8 @@ _SECONDS = 18  # bytes of an entry that begins with its time, of which the whole
 _GROUPS = ("0000 000000 0000", "000-0000", "000-00-0000", "0000-000000-0000")
 _IBAN = r"[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4} ?[A-Z0-9]{4}"
 _ESCAPED = r"\\u00[2-7]"
+# An escape of JSON, and one of JSON that stands in a text of JSON, however often.
+_ESCAPE, _INNER_ESCAPE = r"\\(?:u[0-9A-Fa-f]{4}|.)", r"\\+(?:u[0-9A-Fa-f]{4}|[\"/bfnrt])?"
 _DRAWN = r"[A-Za-z0-9+/_-]{20,}"
 _CARD = r"(?<![A-Za-z0-9_.+-])(?:[2-6][0-9]{12,18}|1[0-9]{14})(?![A-Za-z0-9_-])"
 # Words of which one stands before every value that a name in a text gives away.
@@ -78,9 +80,16 @@ class Gate:
         # The number of seconds with which an entry begins is nobody's number.
         at = _SECONDS if shape and shape[0] == "time" and type(entry["time"]) is float else 0
         digits = encoded[at:].translate(_DIGITS).decode("latin-1")
+        if not encoded.isascii():
+            digits = digits.replace("\xc2 ", " ")  # U+00A0, which is C2 A0 in UTF-8
         worded = "!" in runs or text.count(":") != len(shape) or "--" in text
-        if worded and not self._wordless(text, digits, entry):
-            return False
+        if worded:
+            if not self._wordless(text, digits, entry):
+                return False
+            if "\\" in text:
+                text = _unescaped(text, at)
+                encoded = text.encode("latin-1")
+                digits = encoded[at:].translate(_DIGITS, b"\xc2").decode("latin-1")
         if _ONE in runs and not self._harmless(encoded, text):
             return False
         numbered = "0000000" in digits or "0 0000" in digits or "0-0000" in digits
@@ -124,14 +133,15 @@ class Gate:
 
     def _wordless(self, text: str, digits: str, entry: Mapping[str, Any]) -> bool:
         """Whether no value in a text stands after a telling name, and no address is in it."""
-        if "@" in text or "~" in text or "%40" in text or ("\\u00" in text and re.search(_ESCAPED, text)):
+        if "@" in text or "~" in text or "%40" in text or ("\\" in text and _coded(text)):
             return False
         colons = text.count(":")
         names = self._nested(entry) if "[" in text or colons != len(entry) else colons
         if names < 0:
             return False
         free = "--" in text or "<" in text or "'" in text
-        if not free and "=" not in text and names + digits.count("00:") == colons:
+        times = 0 if "64:" in text else digits.count("00:")  # secret_b64: is no time
+        if not free and "=" not in text and names + times == colons:
             return True  # every colon in a text stands in a time, or behind another number
         if '\\"' in text:
             return False
@@ -198,7 +208,22 @@ def _before(text: str) -> str:
     """Return what stands before each = and : of a text, as far back as a name with endings reaches."""
     pieces = text.replace("=", ":").split(":")
     pieces.pop()
-    return "\n".join([each[-_NAME:] for each in pieces if not each[-2:].isdigit()])
+    return "\n".join([each[-_NAME:] for each in pieces if not each[-2:].isdigit() or each[-2:] == "64"])
+
+
+def _coded(text: str) -> bool:
+    """Whether a text has escapes of its own, or is JSON, perhaps, with texts of its own."""
+    if "\\u00" in text and re.search(_ESCAPED, text):
+        return True
+    return '\\"' in text and ('"[' in text or '"{' in text)
+
+
+def _unescaped(text: str, at: int) -> str:
+    r"""Return a text with a space for each escape, whose letter is no part of the word behind it.
+
+    `\\n` is a backslash and an n, or a line break of JSON in JSON: both are there, the second from `at` on.
+    """
+    return f"{re.sub(_ESCAPE, ' ', text)} {re.sub(_INNER_ESCAPE, ' ', text[at:])}"
 
 
 def _suspicious(entry: Mapping[str, Any], text: str) -> str:

@@ -11,7 +11,7 @@ Span = tuple[int, int, Detector]  # start, end, what found it
 SHORTEST = 4  # characters that a text has at least, for anything to be looked for in it
 LEAST_DIGITS, LEAST_RUN = 4, 13  # the least that a row of the table asks for
 # Words, none of them long, without digits and without anything that joins a name to a value.
-_PLAIN = r"(?:[A-Za-z_]{0,12}[./ ]+)*[A-Za-z_]{0,12}"
+_PLAIN = r"(?:[A-Za-z_]{0,12}[./ ])*[A-Za-z_]{0,12}"
 _LONG = r"[A-Za-z0-9_-]{13}"
 _UPPER = r"[A-Z]+"
 _SHAPE = bytes(48 if 48 <= c <= 57 else 32 if c == 0xA0 else c for c in range(256))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hmac
 import os
 import re
+import stat
 from base64 import b32encode
 from pathlib import Path
 
@@ -76,19 +77,38 @@ def own_key(root: Path) -> bytes:
     """Return the key of a root of slots, drawn at random the first time, for its owner alone (0600).
 
     It is written whole before it has its name: of processes that start at once, one's key is everybody's.
+    Where the disk takes none, as it takes no log, there is one for this process alone. Raises `BadPolicy`
+    for a file that somebody else may have put there, or can read: who has the key can try values.
     """
     path = root / KEY_NAME
-    if not path.exists():
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = root / f".{KEY_NAME}.{os.getpid()}.{os.urandom(4).hex()}"
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            os.write(descriptor, os.urandom(32).hex().encode() + b"\n")
-            os.fsync(descriptor)
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            os.close(descriptor)
-            draft.unlink()
+    try:
+        if not path.exists():
+            _draw(root, path)
+        _check_own(path)
+    except OSError:
+        return os.urandom(32)
     return read_key(path)
+
+
+def _draw(root: Path, path: Path) -> None:
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = root / f".{KEY_NAME}.{os.getpid()}.{os.urandom(4).hex()}"
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.write(descriptor, os.urandom(32).hex().encode() + b"\n")
+        os.fsync(descriptor)
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        os.close(descriptor)
+        draft.unlink()
+
+
+def _check_own(path: Path) -> None:
+    found = path.lstat()
+    user = os.geteuid() if hasattr(os, "geteuid") else found.st_uid
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != user:
+        raise BadPolicy(f"the key file {path} is not a file of this user; remove it")
+    if os.name == "posix" and found.st_mode & 0o077:
+        raise BadPolicy(f"the key file {path} is open to others: chmod 600 {path}")

@@ -25,6 +25,7 @@ SITES = (
     "ddog-gov.com",
     "us2.ddog-gov.com",
 )
+_HERE = ("localhost", "127.0.0.1", "::1")  # who may be asked in the clear
 SHUT_AFTER = 60.0
 MAX_AFTER = 300.0
 
@@ -56,6 +57,8 @@ class DatadogTransport:
         self.name = name
         self._api_key_file = api_key_file
         self._connection = Connection(endpoint or f"https://http-intake.logs.{site}")
+        if not self._connection.secure and self._connection.host not in _HERE:
+            raise ValueError("endpoint begins with https://: the API key does not go in the clear")
         told = {"service": service, "ddsource": source, "ddtags": tags}
         self._told = {name: value for name, value in told.items() if value}
         self._hostname = hostname or socket.gethostname()
