@@ -77,7 +77,8 @@ def test_every_route_is_walked() -> None:
 
 
 def imagine(monkeypatch: pytest.MonkeyPatch, door: Any = "token") -> Route:
-    """Add a route that nobody has written yet."""
+    """Add a route that nobody has written yet, and have all be attacked."""
+    monkeypatch.setenv("SENTINEL_THOROUGH", "1")
     made = Route("POST", "/v1/imaginary/{thing}/{rest+}", "control", "admin", door)
     monkeypatch.setattr(routes, "ROUTES", (*routes.ROUTES, made))
     return made
