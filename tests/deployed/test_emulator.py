@@ -54,6 +54,7 @@ def test_only_loopback_is_an_endpoint(url: str) -> None:
         must_be_loopback(url)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("url", ["http://192.0.2.1:4566/", "http://127.0.0.1:1/"])
 def test_a_client_sends_to_the_emulator_only(running: Emulator, url: str) -> None:
     """A request that something turned to another address is not sent."""
@@ -99,6 +100,7 @@ def test_nothing_of_the_callers_reaches_a_process(
     assert not {name for name in told if "proxy" in name.lower()} - {"NO_PROXY"}
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux's /proc")
 def test_it_listens_on_loopback_only(running: Emulator) -> None:
     """No port of the emulator's is open to another machine."""

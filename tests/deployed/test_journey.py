@@ -13,7 +13,12 @@ from tests.deployed.journey import FAILURES, MESSAGE, Journey
 from tests.deployed.refusals import ATTEMPTS, Attempt
 
 # A busy machine takes several times the half minute that an idle one does.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("deployed")]
+pytestmark = [
+    pytest.mark.nightly,
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.xdist_group("deployed"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -130,6 +130,7 @@ def test_one_refuses(tree: Tree, desk: Desk) -> None:
     assert desk.asked == 0
 
 
+@pytest.mark.nightly
 def test_a_link_is_used_once(tree: Tree, desk: Desk) -> None:
     """Made for bob by command; the second use is refused, and the other approval is alice's."""
     task = _task(tree, "awaiting-approval")

@@ -7,6 +7,8 @@ import secrets
 import time
 from pathlib import Path
 
+import pytest
+
 from sentinel.bootstrap import application
 from sentinel.cli.clients import local_credentials
 from sentinel.core.certificates import read
@@ -16,6 +18,7 @@ from tests.e2e.trees import sentinel, up
 from tests.pki import DAY
 
 
+@pytest.mark.nightly
 def test_renewing_at_a_gateway(tmp_path: Path) -> None:
     """`certs renew --url` asks with the old certificate and a token, and replaces key and certificate."""
     home = tmp_path / "home"

@@ -57,6 +57,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Tree, st
         yield tree, made(home)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_what_dockers_driver_does(running: tuple[Tree, str]) -> None:
     """It asks OPTIONS without a token, then posts JSON without anything between, packed or not."""
@@ -74,6 +75,7 @@ def test_what_dockers_driver_does(running: tuple[Tree, str]) -> None:
     assert ask(tree, "GET", EVENTS, token=token)[0] == 405
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_bodies_that_are_larger_than_a_webhooks(running: tuple[Tree, str]) -> None:
     """Up to 5,000,000 bytes, as forwarders send them; over it is 413; a webhook's own bound stays."""

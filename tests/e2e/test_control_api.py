@@ -114,6 +114,7 @@ class Person:
         return task
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_the_journey_of_a_task_in_peoples_hands(tree: Tree, desk: Desk) -> None:
     """A hanging step is cancelled and nothing follows it; its fork goes on; many are redriven at once."""

@@ -8,6 +8,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.e2e.trees import Tree, push, sentinel, until, up
 
 DOCUMENTS = {
@@ -39,6 +41,7 @@ def told(home: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.nightly
 def test_a_delivery_hands_on_what_comes(tmp_path: Path) -> None:
     """Entries from before and after the push arrive in order, once, also over a kill -9 and a new start."""
     home = tmp_path / "home"

@@ -362,6 +362,7 @@ class Flow:
             door.close()
 
 
+@pytest.mark.nightly
 def test_everything_rotates_under_load_without_a_failed_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -429,6 +430,7 @@ def _renew_server(app: App) -> None:
     server_certificate(app)
 
 
+@pytest.mark.nightly
 def test_nothing_secret_is_logged(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """With every log line wanted, none has a key, a token, a certificate's key, a passphrase or an entry."""
     settings = {"SENTINEL_LOG_LEVEL": "DEBUG", **SETTINGS}
@@ -460,6 +462,7 @@ def test_nothing_secret_is_logged(tmp_path: Path, capfd: pytest.CaptureFixture[s
         assert secret not in told
 
 
+@pytest.mark.nightly
 def test_a_second_start_makes_nothing_anew(tmp_path: Path) -> None:
     """CA, server's certificate, signing keys and clients are those of the first start, and they work."""
     home = tmp_path / "home"

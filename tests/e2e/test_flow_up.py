@@ -88,6 +88,7 @@ def test_a_limit_of_one_never_overlaps(tree: Tree, desk: Desk) -> None:
     assert _queues(tree)["dead_letters"] == 0
 
 
+@pytest.mark.nightly
 def test_a_queue_is_paused_purged_and_resumed(tree: Tree, desk: Desk) -> None:
     """While a recipe is paused its tasks wait and say why; a resume starts them; a purge ends them."""
     assert _queues(tree, "pause", "recipe:one", "--for", "2h")["who"] == "ann"

@@ -294,6 +294,7 @@ def test_a_service_sees_its_own_chains_alone(tree: Tree) -> None:
     assert [each["chain"] for each in json.loads(raw)["chains"]] == ["mine/0"]
 
 
+@pytest.mark.nightly
 def test_a_request_in_hand_is_finished_when_the_tree_stops(tmp_path: Path) -> None:
     """Ctrl-C while a body is still arriving: the request is answered, and what it brought is stored."""
     with up(tmp_path) as running:

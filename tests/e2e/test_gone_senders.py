@@ -94,6 +94,7 @@ def test_a_message_is_sealed_after_its_sender_hung_up(app: App) -> None:
     assert bodies(app) == 1
 
 
+@pytest.mark.nightly
 def test_those_that_wait_for_a_thread_are_sealed_too(app: App) -> None:
     """More than the gateway carries out at once: whoever hung up while waiting lost nothing."""
     with serve() as port:

@@ -104,6 +104,7 @@ def test_what_cannot_be_replayed_is_said(
     assert says in done.stderr.decode()
 
 
+@pytest.mark.nightly
 def test_a_task_that_was_taken_away_shows(recorded: Path) -> None:
     """A row that is deleted from the file of tasks is named as missing, and the exit code says so."""
     _, before = replay(recorded, "--slack", 0)

@@ -122,6 +122,7 @@ def test_a_waiting_task_is_retried_and_a_failed_one_redriven(tree: Tree, desk: D
     assert [each["state"] for each in _dead(tree)] == ["succeeded"]
 
 
+@pytest.mark.nightly
 def test_a_task_is_cancelled(tree: Tree, desk: Desk) -> None:
     """A cancelled task asks nobody any more, and cannot be cancelled twice; unknown tasks are missing."""
     desk.status = 503

@@ -112,6 +112,7 @@ def test_the_trace_goes_from_the_entry_to_the_targets(tree: Tree, desk: Desk) ->
     assert json.loads(line)["span"] == {"id": told["tasks"][0]["span"]}
 
 
+@pytest.mark.nightly
 def test_every_way_to_ask_leads_to_the_same_task(tree: Tree, desk: Desk) -> None:
     """By task, by effect key, by step, by entry in both spellings."""
     task = _task(tree)
@@ -122,6 +123,7 @@ def test_every_way_to_ask_leads_to_the_same_task(tree: Tree, desk: Desk) -> None
         check_trace.check(told)
 
 
+@pytest.mark.nightly
 def test_entries_are_told_on_demand(tree: Tree) -> None:
     """`--entries` tells the entry, and proves its bytes."""
     _, told = traced(tree.home, _task(tree), "--entries")
@@ -141,6 +143,7 @@ def test_a_trace_leads_to_written_heads(tree: Tree, tmp_path: Path) -> None:
     assert (code, told["damage"][0]["kind"]) == (1, "rewritten")
 
 
+@pytest.mark.nightly
 def test_the_picture_fits_its_terminal(tree: Tree) -> None:
     """Without a terminal it is 80 columns without colours; ASCII where the output is ASCII."""
     command = [sys.executable, "-m", "sentinel.cli.main", "trace", _task(tree), "--home", str(tree.home)]

@@ -120,6 +120,7 @@ def _segments(home: Path) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.nightly
 def test_two_on_one_home_are_refused(tmp_path: Path) -> None:
     """A second `up` on a folder in use says who has it, harms nothing, and works once the first is gone."""
     with up(tmp_path) as tree:
@@ -133,6 +134,7 @@ def test_two_on_one_home_are_refused(tmp_path: Path) -> None:
         assert tree.post([{"a": 2}])["first"] == 1
 
 
+@pytest.mark.nightly
 def test_a_taken_port_is_said_in_a_line(tmp_path: Path) -> None:
     """A port in use is an error of two lines with exit code 3, and nothing is left running."""
     with up(tmp_path / "one") as tree:
@@ -152,6 +154,7 @@ def test_killing_the_supervisor_leaves_no_orphans(tmp_path: Path) -> None:
         until(lambda: gone(pids), "orphans are left", 5)
 
 
+@pytest.mark.nightly
 def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
     """Whichever process is killed, entries are taken and told afterwards."""
     home = tmp_path / "home"

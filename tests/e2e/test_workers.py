@@ -83,6 +83,7 @@ def test_a_slow_step_keeps_no_other_task_waiting(tmp_path: Path, gate: Gate) -> 
         assert tree.stop() == 0
 
 
+@pytest.mark.nightly
 def test_a_dead_workers_tasks_are_taken_up_at_once(tmp_path: Path, gate: Gate) -> None:
     """A task whose worker was killed runs again within seconds, not when its lease of a minute is over."""
     home = tmp_path / "home"

@@ -19,6 +19,7 @@ KILLS = 15
 CHAINS = ("shop/0", "shop/1", "pay/0")
 
 
+@pytest.mark.nightly
 @pytest.mark.timeout(110)
 def test_killed_deliverers_lose_and_double_nothing(tmp_path: Path) -> None:
     """After each kill another goes on: a file and an exact sink have each entry once, in order."""

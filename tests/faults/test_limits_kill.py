@@ -206,6 +206,7 @@ def _run(middle: Middle, pool: Pool, server: Valkey, rng: random.Random) -> int:
     return struck
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_killed_workers_never_exceed_a_limit(tmp_path: Path) -> None:

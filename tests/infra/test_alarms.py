@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from sentinel.entrypoints.limits import METRIC
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ def test_doors_that_go_on_by_themselves_are_seen(
     assert watched(templates, "incomplete") == {"rotate"}
 
 
+@pytest.mark.nightly
 def test_alarms_reach_the_topic_that_is_named(synthesize: Callable[..., Templates]) -> None:
     """With `alarm_topic` every alarm goes there; without it they only show."""
     told = [each.get("AlarmActions") for each in alarms(synthesize(alarm_topic=TOPIC))]

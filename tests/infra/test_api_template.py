@@ -279,6 +279,7 @@ def test_only_its_callers_call_a_function(templates: Templates) -> None:
     assert permissions
 
 
+@pytest.mark.nightly
 def test_requests_for_tokens_leave_room_for_others(synthesize: Callable[..., Templates]) -> None:
     """No authorizer and no usage plan holds them back, so they have their own throttle, watched alike."""
     made = synthesize(token_throttle_rate=7, token_throttle_burst=9)
@@ -344,6 +345,7 @@ def test_refusals_of_the_gateway_read_like_ours(templates: Templates, name: str)
     assert "ResponseParameters" not in found["DEFAULT_4XX"]
 
 
+@pytest.mark.nightly
 def test_a_web_acl_stands_before_both_where_there_is_one(
     templates: Templates, synthesize: Callable[..., Templates]
 ) -> None:
@@ -355,6 +357,7 @@ def test_a_web_acl_stands_before_both_where_there_is_one(
     assert not templates.of("AWS::WAFv2::WebACLAssociation")
 
 
+@pytest.mark.nightly
 def test_the_account_setting_is_kept_or_left_alone(
     templates: Templates, synthesize: Callable[..., Templates]
 ) -> None:

@@ -69,6 +69,7 @@ def test_dispatch_is_woken_for_queued_tasks_only(templates: Templates) -> None:
     }
 
 
+@pytest.mark.nightly
 def test_detection_can_be_widened(synthesize: Callable[..., Templates]) -> None:
     """The option sets how many batches of one shard are in work at once, for detect alone."""
     feeds = _feeds(synthesize(detect_parallelism=4))

@@ -170,6 +170,7 @@ def _logical(templates: Templates, function: dict[str, Any]) -> str:
     return next(name for name, found in templates.of("AWS::Lambda::Function").items() if found is function)
 
 
+@pytest.mark.nightly
 def test_worker_concurrency_can_be_reserved(
     templates: Templates, synthesize: Callable[..., Templates]
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from sentinel.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ def test_only_what_needs_redis_is_in_the_network(templates: Templates) -> None:
     assert _networked(templates) == NETWORKED
 
 
+@pytest.mark.nightly
 def test_without_limits_the_doors_leave_the_network(synthesize: Callable[..., Templates]) -> None:
     """What needs Redis for limits only is out of the VPC without them; the proxy reaches upstreams."""
     made = synthesize(limits=False)
@@ -91,6 +94,7 @@ def _ways_out(templates: Templates) -> dict[str, set[int]]:
     }
 
 
+@pytest.mark.nightly
 def test_ways_out_are_listed(templates: Templates, synthesize: Callable[..., Templates]) -> None:
     """Workers reach the listed ports, the other functions HTTPS, the cache nothing."""
     out = _ways_out(templates)
@@ -136,6 +140,7 @@ def test_an_outside_redis_is_told_by_name(outside: Templates) -> None:
             assert not settings.redis_url
 
 
+@pytest.mark.nightly
 def test_an_outside_redis_can_be_private(synthesize: Callable[..., Templates]) -> None:
     """Given a VPC, the functions that use Redis are placed in its subnets, and nothing is made there."""
     made = synthesize(redis_url="rediss://10.0.0.5:6379", **PLACE)
@@ -146,6 +151,7 @@ def test_an_outside_redis_can_be_private(synthesize: Callable[..., Templates]) -
     assert len(made.stacks) == 2
 
 
+@pytest.mark.nightly
 def test_aws_services_can_be_kept_off_the_nat(synthesize: Callable[..., Templates]) -> None:
     """The option adds interface endpoints that only functions of the deployment reach."""
     made = synthesize(interface_endpoints=True)

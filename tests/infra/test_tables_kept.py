@@ -75,6 +75,7 @@ def test_a_throwaway_deployment_leaves_nothing(synthesize: Callable[..., Templat
         assert table["Properties"]["DeletionProtectionEnabled"] is False
 
 
+@pytest.mark.nightly
 def test_a_customer_key_covers_tables_and_logs(synthesize: Callable[..., Templates]) -> None:
     """With `customer_key`, all tables, function logs and environments use one rotating, kept key."""
     made = synthesize(customer_key=True)

@@ -73,6 +73,7 @@ def test_an_exact_sink_has_each_entry_once(tmp_path: Path, elastic: Elastic) -> 
     world.close()
 
 
+@pytest.mark.nightly
 def test_what_is_there_twice_elsewhere_is_counted(tmp_path: Path, hec: Server) -> None:
     """A collector that is busy and forgets replies: nothing lost, and no more doubled than was counted."""
     world = prepared(tmp_path)

@@ -214,7 +214,7 @@ def run(client: redis.Redis) -> Iterator[Run]:
     made.world.close()
 
 
-@pytest.fixture(params=["sqlite", "dynamodb"])
+@pytest.fixture(params=["sqlite", pytest.param("dynamodb", marks=pytest.mark.nightly)])
 def recorded(request: pytest.FixtureRequest, client: redis.Redis) -> Iterator[Run]:
     """Give a recorded run on each kind of store."""
     if request.param == "sqlite":
