@@ -36,7 +36,7 @@ def _may_unshare() -> bool:
     return bool(int(rights, 16) >> ADMIN & 1)
 
 
-@pytest.fixture(params=["bubblewrap", "container"], scope="module")
+@pytest.fixture(params=["bubblewrap", pytest.param("container", marks=pytest.mark.nightly)], scope="module")
 def sandbox(request: pytest.FixtureRequest) -> Sandbox:
     """Each sandbox that can run on this machine."""
     if request.param == "container":

@@ -41,7 +41,11 @@ def replay(home: Path, *arguments: object) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("slack", [(), ("--slack", "0")], ids=["by default", "without slack"])
+@pytest.mark.parametrize(
+    "slack",
+    [(), pytest.param(("--slack", "0"), marks=pytest.mark.nightly)],
+    ids=["by default", "without slack"],
+)
 def test_a_run_of_the_tree_has_no_differences(recorded: Path, slack: tuple[str, ...]) -> None:
     """What the tree made of a log is what is asked for: each task, lineage and effect."""
     code, found = replay(recorded, *slack)

@@ -91,6 +91,7 @@ def _first(points: list[Point]) -> list[Point]:
     return list(taken([point for point in points if point[2] == 1], 2))
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_places_and_approvals_survive_death_at_any_line(tmp_path: Path) -> None:

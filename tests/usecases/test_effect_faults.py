@@ -103,7 +103,7 @@ class Stage:
         self.faults.fails = lambda _: False
 
 
-@pytest.fixture(params=["sqlite", "dynamodb"])
+@pytest.fixture(params=["sqlite", pytest.param("dynamodb", marks=pytest.mark.nightly)])
 def stage(request: pytest.FixtureRequest, client: redis.Redis) -> Iterator[Stage]:
     """Give a stage on each kind of store."""
     if request.param == "sqlite":
