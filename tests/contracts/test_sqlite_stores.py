@@ -123,6 +123,7 @@ def test_a_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
     database.close()
 
 
+@pytest.mark.nightly
 def test_a_lock_that_is_held_too_long_is_unavailable(tmp_path: Path) -> None:
     """A writer that waits in vain gets Unavailable and has written nothing; later it succeeds."""
     tasks = SqliteTasks(tmp_path / "x.db")

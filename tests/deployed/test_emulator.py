@@ -69,6 +69,7 @@ def test_a_client_sends_to_the_emulator_only(running: Emulator, url: str) -> Non
         client.get_caller_identity()
 
 
+@pytest.mark.nightly
 def test_nothing_of_the_callers_reaches_a_process(
     running: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
