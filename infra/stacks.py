@@ -46,6 +46,7 @@ class StateStack(Stack):
             "counters": self.tasks.counters,
             "registry": self.tasks.registry,
             "alerts": self.tasks.alerts,
+            "keys": self.tasks.keys,
         }
         for name, table in tables.items():
             variable = f"SENTINEL_{name.upper()}_TABLE"

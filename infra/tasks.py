@@ -1,4 +1,4 @@
-"""The tables beside the ledger: tasks with lineage and effects, catalog, counters, registry, alerts."""
+"""The tables beside the ledger: tasks with lineage and effects, catalog, counters, registry, alerts, keys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sentinel.adapters.dynamodb_tables import TABLES
 
 
 class Tasks(Construct):
-    """`tasks`, `catalog`, `counters`, `registry` and `alerts` are the tables beside the ledger."""
+    """`tasks`, `catalog`, `counters`, `registry`, `alerts` and `keys` are the tables beside the ledger."""
 
     def __init__(
         self, scope: Construct, construct_id: str, deployment: Deployment, key: aws_kms.IKey | None
@@ -23,6 +23,7 @@ class Tasks(Construct):
         self.counters = make_table(self, "Counters", TABLES["counters"], deployment, key)
         self.registry = make_table(self, "Registry", TABLES["registry"], deployment, key)
         self.alerts = make_table(self, "Alerts", TABLES["alerts"], deployment, key)
+        self.keys = make_table(self, "Keys", TABLES["keys"], deployment, key)
         if not TABLES["counters"].recover:
             acknowledge(
                 self.counters,

@@ -22,6 +22,7 @@ PORTS = CORE | {
     "ports_aws",
     "ports_doors",
     "ports_feeds",
+    "ports_log",
     "ports_patches",
     "ports_queue",
     "ports_sinks",
@@ -35,6 +36,9 @@ BOOTSTRAP |= {
     "bootstrap_deliveries",
     "bootstrap_patches",
     "bootstrap_evaluation",
+    "bootstrap_log",
+    "bootstrap_archive",
+    "bootstrap_encryption",
 }
 ENTRYPOINTS = BOOTSTRAP | {"entrypoints", "routes"}
 RINGS = {
@@ -48,6 +52,7 @@ RINGS = {
     "ports_aws": PORTS,
     "ports_doors": PORTS,
     "ports_feeds": PORTS,
+    "ports_log": PORTS,
     "ports_patches": PORTS,
     "ports_queue": PORTS,
     "ports_sinks": PORTS,
@@ -64,6 +69,9 @@ RINGS = {
     "bootstrap_deliveries": BOOTSTRAP,
     "bootstrap_patches": BOOTSTRAP,
     "bootstrap_evaluation": BOOTSTRAP,
+    "bootstrap_log": BOOTSTRAP,
+    "bootstrap_archive": BOOTSTRAP,
+    "bootstrap_encryption": BOOTSTRAP,
     "bootstrap_connectors": BOOTSTRAP,
     "bootstrap_approvals": BOOTSTRAP,
     "bootstrap_flow": BOOTSTRAP,

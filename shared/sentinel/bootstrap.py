@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from sentinel.bootstrap_approvals import People
 from sentinel.bootstrap_connectors import Connecting
 from sentinel.bootstrap_flow import Flows
+from sentinel.bootstrap_log import Logged
 from sentinel.bootstrap_patches import Patching
 from sentinel.settings import Settings
 from sentinel.wiring import grants_of, worker_name
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from sentinel.usecases.trace import Trace
 
 
-class App(People, Flows, Connecting, Patching):
+class App(People, Flows, Connecting, Patching, Logged):
     """One process's adapters and use cases, each made on first use."""
 
     @cached_property

@@ -15,7 +15,7 @@ from sentinel.errors import Malformed
 PREFIX = "SENTINEL_"
 SIGNED = ("off", "required")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-_RANGES = {"lanes": (1, 64), "door_seconds": (0, 60), "worker_threads": (1, 64)}
+_RANGES = {"witness_quorum": (0, 16), "lanes": (1, 64), "door_seconds": (0, 60), "worker_threads": (1, 64)}
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
@@ -62,6 +62,21 @@ class Settings:
     blobs_bucket: str = _setting("", "S3 bucket of trees, prompts, replies and patches; empty: a folder")
     prove_project: str = _setting("", "CodeBuild project that tries patches; empty: a sandbox here")
     prove_images: str = _setting("", "images in which that project may try patches, comma separated")
+    log: str = _setting(
+        "sentinel.local", "name of the transparency log: what the origins of checkpoints begin with"
+    )
+    log_key: str = _setting("", "KMS key that signs checkpoints; empty: a file below `home`")
+    log_bucket: str = _setting("", "S3 bucket of checkpoints, with Object Lock; empty: a folder below `home`")
+    archive_bucket: str = _setting(
+        "", "S3 bucket of tiles and archived segments; empty: a folder below `home`"
+    )
+    witnesses: str = _setting("", "witnesses of checkpoints as URL=vkey, comma separated; empty: none")
+    witness_quorum: int = _setting(0, "how many witnesses have to cosign, or it is told; 0: all of them")
+    timestamp_url: str = _setting("", "RFC 3161 timestamp authority of checkpoints; empty: none")
+    keys_table: str = _setting("", "DynamoDB table of wrapped data keys; empty: SQLite")
+    data_key: str = _setting(
+        "", "KMS key that wraps the data keys of encrypted services; empty: a file below `home`"
+    )
     registry_table: str = _setting("", "DynamoDB table of services, keys, certificates and hooks")
     issuer: str = _setting("https://sentinel.local", "issuer of the access tokens: https, no path but `/`")
     audience: str = _setting("sentinel", "audience that access tokens must name")

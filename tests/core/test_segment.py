@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentinel.core import chain as hashing
-from sentinel.core.segment import PLAIN_LIMIT, STORED_LIMIT, Head, Segment, numbered
+from sentinel.core.payload import PLAIN_LIMIT
+from sentinel.core.segment import STORED_LIMIT, Head, Segment, numbered
 from sentinel.core.verify import Verifier
 from sentinel.core.window import WINDOW, Part, decode_window
 from sentinel.errors import Tampered

@@ -131,6 +131,7 @@ def test_services_are_listed_without_secrets(app: App) -> None:
         "lanes": 0,
         "masking": "none",
         "encryption": "store",
+        "archive_days": 0,
         "identities": [],
         "created": service.created,
         "keys": [{"id": key.id, "since": key.since, "until": 0}],

@@ -125,7 +125,7 @@ def test_services_with_any_id(desk: Desk) -> None:
         Service("a", scopes=("ingest", "root")),
         Service("a", lanes=65),
         Service("a", masking="all"),
-        Service("a", encryption="own"),
+        Service("a", encryption="rot13"),
         Service("a", identities=("spiffe://mesh.example",)),
         Service("a", identities=("checkout",)),
     ],

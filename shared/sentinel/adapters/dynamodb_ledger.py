@@ -36,7 +36,10 @@ def to_item(segment: Segment) -> dict[str, Any]:
         "payload": {"B": segment.payload},
         "codec": {"N": str(segment.codec)},
         "recent": {"B": segment.recent},
+        "tree": {"B": segment.tree},
     }
+    if segment.key:
+        item["key"] = {"S": segment.key}
     if segment.first == 0:
         item["genesis"] = {"S": GENESIS}
     return item
@@ -59,6 +62,9 @@ def from_item(item: dict[str, Any]) -> Segment:
             payload=bytes(item["payload"]["B"]),
             codec=int(item["codec"]["N"]),
             recent=bytes(item["recent"]["B"]),
+            # A segment of a version before trees has none; the next append to its chain makes up for it.
+            tree=bytes(item["tree"]["B"]) if "tree" in item else b"",
+            key=item["key"]["S"] if "key" in item else "",
         )
     except (KeyError, ValueError) as error:
         raise Tampered(chain, first, "item", f"it is no segment: {error}") from None

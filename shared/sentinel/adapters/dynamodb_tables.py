@@ -63,6 +63,7 @@ TABLES: Mapping[str, Table] = {
         Key("first", "N"),
         indexes=(Index(CHAINS, Key("genesis", "S"), Key("chain", "S"), "KEYS_ONLY"),),
         stream="NEW_AND_OLD_IMAGES",
+        ttl="expires",  # of segments that are in the archive
     ),
     "tasks": Table(
         Key("task", "S"),
@@ -77,6 +78,9 @@ TABLES: Mapping[str, Table] = {
     # Lost counters only forget what was counted in windows that are still open, pauses, and who has a place
     # at a limit, which mends itself: not worth a recovery, whose older moment would count entries twice.
     "counters": Table(Key("key", "S"), ttl="expires", recover=False),
+    # Wrapped data keys. Without them what they encrypted is lost, so they can be recovered: which is why an
+    # erasure takes 35 days to reach everything (docs/erasure.md).
+    "keys": Table(Key("chain", "S"), Key("id", "S")),
     "registry": Table(Key("kind", "S"), Key("id", "S"), ttl="expires"),
     # Made of the ledger alone; but recovered is sooner there than folded anew.
     "alerts": Table(Key("alert", "S"), indexes=(Index(NEWEST, Key("shelf", "S"), Key("seen", "S"), "ALL"),)),

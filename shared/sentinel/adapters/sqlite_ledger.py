@@ -22,6 +22,7 @@ CREATE TABLE IF NOT EXISTS segments (
     chain TEXT NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL,
     prev BLOB NOT NULL, head BLOB NOT NULL, t INTEGER NOT NULL,
     payload BLOB NOT NULL, codec INTEGER NOT NULL, recent BLOB NOT NULL,
+    tree BLOB NOT NULL DEFAULT x'', key TEXT NOT NULL DEFAULT '', expires INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (chain, first)
 );
 CREATE TABLE IF NOT EXISTS changes (
@@ -38,10 +39,18 @@ CREATE TRIGGER IF NOT EXISTS segments_delete AFTER DELETE ON segments BEGIN
     INSERT INTO changes (kind, chain, first) VALUES ('REMOVE', old.chain, old.first);
 END;
 """
-VERSION = 1
-_COLUMNS = "chain, first, count, prev, head, t, payload, codec, recent"
+VERSION = 2
+# What a file of an earlier version is brought up to date by.
+MIGRATIONS = {
+    1: """
+ALTER TABLE segments ADD COLUMN tree BLOB NOT NULL DEFAULT x'';
+ALTER TABLE segments ADD COLUMN key TEXT NOT NULL DEFAULT '';
+ALTER TABLE segments ADD COLUMN expires INTEGER NOT NULL DEFAULT 0;
+"""
+}
+_COLUMNS = "chain, first, count, prev, head, t, payload, codec, recent, tree, key"
 # SQLite takes any type in any column. Bytes that somebody stored as text are read as the bytes they are.
-_BYTES = ("prev", "head", "payload", "recent")
+_BYTES = ("prev", "head", "payload", "recent", "tree")
 _READ = ", ".join(f"CAST({name} AS BLOB)" if name in _BYTES else name for name in _COLUMNS.split(", "))
 _PAGE = 64
 # Jumps from chain to chain in the primary key's index; DISTINCT would walk over every segment.
@@ -68,7 +77,7 @@ class SqliteLedger:
     """`ports.Ledger` on one SQLite file; usable by any number of threads and processes at once."""
 
     def __init__(self, path: Path | str) -> None:
-        self._db = Database(path, SCHEMA, VERSION)
+        self._db = Database(path, SCHEMA, VERSION, migrations=MIGRATIONS)
 
     def append(self, segment: Segment) -> None:
         """See `ports.Ledger`. The insert itself is the check; the row that won is read only on a clash."""
@@ -82,10 +91,12 @@ class SqliteLedger:
             segment.payload,
             segment.codec,
             segment.recent,
+            segment.tree,
+            segment.key,
         )
         try:
             with self._db.writing() as connection:
-                connection.execute(f"INSERT INTO segments ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)", row)  # noqa: S608
+                connection.execute(f"INSERT INTO segments ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?)", row)  # noqa: S608
         except sqlite3.IntegrityError:
             taken = self._one("WHERE chain = ? AND first = ?", (segment.chain, segment.first))
             if taken is None:
@@ -148,9 +159,11 @@ class SqliteLedger:
 
 def _segment(row: tuple[Any, ...]) -> Segment:
     """Make a segment of a row. Raises `Tampered` for a row that we cannot have written."""
-    chain, first, count, _, _, t, _, codec, _ = row
+    chain, first, count, _, _, t, _, codec, _, _, key = row
     for name, value in (("first", first), ("count", count), ("t", t), ("codec", codec)):
         if not isinstance(value, int):
             place = first if isinstance(first, int) else 0
             raise Tampered(chain, place, "type", f"its {name} is no integer")
+    if not isinstance(key, str):
+        raise Tampered(chain, first, "type", "its key is no text")
     return Segment(*row)

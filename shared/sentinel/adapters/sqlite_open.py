@@ -13,9 +13,10 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 from uuid import uuid4
 
@@ -56,10 +57,11 @@ class Database:
     """One SQLite file (or `:memory:`), opened and, where it is new, given its schema.
 
     `schema` is a script that runs once in the life of a file; `version` is at least 1 and goes up with
-    every change of the schema. A `:memory:` database lives as long as this object, and all threads
-    of the process see the same one; its readers wait for a writer's transaction to end, which those of a
-    file never do. Without `durable` a power cut may undo the newest transactions, in order, and none is half
-    there. Raises `Unsupported` for a file of another version or of something else.
+    every change of the schema; `migrations` has the scripts that bring files of earlier versions to the next,
+    each run once. A `:memory:` database lives as long as this object, and all threads of the process see the
+    same one; its readers wait for a writer's transaction to end, which those of a file never do. Without
+    `durable` a power cut may undo the newest transactions, in order, and none is half there. Raises
+    `Unsupported` for a file of another version or of something else.
 
     A file that may not be written, such as a copy on read-only media, is opened for reading alone.
     """
@@ -72,8 +74,10 @@ class Database:
         sleep: Callable[[float], None] = time.sleep,
         *,
         durable: bool = True,
+        migrations: Mapping[int, str] = MappingProxyType({}),
     ) -> None:
         self.path = str(path)
+        self._migrations = migrations
         self._durable = durable
         self._sleep = sleep
         self._local = threading.local()
@@ -185,6 +189,7 @@ class Database:
                     for statement in _statements(schema):
                         connection.execute(statement)
                     connection.execute(f"PRAGMA user_version = {version:d}")
+        self._migrate(connection, version)
         found, tables = _look(connection)
         if found != version:
             kind = (
@@ -193,6 +198,15 @@ class Database:
                 else "another program's database"
             )
             raise Unsupported(f"{self.path} is {kind}; this program knows version {version}")
+
+    def _migrate(self, connection: sqlite3.Connection, version: int) -> None:
+        """Bring a file of an earlier version up to date, where it may be written."""
+        while (found := _look(connection)[0]) in self._migrations and found < version:
+            with self.transaction():
+                if _look(connection)[0] == found:  # else another process was faster
+                    for statement in _statements(self._migrations[found]):
+                        connection.execute(statement)
+                    connection.execute(f"PRAGMA user_version = {found + 1:d}")
 
     def _use_wal(self, connection: sqlite3.Connection) -> None:
         # Of several processes that switch a new file at once, the later ones get BUSY without waiting.

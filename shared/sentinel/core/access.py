@@ -21,6 +21,8 @@ from sentinel.errors import Malformed
 SCOPES = ("ingest", "tasks:read", "tasks:control", "tasks:approve", "recipes:write", "proxy", "admin")
 DEFAULT_SCOPES = ("ingest", "tasks:read")
 MAX_LANES = 64
+ENCRYPTIONS = ("store", "own")
+MAX_DAYS = 36_500
 MAX_OPTIONS = 20_000  # characters of a hook's options, names and values
 MAX_IDENTITY_BYTES = 1024  # it is the id of a record
 _AUTHOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
@@ -60,9 +62,10 @@ class Service:
     """A producer that is known. `identities` are ids of others' certificates and tokens that stand for it.
 
     `lanes` 0 takes the deployment's number. `masking` and `encryption` are policies by name; this version
-    knows "none" (entries are sealed as they come) and "store" (as the store encrypts them), and refuses what
-    it could not keep. `usage` is the value of the service's key in API Gateway's usage plan: it selects the
-    plan and opens nothing. `created` is in nanoseconds.
+    knows "none" (entries are sealed as they come), and "store" (as the store encrypts them) and "own" (with
+    data keys of its own, docs/encryption.md), and refuses what it could not keep. `archive_days` is how long
+    segments stay in the ledger's table, 0: for good (docs/archive.md). `usage` is the value of the service's
+    key in API Gateway's usage plan: it selects the plan and opens nothing. `created` is in nanoseconds.
     """
 
     KIND: ClassVar[str] = "service"
@@ -77,6 +80,7 @@ class Service:
     identities: tuple[str, ...] = ()
     usage: str = ""
     created: int = 0
+    archive_days: int = 0
 
     def check(self) -> None:
         """Raise `Malformed` naming what is wrong with this service."""
@@ -90,7 +94,8 @@ class Service:
                 f"lanes is 1 to {MAX_LANES}, or 0 for the default",
             ),
             (self.masking != "none", "masking is none: this version has no other policy"),
-            (self.encryption != "store", "encryption is store: this version has no other policy"),
+            (self.encryption not in ENCRYPTIONS, f"encryption is one of {', '.join(ENCRYPTIONS)}"),
+            (not 0 <= self.archive_days <= MAX_DAYS, f"archive_days is 1 to {MAX_DAYS:,}, or 0 for never"),
             (
                 not all(map(_is_identity, self.identities)),
                 f"an identity is spiffe://DOMAIN/PATH or oidc:ISSUER#SUBJECT of {MAX_IDENTITY_BYTES:,} bytes",

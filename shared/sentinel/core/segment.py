@@ -3,27 +3,25 @@
 A `Draft` is a part of a batch, hashed and compressed once and independent of where it will stand; `place`
 links it to the head of its chain, so that losing a race costs only the links. A `Segment` is what is stored
 (attributes as in `docs/wire.md`). `recent` is the dedup window: one record for each of the last
-64 segments of the chain, this one included, oldest first.
+64 segments of the chain, this one included, oldest first. `tree` is the compact range (`merkle`) of the tree
+over H of every entry up to the segment's last.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import orjson
-import zstandard
 
 from sentinel.core import chain as hashing
+from sentinel.core import merkle
+from sentinel.core.payload import CODEC_SEALED, CODEC_ZSTD, Cipher, Opened, Opener, Place, pack, unpack
 from sentinel.core.window import WINDOW, Part, decode_window
 from sentinel.errors import Tampered
 
-CODEC_ZSTD = 1
 STORED_LIMIT = 350_000  # bytes of payload; a DynamoDB item may have 400 KB in all
-PLAIN_LIMIT = 16_000_000  # bytes a payload may unpack to: three times the largest batch
-_ZSTD_LEVEL = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +29,15 @@ class Head:
     """Where a chain ends: what the next segment must be linked to.
 
     `next` is the sequence number of the next entry, `hash` H of the last one, `t` the last segment's time
-    in nanoseconds, `window` the encoded dedup records, oldest first.
+    in nanoseconds, `window` the encoded dedup records, oldest first, `tree` the compact range of the tree
+    over all of its hashes.
     """
 
     next: int
     hash: bytes
     t: int
     window: tuple[bytes, ...]
+    tree: tuple[bytes, ...] = ()
 
     @staticmethod
     def genesis(chain: str) -> Head:
@@ -46,9 +46,12 @@ class Head:
 
     @staticmethod
     def after(segment: Segment) -> Head:
-        """Return the head of a chain whose newest segment is `segment`."""
+        """Return the head of a chain whose newest segment is `segment`.
+
+        Its `tree` is empty where the segment is of a version before trees.
+        """
         window = tuple(raw for _, raw in segment.parts)
-        return Head(segment.first + segment.count, segment.head, segment.t, window)
+        return Head(segment.next, segment.head, segment.t, window, segment.peaks if segment.tree else ())
 
     def find(self, batch_id: bytes) -> tuple[Part, int] | None:
         """Return the last stored part of a batch and its first sequence number, if the window has it."""
@@ -75,6 +78,22 @@ class Segment:
     payload: bytes
     codec: int
     recent: bytes
+    tree: bytes = b""
+    key: str = ""
+    opener: Opener | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def next(self) -> int:
+        """The sequence number behind its last entry: how many entries the chain has with it."""
+        return self.first + self.count
+
+    @property
+    def peaks(self) -> tuple[bytes, ...]:
+        """The compact range of the tree up to its last entry. Raises `Tampered` where it is none."""
+        try:
+            return merkle.decode(self.tree, self.next)
+        except ValueError as error:
+            raise Tampered(self.chain, self.first, "tree", str(error)) from None
 
     @cached_property
     def parts(self) -> list[tuple[Part, bytes]]:
@@ -84,34 +103,15 @@ class Segment:
         except ValueError as error:
             raise Tampered(self.chain, self.first, "window", str(error)) from None
 
+    @property
+    def place(self) -> Place:
+        """Where it stands."""
+        return Place(self.chain, self.first, self.count, self.prev, self.t)
+
     @cached_property
     def opened(self) -> Opened:
         """The payload, decompressed and taken apart. Raises `Tampered` where it cannot be."""
-        return _open(self)
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """What a payload holds: the nonce, the context as JSON bytes, and the entries."""
-
-    nonce: bytes
-    context: bytes
-    entries: list[bytes]
-
-
-def _open(segment: Segment) -> Opened:
-    if segment.codec != CODEC_ZSTD:
-        raise Tampered(segment.chain, segment.first, "codec", f"unknown codec {segment.codec}")
-    try:
-        plain = _codecs().decompress(segment.payload)
-    except zstandard.ZstdError as error:
-        raise Tampered(segment.chain, segment.first, "payload", f"does not unpack: {error}") from None
-    at = hashing.NONCE_BYTES + 4
-    size = int.from_bytes(plain[hashing.NONCE_BYTES : at], "big")
-    if len(plain) < at + size:
-        raise Tampered(segment.chain, segment.first, "payload", "is cut off")
-    entries = plain[at + size :].split(b"\n")
-    return Opened(plain[: hashing.NONCE_BYTES], plain[at : at + size], entries)
+        return unpack(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,33 +144,6 @@ class Piece:
         }
 
 
-class _Codecs(threading.local):
-    """One compressor and one decompressor a thread: zstandard's objects may not be shared by threads."""
-
-    def __init__(self) -> None:
-        self._compressor = zstandard.ZstdCompressor(level=_ZSTD_LEVEL)
-        self._decompressor = zstandard.ZstdDecompressor()
-
-    def compress(self, plain: bytes) -> bytes:
-        return self._compressor.compress(plain)
-
-    def decompress(self, packed: bytes) -> bytes:
-        # The frame names its content size, which bounds the memory before anything is unpacked.
-        size = zstandard.frame_content_size(packed)
-        if not 0 <= size <= PLAIN_LIMIT:
-            raise zstandard.ZstdError(f"says it unpacks to {size} bytes, over {PLAIN_LIMIT}")
-        return self._decompressor.decompress(packed, max_output_size=size, allow_extra_data=False)
-
-
-_local: list[_Codecs] = []
-
-
-def _codecs() -> _Codecs:
-    if not _local:
-        _local.append(_Codecs())
-    return _local[0]
-
-
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A part of a batch, hashed and compressed, not yet placed in a chain. `salt` is what its leaves have."""
@@ -180,27 +153,34 @@ class Draft:
     leaves: list[bytes]
     payload: bytes
 
-    def place(self, chain: str, at: Head, now: int) -> tuple[Segment, Head]:
+    def place(self, chain: str, at: Head, now: int, cipher: Cipher | None = None) -> tuple[Segment, Head]:
         """Link this draft to the head `at`; return the segment and the head after it.
 
-        `now` is the clock in nanoseconds; time never runs backwards in a chain.
+        `now` is the clock in nanoseconds; time never runs backwards in a chain. With `cipher` the payload is
+        encrypted; raises what that raises.
         """
         t = max(now, at.t)
         count = len(self.leaves)
         window = (*at.window[1 - WINDOW :], self.part.encode())
-        head = hashing.head(at.hash, self.leaves, t, hashing.service_of(chain))
+        hashes = hashing.links(at.hash, self.leaves, t, hashing.service_of(chain))
+        tree = merkle.grow(at.next, at.tree, hashes)
+        key, payload = "", self.payload
+        if cipher is not None:
+            key, payload = cipher.seal(payload, Place(chain, at.next, count, at.hash, t))
         segment = Segment(
             chain=chain,
             first=at.next,
             count=count,
             prev=at.hash,
-            head=head,
+            head=hashes[-1],
             t=t,
-            payload=self.payload,
-            codec=CODEC_ZSTD,
+            payload=payload,
+            codec=CODEC_ZSTD | CODEC_SEALED if key else CODEC_ZSTD,
             recent=b"".join(window),
+            tree=merkle.encode(tree),
+            key=key,
         )
-        return segment, Head(at.next + count, head, t, window)
+        return segment, Head(at.next + count, hashes[-1], t, window, tree)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +207,7 @@ class Batch:
             entries = self.entries[offset : offset + count]
             part = Part(self.batch_id, count, offset, total)
             context = orjson.dumps({**self.context, **part.context()})
-            size = len(context).to_bytes(4, "big")
-            payload = _codecs().compress(b"".join((nonce, size, context, b"\n".join(entries))))
+            payload = pack(nonce, context, entries)
             if len(payload) <= STORED_LIMIT or count == 1:
                 salt = hashing.salt(nonce, context)
                 return Draft(part, salt, hashing.leaves(salt, entries), payload)

@@ -1,8 +1,9 @@
 """Verification of a stored chain: segment by segment from the genesis hash, trusting nothing that is stored.
 
 What it finds is raised as `Tampered`, with the entry where the chain stops being what it was and the kind
-of the damage: `missing`, `place`, `link`, `time`, `codec`, `payload`, `count`, `hash` or `window`. A
-store whose columns take any type adds `type`.
+of the damage: `missing`, `place`, `link`, `time`, `codec`, `payload`, `count`, `hash`, `window` or `tree`. A
+store whose columns take any type adds `type`. Whether an entry may have been erased is for who knows the
+records of that (docs/erasure.md): here its leaf stands for it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 import orjson
 
 from sentinel.core import chain as hashing
+from sentinel.core import merkle
 from sentinel.core.segment import Segment
 from sentinel.core.window import WINDOW, decode_window
 from sentinel.errors import Tampered
@@ -22,7 +24,10 @@ from sentinel.errors import Tampered
 class Verifier:
     """Checks a chain segment by segment, from its first. One for each chain.
 
-    `next` and `hash` say what has been verified so far: as many entries, and H of the last one.
+    `next` and `hash` say what has been verified so far: as many entries, and H of the last one; `tree` is the
+    compact range of the tree over all of their hashes. One that begins further on and is not told that range
+    takes the first segment's as it is. Segments of a version before trees have none, and stand before all
+    that do: from the first that has one on `treed` is true.
     """
 
     chain: str
@@ -31,9 +36,18 @@ class Verifier:
     t: int = 0
     segments: int = 0
     window: tuple[bytes, ...] = ()
+    tree: tuple[bytes, ...] | None = None
+    treed: bool = False
+
+    @property
+    def root(self) -> bytes:
+        """The root of the tree over what has been verified."""
+        return merkle.root(self.tree or ())
 
     def __post_init__(self) -> None:
         self.hash = self.hash or hashing.genesis(self.chain)
+        if self.next == 0:
+            self.tree = ()
 
     def check(self, segment: Segment) -> None:
         """Take in the next segment. Raises `Tampered` with the place and the kind of the damage."""
@@ -42,16 +56,15 @@ class Verifier:
         if len(opened.entries) != segment.count:
             held = len(opened.entries)
             raise self._tampered(segment, "count", f"says {segment.count} entries, holds {held}")
-        salt = hashing.salt(opened.nonce, opened.context)
-        service = hashing.service_of(self.chain)
-        head = hashing.follow(self.hash, salt, opened.entries, segment.t, service)
-        if head != segment.head:
+        hashes = hashing.links(self.hash, opened.leaves(), segment.t, hashing.service_of(self.chain))
+        if hashes[-1] != segment.head:
             raise self._tampered(
                 segment, "hash", "its entries, context or time are not those its head commits to"
             )
         self._check_window(segment)
+        self.tree = self._check_tree(segment, hashes)
         self.next += segment.count
-        self.hash = head
+        self.hash = hashes[-1]
         self.t = segment.t
         self.segments += 1
 
@@ -74,6 +87,17 @@ class Verifier:
         if not self.t <= segment.t < 1 << 64:
             raise self._tampered(segment, "time", "is older than the segment before it")
 
+    def _check_tree(self, segment: Segment, hashes: list[bytes]) -> tuple[bytes, ...]:
+        if self.tree is None:
+            return segment.peaks
+        if not segment.tree and not self.treed:
+            return merkle.grow(self.next, self.tree, hashes)
+        self.treed = True
+        tree = merkle.grow(self.next, self.tree, hashes)
+        if merkle.encode(tree) != segment.tree:
+            raise self._tampered(segment, "tree", "its compact range is not that of the tree so far")
+        return tree
+
     def _check_window(self, segment: Segment) -> None:
         before = self.window[1 - WINDOW :]
         known = b"".join(before)
@@ -84,6 +108,9 @@ class Verifier:
             parts = []
         if len(parts) != 1 or not segment.recent.startswith(known) or parts[0][0].count != segment.count:
             raise self._tampered(segment, "window", "its dedup window does not follow from the one before")
+        if len(segment.opened.erased) == segment.count:  # the context went with the last of its entries
+            self.window = (*before, raw)
+            return
         context = _object(segment.opened.context)
         if any(context.get(name) != value for name, value in parts[0][0].context().items()):
             raise self._tampered(segment, "window", "its dedup window names another batch than its context")

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from sentinel.core.chain import NONCE_BYTES
+from sentinel.core.payload import Cipher
 from sentinel.core.segment import Batch, Draft, Head, Piece, Segment
+from sentinel.core.verify import Verifier
 from sentinel.core.window import Part, decode_window
 from sentinel.errors import Conflict, Unavailable
 from sentinel.ports import Ledger, SlotTaken
@@ -94,19 +96,21 @@ class Appender:
         within: int | None = None,
         full: bool = False,
         since: int | None = None,
+        cipher: Cipher | None = None,
     ) -> Receipt:
         """Store a batch once and return its receipt; the same receipt where it is stored already.
 
         `within` limits recognition to batches stored at most so many nanoseconds ago; None means as far
         back as the dedup window goes. `since` says that the batch may be stored already, at this sequence
         number or behind it: then older windows are looked through, too, 16 at most. With `full` the receipt
-        has the batch's segments. Raises `Conflict` where the batch id stands for other entries, and
-        `Unavailable` where the ledger does not answer: then it may be stored, whole or in part, and sending
-        the same batch again completes it.
+        has the batch's segments. With `cipher` the payloads are encrypted.
+
+        Raises `Conflict` where the batch id stands for other entries, and `Unavailable` where the ledger does
+        not answer: then it may be stored, whole or in part, and sending the same batch again completes it.
         """
         warm = self._warm.get(chain) or self._warm.setdefault(chain, _Warm())
         with warm.lock:
-            made = _Append(self, warm, chain, batch, within, since)
+            made = _Append(self, warm, chain, batch, within, since, cipher)
             receipt = made.run()
             return replace(receipt, segments=made.pieces(receipt.first)) if full else receipt
 
@@ -122,7 +126,9 @@ class _Append:
         batch: Batch,
         within: int | None,
         since: int | None,
+        cipher: Cipher | None,
     ) -> None:
+        self._cipher = cipher
         self._by = appender
         self._warm = warm
         self._chain = chain
@@ -164,8 +170,17 @@ class _Append:
         return self._warm.head
 
     def _learn(self, head: Head) -> None:
-        self._warm.head = head
+        self._warm.head = head if head.tree or not head.next else replace(head, tree=self._tree(head))
         self._warm.seen = self._by.clock()
+
+    def _tree(self, head: Head) -> tuple[bytes, ...]:
+        """Return the tree up to the head of a chain whose segments have none: of a version before trees."""
+        checked = Verifier(self._chain)
+        for each in self._by.ledger.read(self._chain):
+            if each.first >= head.next:
+                break
+            checked.check(each)
+        return checked.tree or ()
 
     def _recognise(self, head: Head) -> tuple[Part, int] | None:
         """Find the newest stored part of this batch in the dedup window."""
@@ -206,7 +221,7 @@ class _Append:
         """Try the next slot with the part of the batch from `offset`; None where another segment has it."""
         if self._draft is None or self._draft.part.offset != offset:
             self._draft = self._batch.draft(offset, self._by.entropy(NONCE_BYTES))
-        segment, after = self._draft.place(self._chain, head, self._by.clock())
+        segment, after = self._draft.place(self._chain, head, self._by.clock(), self._cipher)
         try:
             self._send(segment)
         except SlotTaken as taken:
