@@ -49,8 +49,8 @@ class Verifier:
         if self.next == 0:
             self.tree = ()
 
-    def check(self, segment: Segment) -> None:
-        """Take in the next segment. Raises `Tampered` with the place and the kind of the damage."""
+    def check(self, segment: Segment) -> list[bytes]:
+        """Take in the next segment; return H of each entry. Raises `Tampered` with the place and the kind."""
         self._check_place(segment)
         opened = segment.opened
         if len(opened.entries) != segment.count:
@@ -67,6 +67,7 @@ class Verifier:
         self.hash = hashes[-1]
         self.t = segment.t
         self.segments += 1
+        return hashes
 
     def check_all(self, segments: Iterable[Segment]) -> None:
         """Take in segments in order."""

@@ -1,0 +1,118 @@
+"""Checkpoints and tiles as files of one machine: `ports_log.Notes` and `ports_log.Tiles`.
+
+Below the folder each chain has one of its own, named as in its origin (percent-encoded, the slash too):
+`notes/000/000/000042` is a checkpoint, `notes/000/000/000042.NAME` what is attached to it, `tile/0/x001/067`
+a tile. Files are whole or not there, and flushed; no checkpoint is ever written twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from sentinel.adapters import whole_files
+from sentinel.errors import Conflict, Missing, Unavailable
+
+MOST = 1_000_000  # bytes of a note, or of what is attached to one
+_TILE = 8_192
+
+
+def _folder(root: Path, chain: str) -> Path:
+    return root / quote(chain, safe="")
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))  # noqa: PTH208 - names are wanted, not paths
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise Unavailable(f"{folder} cannot be read: {error.strerror}") from None
+
+
+def _read(path: Path, most: int) -> bytes | None:
+    try:
+        return whole_files.read_private(path, most)
+    except Missing:
+        return None
+
+
+def _chains(root: Path, kind: str) -> Iterator[str]:
+    return (unquote(name) for name in _names(root) if (root / name / kind).is_dir())
+
+
+class FolderNotes:
+    """`ports_log.Notes` below a folder, which is made when it is first written to."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put(self, chain: str, number: int, note: bytes) -> bool:
+        """See `ports_log.Notes`."""
+        path = self._path(chain, number)
+        try:
+            whole_files.create(path, note)
+        except Conflict:
+            return _read(path, MOST) == note
+        return True
+
+    def get(self, chain: str, number: int) -> bytes | None:
+        """See `ports_log.Notes`."""
+        return _read(self._path(chain, number), MOST)
+
+    def newest(self, chain: str) -> tuple[int, bytes] | None:
+        """See `ports_log.Notes`."""
+        top = _folder(self._root, chain) / "notes"
+        for high in reversed(_names(top)):
+            for low in reversed(_names(top / high)):
+                numbers = [name for name in _names(top / high / low) if name.isdecimal()]
+                if numbers:
+                    note = _read(top / high / low / numbers[-1], MOST)
+                    if note is not None:
+                        return int(high + low + numbers[-1]), note
+        return None
+
+    def attach(self, chain: str, number: int, name: str, data: bytes) -> None:
+        """See `ports_log.Notes`."""
+        path = self._path(chain, number)
+        with contextlib.suppress(Conflict):
+            whole_files.create(path.with_name(f"{path.name}.{name}"), data)
+
+    def attached(self, chain: str, number: int) -> dict[str, bytes]:
+        """See `ports_log.Notes`."""
+        path = self._path(chain, number)
+        begin = path.name + "."
+        found = {}
+        for name in _names(path.parent):
+            if name.startswith(begin):
+                data = _read(path.parent / name, MOST)
+                found |= {name.removeprefix(begin): data} if data is not None else {}
+        return found
+
+    def chains(self) -> Iterator[str]:
+        """See `ports_log.Notes`."""
+        return _chains(self._root, "notes")
+
+    def _path(self, chain: str, number: int) -> Path:
+        name = f"{number:012}"
+        return _folder(self._root, chain) / "notes" / name[:3] / name[3:6] / name[6:]
+
+
+class FolderTiles:
+    """`ports_log.Tiles` below the same folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put(self, chain: str, path: str, tile: bytes) -> None:
+        """See `ports_log.Tiles`."""
+        place = _folder(self._root, chain) / "tile" / path
+        if _read(place, _TILE) != tile:
+            whole_files.replace(place, tile)
+
+    def get(self, chain: str, path: str) -> bytes | None:
+        """See `ports_log.Tiles`."""
+        return _read(_folder(self._root, chain) / "tile" / path, _TILE)
