@@ -85,7 +85,7 @@ class FolderNotes:
         """See `ports_log.Notes`."""
         path = self._path(chain, number)
         begin = path.name + "."
-        found = {}
+        found: dict[str, bytes] = {}
         for name in _names(path.parent):
             if name.startswith(begin):
                 data = _read(path.parent / name, MOST)
