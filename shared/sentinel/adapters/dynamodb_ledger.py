@@ -50,8 +50,9 @@ def from_item(item: dict[str, Any]) -> Segment:
 
     Raises `Tampered` for an item that is no segment: nothing of ours writes one.
     """
-    chain, first = item["chain"]["S"], int(item["first"]["N"])  # keys: every item of the table has them
+    chain, first = item["chain"]["S"], 0  # keys: every item of the table has them, but `first` may be 1.5
     try:
+        first = int(item["first"]["N"])
         return Segment(
             chain=chain,
             first=first,

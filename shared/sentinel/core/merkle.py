@@ -152,6 +152,8 @@ def root_of_inclusion(index: int, size: int, leaf_hash: bytes, proof: Sequence[b
     if not 0 <= index < size:
         raise ValueError(f"there is no leaf {index} in a tree of {size}")
     at, last, found = index, size - 1, leaf_hash
+    if not _hashes([leaf_hash, *proof]):
+        raise ValueError("the proof has what is no hash")
     for each in proof:
         if last == 0:
             raise ValueError("the proof is too long")
@@ -187,9 +189,14 @@ def verify_consistency(
         return not proof and first_root == second_root
     if first == 0:
         return not proof and first_root == EMPTY_ROOT
-    if not 0 < first < second or not proof:
+    if not 0 < first < second or not proof or not _hashes([first_root, *proof]):
         return False
     return _both(first, second, list(proof), first_root) == (first_root, second_root)
+
+
+def _hashes(given: Sequence[bytes]) -> bool:
+    """Say whether all are as long as hashes are: else two proofs that are cut differently say the same."""
+    return all(len(each) == HASH_BYTES for each in given)
 
 
 def _both(first: int, second: int, path: list[bytes], first_root: bytes) -> tuple[bytes, bytes] | None:

@@ -193,10 +193,12 @@ def _verified(key: Key, raw: bytes, text: str) -> int:
 
 
 def _decoded(encoded: str) -> bytes | None:
+    """Return what base64 stands for; None where it is none, or not the one way to write it (RFC 4648, 3.5)."""
     try:
-        return b64decode(encoded, validate=True)
+        raw = b64decode(encoded, validate=True)
     except (NotBase64, ValueError):
         return None
+    return raw if b64encode(raw).decode() == encoded else None
 
 
 @dataclass(frozen=True, slots=True)

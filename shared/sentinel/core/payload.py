@@ -7,6 +7,7 @@ bound to its place in its chain and to its data key (docs/encryption.md).
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ ERASED = b"!"  # and behind it the entry's leaf, in hex; no entry begins so, as 
 ERASED_ENTRY = b'{"sentinel":"erased"}'  # what readers are shown in the place of an entry that was erased
 PLAIN_LIMIT = 16_000_000  # bytes a payload may unpack to: three times the largest batch
 _ZSTD_LEVEL = 1
+_LEAF = re.compile(rb"[0-9a-f]{%d}" % (2 * hashing.HASH_BYTES))
 
 
 class Opener(Protocol):
@@ -106,6 +108,7 @@ def unpack(segment: Segment) -> Opened:
     """Return what a segment's payload holds. Raises `Tampered`, and `Forbidden` where it may not be read."""
     if segment.codec not in CODECS or bool(segment.codec & CODEC_SEALED) != bool(segment.key):
         raise Tampered(segment.chain, segment.first, "codec", f"unknown codec {segment.codec}")
+    segment.check_numbers()
     packed = segment.payload
     if segment.codec & CODEC_SEALED:
         if segment.opener is None:
@@ -129,14 +132,11 @@ def _erased(segment: Segment, lines: list[bytes]) -> dict[int, bytes]:
     found = {}
     for place, line in enumerate(lines):
         if line.startswith(ERASED):
-            try:
-                found[place] = bytes.fromhex(line[1:].decode())
-            except ValueError:
-                found[place] = b""
-            if len(found[place]) != hashing.HASH_BYTES:
+            if not _LEAF.fullmatch(line, 1):
                 raise Tampered(
                     segment.chain, segment.first + place, "payload", "has no leaf where it was erased"
                 )
+            found[place] = bytes.fromhex(line[1:].decode())
             lines[place] = ERASED_ENTRY
     if not found:
         raise Tampered(segment.chain, segment.first, "codec", "says that entries were erased, and none was")

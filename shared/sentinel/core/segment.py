@@ -21,6 +21,7 @@ from sentinel.core.payload import CODEC_SEALED, CODEC_ZSTD, Cipher, Opened, Open
 from sentinel.core.window import WINDOW, Part, decode_window
 from sentinel.errors import Tampered
 
+NUMBERS = 1 << 63  # what sequence numbers, counts and times stay below: signed integers of 64 bits
 STORED_LIMIT = 350_000  # bytes of payload; a DynamoDB item may have 400 KB in all
 
 
@@ -48,8 +49,10 @@ class Head:
     def after(segment: Segment) -> Head:
         """Return the head of a chain whose newest segment is `segment`.
 
-        Its `tree` is empty where the segment is of a version before trees.
+        Its `tree` is empty where the segment is of a version before trees. Raises `Tampered` for one that
+        no further segment can be linked to.
         """
+        segment.check_numbers()
         window = tuple(raw for _, raw in segment.parts)
         return Head(segment.next, segment.head, segment.t, window, segment.peaks if segment.tree else ())
 
@@ -102,6 +105,13 @@ class Segment:
             return decode_window(self.recent)
         except ValueError as error:
             raise Tampered(self.chain, self.first, "window", str(error)) from None
+
+    def check_numbers(self) -> None:
+        """Raise `Tampered` for numbers that we cannot have written: a store may hold any."""
+        numbers = (("place", self.first, 0), ("count", self.count, 1), ("time", self.t, 0))
+        for kind, number, least in (*numbers, ("count", self.next, 1)):
+            if not least <= number < NUMBERS:
+                raise Tampered(self.chain, self.first, kind, f"has the number {number}, which none can be")
 
     @property
     def place(self) -> Place:

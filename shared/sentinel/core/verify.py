@@ -15,9 +15,11 @@ import orjson
 
 from sentinel.core import chain as hashing
 from sentinel.core import merkle
-from sentinel.core.segment import Segment
+from sentinel.core.segment import NUMBERS, Segment
 from sentinel.core.window import WINDOW, decode_window
 from sentinel.errors import Tampered
+
+_PART = ("batch", "offset", "total")  # what a segment's context says of its batch (`Part.context`)
 
 
 @dataclass(slots=True)
@@ -85,12 +87,13 @@ class Verifier:
             raise self._tampered(segment, "place", f"stands where entry {self.next} should begin")
         if segment.prev != self.hash:
             raise self._tampered(segment, "link", "is not linked to the entry before it")
-        if not self.t <= segment.t < 1 << 64:
+        if not self.t <= segment.t < NUMBERS:
             raise self._tampered(segment, "time", "is older than the segment before it")
 
-    def _check_tree(self, segment: Segment, hashes: list[bytes]) -> tuple[bytes, ...]:
+    def _check_tree(self, segment: Segment, hashes: list[bytes]) -> tuple[bytes, ...] | None:
         if self.tree is None:
-            return segment.peaks
+            self.treed = bool(segment.tree)
+            return segment.peaks if segment.tree else None
         if not segment.tree and not self.treed:
             return merkle.grow(self.next, self.tree, hashes)
         self.treed = True
@@ -107,13 +110,19 @@ class Verifier:
             parts = decode_window(raw)
         except ValueError:
             parts = []
-        if len(parts) != 1 or not segment.recent.startswith(known) or parts[0][0].count != segment.count:
+        if (
+            len(parts) != 1
+            or not segment.recent.startswith(known)
+            or parts[0][0].count != segment.count
+            or parts[0][0].encode() != raw  # LEB128 has many ways to write a number, and one that is ours
+        ):
             raise self._tampered(segment, "window", "its dedup window does not follow from the one before")
         if len(segment.opened.erased) == segment.count:  # the context went with the last of its entries
             self.window = (*before, raw)
             return
         context = _object(segment.opened.context)
-        if any(context.get(name) != value for name, value in parts[0][0].context().items()):
+        # Also what it has of a part where the record says that the batch is whole.
+        if {name: context[name] for name in _PART if name in context} != parts[0][0].context():
             raise self._tampered(segment, "window", "its dedup window names another batch than its context")
         self.window = (*before, raw)
 

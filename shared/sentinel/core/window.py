@@ -78,4 +78,6 @@ def decode_window(recent: bytes) -> list[tuple[Part, bytes]]:
         count, offset, rest = numbers
         part = Part(recent[start : start + BATCH_ID_BYTES], count, offset, offset + count + rest)
         found.append((part, recent[start:at]))
+        if len(found) > WINDOW:
+            raise ValueError(f"the dedup window has over {WINDOW} records")
     return found

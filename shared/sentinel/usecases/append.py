@@ -16,16 +16,16 @@ from sentinel.core.chain import NONCE_BYTES
 from sentinel.core.payload import Cipher
 from sentinel.core.segment import Batch, Draft, Head, Piece, Segment
 from sentinel.core.verify import Verifier
-from sentinel.core.window import Part, decode_window
+from sentinel.core.window import Part
 from sentinel.errors import Conflict, Unavailable
 from sentinel.ports import Ledger, SlotTaken
+from sentinel.usecases.stored import Stored
 
 SECOND = 1_000_000_000
 HEAD_FRESH = 300 * SECOND  # a head held for longer is read again: old slots leave the table
 WALK = 2  # slots found taken one after the other before the head is read
 TRIES = 4  # sends of one segment to one slot before the caller is told to come back
 PATIENCE = 5 * SECOND  # after which no further send is begun: whoever waits for the answer gives up, too
-FARTHER = 16  # dedup windows beyond the newest that are looked through for a batch that may be there
 PATIENT_LOSSES = 10  # races lost before patience counts: a slow ledger is not a busy one
 
 
@@ -133,12 +133,15 @@ class _Append:
         self._warm = warm
         self._chain = chain
         self._batch = batch
+        self._stored = Stored(appender.ledger, chain, batch)
         self._within = within
         self._since = since
         self._taken = 0
         self._lost = 0
         self._draft: Draft | None = None
         self._first: int | None = None
+        self._from: int | None = None  # the first slot that was tried: what stands there or behind it is new
+        self._sent: dict[int, bytes] = {}  # the head of what was sent to each slot: it may have landed
         self._placed: dict[int, tuple[Segment, bytes]] = {}  # by offset, with its salt
 
     def run(self) -> Receipt:
@@ -184,12 +187,16 @@ class _Append:
 
     def _recognise(self, head: Head) -> tuple[Part, int] | None:
         """Find the newest stored part of this batch in the dedup window."""
-        found = head.find(self._batch.batch_id) or self._find_farther(head)
+        found = head.find(self._batch.batch_id)
+        if found is None and self._since is not None:
+            found = self._stored.farther(head, self._since)
+            if found is None:
+                self._since = None  # it is not there; what comes meanwhile is in the newest window
         if found is None:
             return None
         part, first = found
-        ours = self._draft is not None and self._draft.part.offset <= part.offset
-        if self._within is not None and not ours and self._by.clock() - self._at(first).t > self._within:
+        new = self._from is not None and first >= self._from
+        if self._within is not None and not new and self._by.clock() - self._stored.at(first).t > self._within:
             return None
         if part.total != len(self._batch.entries):
             raise Conflict(
@@ -197,31 +204,23 @@ class _Append:
                 f"a batch of {len(self._batch.entries)} needs an id of its own"
             )
         # A receipt for entries that are not there would be a loss that nobody sees.
-        if not ours and self._at(first).opened.entries != list(self._batch.entries[part.offset : part.end]):
+        if not self._ours(head, part, first) and not self._stored.holds(part, first):
             raise Conflict("this batch id was used for other entries; these need an id of their own")
         return found
 
-    def _find_farther(self, head: Head) -> tuple[Part, int] | None:
-        """Find the batch beyond the newest window, each segment's own window showing the 63 before it."""
-        if self._since is None:
-            return None
-        at = head.next - sum(part.count for part, _ in decode_window(b"".join(head.window)))
-        for _ in range(FARTHER):
-            if at <= self._since:
-                break
-            older = Head.after(self._at(at - 1))
-            found = older.find(self._batch.batch_id)
-            if found is not None:
-                return found
-            at = older.next - sum(part.count for part, _ in decode_window(b"".join(older.window)))
-        self._since = None  # it is not there; what comes meanwhile is in the newest window
-        return None
+    def _ours(self, head: Head, part: Part, first: int) -> bool:
+        """Whether a part is one that this call stored, as far as that can be told without a read."""
+        if part.offset in self._placed:
+            return self._placed[part.offset][0].first == first
+        return first + part.count == head.next and self._sent.get(first) == head.hash
 
     def _place(self, head: Head, offset: int) -> tuple[Segment, Head] | None:
         """Try the next slot with the part of the batch from `offset`; None where another segment has it."""
         if self._draft is None or self._draft.part.offset != offset:
             self._draft = self._batch.draft(offset, self._by.entropy(NONCE_BYTES))
         segment, after = self._draft.place(self._chain, head, self._by.clock(), self._cipher)
+        self._from = segment.first if self._from is None else self._from
+        self._sent[segment.first] = segment.head
         try:
             self._send(segment)
         except SlotTaken as taken:
@@ -253,19 +252,13 @@ class _Append:
         part, last = found
         if last + part.count == head.next:
             return self._receipt(last, head.hash, head.t)
-        stored = self._at(last)
+        stored = self._stored.at(last)
         return self._receipt(last, stored.head, stored.t)
 
     def _receipt(self, last: int, head: bytes, t: int) -> Receipt:
         """Make the receipt; `last` is where the batch's last part begins."""
-        total = len(self._batch.entries)
-        while self._first is None:  # stored earlier: look back for its first part
-            mine = self._at(last).parts[-1][0]
-            if mine.batch_id == self._batch.batch_id and mine.offset == 0:
-                self._first = last
-            else:
-                last = self._at(last - 1).first
-        return Receipt(self._chain, self._first, total, head, t, self._batch.batch_id)
+        first = self._stored.beginning(last) if self._first is None else self._first
+        return Receipt(self._chain, first, len(self._batch.entries), head, t, self._batch.batch_id)
 
     def pieces(self, first: int) -> tuple[Piece, ...]:
         """Return the batch's segments, of which `first` begins the first. Reads what was stored earlier."""
@@ -275,7 +268,7 @@ class _Append:
             if offset in self._placed:
                 piece = Piece.of(*self._placed[offset])
             else:
-                stored = self._at(at)
+                stored = self._stored.at(at)
                 if stored.parts[-1][0].batch_id != self._batch.batch_id:
                     at = stored.first + stored.count
                     continue
@@ -284,9 +277,3 @@ class _Append:
             offset += piece.count
             at = piece.first + piece.count
         return tuple(found)
-
-    def _at(self, seq: int) -> Segment:
-        found = self._by.ledger.at(self._chain, seq)
-        if found is None:
-            raise Unavailable("the ledger does not show a batch that its dedup window names")
-        return found

@@ -1,0 +1,75 @@
+"""Stored: what of a batch stands in its chain already, found by the dedup windows that segments carry.
+
+All of it is bounded: windows that somebody changed lead to an error, and not through the whole of a chain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sentinel.core import chain as hashing
+from sentinel.core.segment import Batch, Head, Segment
+from sentinel.core.window import Part, decode_window
+from sentinel.errors import Tampered, Unavailable
+from sentinel.ports import Ledger
+
+FARTHER = 16  # dedup windows beyond the newest that are looked through for a batch that may be there
+BACK = 256  # windows that are looked through for the beginning of a batch whose end is stored
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One batch in one chain. All raise `Unavailable`, and `Tampered` for what cannot have been written."""
+
+    ledger: Ledger
+    chain: str
+    batch: Batch
+
+    def at(self, seq: int) -> Segment:
+        """Return the segment with an entry that is known to be there."""
+        found = self.ledger.at(self.chain, seq)
+        if found is None:
+            raise Unavailable("the ledger does not show a batch that its dedup window names")
+        return found
+
+    def farther(self, head: Head, since: int) -> tuple[Part, int] | None:
+        """Find the batch beyond the window of `head`, each segment's own window showing the 63 before it."""
+        at = head.next - sum(part.count for part, _ in decode_window(b"".join(head.window)))
+        for _ in range(FARTHER):
+            if at <= since:
+                break
+            older = Head.after(self.at(at - 1))
+            found = older.find(self.batch.batch_id)
+            if found is not None:
+                return found
+            at = older.next - sum(part.count for part, _ in decode_window(b"".join(older.window)))
+        return None
+
+    def holds(self, part: Part, first: int) -> bool:
+        """Whether the segment at `first` holds that part of the batch, some of it erased since or not.
+
+        Where all of it was erased nobody can tell any more: then the batch's id has to do.
+        """
+        stored = self.at(first)
+        opened = stored.opened
+        ours = list(self.batch.entries[part.offset : part.end])
+        if len(opened.erased) == stored.count:
+            return len(ours) == stored.count
+        if opened.erased:
+            return opened.leaves() == hashing.leaves(hashing.salt(opened.nonce, opened.context), ours)
+        return opened.entries == ours
+
+    def beginning(self, last: int) -> int:
+        """Return the sequence number of the batch's first entry; `last` is where its last part begins."""
+        seq = last
+        for _ in range(BACK):
+            segment = self.at(seq)
+            at = segment.next
+            for part, _ in reversed(segment.parts):
+                at -= part.count
+                if part.batch_id == self.batch.batch_id and part.offset == 0:
+                    return at
+            seq = at - 1
+            if not 0 <= seq < segment.first:
+                break
+        raise Tampered(self.chain, last, "window", "the dedup windows do not show where a batch begins")
