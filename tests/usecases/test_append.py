@@ -14,8 +14,8 @@ import pytest
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.core import chain as hashing
 from sentinel.core.segment import Batch, Segment
-from sentinel.core.window import WINDOW
-from sentinel.errors import Conflict, Unavailable
+from sentinel.core.window import WINDOW, Part
+from sentinel.errors import Conflict, Tampered, Unavailable
 from sentinel.usecases.append import HEAD_FRESH, SECOND, Receipt, lane_of
 from tests.faults_ports import FaultyLedger
 from tests.writers import CHAIN, Clock, appender, entries_of, large, numbered, once, send_all
@@ -339,3 +339,78 @@ def test_a_part_of_a_batch_beyond_the_window_is_completed() -> None:
     assert (receipt.first, receipt.count) == (0, 100)
     assert sum(each.count for each in receipt.segments) == 100
     once(inner, {1}, large)
+
+
+@pytest.mark.parametrize("since", [None, 0])
+def test_a_batch_between_an_old_head_and_the_newest_window_is_found(since: int | None) -> None:
+    """A writer whose head is windows behind finds what another stored since then, and does not double it."""
+    ledger = SqliteLedger(":memory:")
+    behind, fast = appender(ledger), appender(ledger, seed=2)
+    behind.append(CHAIN, numbered(1))
+    fast.append(CHAIN, numbered(2))
+    fast.append(CHAIN, numbered(3))
+    first = fast.append(CHAIN, numbered(4))
+    for name in range(5, 5 + WINDOW):
+        fast.append(CHAIN, numbered(name))
+    stored = len(entries_of(ledger))
+    assert behind.append(CHAIN, numbered(4), since=since) == first
+    assert len(entries_of(ledger)) == stored
+
+
+@pytest.mark.parametrize("cold", [False, True])
+def test_a_batch_id_that_another_took_meanwhile_is_refused(*, cold: bool) -> None:
+    """Who loses its slot to other entries under its own batch id has stored nothing, and gets no receipt."""
+    inner = SqliteLedger(":memory:")
+    rival = appender(inner, seed=5)
+    rival.append(CHAIN, numbered(9))
+    other = Batch(numbered(1).batch_id, numbered(2).entries, {})
+
+    class Contended(FaultyLedger):
+        def append(self, segment: Segment) -> None:
+            rival.append(CHAIN, other)
+            super().append(segment)
+
+    writer = appender(Contended(inner))
+    if not cold:
+        assert writer.ledger.head(CHAIN) is not None
+    with pytest.raises(Conflict, match="other entries"):
+        writer.append(CHAIN, numbered(1))
+    assert entries_of(inner)[2:] == other.entries
+
+
+def test_news_with_old_content_are_stored_also_by_who_loses_a_race() -> None:
+    """A batch that is too old to be a retry's is not taken for one because others wrote in between."""
+    inner = SqliteLedger(":memory:")
+    clock = Clock()
+    rival = appender(inner, clock, seed=5)
+    rival.append(CHAIN, numbered(1), within=60 * SECOND)
+    clock.now += 61 * SECOND
+
+    class Contended(FaultyLedger):
+        def append(self, segment: Segment) -> None:
+            if "append" not in self.log:
+                rival.append(CHAIN, numbered(2))
+            super().append(segment)
+
+    receipt = appender(Contended(inner), clock).append(CHAIN, numbered(1), within=60 * SECOND)
+    assert (receipt.first, len(entries_of(inner))) == (4, 6)
+
+
+def test_windows_that_were_changed_lead_nowhere() -> None:
+    """Records that name no beginning of a batch end in `Tampered` after some reads, not in a walk or a hang."""
+    ledger = FaultyLedger(SqliteLedger(":memory:"))
+    writer = appender(ledger)
+    for name in range(1, 300):
+        writer.append(CHAIN, numbered(name))
+    newest = ledger.head(CHAIN)
+    assert newest is not None
+    part = Part(numbered(900).batch_id, 2, 98, 100).encode()
+    window = b"".join(raw for _, raw in newest.parts[:-1]) + part
+    with ledger.inner._db.writing() as connection:  # type: ignore[attr-defined]
+        connection.execute("UPDATE segments SET recent = ? WHERE first = ?", (window, newest.first))
+    ledger.log.clear()
+    opened = newest.opened.entries
+    whole = Batch(numbered(900).batch_id, [b"{}"] * 98 + opened, {})
+    with pytest.raises(Tampered):
+        appender(ledger).append(CHAIN, whole)
+    assert ledger.log.count("at") < 12

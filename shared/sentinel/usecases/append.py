@@ -190,9 +190,9 @@ class _Append:
         found = head.find(self._batch.batch_id)
         if found is None and self._since is not None:
             found = self._stored.farther(head, self._since)
-            if found is None:
-                self._since = None  # it is not there; what comes meanwhile is in the newest window
         if found is None:
+            # It is not there up to this head, which may be an old one: the next may be windows farther on.
+            self._since = head.next
             return None
         part, first = found
         new = self._from is not None and first >= self._from
