@@ -18,6 +18,7 @@ from sentinel.core.window import WINDOW, Part
 from sentinel.errors import Conflict, Tampered, Unavailable
 from sentinel.usecases.append import HEAD_FRESH, SECOND, Receipt, lane_of
 from tests.faults_ports import FaultyLedger
+from tests.usecases.ledger_world import DAY, Archived, Seam, SqliteStore
 from tests.writers import CHAIN, Clock, appender, entries_of, large, numbered, once, send_all
 
 
@@ -414,3 +415,47 @@ def test_windows_that_were_changed_lead_nowhere() -> None:
     with pytest.raises(Tampered):
         appender(ledger).append(CHAIN, whole)
     assert ledger.log.count("at") < 12
+
+
+@pytest.mark.parametrize("when", ["before", "after", "taken"])
+@pytest.mark.parametrize("make", [numbered, large])
+def test_who_was_held_up_for_days_acknowledges_nothing_that_nobody_reads(
+    when: str, make: Callable[[int], Batch]
+) -> None:
+    """A slot that is empty again because its segment was archived is no slot: the batch goes to the head.
+
+    The writer stands still while its request is on its way, `before` or `after` it was carried out, or finds
+    the slot still taken and only those behind it empty.
+    """
+    store = SqliteStore()
+    archive = Archived()
+    seam = Seam(store.ledger, archive)
+    clock = Clock()
+    rival = appender(seam, clock, seed=5)
+
+    class Held(FaultyLedger):
+        def append(self, segment: Segment) -> None:
+            asleep = self.log.count("append") == 0
+            if asleep and when != "after":
+                self.sleep(segment.first)
+            try:
+                super().append(segment)
+            finally:
+                if asleep and when == "after":
+                    self.sleep(segment.first)
+
+        def sleep(self, first: int) -> None:
+            for name in (2, 3, 4):
+                rival.append(CHAIN, numbered(name))
+            clock.now += 3 * DAY
+            archive.store(CHAIN, list(store.ledger.read(CHAIN))[:-1])
+            for segment in archive.segments:
+                if when != "taken" or segment.first > first:
+                    store.remove(segment.first)
+
+    writer = appender(Held(seam), clock)
+    receipt = writer.append(CHAIN, make(1))
+    rival.append(CHAIN, numbered(8))
+    once(seam, {1, 2, 3, 4, 8}, lambda name: make(1) if name == 1 else numbered(name))
+    assert writer.append(CHAIN, make(1)) == receipt
+    assert writer.append(CHAIN, numbered(9)).first == len(make(1).entries) + 8

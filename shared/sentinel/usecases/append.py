@@ -226,11 +226,18 @@ class _Append:
         except SlotTaken as taken:
             # Also where it is this very segment, which had landed: it is recognised by its batch id like any.
             self._learn(Head.after(taken.segment))
+            if self._by.clock() - taken.segment.t >= HEAD_FRESH:
+                self._warm.head = None  # lost long ago: the slots behind it may be empty again
             self._taken += 1
             self._lost += 1
             self._by.sleep(self._by.jitter() * 0.01 * 2 ** min(self._taken, 5))
             return None
-        self._learn(after)
+        if 0 <= self._by.clock() - self._warm.seen < HEAD_FRESH:
+            self._learn(after)
+        else:
+            self._warm.head = None  # held up on the way: what follows may have left the table since
+            if not self._stored.stands(segment):
+                return None
         self._placed[offset] = segment, self._draft.salt
         return segment, after
 

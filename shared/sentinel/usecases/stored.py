@@ -32,6 +32,15 @@ class Stored:
             raise Unavailable("the ledger does not show a batch that its dedup window names")
         return found
 
+    def stands(self, segment: Segment) -> bool:
+        """Whether a segment that was written is a part of the chain.
+
+        Who was held up for days while it wrote may have found a slot empty again: what stood there is in the
+        archive, and what stands there now nobody reads.
+        """
+        found = self.ledger.at(self.chain, segment.first)
+        return found is not None and found.head == segment.head
+
     def farther(self, head: Head, since: int) -> tuple[Part, int] | None:
         """Find the batch beyond the window of `head`, each segment's own window showing the 63 before it."""
         at = head.next - sum(part.count for part, _ in decode_window(b"".join(head.window)))
