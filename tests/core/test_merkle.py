@@ -81,3 +81,19 @@ def test_a_range_of_another_size_is_refused() -> None:
     for size, stored in ((0, bytes(32)), (3, bytes(32)), (4, bytes(31)), (7, bytes(128))):
         with pytest.raises(ValueError, match="no compact range"):
             merkle.decode(stored, size)
+
+
+def test_a_proof_is_made_of_hashes() -> None:
+    """Proofs whose bytes are cut in other places, or which begin with what is no leaf, show nothing."""
+    leaf, root = merkle.leaf(HASHES[4]), ROOTS[7]
+    proof = merkle.inclusion(4, 7, nodes)
+    for wrong in ([b"", *proof], [proof[0][:31], *proof[1:]], [proof[0] + b"x", *proof[1:]]):
+        assert not merkle.verify_inclusion(4, 7, leaf, wrong, root)
+    # node(l, r) hashes 64 bytes: a leaf of one byte less beside a neighbour of one more are the same bytes.
+    left, right = merkle.leaf(HASHES[0]), merkle.leaf(HASHES[1])
+    assert merkle.verify_inclusion(0, 2, left, [right], ROOTS[2])
+    assert not merkle.verify_inclusion(0, 2, left[:31], [left[31:] + right], ROOTS[2])
+    steps = merkle.consistency(3, 7, nodes)
+    moved = [steps[0][:31], steps[0][31:] + steps[1], *steps[2:]]
+    for wrong in (moved, [steps[0] + b"x", *steps[1:]]):
+        assert not merkle.verify_consistency(3, 7, wrong, ROOTS[3], ROOTS[7])

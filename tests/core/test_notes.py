@@ -116,3 +116,37 @@ def test_origins_of_other_logs() -> None:
     for origin in ("other/checkout/0", LOG, f"{LOG}/a%2Fb/0", f"{LOG}/a+b/0"):
         with pytest.raises(Malformed):
             notes.chain_of(LOG, origin)
+
+
+def test_base64_has_one_form() -> None:
+    """Base64 whose last bits are not zero says the same bytes in another way: a text or line has one."""
+    root = POINT.text.split("\n")[2]
+    assert root.endswith("E=")
+    assert Checkpoint.read(POINT.text) == POINT
+    with pytest.raises(Malformed):
+        Checkpoint.read(POINT.text.replace(root, root[:-2] + "F="))
+    line = notes.signed(POINT.text, KEY, SECRET.sign).line
+    assert notes.read_lines(line)
+    at = line.index("=") - 1
+    with pytest.raises(Malformed):
+        notes.read_lines(line[:at] + chr(ord(line[at]) + 1) + line[at + 1 :])
+
+
+@pytest.mark.parametrize("length", [0, 7, 8, 63, 64, 71, 73, 200])
+def test_signatures_of_any_length(length: int) -> None:
+    """A known key's signature that is not as long as such are is wrong, and breaks nothing."""
+    for key in (KEY, TIMED):
+        note = Note(POINT.text, (notes.Signature(key.name, key.id, bytes(length)),))
+        with pytest.raises(Malformed, match="is wrong"):
+            note.verified([key])
+
+
+def test_a_signature_has_one_form() -> None:
+    """S and S + L verify the same equation; only the one below L counts (RFC 8032, 5.1.7)."""
+    order = 2**252 + 27742317777372353535851937790883648493
+    good = notes.signed(POINT.text, KEY, SECRET.sign)
+    more = int.from_bytes(good.raw[32:], "little") + order
+    twin = notes.Signature(good.name, good.id, good.raw[:32] + more.to_bytes(32, "little"))
+    assert Note(POINT.text, (good,)).verified([KEY])
+    with pytest.raises(Malformed):
+        Note(POINT.text, (twin,)).verified([KEY])

@@ -14,23 +14,36 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from sentinel.adapters import whole_files
-from sentinel.errors import Conflict, Missing, Unavailable
+from sentinel.errors import Conflict, Forbidden, Missing, Tampered, Unavailable
 
 MOST = 1_000_000  # bytes of a note, or of what is attached to one
 _TILE = 8_192
+_LONGEST = 240
 
 
 def _folder(root: Path, chain: str) -> Path:
-    return root / quote(chain, safe="")
+    """Return the folder of a chain, which is one right below `root` whatever the chain is called."""
+    name = quote(chain, safe="")
+    if len(name) > _LONGEST:  # a file's name ends at 255 bytes, and percent-encoding makes three of one
+        name = chain.replace("%", "%25").replace("/", "%2F").replace("\0", "%00")
+    if name.startswith("."):
+        name = "%2E" + name[1:]
+    if not name:
+        raise Tampered("", 0, "place", "a chain without a name")
+    return root / name
 
 
 def _names(folder: Path) -> list[str]:
     try:
         return sorted(os.listdir(folder))  # noqa: PTH208 - names are wanted, not paths
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # something else lies there: it is nothing of ours
         return []
     except OSError as error:
         raise Unavailable(f"{folder} cannot be read: {error.strerror}") from None
+
+
+def _numbers(folder: Path) -> list[str]:
+    return [name for name in _names(folder) if name.isascii() and name.isdecimal() and len(name) in {3, 6}]
 
 
 def _read(path: Path, most: int) -> bytes | None:
@@ -56,7 +69,9 @@ class FolderNotes:
         try:
             whole_files.create(path, note)
         except Conflict:
-            return _read(path, MOST) == note
+            if _read(path, MOST) != note:
+                return False
+            whole_files.flush(path.parent)  # whoever made it may have been cut off before it did this
         return True
 
     def get(self, chain: str, number: int) -> bytes | None:
@@ -66,10 +81,9 @@ class FolderNotes:
     def newest(self, chain: str) -> tuple[int, bytes] | None:
         """See `ports_log.Notes`."""
         top = _folder(self._root, chain) / "notes"
-        for high in reversed(_names(top)):
-            for low in reversed(_names(top / high)):
-                numbers = [name for name in _names(top / high / low) if name.isdecimal()]
-                if numbers:
+        for high in reversed(_numbers(top)):
+            for low in reversed(_numbers(top / high)):
+                if numbers := _numbers(top / high / low):
                     note = _read(top / high / low / numbers[-1], MOST)
                     if note is not None:
                         return int(high + low + numbers[-1]), note
@@ -110,9 +124,23 @@ class FolderTiles:
     def put(self, chain: str, path: str, tile: bytes) -> None:
         """See `ports_log.Tiles`."""
         place = _folder(self._root, chain) / "tile" / path
-        if _read(place, _TILE) != tile:
+        if self.get(chain, path) != tile:
             whole_files.replace(place, tile)
+        if place.parent.suffix != ".p":
+            _forget(place.with_name(f"{place.name}.p"))
 
     def get(self, chain: str, path: str) -> bytes | None:
         """See `ports_log.Tiles`."""
-        return _read(_folder(self._root, chain) / "tile" / path, _TILE)
+        try:
+            return _read(_folder(self._root, chain) / "tile" / path, _TILE)
+        except Forbidden:  # too long, or open to others: not as it was put, and made anew like one that is gone
+            return None
+
+
+def _forget(partial: Path) -> None:
+    """Remove the partial tiles that a full one has replaced (C2SP tlog-tiles, Partial Tiles)."""
+    for name in _names(partial):
+        with contextlib.suppress(OSError):
+            (partial / name).unlink()
+    with contextlib.suppress(OSError):
+        partial.rmdir()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,7 @@ class SqliteLedger:
         left = limit
         while left is None or left > 0:
             size = _PAGE if left is None else min(left, _PAGE)
-            with self._db.reading() as connection:
+            with self._reading(chain) as connection:
                 rows = connection.execute(
                     f"SELECT {_READ} FROM segments WHERE chain = ? AND first >= ? ORDER BY first LIMIT ?",  # noqa: S608
                     (chain, first, size),
@@ -130,7 +131,7 @@ class SqliteLedger:
 
     def chains(self) -> Iterator[str]:
         """See `ports.Ledger`. Not by segments at 0, so that a chain whose beginning was removed is found."""
-        with self._db.reading() as connection:
+        with self._reading("?") as connection:
             rows = connection.execute(_CHAINS).fetchall()
         for (chain,) in rows:
             if not isinstance(chain, str):
@@ -139,7 +140,7 @@ class SqliteLedger:
 
     def changes(self, after: int, limit: int) -> list[Change]:
         """Return the changes after sequence number `after`, in order."""
-        with self._db.reading() as connection:
+        with self._reading("?") as connection:
             rows = connection.execute(
                 "SELECT seq, kind, chain, first FROM changes WHERE seq > ? ORDER BY seq LIMIT ?",
                 (after, limit),
@@ -151,8 +152,19 @@ class SqliteLedger:
         with self._db.writing() as connection:
             return connection.execute("DELETE FROM changes WHERE seq < ?", (below,)).rowcount
 
+    @contextmanager
+    def _reading(self, chain: str) -> Iterator[sqlite3.Connection]:
+        """Read. Raises `Tampered` for text that is none, which SQLite takes and Python's module does not."""
+        try:
+            with self._db.reading() as connection:
+                yield connection
+        except sqlite3.OperationalError as error:
+            if hasattr(error, "sqlite_errorcode"):  # an error of SQLite's own
+                raise
+            raise Tampered(chain, 0, "type", "a segment has text that is not UTF-8") from None
+
     def _one(self, where: str, values: tuple[object, ...]) -> Segment | None:
-        with self._db.reading() as connection:
+        with self._reading(str(values[0])) as connection:
             row = connection.execute(f"SELECT {_READ} FROM segments {where}", values).fetchone()  # noqa: S608
         return _segment(row) if row else None
 

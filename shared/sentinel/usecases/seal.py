@@ -110,15 +110,29 @@ class Sealer:
         """Verify what is new since a checkpoint, store the tiles that filled up; return the tree's edge."""
         checked, edge = self._begin(chain, before)
         known = before.checkpoint if before else None
+        if known is not None and edge.size < known.size:
+            self._continues(chain, known)
         for segment in self.ledger.read(chain, checked.next):
             for level, index, tile in edge.add(checked.check(segment)):
                 self.tiles.put(chain, tiling.path(level, index), tile)
-            if known is not None and edge.size == known.size:
-                _same(chain, known, edge)
+            # Read a second time, it may be another one.
+            if known is not None and edge.size == known.size and merkle.root(edge.peaks) != known.root:
+                raise _rewritten(chain, known)
         if known is not None and edge.size < known.size:
-            detail = f"the chain ends at entry {edge.size - 1}; a tree of {known.size} was signed"
-            raise Tampered(chain, edge.size, "cut", detail)
+            raise _cut(chain, edge.size, known)
         return edge
+
+    def _continues(self, chain: str, known: Checkpoint) -> None:
+        """Verify a chain from its beginning up to a checkpoint: only then may tiles be made anew from it."""
+        checked = Verifier(chain)
+        for segment in self.ledger.read(chain):
+            if checked.next >= known.size:
+                break
+            checked.check(segment)
+        if checked.next < known.size:
+            raise _cut(chain, checked.next, known)
+        if checked.next != known.size or checked.root != known.root:
+            raise _rewritten(chain, known)
 
     def _begin(self, chain: str, before: Sealed | None) -> tuple[Verifier, tiling.Edge]:
         """Return where to go on behind a checkpoint; at the chain's beginning where tiles do not tell."""
@@ -133,13 +147,22 @@ class Sealer:
         if edge is None or leaf is None or merkle.root(edge.peaks) != known.root:
             return Verifier(chain), tiling.Edge()
         last = self.ledger.at(chain, known.size - 1)
-        if last is None or last.next != known.size or merkle.leaf(last.head) != leaf:
+        if last is None:
+            newest = self.ledger.head(chain)
+            if newest is None or newest.next < known.size:
+                raise _cut(chain, newest.next if newest else 0, known)
+            raise Tampered(chain, known.size - 1, "missing", "the entry that was signed last is gone")
+        if last.next != known.size or merkle.leaf(last.head) != leaf:
             raise Tampered(chain, known.size - 1, "rewritten", "its hash is not the one that was signed")
         checked = Verifier(chain, known.size, last.head, last.t, tree=edge.peaks, treed=bool(last.tree))
         checked.window = tuple(raw for _, raw in last.parts)
         return checked, edge
 
 
-def _same(chain: str, known: Checkpoint, edge: tiling.Edge) -> None:
-    if merkle.root(edge.peaks) != known.root:
-        raise Tampered(chain, known.size - 1, "rewritten", f"the tree of {known.size} is not the one signed")
+def _cut(chain: str, size: int, known: Checkpoint) -> Tampered:
+    detail = f"the chain ends at entry {size - 1}; a tree of {known.size} was signed"
+    return Tampered(chain, size, "cut", detail)
+
+
+def _rewritten(chain: str, known: Checkpoint) -> Tampered:
+    return Tampered(chain, known.size - 1, "rewritten", f"the tree of {known.size} is not the one signed")
