@@ -42,7 +42,7 @@ CREATE TRIGGER IF NOT EXISTS segments_delete AFTER DELETE ON segments BEGIN
 END;
 PRAGMA user_version = 1;
 """
-OLD = [replace(each, tree=b"chain checkout/0") for each in grow(CHAIN, [[b'{"n":%d}' % name] * 3 for name in range(1, 6)])]
+OLD = [replace(each, tree=b"") for each in grow(CHAIN, [[b'{"n":%d}' % name] * 3 for name in range(1, 6)])]
 COLUMNS = "chain, first, count, prev, head, t, payload, codec, recent"
 
 
