@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import http.client
 import json
 import os
 import random
@@ -28,25 +27,23 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.ledger_kills_load import CHAIN, Producer, judged
 from benchmarks.report import report
 from sentinel.adapters.redis_streams import connect
 from sentinel.bootstrap import App
-from sentinel.core.verify import Verifier
 from sentinel.local import valkey
 from sentinel.settings import Settings
 from tests.clients.relay import FLAPPING, Relay
 from tests.e2e.trees import Tree, alerts, environment, until
 
 ROOT = Path(__file__).resolve().parents[1]
-SERVICE, CHAIN = "kills", "kills/0"
-BATCH = 20
 RULE = """
 title: Boom
 name: boom
@@ -62,51 +59,23 @@ steps: [{id: tell, uses: siem.send, with: {to: [file]}}]
 retry: {attempts: 100, backoff: 100ms..1s}
 """
 TARGETS: dict[str, dict[str, float]] = {
-    name: {"at_most": 0} for name in ("lost", "doubled", "contradicted", "unannounced", "untold", "told_twice")
+    name: {"at_most": 0}
+    for name in ("lost", "doubled", "contradicted", "unannounced", "untold", "told_twice")
 }
+PATIENCE = 60.0  # seconds that anything may take on a machine that does much else
 # What is killed in turns; the whole tree each tenth time.
-VICTIMS = ("gateway", "sealer", "gateway", "feeds", "gateway", "sealer", "work_siem", "gateway", "valkey", "tree")
-
-
-class Producer(threading.Thread):
-    """Sends numbered batches to a port, each again until it is acknowledged."""
-
-    def __init__(self, number: int, port: int) -> None:
-        super().__init__(daemon=True)
-        self.number, self.port = number, port
-        self.receipts: dict[str, dict[str, Any]] = {}
-        self.sends = 0
-        self.ended = threading.Event()
-
-    def run(self) -> None:
-        """See the class."""
-        since = "0"
-        while not self.ended.is_set():
-            name = f"{self.number}-{len(self.receipts)}"
-            boom = len(self.receipts) % 5 == 0
-            lines = [
-                json.dumps({"kind": "boom" if boom and at == 0 else "calm", "id": f"{name}-{at}"}) for at in range(BATCH)
-            ]
-            told = {"Sentinel-Service": SERVICE, "Sentinel-Batch-Id": name, "Sentinel-Since": since}
-            while (receipt := self._send("\n".join(lines).encode(), told)) is None:
-                time.sleep(0.02)
-            self.receipts[name] = receipt
-            time.sleep(0.02)  # the processors are for what is killed
-            since = f"{receipt['first'] + receipt['count']} {receipt['chain']}"
-
-    def _send(self, body: bytes, headers: dict[str, str]) -> dict[str, Any] | None:
-        self.sends += 1
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        try:
-            connection.request("POST", "/v1/entries", body, headers)
-            answer = connection.getresponse()
-            raw = answer.read()
-            found: dict[str, Any] | None = json.loads(raw) if answer.status == 200 else None
-        except (OSError, ValueError, http.client.HTTPException):
-            return None
-        finally:
-            connection.close()
-        return found
+VICTIMS = (
+    "gateway",
+    "sealer",
+    "gateway",
+    "feeds",
+    "gateway",
+    "sealer",
+    "work_siem",
+    "gateway",
+    "valkey",
+    "tree",
+)
 
 
 @dataclass
@@ -132,7 +101,14 @@ class Runner:
             self.sealer = self._started("seal")
 
     def _started(self, *words: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "benchmarks.ledger_kills_child", words[0], str(self.home), *words[1:]]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.ledger_kills_child",
+            words[0],
+            str(self.home),
+            *words[1:],
+        ]
         return subprocess.Popen(command, stdout=subprocess.PIPE, env=environment(), cwd=ROOT)
 
     def kill(self, victim: str) -> None:
@@ -149,7 +125,7 @@ class Runner:
             _close(self.sealer)
             self.sealer = None
         else:
-            os.kill(until(lambda: self._child(victim), f"no {victim}"), signal.SIGKILL)
+            os.kill(until(lambda: self._child(victim), f"no {victim}", PATIENCE), signal.SIGKILL)
         self.killed[victim] += 1
         self.start()
 
@@ -166,6 +142,13 @@ class Runner:
             with contextlib.suppress(Exception):  # it may be killed at this moment
                 client.flushall()
             client.close()
+
+    def close(self) -> None:
+        """Kill what runs."""
+        for process in (self.tree.process if self.tree else None, self.sealer):
+            if process is not None and process.poll() is None:
+                process.kill()
+                _close(process)
 
     def stop(self) -> int:
         """End both; return the tree's exit code."""
@@ -184,37 +167,6 @@ def _close(process: subprocess.Popen[bytes]) -> None:
     process.stdout.close()
 
 
-def judged(app: App, receipts: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """Compare what was acknowledged with what is in the ledger, after verifying it, and its checkpoints."""
-    checked, ids, roots = Verifier(CHAIN), list[str](), {0: Verifier(CHAIN).root}
-    heads: dict[int, str] = {}
-    for segment in app.ledger.read(CHAIN):
-        checked.check(segment)
-        roots[checked.next], heads[checked.next] = checked.root, segment.head.hex()
-        ids += [json.loads(entry)["id"] for entry in segment.opened.entries]
-    lost = 0
-    for name, receipt in receipts.items():
-        first, end = receipt["first"], receipt["first"] + receipt["count"]
-        there = ids[first:end] == [f"{name}-{at}" for at in range(BATCH)] and heads.get(end) == receipt["head"]
-        lost += 0 if there else BATCH
-    acknowledged = {f"{name}-{at}" for name in receipts for at in range(BATCH)}
-    newest = app.sealer.newest(CHAIN)
-    sizes, contradicted = [0], 0
-    for number in range(newest.number + 1 if newest else 0):
-        point = app.sealer.keys.read(CHAIN, number, app.notes.get(CHAIN, number) or b"").checkpoint
-        contradicted += roots.get(point.size) != point.root or point.size < sizes[-1]
-        sizes.append(point.size)
-    return {
-        "acknowledged": len(acknowledged),
-        "found": len(ids),
-        "lost": lost,
-        "doubled": sum(count - 1 for count in Counter(ids).values()),
-        "unannounced": len(set(ids) - acknowledged),
-        "checkpoints": len(sizes) - 1,
-        "contradicted": contradicted,
-    }
-
-
 def run(home: Path, kills: int, seed: int = 7, producers: int = 3) -> dict[str, float]:
     """Kill so many processes; return the figures."""
     rng = random.Random(seed)
@@ -227,40 +179,49 @@ def run(home: Path, kills: int, seed: int = 7, producers: int = 3) -> dict[str, 
     load = [Producer(number, relay.port if number % 2 else runner.port) for number in range(producers)]
     try:
         runner.start()
-        for each in load:
-            each.start()
-        until(lambda: all(each.receipts for each in load), "no load")
-        for kill in range(kills):
-            before = sum(len(each.receipts) for each in load)
-            until(lambda: sum(len(each.receipts) for each in load) > before + 1, "no load")  # noqa: B023 - used here
-            runner.kill(VICTIMS[kill % len(VICTIMS)])
-            if kill % 7 == 3:
-                runner.flush()
-        for each in load:
-            each.ended.set()
-        for each in load:
-            each.join(timeout=60)
-            assert not each.is_alive(), "a batch was never acknowledged"
-        receipts = {name: receipt for each in load for name, receipt in each.receipts.items()}
+        receipts = _killed(runner, load, kills)
         app.sealer.seal(CHAIN)
-        figures: dict[str, float] = {"kills": kills, **{f"kills_{name}": n for name, n in sorted(runner.killed.items())}}
+        figures: dict[str, float] = {"kills": kills}
+        figures |= {f"kills_{name}": count for name, count in sorted(runner.killed.items())}
         figures |= judged(app, receipts) | _told(home, receipts)
-        figures |= {"sent_again": sum(each.sends for each in load) - len(receipts), "connections_cut": relay.cut}
-        assert runner.stop() == 0
+        figures["sent_again"] = sum(each.sends for each in load) - len(receipts)
+        figures["connections_cut"] = relay.cut
+        if runner.stop() != 0:
+            raise SystemExit("the tree did not come to a clean end")
     finally:
         relay.close()
-        for process in (runner.tree.process if runner.tree else None, runner.sealer):
-            if process is not None and process.poll() is None:
-                process.kill()
-                _close(process)
+        runner.close()
     return figures
+
+
+def _killed(runner: Runner, load: Sequence[Producer], kills: int) -> dict[str, dict[str, Any]]:
+    """Kill under load, each after some batches that were acknowledged since the last; return all receipts."""
+
+    def acknowledged() -> int:
+        return sum(len(each.receipts) for each in load)
+
+    for each in load:
+        each.start()
+    for kill in range(kills):
+        wanted = acknowledged() + 2
+        until(lambda wanted=wanted: acknowledged() >= wanted, "no load", PATIENCE)  # type: ignore[misc]
+        runner.kill(VICTIMS[kill % len(VICTIMS)])
+        if kill % 7 == 3:
+            runner.flush()
+    for each in load:
+        each.ended.set()
+    for each in load:
+        each.join(timeout=PATIENCE)
+        if each.is_alive():
+            raise SystemExit("a batch was never acknowledged")
+    return {name: receipt for each in load for name, receipt in each.receipts.items()}
 
 
 def _told(home: Path, receipts: dict[str, dict[str, Any]]) -> dict[str, float]:
     """Wait for the tasks that were set off; return how many are missing or there twice."""
     booms = {f"{name}-0" for name in receipts if int(name.partition("-")[2]) % 5 == 0}
     with contextlib.suppress(AssertionError):  # then they are told as missing
-        until(lambda: {each["entry"]["id"] for each in alerts(home)} >= booms, "not all were told", 60)
+        until(lambda: {each["entry"]["id"] for each in alerts(home)} >= booms, "not all were told", PATIENCE)
     told = Counter(each["entry"]["id"] for each in alerts(home))
     return {
         "told": len(told),

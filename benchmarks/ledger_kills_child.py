@@ -1,7 +1,7 @@
 """What `benchmarks.ledger_kills` kills: a tree of `sentinel up` without pauses, and a process that seals.
 
-    python -m benchmarks.ledger_kills_child tree HOME PORT
-    python -m benchmarks.ledger_kills_child seal HOME
+python -m benchmarks.ledger_kills_child tree HOME PORT
+python -m benchmarks.ledger_kills_child seal HOME
 """
 
 from __future__ import annotations

@@ -52,13 +52,13 @@ def version_1(path: Path, segments: list[Segment]) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.executescript(VERSION_1)
     rows = [tuple(getattr(each, name) for name in COLUMNS.split(", ")) for each in segments]
-    connection.executemany(f"INSERT INTO segments ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)", rows)  # noqa: S608
+    connection.executemany(f"INSERT INTO segments ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)", rows)
     connection.commit()
     connection.close()
 
 
 def test_a_file_of_version_1_goes_on(tmp_path: Path) -> None:
-    """It is read, verified, appended to; the first new segment has the tree over all that was there before."""
+    """It is read, verified, appended to; the first new segment has the tree over all that was there."""
     version_1(tmp_path / "ledger.db", OLD)
     ledger = SqliteLedger(tmp_path / "ledger.db")
     assert list(ledger.read(CHAIN)) == OLD
@@ -130,7 +130,7 @@ def test_rows_that_nobody_of_ours_wrote(change: str, said: str) -> None:
     for segment in grow(CHAIN, [[b"{}"]] * 3):
         ledger.append(segment)
     with ledger._db.writing() as connection:
-        connection.execute(f"UPDATE segments SET {change} WHERE first = 2")  # noqa: S608
+        connection.execute(f"UPDATE segments SET {change} WHERE first = 2")
     with pytest.raises(Tampered, match=said):
         Verifier(CHAIN).check_all(segment for chain in ledger.chains() for segment in ledger.read(chain))
     if "is no" in said or change.startswith("key"):

@@ -94,7 +94,12 @@ def test_new_folders_are_flushed_too(tmp_path: Path, monkeypatch: pytest.MonkeyP
     flushed: list[Path] = []
     monkeypatch.setattr(whole_files, "flush", flushed.append)
     FolderNotes(tmp_path / "log").put(CHAIN, 0, b"x")
-    folders = [tmp_path, tmp_path / "log", *(tmp_path / "log" / "checkout%2F0").rglob("*"), tmp_path / "log" / "checkout%2F0"]
+    folders = [
+        tmp_path,
+        tmp_path / "log",
+        *(tmp_path / "log" / "checkout%2F0").rglob("*"),
+        tmp_path / "log" / "checkout%2F0",
+    ]
     assert {each for each in folders if each.is_dir()} <= set(flushed)
 
 

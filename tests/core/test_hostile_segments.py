@@ -25,7 +25,9 @@ from tests.chains import batch, grow
 
 CHAIN = "checkout/0"
 SEGMENTS = grow(CHAIN, [[b'{"n":%d}' % (3 * name + i) for i in range(3)] for name in range(4)])
-NUMBER = st.integers(-(10**38), 10**38) | st.integers(-2, 20) | st.sampled_from([NUMBERS, NUMBERS - 1, 1 << 64])
+NUMBER = (
+    st.integers(-(10**38), 10**38) | st.integers(-2, 20) | st.sampled_from([NUMBERS, NUMBERS - 1, 1 << 64])
+)
 RAW = st.binary(max_size=200)
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "chain": st.sampled_from(["", "/", "x", "checkout/1", "\0", "é/0"]),
@@ -45,7 +47,9 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
 def damaged(data: st.DataObject, segment: Segment) -> Segment:
     """Return a segment with some fields of another's making."""
     name = st.sampled_from(sorted(FIELDS))
-    names = data.draw(st.builds(lambda one: [one], name) | st.lists(name, min_size=2, max_size=3, unique=True))
+    names = data.draw(
+        st.builds(lambda one: [one], name) | st.lists(name, min_size=2, max_size=3, unique=True)
+    )
     return replace(segment, opener=None, **{name: data.draw(FIELDS[name], label=name) for name in names})
 
 
@@ -116,7 +120,9 @@ def test_windows_have_an_end() -> None:
         decode_window(raw * 20_000)
 
 
-@pytest.mark.parametrize("change", [bytes.upper, lambda hexed: b" " + hexed, lambda hexed: hexed[:2] + b" " + hexed[2:]])
+@pytest.mark.parametrize(
+    "change", [bytes.upper, lambda hexed: b" " + hexed, lambda hexed: hexed[:2] + b" " + hexed[2:]]
+)
 def test_an_erased_line_has_one_form(change: Any) -> None:
     """A leaf stands there in lower case and without spaces, so that every verifier reads the same."""
     segment = SEGMENTS[0]

@@ -1,4 +1,4 @@
-"""The real local runner is killed with -9 under load, a part of it or all: nothing is lost, nothing doubled."""
+"""The real local runner is killed with -9 under load, in part or as a whole: nothing is lost or doubled."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.ledger_kills import BATCH, CHAIN, judged, run
+from benchmarks.ledger_kills import run
+from benchmarks.ledger_kills_load import BATCH, CHAIN, judged
 from sentinel.bootstrap import App
 from sentinel.core.segment import Batch
 from sentinel.settings import Settings
@@ -18,7 +19,7 @@ from tests.sampling import thorough
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_kills_of_the_runner_lose_and_double_nothing(tmp_path: Path) -> None:
-    """Gateway, feeds, worker, Valkey, sealer and all at once: what was acknowledged is there, once, in its place.
+    """Gateway, feeds, worker, Valkey, sealer and all at once: what was acknowledged is there once, in place.
 
     Checkpoints that were signed in between are of the chain as it is at last, and each task was told once.
     """
@@ -29,7 +30,9 @@ def test_kills_of_the_runner_lose_and_double_nothing(tmp_path: Path) -> None:
     assert figures["kills"] == kills
     assert figures["acknowledged"] > kills * BATCH
     assert figures["kills_tree"] == kills // 10
-    assert min(figures[name] for name in ("checkpoints", "sent_again", "connections_cut", "told")) > kills // 4
+    assert (
+        min(figures[name] for name in ("checkpoints", "sent_again", "connections_cut", "told")) > kills // 4
+    )
 
 
 def test_the_judge_of_kills_sees_what_is_wrong(tmp_path: Path) -> None:
@@ -40,7 +43,9 @@ def test_the_judge_of_kills_sees_what_is_wrong(tmp_path: Path) -> None:
         lines = [b'{"id":"%s-%d"}' % (name.encode(), at) for at in range(BATCH)]
         return Batch(number.to_bytes(16, "big"), lines, {})
 
-    receipts = {name: app.appender.append(CHAIN, batch(name, n)).json() for n, name in enumerate(("0-0", "1-0"))}
+    receipts = {
+        name: app.appender.append(CHAIN, batch(name, n)).json() for n, name in enumerate(("0-0", "1-0"))
+    }
     good = {"acknowledged": 40, "found": 40, "lost": 0, "doubled": 0, "unannounced": 0, "contradicted": 0}
     app.sealer.seal(CHAIN)
     assert judged(app, receipts) == good | {"checkpoints": 1}

@@ -1,4 +1,4 @@
-"""A ledger with everything that happens to it: writers, sealers, an archive, erasures, and requests on their way.
+"""A ledger with all that happens to it: writers, sealers, an archive, erasures, and requests on their way.
 
 What a writer sends has one of the outcomes in `OUTCOMES`. A request that is held back is carried out when
 somebody delivers it, any number of steps later. `World.check` says what must hold at any time.
@@ -8,137 +8,39 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from sentinel.adapters.dynamodb_ledger import DynamoLedger, to_item
 from sentinel.adapters.log_folder import FolderNotes, FolderTiles
-from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.core import merkle
 from sentinel.core.payload import CODEC_ERASED, ERASED_ENTRY, Opened
 from sentinel.core.segment import Batch, Segment
 from sentinel.core.tiles import TiledNodes
 from sentinel.core.verify import Verifier
-from sentinel.errors import Conflict, Unavailable
-from sentinel.ports import Ledger, SlotTaken
+from sentinel.errors import Unavailable
 from sentinel.ports_log import LogSigner
 from sentinel.usecases.append import SECOND, Appender, Receipt
 from sentinel.usecases.seal import Sealed, Sealer
 from tests.faults_calls import Killed
+from tests.usecases.ledger_stores import Archived, Seam, Store
 from tests.writers import CHAIN
 
 DAY = 86_400 * SECOND
 LOG = "sentinel.example"
-OUTCOMES = ("applied", "unsent", "lost", "late", "twice", "frozen before", "frozen after", "dies", "dies after")
-
-
-class Store(Protocol):
-    """A ledger whose items can be replaced and removed, as erasure and TTL do it, from outside of the port."""
-
-    ledger: Ledger
-
-    def put(self, segment: Segment) -> None:
-        """Replace an item."""
-
-    def remove(self, first: int) -> None:
-        """Remove an item."""
-
-
-class SqliteStore:
-    """Rows of SQLite in memory."""
-
-    def __init__(self) -> None:
-        self.ledger = SqliteLedger(":memory:")
-
-    def put(self, segment: Segment) -> None:
-        values = (segment.payload, segment.codec, segment.chain, segment.first)
-        with self.ledger._db.writing() as connection:
-            connection.execute("UPDATE segments SET payload = ?, codec = ? WHERE chain = ? AND first = ?", values)
-
-    def remove(self, first: int) -> None:
-        with self.ledger._db.writing() as connection:
-            connection.execute("DELETE FROM segments WHERE chain = ? AND first = ?", (CHAIN, first))
-
-
-class DynamoStore:
-    """Items of a table of DynamoDB, which is emptied first."""
-
-    def __init__(self, client: Any) -> None:
-        self.client = client
-        self.ledger = DynamoLedger(client, "ledger")
-        for segment in list(self.ledger.read(CHAIN)):
-            self.remove(segment.first)
-
-    def put(self, segment: Segment) -> None:
-        self.client.put_item(TableName="ledger", Item=to_item(segment))
-
-    def remove(self, first: int) -> None:
-        key = {"chain": {"S": CHAIN}, "first": {"N": str(first)}}
-        self.client.delete_item(TableName="ledger", Key=key)
-
-
-class Archived:
-    """`ports_log.Archive` in memory."""
-
-    def __init__(self) -> None:
-        self.segments: list[Segment] = []
-
-    def store(self, chain: str, segments: list[Segment]) -> None:
-        for segment in segments:
-            if segment.first < self.end(chain):
-                stored = self.at(chain, segment.first)
-                if stored is None or stored.head != segment.head:
-                    raise Conflict("something else is archived there")
-                continue
-            assert segment.first == self.end(chain)
-            self.segments.append(segment)
-
-    def replace(self, segment: Segment) -> bool:
-        places = [place for place, each in enumerate(self.segments) if each.first == segment.first]
-        for place in places:
-            self.segments[place] = segment
-        return bool(places)
-
-    def end(self, chain: str) -> int:
-        return self.segments[-1].next if self.segments else 0
-
-    def at(self, chain: str, seq: int) -> Segment | None:
-        return next((each for each in self.segments if each.first <= seq < each.next), None)
-
-    def read(self, chain: str, first: int = 0) -> Iterator[Segment]:
-        return iter([each for each in self.segments if each.first >= first])
-
-    def chains(self) -> Iterator[str]:
-        return iter([CHAIN] if self.segments else [])
-
-
-@dataclass
-class Seam:
-    """`ports.Ledger` over table and archive: what is below the archive's end is read there alone."""
-
-    table: Ledger
-    archive: Archived
-
-    def append(self, segment: Segment) -> None:
-        self.table.append(segment)
-
-    def head(self, chain: str) -> Segment | None:
-        return self.table.head(chain)
-
-    def at(self, chain: str, seq: int) -> Segment | None:
-        return (self.archive if seq < self.archive.end(chain) else self.table).at(chain, seq)
-
-    def read(self, chain: str, first: int = 0, limit: int | None = None) -> Iterator[Segment]:
-        assert limit is None
-        end = self.archive.end(chain)
-        yield from self.archive.read(chain, first)
-        yield from self.table.read(chain, max(first, end))
-
-    def chains(self) -> Iterator[str]:
-        return iter({*self.table.chains(), *self.archive.chains()})
+OUTCOMES = (
+    "applied",
+    "unsent",
+    "lost",
+    "late",
+    "twice",
+    "frozen before",
+    "frozen after",
+    "dies",
+    "dies after",
+)
 
 
 class Way:
@@ -317,13 +219,17 @@ class World:
     def erase(self, first: int, last: int) -> None:
         """Erase entries wherever they stand, and leave a record."""
         for segment in list(self.seam.read(CHAIN)):
-            places = range(max(first, segment.first) - segment.first, min(last + 1, segment.next) - segment.first)
+            places = range(
+                max(first, segment.first) - segment.first, min(last + 1, segment.next) - segment.first
+            )
             if places:
                 self._replace(erased(segment, places))
         self.erased |= set(range(first, last + 1))
         self.names += 1
         line = b'{"sentinel":"erasure","first":%d,"last":%d}' % (first, last)
-        self.append(3, self.begin(Batch((2_000_000 + self.names).to_bytes(16, "big"), [line], {"endpoint": "erase"})))
+        self.append(
+            3, self.begin(Batch((2_000_000 + self.names).to_bytes(16, "big"), [line], {"endpoint": "erase"}))
+        )
 
     def _replace(self, segment: Segment) -> None:
         stored = self.store.ledger.at(CHAIN, segment.first)
@@ -372,7 +278,7 @@ class World:
         assert (receipt.first, receipt.head, receipt.t) == (parts[0][1].first, last.head, last.t)
 
     def _check_checkpoints(self) -> None:
-        """Checkpoints are numbered without gaps, each of this chain as it was; tiles prove each from the one before."""
+        """Checkpoints have no gaps, each is of this chain as it was, and tiles prove that they follow."""
         sealer = self.sealers[0]
         newest = sealer.newest(CHAIN)
         raw = [sealer.notes.get(CHAIN, number) for number in range(newest.number + 1 if newest else 0)]
@@ -389,7 +295,9 @@ class World:
             nodes = TiledNodes(size, lambda path: sealer.tiles.get(CHAIN, path))
             for each in found:
                 proof = merkle.consistency(each.checkpoint.size, size, nodes)
-                assert merkle.verify_consistency(each.checkpoint.size, size, proof, each.checkpoint.root, root)
+                assert merkle.verify_consistency(
+                    each.checkpoint.size, size, proof, each.checkpoint.root, root
+                )
 
 
 def erased(segment: Segment, places: range) -> Segment:
@@ -402,8 +310,3 @@ def erased(segment: Segment, places: range) -> Segment:
         nonce, context = bytes(32), b"{}"
     payload = Opened(nonce, context, opened.entries, gone).pack()
     return replace(segment, payload=payload, codec=segment.codec | CODEC_ERASED)
-
-
-def taken(error: Exception) -> bool:
-    """Whether a late request failed because its slot is taken, as it should."""
-    return isinstance(error, SlotTaken)

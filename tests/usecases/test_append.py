@@ -18,7 +18,8 @@ from sentinel.core.window import WINDOW, Part
 from sentinel.errors import Conflict, Tampered, Unavailable
 from sentinel.usecases.append import HEAD_FRESH, SECOND, Receipt, lane_of
 from tests.faults_ports import FaultyLedger
-from tests.usecases.ledger_world import DAY, Archived, Seam, SqliteStore
+from tests.usecases.ledger_stores import Archived, Seam, SqliteStore
+from tests.usecases.ledger_world import DAY
 from tests.writers import CHAIN, Clock, appender, entries_of, large, numbered, once, send_all
 
 
@@ -398,7 +399,7 @@ def test_news_with_old_content_are_stored_also_by_who_loses_a_race() -> None:
 
 
 def test_windows_that_were_changed_lead_nowhere() -> None:
-    """Records that name no beginning of a batch end in `Tampered` after some reads, not in a walk or a hang."""
+    """Records that name no beginning of a batch end in `Tampered` after some reads, not in a walk."""
     ledger = FaultyLedger(SqliteLedger(":memory:"))
     writer = appender(ledger)
     for name in range(1, 300):

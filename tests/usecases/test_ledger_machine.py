@@ -13,14 +13,20 @@ import random
 import shutil
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from sentinel.adapters.log_key_file import FileLogKey
 from sentinel.core.segment import Batch
@@ -29,7 +35,8 @@ from sentinel.usecases.append import SECOND
 from tests.chains import batch
 from tests.contracts.tables import dynamodb
 from tests.sampling import thorough
-from tests.usecases.ledger_world import DAY, OUTCOMES, DynamoStore, SqliteStore, Store, World
+from tests.usecases.ledger_stores import DynamoStore, SqliteStore, Store
+from tests.usecases.ledger_world import DAY, OUTCOMES, World
 
 WINDOW = 4  # segments: a dedup window that is passed in a few steps
 STORED_LIMIT = 700  # bytes: a batch of a few entries takes several segments
@@ -45,7 +52,9 @@ PLANNED = st.lists(st.sampled_from([*EMPTIED, "seal"]), max_size=6) | st.sampled
 def wide(name: int, count: int = 7) -> Batch:
     """Make a batch that takes several segments where a segment is small."""
     rng = random.Random(name)
-    return batch(name, [b'{"b":%d,"m":"%s"}' % (name, rng.randbytes(90).hex().encode()) for _ in range(count)])
+    return batch(
+        name, [b'{"b":%d,"m":"%s"}' % (name, rng.randbytes(90).hex().encode()) for _ in range(count)]
+    )
 
 
 class Machine(RuleBasedStateMachine):
@@ -62,7 +71,9 @@ class Machine(RuleBasedStateMachine):
         self.batches = 0
 
     @rule(writer=WRITER, count=st.sampled_from([1, 2, 9]), trouble=TROUBLE, reads=READS, planned=PLANNED)
-    def send(self, writer: int, count: int, trouble: list[str], reads: int | None, planned: list[str]) -> None:
+    def send(
+        self, writer: int, count: int, trouble: list[str], reads: int | None, planned: list[str]
+    ) -> None:
         """A producer sends a new batch."""
         self.batches += 1
         self.go(writer, self.world.begin(wide(self.batches, count)), trouble, reads, planned)
@@ -136,7 +147,7 @@ class Machine(RuleBasedStateMachine):
         self.world.check()
 
     def teardown(self) -> None:
-        """Everything held back arrives, every batch is sent again: each is there once, as it was acknowledged."""
+        """All that was held back arrives, every batch is sent again: each is there once, as acknowledged."""
         world = self.world
         world.check_all()
         for request in world.held:
@@ -156,7 +167,7 @@ class Machine(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Make windows and segments small, and flush nothing: nobody cuts the power here."""
     for module in ("segment", "verify", "window"):
         monkeypatch.setattr(f"sentinel.core.{module}.WINDOW", WINDOW)
@@ -165,7 +176,6 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setattr("os.fsync", lambda _: None)
     monkeypatch.setattr(Machine, "signer", FileLogKey(tmp_path / "log.key", create=True), raising=False)
     monkeypatch.setattr(Machine, "seen", set())
-    yield
 
 
 def run(store: Callable[[], Store], examples: int, monkeypatch: pytest.MonkeyPatch, steps: int = 30) -> None:

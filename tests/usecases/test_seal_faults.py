@@ -1,9 +1,8 @@
-"""Sealing where every call may fail, others seal too, and tiles are lost: nothing contradicts what was signed."""
+"""Sealing where calls fail, others seal too, and tiles are lost: nothing contradicts what was signed."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +46,7 @@ class World:
         self.plain = Sealer(self.ledger, self.notes, self.tiles, self.signer, LOG, Clock())
 
     def check(self) -> int:
-        """Every checkpoint is of the chain as it is, none smaller than the one before; tiles prove all of it."""
+        """Each checkpoint is of the chain as it is, none smaller than the one before; tiles prove it."""
         checked, roots, hashes = Verifier(CHAIN), {0: merkle.EMPTY_ROOT}, list[bytes]()
         for segment in self.ledger.read(CHAIN):
             hashes += checked.check(segment)
@@ -63,7 +62,9 @@ class World:
             self.prove(newest.checkpoint.size, newest.checkpoint.root, hashes, sizes, roots)
         return len(sizes) - 1
 
-    def prove(self, size: int, root: bytes, hashes: list[bytes], sizes: list[int], roots: dict[int, bytes]) -> None:
+    def prove(
+        self, size: int, root: bytes, hashes: list[bytes], sizes: list[int], roots: dict[int, bytes]
+    ) -> None:
         """Prove entries and earlier checkpoints from the tiles."""
         nodes = TiledNodes(size, lambda path: self.tiles.get(CHAIN, path))
         for index in range(0, size, 67):
@@ -75,11 +76,11 @@ class World:
 
 
 @pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Make worlds; nothing is flushed, as nobody cuts the power."""
     monkeypatch.setattr("os.fsync", lambda _: None)
     numbers = itertools.count()
-    yield lambda: World(tmp_path / str(next(numbers)))
+    return lambda: World(tmp_path / str(next(numbers)))
 
 
 @pytest.mark.parametrize("applied", [False, True], ids=["unsent", "reply-lost"])
@@ -107,7 +108,7 @@ def test_every_call_of_sealing_fails(made: Any, *, applied: bool) -> None:
 
 
 def test_two_sealers_at_once(made: Any) -> None:
-    """While one signs, another may seal first, of the same tree or a larger one: one number, one checkpoint."""
+    """While one signs, another may seal first, the same tree or a larger one: one number, one checkpoint."""
     segments = chain(*STEPS)
     for k in range(1, 30):
         world = made()
@@ -128,7 +129,7 @@ def test_two_sealers_at_once(made: Any) -> None:
 
 @pytest.mark.parametrize("lost", ["0/002.p/46", "1/000.p/2", "all"])
 def test_tiles_that_are_lost_at_the_edge_are_made_anew(made: Any, lost: str) -> None:
-    """What a sealer needs of the tiles it makes anew from the chain, where that is the one that was signed."""
+    """What a sealer needs of the tiles it makes anew from the chain, where that is what was signed."""
     world = made()
     for segment in chain(*STEPS):
         world.ledger.append(segment)

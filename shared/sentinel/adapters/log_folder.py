@@ -133,7 +133,9 @@ class FolderTiles:
         """See `ports_log.Tiles`."""
         try:
             return _read(_folder(self._root, chain) / "tile" / path, _TILE)
-        except Forbidden:  # too long, or open to others: not as it was put, and made anew like one that is gone
+        except (
+            Forbidden
+        ):  # too long, or open to others: not as it was put, and made anew like one that is gone
             return None
 
 

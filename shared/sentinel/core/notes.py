@@ -193,7 +193,7 @@ def _verified(key: Key, raw: bytes, text: str) -> int:
 
 
 def _decoded(encoded: str) -> bytes | None:
-    """Return what base64 stands for; None where it is none, or not the one way to write it (RFC 4648, 3.5)."""
+    """Return what base64 stands for; None where it is none, or not its one form (RFC 4648, 3.5)."""
     try:
         raw = b64decode(encoded, validate=True)
     except (NotBase64, ValueError):

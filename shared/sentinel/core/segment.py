@@ -100,11 +100,14 @@ class Segment:
 
     @cached_property
     def parts(self) -> list[tuple[Part, bytes]]:
-        """The dedup window, decoded. Raises `Tampered` where it cannot be."""
+        """The dedup window, decoded; its own record is the last. Raises `Tampered` where it cannot be."""
         try:
-            return decode_window(self.recent)
+            found = decode_window(self.recent)
         except ValueError as error:
             raise Tampered(self.chain, self.first, "window", str(error)) from None
+        if not found:
+            raise Tampered(self.chain, self.first, "window", "the dedup window is empty")
+        return found
 
     def check_numbers(self) -> None:
         """Raise `Tampered` for numbers that we cannot have written: a store may hold any."""

@@ -196,7 +196,11 @@ class _Append:
             return None
         part, first = found
         new = self._from is not None and first >= self._from
-        if self._within is not None and not new and self._by.clock() - self._stored.at(first).t > self._within:
+        if (
+            self._within is not None
+            and not new
+            and self._by.clock() - self._stored.at(first).t > self._within
+        ):
             return None
         if part.total != len(self._batch.entries):
             raise Conflict(
