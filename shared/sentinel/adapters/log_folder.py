@@ -33,6 +33,12 @@ def _names(folder: Path) -> list[str]:
         raise Unavailable(f"{folder} cannot be read: {error.strerror}") from None
 
 
+def _numbers(folder: Path, digits: int) -> Iterator[str]:
+    """Yield the names in a folder that are numbers, greatest first; another may be a half-written file's."""
+    names = reversed(_names(folder))
+    return (name for name in names if len(name) == digits and name.isascii() and name.isdecimal())
+
+
 def _read(path: Path, most: int) -> bytes | None:
     try:
         return whole_files.read_private(path, most)
@@ -66,13 +72,12 @@ class FolderNotes:
     def newest(self, chain: str) -> tuple[int, bytes] | None:
         """See `ports_log.Notes`."""
         top = _folder(self._root, chain) / "notes"
-        for high in reversed(_names(top)):
-            for low in reversed(_names(top / high)):
-                numbers = [name for name in _names(top / high / low) if name.isdecimal()]
-                if numbers:
-                    note = _read(top / high / low / numbers[-1], MOST)
+        for high in _numbers(top, 3):
+            for low in _numbers(top / high, 3):
+                for last in _numbers(top / high / low, 6):
+                    note = _read(top / high / low / last, MOST)
                     if note is not None:
-                        return int(high + low + numbers[-1]), note
+                        return int(high + low + last), note
         return None
 
     def attach(self, chain: str, number: int, name: str, data: bytes) -> None:

@@ -3,6 +3,11 @@
 Nothing is signed that does not continue what was signed before: the new segments are verified from the last
 checkpoint on, and a ledger that is smaller, or another one, is told and left unsigned. Checkpoints are
 numbered, and a number is taken by one only, so whoever signs has seen all that was signed before it.
+
+Tiles are what makes that cheap: they tell the tree's right edge and the hash that the last checkpoint ended
+with, both checked against its root. Where they are lost or wrong the whole chain is verified from its
+beginning, first without writing anything, until its tree is the one that was signed; then they are written
+anew.
 """
 
 from __future__ import annotations
@@ -10,11 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sentinel.core import chain as hashing
 from sentinel.core import merkle, notes
 from sentinel.core import tiles as tiling
 from sentinel.core.notes import COSIGNATURE, ED25519, Checkpoint, Key, Note
+from sentinel.core.segment import Segment
 from sentinel.core.verify import Verifier
-from sentinel.errors import Malformed, Tampered, Unavailable
+from sentinel.errors import Malformed, Missing, Tampered, Unavailable
 from sentinel.ports import Ledger
 from sentinel.ports_log import LogSigner, Notes, Tiles
 
@@ -24,13 +31,20 @@ TRIES = 5  # checkpoints found taken one after the other before the caller is to
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A checkpoint that is stored. `seconds` is when it was signed, epoch seconds."""
+    """A checkpoint that is stored. `seconds` is when it was signed, epoch seconds.
+
+    Of one that was just made `gap` is how long before that the chain had its last checkpoint, or its first
+    entry where it had none, in seconds; below 0 where the clock stands before that. `rebuilt` says that its
+    tiles were lost or wrong, and were written anew.
+    """
 
     chain: str
     number: int
     checkpoint: Checkpoint
     seconds: int
     note: Note
+    gap: int = 0
+    rebuilt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +78,16 @@ class LogKeys:
         return Sealed(chain, number, found, signed[self.timed], note)
 
 
+@dataclass(slots=True)
+class _Growth:
+    """How far a chain was verified: its tree's edge; `began`: its first new segment's time, nanoseconds."""
+
+    checked: Verifier
+    edge: tiling.Edge
+    rebuilt: bool = False
+    began: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Sealer:
     """The use case. `clock` gives epoch nanoseconds. Raises `Tampered` for what must not be signed."""
@@ -85,59 +109,119 @@ class Sealer:
         found = self.notes.newest(chain)
         return self.keys.read(chain, *found) if found else None
 
-    def seal(self, chain: str) -> Sealed:
-        """Sign and store the next checkpoint of a chain."""
+    def seal(
+        self, chain: str, enough: Callable[[], bool] = lambda: False, *, rebuild: bool = False
+    ) -> Sealed:
+        """Sign and store the next checkpoint of a chain.
+
+        Where `enough` comes to say True, it is of what was verified by then: the next one goes on there.
+        `rebuild` writes all tiles anew. Raises `Missing` where there is no such chain, and never was.
+        """
         for _ in range(TRIES):
             before = self.newest(chain)
-            edge = self._grown(chain, before)
-            sealed = self._signed(
-                chain, before, Checkpoint(self.keys.of(chain).name, edge.size, merkle.root(edge.peaks))
-            )
-            for level, index, width, tile in edge.tiles():
-                self.tiles.put(chain, tiling.path(level, index, width), tile)
+            grown = self._grown(chain, before, enough, rebuild=rebuild)
+            edge = grown.edge
+            if before is None and edge.size == 0:
+                raise Missing(f"there is no chain {chain}; `sentinel chains` lists them")
+            checkpoint = Checkpoint(self.keys.of(chain).name, edge.size, merkle.root(edge.peaks))
+            sealed = self._signed(chain, before, checkpoint, grown)
+            if grown.rebuilt or before is None or before.checkpoint.size != edge.size:
+                for level, index, width, tile in edge.tiles():
+                    self.tiles.put(chain, tiling.path(level, index, width), tile)
             if self.notes.put(chain, sealed.number, sealed.note.bytes):
                 return sealed
         raise Unavailable("others sign checkpoints of this chain all the time", 1.0)
 
-    def _signed(self, chain: str, before: Sealed | None, checkpoint: Checkpoint) -> Sealed:
-        """Sign a checkpoint with the time, which never goes back."""
-        seconds = max(self.clock() // SECOND, before.seconds if before else 0)
+    def _signed(self, chain: str, before: Sealed | None, checkpoint: Checkpoint, grown: _Growth) -> Sealed:
+        """Sign a checkpoint with the time, which never goes back. What cannot be verified is not stored."""
+        now = self.clock() // SECOND
+        seconds = max(now, before.seconds if before else 0)
         text, keys, sign = checkpoint.text, self.keys, self.signer.sign
         lines = (notes.signed(text, keys.of(chain), sign), notes.cosigned(text, keys.timed, sign, seconds))
-        return Sealed(chain, before.number + 1 if before else 0, checkpoint, seconds, Note(text, lines))
+        number = before.number + 1 if before else 0
+        note = keys.read(chain, number, Note(text, lines).bytes).note
+        since = before.seconds if before else grown.began // SECOND
+        return Sealed(chain, number, checkpoint, seconds, note, now - since, grown.rebuilt)
 
-    def _grown(self, chain: str, before: Sealed | None) -> tiling.Edge:
-        """Verify what is new since a checkpoint, store the tiles that filled up; return the tree's edge."""
-        checked, edge = self._begin(chain, before)
-        known = before.checkpoint if before else None
+    def _grown(
+        self, chain: str, before: Sealed | None, enough: Callable[[], bool], *, rebuild: bool
+    ) -> _Growth:
+        """Verify what is new since a checkpoint, and store the tiles that filled up."""
+        known = before.checkpoint if before else Checkpoint("", 0, merkle.EMPTY_ROOT)
+        grown = None if rebuild else self._begin(chain, known)
+        if grown is None:
+            self._walk(chain, known, _Growth(Verifier(chain), tiling.Edge()), lambda: True, store=False)
+            grown = _Growth(Verifier(chain), tiling.Edge(), rebuilt=True)
+        return self._walk(chain, known, grown, enough, store=True)
+
+    def _walk(
+        self, chain: str, known: Checkpoint, grown: _Growth, enough: Callable[[], bool], *, store: bool
+    ) -> _Growth:
+        """Go on segment by segment, at least to what was signed. Raises `Tampered` where that is not met."""
+        checked, edge = grown.checked, grown.edge
+        met = edge.size == known.size
         for segment in self.ledger.read(chain, checked.next):
+            grown.began = grown.began or segment.t
             for level, index, tile in edge.add(checked.check(segment)):
-                self.tiles.put(chain, tiling.path(level, index), tile)
-            if known is not None and edge.size == known.size:
+                if store:
+                    self.tiles.put(chain, tiling.path(level, index), tile)
+            if edge.size == known.size:
                 _same(chain, known, edge)
-        if known is not None and edge.size < known.size:
-            detail = f"the chain ends at entry {edge.size - 1}; a tree of {known.size} was signed"
-            raise Tampered(chain, edge.size, "cut", detail)
-        return edge
+                met = True
+            if edge.size >= known.size and (not met or enough()):
+                break
+        if edge.size < known.size:
+            raise _cut(chain, edge.size, known)
+        if not met:
+            detail = f"no segment ends where a tree of {known.size} was signed"
+            raise Tampered(chain, known.size - 1, "rewritten", detail)
+        return grown
 
-    def _begin(self, chain: str, before: Sealed | None) -> tuple[Verifier, tiling.Edge]:
-        """Return where to go on behind a checkpoint; at the chain's beginning where tiles do not tell."""
-        known = before.checkpoint if before else None
-        if known is None or known.size == 0:
-            return Verifier(chain), tiling.Edge()
+    def _begin(self, chain: str, known: Checkpoint) -> _Growth | None:
+        """Return where to go on behind a checkpoint; None where tiles do not tell."""
+        if known.size == 0:
+            return _Growth(Verifier(chain), tiling.Edge())
+        seen: dict[str, bytes | None] = {}
 
         def read(path: str) -> bytes | None:
-            return self.tiles.get(chain, path)
+            if path not in seen:
+                seen[path] = self.tiles.get(chain, path)
+            return seen[path]
 
         edge, leaf = tiling.edge_of(known.size, read), tiling.last_leaf(known.size, read, known.root)
         if edge is None or leaf is None or merkle.root(edge.peaks) != known.root:
-            return Verifier(chain), tiling.Edge()
+            return None
         last = self.ledger.at(chain, known.size - 1)
-        if last is None or last.next != known.size or merkle.leaf(last.head) != leaf:
+        if last is None:
+            newest = self.ledger.head(chain)
+            size = newest.next if newest else 0
+            if size >= known.size:
+                raise Tampered(chain, known.size - 1, "missing", "the segment of this entry is gone")
+            raise _cut(chain, size, known)
+        if last.next != known.size or merkle.leaf(last.head) != leaf:
             raise Tampered(chain, known.size - 1, "rewritten", "its hash is not the one that was signed")
+        _whole(last, edge.peaks)
         checked = Verifier(chain, known.size, last.head, last.t, tree=edge.peaks, treed=bool(last.tree))
         checked.window = tuple(raw for _, raw in last.parts)
-        return checked, edge
+        return _Growth(checked, edge)
+
+
+def _whole(last: Segment, peaks: tuple[bytes, ...]) -> None:
+    """Check the segment that a checkpoint ends with against its own head: what follows is held against it."""
+    leaves = last.opened.leaves()
+    if len(leaves) != last.count:
+        raise Tampered(last.chain, last.first, "count", f"says {last.count} entries, holds {len(leaves)}")
+    service = hashing.service_of(last.chain)
+    if not 0 <= last.t < 1 << 64 or hashing.head(last.prev, leaves, last.t, service) != last.head:
+        detail = "its entries, context or time are not those its head commits to"
+        raise Tampered(last.chain, last.first, "hash", detail)
+    if last.tree and last.peaks != peaks:
+        raise Tampered(last.chain, last.first, "tree", "its compact range is not that of the tree so far")
+
+
+def _cut(chain: str, size: int, known: Checkpoint) -> Tampered:
+    end = f"ends at entry {size - 1}" if size else "is gone"
+    return Tampered(chain, size, "cut", f"the chain {end}; a tree of {known.size} was signed")
 
 
 def _same(chain: str, known: Checkpoint, edge: tiling.Edge) -> None:
