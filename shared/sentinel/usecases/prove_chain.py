@@ -18,6 +18,7 @@ from sentinel.ports_log import Notes, Tiles
 from sentinel.usecases.seal import LogKeys, Sealed
 
 SEALED_WITHIN = 60.0  # seconds within which a new entry is in a checkpoint
+CHECKPOINT = 2  # reads of the newest one: S3 lists it, and gives it
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,7 @@ class ProveChain:
             raise _lost(chain) from None
         if not merkle.verify_inclusion(entry, size, leaf, proof, root):
             raise _lost(chain)
-        return Inclusion(sealed, entry, leaf, proof, read.reads + 1)
+        return Inclusion(sealed, entry, leaf, proof, read.reads + CHECKPOINT)
 
     def between(self, chain: str, first: int, second: int | None = None) -> Consistency:
         """Prove that the tree of `second` leaves, of the newest checkpoint without it, begins with `first`.
@@ -173,7 +174,7 @@ class ProveChain:
         good = merkle.verify_consistency(first, second, proof, *roots)
         if not good or not merkle.verify_consistency(second, size, rest, roots[1], root):
             raise _lost(chain)
-        return Consistency(sealed, first, second, (roots[0], roots[1]), proof, rest, read.reads + 1)
+        return Consistency(sealed, first, second, (roots[0], roots[1]), proof, rest, read.reads + CHECKPOINT)
 
     def _read(self, chain: str) -> _Counted:
         return _Counted(lambda path: self.tiles.get(chain, path))
