@@ -59,6 +59,11 @@ class LogKeys:
         return Key(notes.origin_of(self.log, chain), ED25519, self.public)
 
     @property
+    def own(self) -> Key:
+        """The key under the log's own name: from it and the log's name all others follow."""
+        return Key(self.log, ED25519, self.public)
+
+    @property
     def timed(self) -> Key:
         """The same key as the cosigner that says when."""
         return Key(self.log, COSIGNATURE, self.public)
