@@ -3,7 +3,8 @@
 A damaged ledger or task (`tampered`, a metric of the functions, 0 while all is well), entries that detection
 left out (`poison`), records that a feed gave up, a feed that falls behind, functions that fail, a daily round
 that did not rotate or publish all of it, checkpoints that are missing or were, and doors that count limits by
-themselves because Redis does not answer. They go to the topic of `sentinel:alarm_topic`; without one they only show.
+themselves because Redis does not answer. They go to the topic of `sentinel:alarm_topic`; without one they
+only show.
 """
 
 from __future__ import annotations

@@ -44,7 +44,9 @@ class Deployment:
     checkpoint_days: int = _option(
         400, "how long nobody can delete a checkpoint, 1 to 36500 days: what is locked stays so"
     )
-    seal_concurrency: int = _option(1, "reserved concurrency of the function that signs checkpoints; 0: none")
+    seal_concurrency: int = _option(
+        0, "reserved concurrency of the function that signs checkpoints; 0: none reserved"
+    )
     http_hosts: str = _option("", "hosts that steps may call, comma separated; *.example.com for all below")
     http_private: bool = _option(False, "whether steps may call private addresses, as those in a VPC are")
     action_roles: str = _option("", "roles of actions in AWS as action=role ARN, comma separated; empty: off")

@@ -114,8 +114,8 @@ class Functions(Construct):
         return deliver
 
     def _add_seal(self, log: LogState) -> Function:
-        # As long as a function may take: where tiles were lost a chain is verified from its first entry. One
-        # at a time: a second would sign the same, and be told that the number is taken.
+        # As long as a function may take: where tiles were lost a chain is verified from its first entry. A
+        # second at the same time does no harm: it is told that the number is taken, and looks again.
         reserved = self._make.deployment.seal_concurrency
         spec = Spec("seal", self._make.settings(), memory=1769, timeout=900, hinted=True, reserved=reserved)
         seal = self._make.make("Seal", spec)

@@ -61,6 +61,7 @@ def _of_state(to: Deployment) -> tuple[tuple[bool, str], ...]:
             not LOG_NAME.fullmatch(to.log_name),
             "log_name is up to 100 letters, digits and . _ - between slashes, as example.com/log",
         ),
+        (to.seal_concurrency < 0, "seal_concurrency is 0 or more"),
         (not 1 <= to.checkpoint_days <= 36_500, "checkpoint_days is 1 to 36500"),
         (to.log_level not in LEVELS, f"log_level is one of {', '.join(LEVELS)}"),
         (len(to.zones) < 2, "availability_zones has two zones at least"),

@@ -38,7 +38,10 @@ def seal(app: App, left: Callable[[], float]) -> dict[str, Any]:
     for name, value in counts.items():
         if value or name == "unsealed":
             observe.count(FUNCTION, name, value)
-    return {**counts, "tampered": len(found.tampered)}
+    told: dict[str, Any] = {**counts, "tampered": len(found.tampered)}
+    if "" in found.failed:
+        told["unavailable"] = str(found.failed[""])
+    return told
 
 
 def _tell(found: SealedAll) -> None:

@@ -17,6 +17,7 @@ from sentinel.usecases.seal import SECOND, Sealed, Sealer
 
 GAP = 300  # seconds without a checkpoint that are told
 MARGIN = 10.0  # seconds before the end of a call in which no further chain is begun, and a long one is cut
+ROUND = 50  # seconds of a round after which long chains are cut: the next round goes on with them
 WORKERS = 8  # chains at once: each waits for its stores most of the time
 
 
@@ -73,12 +74,18 @@ class SealAll:
     def run(self, left: Callable[[], float]) -> SealedAll:
         """Seal every chain. `left` tells the seconds that remain; what goes on is finished within `MARGIN`.
 
-        An error that is none of ours is raised when the others are done.
+        A chain that has grown by more than a round can verify is sealed in parts. An error that is none of
+        ours is raised when the others are done.
         """
         found = SealedAll()
+        begun = self.clock()
+
+        def enough() -> bool:
+            return left() < MARGIN or self.clock() - begun > ROUND * SECOND
+
         chains = self._chains(found)
         with ThreadPoolExecutor(self.workers, "seal") as pool:
-            futures = [pool.submit(self._one, chain, left, found) for chain in chains]
+            futures = [pool.submit(self._one, chain, left, enough, found) for chain in chains]
         for future in futures:
             future.result()
         found.sealed.sort(key=lambda each: each.chain)
@@ -101,14 +108,16 @@ class SealAll:
 
         return sorted(names, key=turn)
 
-    def _one(self, chain: str, left: Callable[[], float], found: SealedAll) -> None:
+    def _one(
+        self, chain: str, left: Callable[[], float], enough: Callable[[], bool], found: SealedAll
+    ) -> None:
         if left() < MARGIN:
             found.left.append(chain)
             return
         try:
-            found.sealed.append(self.sealer.seal(chain, lambda: left() < MARGIN))
+            found.sealed.append(self.sealer.seal(chain, enough))
         except Tampered as error:
             found.tampered.append(error)
         except SentinelError as error:
             found.failed[chain] = error
-        self._looked[chain] = self.clock() // SECOND
+        self._looked[chain] = self.clock()
