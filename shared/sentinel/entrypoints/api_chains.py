@@ -43,18 +43,19 @@ def checkpoint(app: App, request: Request) -> Response:
     """`GET /v1/chains/{owner}/{lane}/checkpoint`: the newest checkpoint, or one by its number."""
     from sentinel.usecases.prove_chain import checkpoint_json
 
-    number = _number(request, "number")
-    return json_response(200, checkpoint_json(app.prove_chain.checkpoint(_chain(request), number)))
+    chain, number = _chain(request), _number(request, "number")
+    return json_response(200, checkpoint_json(app.prove_chain.checkpoint(chain, number)))
 
 
 def proof(app: App, request: Request) -> Response:
     """`GET /v1/chains/{owner}/{lane}/proof`: of an entry (`entry`), or of growth (`from`, `to`)."""
+    chain = _chain(request)
     entry, number = _number(request, "entry"), _number(request, "checkpoint")
     first, second = _number(request, "from"), _number(request, "to")
     if entry is not None and first is None and second is None:
-        return json_response(200, app.prove_chain.entry(_chain(request), entry, number).json())
+        return json_response(200, app.prove_chain.entry(chain, entry, number).json())
     if entry is None and first is not None and number is None:
-        return json_response(200, app.prove_chain.between(_chain(request), first, second).json())
+        return json_response(200, app.prove_chain.between(chain, first, second).json())
     raise Malformed("ask for an entry (entry, and maybe checkpoint), or for growth (from, and maybe to)")
 
 
