@@ -123,6 +123,11 @@ def test_tiles_come_back(tiles: Tiles) -> None:
     for path in ("0/000", "0/x001/067", "1/000.p/17"):
         tiles.put(CHAIN, path, path.encode() * 300)
         tiles.put(CHAIN, path, path.encode() * 300)
+    more = {f"0/x001/{number:03}": b"%d" % number for number in range(40)}
+    tiles.put_all(CHAIN, more)
+    tiles.put_all(CHAIN, {})
+    assert {path: tiles.get(CHAIN, path) for path in more} == more
+    tiles.put(CHAIN, "0/x001/067", b"0/x001/067" * 300)
     tiles.put(CHAIN, "0/000", b"mended")
     assert tiles.get(CHAIN, "0/000") == b"mended"
     assert tiles.get(CHAIN, "1/000.p/17") == b"1/000.p/17" * 300
@@ -227,6 +232,7 @@ def test_errors_of_s3_are_told_by_kind(error: Exception, kind_of_error: type[Sen
         lambda: notes.attached(CHAIN, 0),
         lambda: list(notes.chains()),
         lambda: tiles.put(CHAIN, "0/000", b"x"),
+        lambda: tiles.put_all(CHAIN, {"0/000": b"x", "0/001": b"y"}),
         lambda: tiles.get(CHAIN, "0/000"),
     ]
     for call in calls:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -117,6 +117,11 @@ class FolderTiles:
         place = _folder(self._root, chain) / "tile" / path
         if _read(place, _TILE) != tile:
             whole_files.replace(place, tile)
+
+    def put_all(self, chain: str, tiles: Mapping[str, bytes]) -> None:
+        """See `ports_log.Tiles`."""
+        for path, tile in tiles.items():
+            self.put(chain, path, tile)
 
     def get(self, chain: str, path: str) -> bytes | None:
         """See `ports_log.Tiles`."""

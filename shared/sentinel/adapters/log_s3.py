@@ -14,7 +14,8 @@ message of S3 may quote a key.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from itertools import groupby
 from typing import Any
@@ -29,6 +30,7 @@ MOST = 1_000_000  # bytes of a note, or of what is attached to one
 LAST = 999_999_999_999  # a chain that is sealed each minute has that many checkpoints in two million years
 _PAGE = 8  # the newest, what is attached to it, and the one before: more is seldom looked at
 _TILE = 8_192
+_AT_ONCE = 4  # tiles of one chain; a round has several chains at once, and the client 32 connections
 _THERE = frozenset({"PreconditionFailed", "412"})
 _ABSENT = frozenset({"NoSuchKey", "NoSuchVersion", "404"})
 _BUSY = frozenset({"ConditionalRequestConflict", "409", "OperationAborted"})
@@ -157,6 +159,12 @@ class S3Tiles(_Objects):
     def put(self, chain: str, path: str, tile: bytes) -> None:
         """See `ports_log.Tiles`."""
         self._put(f"{self._folder(chain)}tile/{path}", tile)
+
+    def put_all(self, chain: str, tiles: Mapping[str, bytes]) -> None:
+        """See `ports_log.Tiles`. Some at once: one after the other would be slower than a lane can grow."""
+        with ThreadPoolExecutor(_AT_ONCE, "tiles") as pool:
+            for done in [pool.submit(self.put, chain, path, tile) for path, tile in tiles.items()]:
+                done.result()
 
     def get(self, chain: str, path: str) -> bytes | None:
         """See `ports_log.Tiles`."""

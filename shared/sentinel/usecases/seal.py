@@ -26,6 +26,7 @@ from sentinel.ports import Ledger
 from sentinel.ports_log import LogSigner, Notes, Tiles
 
 SECOND = 1_000_000_000
+TILES = 64  # tiles that are stored together: 16,384 entries, half a megabyte
 TRIES = 5  # checkpoints found taken one after the other before the caller is told to come back
 
 
@@ -131,8 +132,8 @@ class Sealer:
             checkpoint = Checkpoint(self.keys.of(chain).name, edge.size, merkle.root(edge.peaks))
             sealed = self._signed(chain, before, checkpoint, grown)
             if grown.rebuilt or before is None or before.checkpoint.size != edge.size:
-                for level, index, width, tile in edge.tiles():
-                    self.tiles.put(chain, tiling.path(level, index, width), tile)
+                partial = {tiling.path(level, at, width): tile for level, at, width, tile in edge.tiles()}
+                self.tiles.put_all(chain, partial)
             if self.notes.put(chain, sealed.number, sealed.note.bytes):
                 return sealed
         raise Unavailable("others sign checkpoints of this chain all the time", 1.0)
@@ -165,11 +166,12 @@ class Sealer:
         """Go on segment by segment, at least to what was signed. Raises `Tampered` where that is not met."""
         checked, edge = grown.checked, grown.edge
         met = edge.size == known.size
+        full: dict[str, bytes] = {}
         for segment in self.ledger.read(chain, checked.next):
             grown.began = grown.began or segment.t
-            for level, index, tile in edge.add(checked.check(segment)):
-                if store:
-                    self.tiles.put(chain, tiling.path(level, index), tile)
+            full |= {tiling.path(level, at): tile for level, at, tile in edge.add(checked.check(segment))}
+            if len(full) >= TILES or not store:
+                self._put(chain, full, store=store)
             if edge.size == known.size:
                 _same(chain, known, edge)
                 met = True
@@ -180,7 +182,14 @@ class Sealer:
         if not met:
             detail = f"no segment ends where a tree of {known.size} was signed"
             raise Tampered(chain, known.size - 1, "rewritten", detail)
+        self._put(chain, full, store=store)
         return grown
+
+    def _put(self, chain: str, full: dict[str, bytes], *, store: bool) -> None:
+        """Store the tiles that filled up, where they are to be stored, and let go of them."""
+        if store and full:
+            self.tiles.put_all(chain, full)
+        full.clear()
 
     def _begin(self, chain: str, known: Checkpoint) -> _Growth | None:
         """Return where to go on behind a checkpoint; None where tiles do not tell."""
