@@ -142,10 +142,13 @@ class Run:
             found = self.app.inspect.verify(chain)
             say("verified", f"{chain}  {found.entries:,} entries, head {found.head[:12]}")
             _, size, head = check_export.check(orjson.dumps(each) for each in self.app.inspect.export(chain))
+            sealed = self.app.sealer.seal(chain)
         except (Tampered, check_export.Broken) as error:
             say("damaged", str(error))
             return False
         say("checked", f"{chain}  its export, {size:,} entries, by hashlib alone")
+        signed = f"checkpoint {sealed.number:,} of {sealed.checkpoint.size:,} entries is signed"
+        say("sealed", f"{chain}  {signed}, root {sealed.checkpoint.root.hex()[:12]}")
         return head == found.head
 
     def tell_where(self) -> None:

@@ -2,8 +2,9 @@
 
 A damaged ledger or task (`tampered`, a metric of the functions, 0 while all is well), entries that detection
 left out (`poison`), records that a feed gave up, a feed that falls behind, functions that fail, a daily round
-that did not rotate or publish all of it, and doors that count limits by themselves because Redis does not
-answer. They go to the topic of `sentinel:alarm_topic`; without one they only show.
+that did not rotate or publish all of it, checkpoints that are missing or were, and doors that count limits by
+themselves because Redis does not answer. They go to the topic of `sentinel:alarm_topic`; without one they
+only show.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Alarms(Construct):
             age = functions.by_verb[verb].function.metric("IteratorAge", period=PERIOD, statistic="Maximum")
             self._alarm(f"{verb.title()}Behind", age, f"{verb} falls behind", BEHIND.to_milliseconds())
 
+        self._watch_seals()
         incomplete = self._counted("rotate", "incomplete")
         self._alarm("RotateIncomplete", incomplete, "the daily round could not rotate or publish everything")
         if deployment.limits:
@@ -53,24 +55,45 @@ class Alarms(Construct):
                 alone = self._counted(verb, "limits_uncounted")
                 self._alarm(f"{verb.title()}Uncounted", alone, f"{verb} holds limits without Redis")
 
-    def _counted(self, verb: str, name: str) -> aws_cloudwatch.Metric:
+    def _watch_seals(self) -> None:
+        """Alarm where checkpoints are missing: no round came to its end, or each left a chain without one."""
+        rounds = self._counted("seal", "rounds")
+        self._alarm("SealNotRun", rounds, "no checkpoints were signed for 5 minutes", absent=True)
+        unsealed = self._counted("seal", "unsealed", "Minimum")
+        self._alarm("SealUnsealed", unsealed, "chains have had no checkpoint for 5 minutes")
+        findings = self._counted("seal", "findings")
+        self._alarm("SealFindings", findings, "checkpoints were missing, tiles wrong, or the clock is off")
+
+    def _counted(self, verb: str, name: str, statistic: str = "Sum") -> aws_cloudwatch.Metric:
         return aws_cloudwatch.Metric(
             namespace=NAMESPACE,
             metric_name=name,
             dimensions_map={"service": verb},
             period=PERIOD,
-            statistic="Sum",
+            statistic=statistic,
         )
 
-    def _alarm(self, name: str, metric: aws_cloudwatch.IMetric, says: str, threshold: float = 1) -> None:
+    def _alarm(
+        self,
+        name: str,
+        metric: aws_cloudwatch.IMetric,
+        says: str,
+        threshold: float = 1,
+        *,
+        absent: bool = False,
+    ) -> None:
+        """Alarm where a metric reaches a threshold; with `absent` where it does not, or has no data."""
+        operator, missing = aws_cloudwatch.ComparisonOperator, aws_cloudwatch.TreatMissingData
         alarm = aws_cloudwatch.Alarm(
             self,
             name,
             metric=metric,
             threshold=threshold,
             evaluation_periods=1,
-            comparison_operator=aws_cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            treat_missing_data=aws_cloudwatch.TreatMissingData.NOT_BREACHING,
+            comparison_operator=operator.LESS_THAN_THRESHOLD
+            if absent
+            else operator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            treat_missing_data=missing.BREACHING if absent else missing.NOT_BREACHING,
             alarm_description=f"Sentinel: {says}",
         )
         alarm.add_alarm_action(*self._actions)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from infra import option_checks
+from sentinel.settings import Settings
 
 PREFIX = "sentinel:"
 
@@ -37,6 +38,15 @@ class Deployment:
     log_level: str = _option("INFO", "DEBUG, INFO, WARNING or ERROR")
     python: str = _option("3.13", "Python of the functions: 3.12, 3.13 or 3.14")
     lanes: int = _option(1, "chains a service is spread over, 1 to 64")
+    log_name: str = _option(
+        Settings().log, "name of the transparency log: what the origins of checkpoints begin with; for good"
+    )
+    checkpoint_days: int = _option(
+        400, "how long nobody can delete a checkpoint, 1 to 36500 days: what is locked stays so"
+    )
+    seal_concurrency: int = _option(
+        0, "reserved concurrency of the function that signs checkpoints; 0: none reserved"
+    )
     http_hosts: str = _option("", "hosts that steps may call, comma separated; *.example.com for all below")
     http_private: bool = _option(False, "whether steps may call private addresses, as those in a VPC are")
     action_roles: str = _option("", "roles of actions in AWS as action=role ARN, comma separated; empty: off")

@@ -40,6 +40,7 @@ class DoorFunctions:
         self._ledger = stores.ledger.table
         self._tables = stores.tables
         self._doors = stores.doors
+        self._log = stores.log
         self.by_verb = {
             "ingest": self._add_ingest(),
             "control": self._add_control(),
@@ -126,6 +127,7 @@ class DoorFunctions:
             access.on_index(self._tables.alerts, NEWEST),
             self._read(Service.KIND, ApiKey.KIND, Author.KIND),
         )
+        self._log.reads(control)  # checkpoints and tiles, of which proofs are made
         self._make.show_blobs(control)
         return control
 

@@ -17,6 +17,7 @@ from infra.config import Deployment
 from infra.door_state import DoorState
 from infra.function import Function, Platform, Spec
 from infra.ledger import Ledger
+from infra.log import LogState
 from infra.nag import acknowledge
 from infra.network import Redis
 from infra.tasks import Tasks
@@ -28,12 +29,13 @@ from sentinel.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Where functions find what they work on: tables, what the doors keep, Redis, and blobs of patches."""
+    """Where functions find what they work on: tables, what doors and log keep, Redis, blobs of patches."""
 
     ledger: Ledger
     tables: Tasks
     doors: DoorState
     redis: Redis
+    log: LogState
     blobs: aws_s3.IBucket | None = None
 
 

@@ -1,7 +1,7 @@
 """The functions behind the doors, and for each the settings it gets and what its role may do.
 
-Detect and dispatch read the change feeds; the workers, the sweep and deliveries run by rings and schedules.
-Those that answer requests are in `door_functions.py`, the workers in `workers.py`.
+Detect and dispatch read the change feeds; the workers, the sweep, deliveries and sealing run by rings and
+schedules. Those that answer requests are in `door_functions.py`, the workers in `workers.py`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from infra import access
 from infra.door_functions import DoorFunctions
 from infra.factory import Factory, Stores
 from infra.function import Function, Platform, Spec
+from infra.log import LogState
 from infra.workers import Workers
-from sentinel.adapters.dynamodb_tables import BY_STATE
+from sentinel.adapters.dynamodb_tables import BY_STATE, CHAINS
 
 
 class Functions(Construct):
@@ -30,6 +31,7 @@ class Functions(Construct):
         self.dispatch = self._add_dispatch()
         self.sweep = self._add_sweep()
         self.deliver = self._add_deliver()
+        self.seal = self._add_seal(stores.log)
 
     @property
     def by_verb(self) -> dict[str, Function]:
@@ -41,6 +43,7 @@ class Functions(Construct):
             "dispatch": self.dispatch,
             "sweep": self.sweep,
             "deliver": self.deliver,
+            "seal": self.seal,
             **workers,
         }
 
@@ -109,6 +112,16 @@ class Functions(Construct):
         self._make.allow_roles(deliver, "DeliverRole", told=True)
         self._make.allow_sinks_secrets(deliver)
         return deliver
+
+    def _add_seal(self, log: LogState) -> Function:
+        # As long as a function may take: where tiles were lost a chain is verified from its first entry. A
+        # second at the same time does no harm: it is told that the number is taken, and looks again.
+        reserved = self._make.deployment.seal_concurrency
+        spec = Spec("seal", self._make.settings(), memory=1769, timeout=900, hinted=True, reserved=reserved)
+        seal = self._make.make("Seal", spec)
+        seal.allow(access.on_table(self._ledger, "Query"), access.on_index(self._ledger, CHAINS))
+        log.seals(seal)
+        return seal
 
     def _add_sweep(self) -> Function:
         settings = self._make.settings(

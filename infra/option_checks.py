@@ -11,6 +11,7 @@ from sentinel.core.grants import parse as parse_grants
 from sentinel.core.issuers import parse_issuers
 from sentinel.core.upstreams import parse_upstreams
 from sentinel.errors import Malformed
+from sentinel.settings import LOG_NAME
 
 if TYPE_CHECKING:
     from infra.config import Deployment
@@ -56,6 +57,12 @@ def _of_state(to: Deployment) -> tuple[tuple[bool, str], ...]:
         (to.log_retention_days not in RETENTION_DAYS, f"log_retention_days is one of {RETENTION_DAYS}"),
         (to.python not in PYTHONS, f"python is one of {', '.join(PYTHONS)}"),
         (to.recipes_signed not in SIGNED, f"recipes_signed is one of {', '.join(SIGNED)}"),
+        (
+            not LOG_NAME.fullmatch(to.log_name),
+            "log_name is up to 100 letters, digits and . _ - between slashes, as example.com/log",
+        ),
+        (to.seal_concurrency < 0, "seal_concurrency is 0 or more"),
+        (not 1 <= to.checkpoint_days <= 36_500, "checkpoint_days is 1 to 36500"),
         (to.log_level not in LEVELS, f"log_level is one of {', '.join(LEVELS)}"),
         (len(to.zones) < 2, "availability_zones has two zones at least"),
         (not 1 <= to.lanes <= 64, "lanes is 1 to 64"),

@@ -1,8 +1,8 @@
 """What runs by the clock: the safety nets each minute, the trust store and the rotation of keys by the day.
 
-The workers are the safety net under lost rings, the sweep under lost hints; deliveries run by the clock
-alone. Once a day `rotate` publishes the trust store, so that a root that was added or ran out counts within a
-day without anybody's doing.
+The workers are the safety net under lost rings, the sweep under lost hints; deliveries and sealing run by the
+clock alone. Once a day `rotate` publishes the trust store, so that a root that was added or ran out counts
+within a day without anybody's doing.
 
 Rules of EventBridge, not its Scheduler: a rule needs no role, and the function's permission names the one
 rule. A firing that fails is not tried again: the next one comes within a minute and does the same.
@@ -24,7 +24,7 @@ class Schedules(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, functions: Functions) -> None:
         super().__init__(scope, construct_id)
-        each = {"Sweep": functions.sweep, "Deliver": functions.deliver}
+        each = {"Sweep": functions.sweep, "Deliver": functions.deliver, "Seal": functions.seal}
         each |= {f"Work{stream.title()}": worker for stream, worker in functions.workers.items()}
         for name, function in each.items():
             self._run(name, function, Duration.minutes(1), f"Runs {name} each minute")

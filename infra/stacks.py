@@ -18,6 +18,7 @@ from infra.function import Platform
 from infra.functions import Functions
 from infra.layers import Layers
 from infra.ledger import Ledger
+from infra.log import LogState
 from infra.network import Cache, Network, Placement, Redis, outside_placement, outside_redis
 from infra.rest_api import LogRole
 from infra.schedules import Rotations, Schedules
@@ -27,7 +28,7 @@ from sentinel.settings import Settings
 
 
 class StateStack(Stack):
-    """The tables with the key that encrypts them where there is one, what the doors keep, and blobs.
+    """The tables with the key that encrypts them where there is one, what doors and log keep, and blobs.
 
     All of it stays when everything else goes.
     """
@@ -38,6 +39,7 @@ class StateStack(Stack):
         self.ledger = Ledger(self, "Ledger", deployment, self.key)
         self.tasks = Tasks(self, "Tasks", deployment, self.key)
         self.doors = DoorState(self, "Doors", deployment)
+        self.log = LogState(self, "Log", deployment, self.key)
         self.blobs = Blobs(self, "Blobs", deployment, self.key).bucket if deployment.patches else None
         tables = {
             "ledger": self.ledger.table,
@@ -108,7 +110,7 @@ class ServiceStack(Stack):
         super().__init__(scope, construct_id, **props)
         placement, redis = self._reach(deployment, network)
         platform = Platform(deployment, Layers(self, "Layers", deployment), placement, state.key)
-        stores = Stores(state.ledger, state.tasks, state.doors, redis, state.blobs)
+        stores = Stores(state.ledger, state.tasks, state.doors, redis, state.log, state.blobs)
         functions = Functions(self, "Functions", platform, stores)
         self.functions = functions
         feeds = Feeds(self, "Feeds", functions, state.ledger, state.tasks, deployment.detect_parallelism)

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from sentinel.bootstrap_archive import Archiving
 from sentinel.bootstrap_encryption import Encrypting
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sentinel.ports_log import LogSigner, Notes, Tiles
-    from sentinel.usecases.seal import Sealer
+    from sentinel.usecases.prove_chain import ProveChain
+    from sentinel.usecases.seal import LogKeys, Sealer
+    from sentinel.usecases.seal_all import SealAll
+
+LOCAL_WORKERS = 1  # on one machine chains are sealed one after the other: acknowledging comes first
 
 
 class Logged(Archiving, Encrypting):
@@ -20,23 +27,37 @@ class Logged(Archiving, Encrypting):
     @cached_property
     def notes(self) -> Notes:
         """The checkpoints."""
+        to = self.settings
+        if to.log_bucket:
+            from sentinel.adapters.log_s3 import S3Notes
+
+            return S3Notes(self._s3, to.log_bucket, to.log)
         from sentinel.adapters.log_folder import FolderNotes
 
-        return FolderNotes(self.home / "log")
+        return FolderNotes(self._log_folder)
 
     @cached_property
     def tiles(self) -> Tiles:
         """The tiles of the chains' trees."""
+        to = self.settings
+        if to.archive_bucket:
+            from sentinel.adapters.log_s3 import S3Tiles
+
+            return S3Tiles(self._s3, to.archive_bucket, to.log)
         from sentinel.adapters.log_folder import FolderTiles
 
-        return FolderTiles(self.home / "log")
+        return FolderTiles(self._log_folder)
 
     @cached_property
     def log_signer(self) -> LogSigner:
         """The log's key."""
+        if self.settings.log_key:
+            from sentinel.adapters.kms_log_signer import KmsLogSigner
+
+            return KmsLogSigner(self._aws("kms"), self.settings.log_key)
         from sentinel.adapters.log_key_file import FileLogKey
 
-        return FileLogKey(self.home / "log.key", create=True)
+        return FileLogKey(self.home / "log.key", create=self.local)
 
     @cached_property
     def sealer(self) -> Sealer:
@@ -45,3 +66,33 @@ class Logged(Archiving, Encrypting):
 
         ledger = self.ledger  # type: ignore[attr-defined] # App has it
         return Sealer(ledger, self.notes, self.tiles, self.log_signer, self.settings.log, time.time_ns)
+
+    @cached_property
+    def seal_all(self) -> SealAll:
+        """Signs the checkpoints of all chains."""
+        from sentinel.usecases.seal_all import WORKERS, SealAll
+
+        return SealAll(self.sealer, time.time_ns, LOCAL_WORKERS if self.local else WORKERS)
+
+    @cached_property
+    def prove_chain(self) -> ProveChain:
+        """Proves entries and growth by checkpoints and tiles."""
+        from sentinel.usecases.prove_chain import ProveChain
+
+        ledger = self.ledger  # type: ignore[attr-defined] # App has it
+        return ProveChain(ledger, self.notes, self.tiles, lambda: self.log_keys)
+
+    @property
+    def log_keys(self) -> LogKeys:
+        """The public keys of the log."""
+        from sentinel.usecases.seal import LogKeys
+
+        return LogKeys(self.settings.log, self.log_signer.public_key())
+
+    @property
+    def _log_folder(self) -> Path:
+        return self.home / "log" / quote(self.settings.log, safe="")
+
+    @cached_property
+    def _s3(self) -> Any:
+        return self._aws("s3")

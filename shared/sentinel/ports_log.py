@@ -5,7 +5,7 @@ A *lane* here is a chain id. All of these stores are written by few and hold no 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from sentinel.core.segment import Segment
@@ -47,6 +47,9 @@ class Tiles(Protocol):
 
     def put(self, chain: str, path: str, tile: bytes) -> None:
         """Store a tile under its path below the chain (`0/x001/067`, `1/000.p/17`); again is nothing."""
+
+    def put_all(self, chain: str, tiles: Mapping[str, bytes]) -> None:
+        """Store tiles by their paths, each as `put` does, in any order. After an error any may be stored."""
 
     def get(self, chain: str, path: str) -> bytes | None:
         """Return a tile, or None."""

@@ -39,6 +39,8 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/entries", "ingest", "ingest"),
     Route("POST", "/v1/logs", "ingest", "ingest"),
     Route("GET", "/v1/chains", "control", "ingest"),
+    Route("GET", "/v1/chains/{owner}/{lane}/checkpoint", "control", "ingest"),
+    Route("GET", "/v1/chains/{owner}/{lane}/proof", "control", "ingest"),
     Route("GET", "/v1/tasks", "control", "tasks:read"),
     Route("GET", "/v1/tasks/{task}", "control", "tasks:read"),
     Route("GET", "/v1/tasks/{task}/approval", "control", "tasks:approve"),

@@ -6,6 +6,7 @@ here; a field that ends in `_secret` holds the name (an ARN in AWS) under which 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -14,6 +15,8 @@ from sentinel.errors import Malformed
 
 PREFIX = "SENTINEL_"
 SIGNED = ("off", "required")
+# What the origins of checkpoints begin with: a host, and a path where one is wanted (C2SP tlog-checkpoint).
+LOG_NAME = re.compile(r"(?=.{1,100}\Z)[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _RANGES = {"witness_quorum": (0, 16), "lanes": (1, 64), "door_seconds": (0, 60), "worker_threads": (1, 64)}
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
@@ -119,16 +122,7 @@ class Settings:
             if text is not None:
                 found[each.name] = _parse(each.name, text, type(each.default))
         settings = cls(**found)  # type: ignore[arg-type]
-        for name, (least, most) in _RANGES.items():
-            if not least <= getattr(settings, name) <= most:
-                told = f"{PREFIX}{name.upper()} is {getattr(settings, name)}"
-                raise Malformed(f"{told}; it may be {least} to {most}")
-        if settings.log_level not in LOG_LEVELS:
-            raise Malformed(f"{PREFIX}LOG_LEVEL is one of {', '.join(LOG_LEVELS)}")
-        if settings.recipes_signed not in SIGNED:
-            raise Malformed(f"{PREFIX}RECIPES_SIGNED is one of {', '.join(SIGNED)}")
-        if settings.redis_url and not settings.redis_url.startswith(REDIS_SCHEMES):
-            raise Malformed(f"{PREFIX}REDIS_URL begins with {', '.join(REDIS_SCHEMES)}")  # never quoted
+        _check(settings)
         return settings
 
     def to_environ(self) -> dict[str, str]:
@@ -138,6 +132,22 @@ class Settings:
             for each in fields(self)
             if getattr(self, each.name) != each.default
         }
+
+
+def _check(settings: Settings) -> None:
+    """Raise `Malformed` with the name of a setting that cannot be used."""
+    for name, (least, most) in _RANGES.items():
+        if not least <= getattr(settings, name) <= most:
+            told = f"{PREFIX}{name.upper()} is {getattr(settings, name)}"
+            raise Malformed(f"{told}; it may be {least} to {most}")
+    if settings.log_level not in LOG_LEVELS:
+        raise Malformed(f"{PREFIX}LOG_LEVEL is one of {', '.join(LOG_LEVELS)}")
+    if not LOG_NAME.fullmatch(settings.log):
+        raise Malformed(f"{PREFIX}LOG is a name as example.com/log: letters, digits and . _ - /")
+    if settings.recipes_signed not in SIGNED:
+        raise Malformed(f"{PREFIX}RECIPES_SIGNED is one of {', '.join(SIGNED)}")
+    if settings.redis_url and not settings.redis_url.startswith(REDIS_SCHEMES):
+        raise Malformed(f"{PREFIX}REDIS_URL begins with {', '.join(REDIS_SCHEMES)}")  # never quoted
 
 
 def _text(value: object) -> str:

@@ -181,6 +181,20 @@ def test_anothers_alert_is_not_there(tree: Deployment, me: Member, victim: Membe
             tried.holds(b"of-mallory" not in answer.body, f"it is an alert: {answer.body!r}")
 
 
+def test_anothers_chain_cannot_be_asked_about(tree: Deployment, me: Member, victim: Member) -> None:
+    """Its checkpoints and proofs are answered as those of one that does not exist, to the byte."""
+    mine = tree.bearer(me)
+    assert tree.app.ledger.head("victim/0") is not None
+    with case("tenants", "proofs of another's chain", GATEWAY, 404) as tried:
+        for asked in ("checkpoint", "proof?entry=0", "proof?from=0", "proof"):
+            none = me.client.ask("GET", f"/v1/chains/nobody/0/{asked}", headers=mine)
+            for owner in ("victim", "%76ictim", "victim%2F0%2F..%2F..", "mallory%2F..%2Fvictim"):
+                theirs = me.client.ask("GET", f"/v1/chains/{owner}/0/{asked}", headers=mine)
+                tried.refused(theirs, f"{owner}: {asked}")
+                tried.holds(theirs.body == none.body, f"{owner}: it is told apart: {theirs.body!r}")
+    assert victim.client.ask("GET", "/v1/chains/victim/0/proof", headers=tree.bearer(victim)).status == 400
+
+
 def test_anothers_task_cannot_be_touched(tree: Deployment, me: Member, victim: Member) -> None:
     """Every act on it is answered as on one that does not exist, to the byte; and it stays as it is."""
     path = f"/v1/tasks/{tree.victims_task}"

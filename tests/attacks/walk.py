@@ -10,7 +10,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlencode
 
 from sentinel import routes
@@ -30,6 +30,8 @@ _KNOWN = {
     "source": "standard-webhooks",
     "hook": "bills",
 }
+OWNER = "victim"  # whose chains are asked about
+_QUESTIONS = {"/v1/chains/{owner}/{lane}/proof": "?entry=0"}
 _ASKING = {"source": "cloudevents", "hook": "cloud"}  # of a sender that asks whether it may send
 _ENTRY = json.dumps({"text": f"{MARK}-entry"}).encode()
 _LOGS = json.dumps(
@@ -125,5 +127,6 @@ def _target(route: Route, method: str, **known: str) -> Target:
 
 
 def with_things(target: Target, task: str, alert: str = "") -> Target:
-    """Return the request with somebody's task or alert in its path, where there is one."""
-    return _target(target.route, target.method, task=task, alert=alert or "x")
+    """Return the request with somebody's task, alert or chain in its path, where there is one."""
+    made = _target(target.route, target.method, task=task, alert=alert or "x", owner=OWNER, lane="0")
+    return replace(made, path=made.path + _QUESTIONS.get(target.route.path, ""))

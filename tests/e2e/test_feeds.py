@@ -14,7 +14,8 @@ from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.core.segment import Batch, Head
 from sentinel.local.feeds import BATCH, Feed, ledger_changes
 from sentinel.local.lifeline import Stop
-from sentinel.local.loops import every, work
+from sentinel.local.loops import SEAL_LAST, SEAL_LATER, SEAL_SECONDS, every, seal, work
+from sentinel.usecases.seal_all import MARGIN
 
 
 def _fill(ledger: SqliteLedger, count: int, size: int = 10) -> None:
@@ -248,3 +249,33 @@ def test_a_schedule_goes_on_after_a_failure() -> None:
     assert len(stop.waits) == 4
     assert all(0.5 < pause <= 1.0 for pause in stop.waits)
     assert [call["source"] for call in calls] == ["aws.scheduler"] * 3
+
+
+def test_sealing_begins_soon_and_ends_with_a_last_round() -> None:
+    """A round when all is up, one each minute, failures or not, and one with time left when it is to stop."""
+    stop = Stopping(4)
+    left: list[int] = []
+
+    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        assert event["source"] == "aws.scheduler"
+        left.append(context.get_remaining_time_in_millis())
+        raise RuntimeError("no")
+
+    seal(handler, stop)
+    assert stop.waits[0] == SEAL_LATER
+    assert all(50 < pause <= SEAL_SECONDS for pause in stop.waits[1:])
+    assert len(left) == 4
+    assert MARGIN * 1_000 < left[-1] <= SEAL_LAST * 1_000
+
+
+def test_sealing_that_never_began_seals_once() -> None:
+    """A tree that is stopped at once leaves what it has sealed."""
+    calls: list[str] = []
+
+    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        del event
+        calls.append(context.function_name)
+        return {}
+
+    seal(handler, Stopping(1))
+    assert calls == ["seal"]

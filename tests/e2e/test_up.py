@@ -50,8 +50,21 @@ def _tasks(home: Path) -> list[dict[str, Any]]:
     return found
 
 
+def _unsealed(home: Path) -> list[str]:
+    """Return the chains of which the newest checkpoint does not have all entries."""
+    app = application(str(home))
+    heads = app.inspect.heads()
+    assert heads
+    return [
+        each.chain for each in heads if app.prove_chain.checkpoint(each.chain).checkpoint.size != each.entries
+    ]
+
+
 def test_an_entry_leads_to_its_effects_and_a_second_up_goes_on(tmp_path: Path) -> None:
-    """A stored entry that a rule matches reaches the file and the collector once; the next `up` continues."""
+    """A stored entry that a rule matches reaches the file and the collector once; the next `up` continues.
+
+    When it has ended, all that was stored is sealed.
+    """
     home = tmp_path / "home"
     hec = Server(Collector("token-of-the-test"))
     hec.start()
@@ -78,6 +91,7 @@ def test_an_entry_leads_to_its_effects_and_a_second_up_goes_on(tmp_path: Path) -
             assert tree.stop() == 0
             assert gone(pids)
             assert not (home / "endpoint.json").exists()
+            assert _unsealed(home) == []
         with up(home, settings=LOOPBACK) as tree:
             assert tree.post([{"kind": "boom", "n": 2}])["first"] == receipt["first"] + 2
             until(
@@ -85,6 +99,7 @@ def test_an_entry_leads_to_its_effects_and_a_second_up_goes_on(tmp_path: Path) -
             )
             assert [each["entry"]["n"] for each in alerts(home)] == [1, 2]
             assert tree.stop() == 0
+            assert _unsealed(home) == []
     finally:
         hec.shutdown()
         hec.server_close()

@@ -44,7 +44,23 @@ def test_failures_and_delays_raise_alarms(templates: Templates) -> None:
     assert names.count("ApproximateNumberOfMessagesVisible") == 2
     assert names.count("IteratorAge") == 2
     assert names.count("poison") == 1
-    assert {each["TreatMissingData"] for each in alarms(templates)} == {"notBreaching"}
+    missing = {each["MetricName"] for each in alarms(templates) if each["TreatMissingData"] == "breaching"}
+    assert missing == {"rounds"}
+    assert {each["TreatMissingData"] for each in alarms(templates)} == {"notBreaching", "breaching"}
+
+
+def test_missing_checkpoints_raise_alarms(templates: Templates) -> None:
+    """No round in five minutes, a chain that no round has sealed in that time, and what rounds find."""
+    found = {each["MetricName"]: each for each in alarms(templates) if "Dimensions" in each}
+    for name, statistic, operator in (
+        ("rounds", "Sum", "LessThanThreshold"),
+        ("unsealed", "Minimum", "GreaterThanOrEqualToThreshold"),
+        ("findings", "Sum", "GreaterThanOrEqualToThreshold"),
+    ):
+        alarm = found[name]
+        assert alarm["Dimensions"] == [{"Name": "service", "Value": "seal"}]
+        assert (alarm["Statistic"], alarm["ComparisonOperator"]) == (statistic, operator)
+        assert (alarm["Period"], alarm["EvaluationPeriods"], alarm["Threshold"]) == (300, 1, 1)
 
 
 def test_doors_that_go_on_by_themselves_are_seen(

@@ -46,11 +46,7 @@ def operations(service: str) -> set[str]:
 
 
 def _ca_keys(templates: Templates) -> list[str]:
-    return [
-        f"arn:aws:{name}:Arn"
-        for name, key in templates.of("AWS::KMS::Key").items()
-        if key["Properties"].get("KeyUsage") == "SIGN_VERIFY"
-    ]
+    return [f"arn:aws:{name}:Arn" for name in templates.of("AWS::KMS::Key") if name.startswith("DoorsCaKey")]
 
 
 @pytest.mark.parametrize("secret", READERS, ids=["signing keys", "API key", "webhook"])
@@ -134,11 +130,7 @@ def test_only_certify_signs_with_the_ca(templates: Templates, named: Templates) 
 
 def test_keys_of_the_ca_are_kept_and_cannot_leave(named: Templates) -> None:
     """The CA's keys are P-256 keys of KMS for signatures, kept when the stack goes; the last is in use."""
-    keys = {
-        name: key
-        for name, key in named.of("AWS::KMS::Key").items()
-        if key["Properties"].get("KeyUsage") == "SIGN_VERIFY"
-    }
+    keys = {name: key for name, key in named.of("AWS::KMS::Key").items() if name.startswith("DoorsCaKey")}
     for key in keys.values():
         assert key["Properties"]["KeySpec"] == "ECC_NIST_P256"
         assert key["DeletionPolicy"] == key["UpdateReplacePolicy"] == "Retain"
@@ -178,7 +170,8 @@ def test_no_function_manages_the_gateway(named: Templates, templates: Templates)
 
 
 def _bucket(templates: Templates) -> tuple[str, dict[str, Any]]:
-    ((name, bucket),) = templates.of("AWS::S3::Bucket").items()
+    buckets = templates.of("AWS::S3::Bucket")
+    ((name, bucket),) = [each for each in buckets.items() if each[0].startswith("DoorsTrustStore")]
     return name, bucket
 
 
@@ -191,8 +184,11 @@ def test_the_trust_store_is_versioned_kept_and_private(templates: Templates) -> 
     assert set(found["PublicAccessBlockConfiguration"].values()) == {True}
     assert len(found["PublicAccessBlockConfiguration"]) == 4
     assert bucket["DeletionPolicy"] == bucket["UpdateReplacePolicy"] == "Retain"
-    (policy,) = templates.of("AWS::S3::BucketPolicy").values()
-    assert policy["Properties"]["Bucket"] == {"Ref": name}
+    (policy,) = [
+        each
+        for each in templates.of("AWS::S3::BucketPolicy").values()
+        if each["Properties"]["Bucket"] == {"Ref": name}
+    ]
     denied = [
         each for each in policy["Properties"]["PolicyDocument"]["Statement"] if each["Effect"] == "Deny"
     ]
@@ -273,7 +269,8 @@ def test_the_command_line_learns_what_it_needs(named: Templates) -> None:
         if each.get("Description", "").startswith("SENTINEL_")
     }
     settings = Settings.from_environ({name: named.text(value) for name, value in outputs.items()})
-    assert settings.to_environ().keys() == outputs.keys() - {"SENTINEL_TRUST_DOMAIN"}  # that is the default
+    defaults = {"SENTINEL_TRUST_DOMAIN", "SENTINEL_LOG"}
+    assert settings.to_environ().keys() == outputs.keys() - defaults
     assert (settings.domain, settings.door_prefix) == ("api.example.com", "sentinel-doors/dev/")
     for name in ("ledger", "tasks", "catalog", "counters", "registry", "alerts"):
         assert getattr(settings, f"{name}_table")

@@ -94,7 +94,7 @@ def test_failure_queues_are_encrypted_and_private(templates: Templates) -> None:
 
 
 def test_the_safety_nets_run_each_minute(templates: Templates) -> None:
-    """Sweep, deliveries and workers run each minute, rotate each day; a failed firing is left to the next."""
+    """Sweep, deliveries, sealing and workers run each minute, rotate each day; none is fired again."""
     functions = templates.of("AWS::Lambda::Function")
     found = {}
     for rule in templates.of("AWS::Events::Rule").values():
@@ -104,5 +104,5 @@ def test_the_safety_nets_run_each_minute(templates: Templates) -> None:
         function = functions[target["Arn"]["Fn::GetAtt"][0]]
         found[function["Properties"]["Description"].split(": ")[1]] = rule
     rates = {verb: rule["Properties"]["ScheduleExpression"] for verb, rule in found.items()}
-    minutely = dict.fromkeys(("sweep", "deliver", "work_siem", "work_action"), "rate(1 minute)")
+    minutely = dict.fromkeys(("sweep", "deliver", "seal", "work_siem", "work_action"), "rate(1 minute)")
     assert rates == {**minutely, "rotate": "rate(1 day)"}

@@ -26,11 +26,16 @@ WORKER = {"ledger_table", "tasks_table", "secret_prefix", "http_hosts", "http_pr
 WORKER |= {"counters_table"}
 TOUCHED = {"aws_roles", "aws_functions", "aws_documents", "aws_services", "aws_topics", "aws_buckets"}
 TOUCHED |= {"k8s_clusters", "k8s_deployments", "terraform_url", "terraform_workspaces"}
+LOGGED = {"log", "log_key", "log_bucket", "archive_bucket"}
 # The settings each function gets: nothing is handed out that its use case does not read.
 TOKENS = {"registry_table", "issuer", "audience", "trust_domain"}
 SETTINGS: dict[str, set[str]] = {
     "ingest": {"ledger_table", "lanes"} | REDIS,
-    "control": {"ledger_table", "tasks_table", "counters_table", "alerts_table"} | CATALOG | TOUCHED | REDIS,
+    "control": {"ledger_table", "tasks_table", "counters_table", "alerts_table"}
+    | CATALOG
+    | TOUCHED
+    | REDIS
+    | LOGGED,
     "authorize": {"ledger_table", "oidc_issuers"} | TOKENS,
     "token": {"ledger_table", "tasks_table", "door_prefix", "approve_url"} | TOKENS | REDIS,
     "approve": {"ledger_table", "tasks_table", "counters_table", "issuer"} | CATALOG | TOUCHED,
@@ -41,6 +46,7 @@ SETTINGS: dict[str, set[str]] = {
     "detect": {"ledger_table", "tasks_table", "counters_table", "alerts_table"} | CATALOG,
     "dispatch": {"ledger_table", "tasks_table", "worker_functions"} | REDIS,
     "sweep": {"ledger_table", "tasks_table", "counters_table", "worker_functions"} | CATALOG | REDIS,
+    "seal": {"ledger_table"} | LOGGED,
     "deliver": (WORKER - {"tasks_table"}) | TOUCHED,
     "work_siem": WORKER | TOUCHED | REDIS,
     "work_action": WORKER | TOUCHED | REDIS,
@@ -55,6 +61,7 @@ def full(synthesize: Callable[..., Templates]) -> Templates:
     """Return a deployment in which every setting has a value of its own."""
     return synthesize(
         lanes=4,
+        log_name="logs.example.com/prod",
         http_hosts="*.example.com",
         http_private=True,
         recipes_signed="required",
@@ -160,7 +167,7 @@ def test_workers_take_each_ring_once(templates: Templates) -> None:
     configs = templates.of("AWS::Lambda::EventInvokeConfig").values()
     names = {name: verb for verb, f in templates.functions().items() for name in [_logical(templates, f)]}
     rung = {names[each["Properties"]["FunctionName"]["Ref"]]: each["Properties"] for each in configs}
-    assert rung.keys() == {"work_siem", "work_action"}
+    assert rung.keys() == {"work_siem", "work_action", "seal"}
     for config in rung.values():
         assert config["MaximumRetryAttempts"] == 0
         assert config["MaximumEventAgeInSeconds"] == 60

@@ -47,6 +47,7 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
         "alerts": {"GetItem", "PutItem"},
     },
     "dispatch": {},
+    "seal": {"ledger": {"Query"}},
     "work_siem": {
         "ledger": {"Query"},
         "tasks": {"GetItem", "PutItem", "Query", "UpdateItem"},
@@ -138,7 +139,7 @@ def test_indexes_are_queried_by_those_who_list(templates: Templates) -> None:
     for index, expected in (
         (f"{tasks}/index/by_state", {"sweep"}),
         (f"{tasks}/index/by_change", {"control"}),
-        (f"{ledger}/index/chains", {"control", "deliver"}),
+        (f"{ledger}/index/chains", {"control", "deliver", "seal"}),
         (f"{alerts}/index/newest", {"control"}),
     ):
         may = {

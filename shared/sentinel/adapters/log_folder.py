@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -42,8 +42,10 @@ def _names(folder: Path) -> list[str]:
         raise Unavailable(f"{folder} cannot be read: {error.strerror}") from None
 
 
-def _numbers(folder: Path) -> list[str]:
-    return [name for name in _names(folder) if name.isascii() and name.isdecimal() and len(name) in {3, 6}]
+def _numbers(folder: Path, digits: int) -> Iterator[str]:
+    """Yield the names in a folder that are numbers, greatest first; another may be a half-written file's."""
+    names = reversed(_names(folder))
+    return (name for name in names if len(name) == digits and name.isascii() and name.isdecimal())
 
 
 def _read(path: Path, most: int) -> bytes | None:
@@ -81,12 +83,12 @@ class FolderNotes:
     def newest(self, chain: str) -> tuple[int, bytes] | None:
         """See `ports_log.Notes`."""
         top = _folder(self._root, chain) / "notes"
-        for high in reversed(_numbers(top)):
-            for low in reversed(_numbers(top / high)):
-                if numbers := _numbers(top / high / low):
-                    note = _read(top / high / low / numbers[-1], MOST)
+        for high in _numbers(top, 3):
+            for low in _numbers(top / high, 3):
+                for last in _numbers(top / high / low, 6):
+                    note = _read(top / high / low / last, MOST)
                     if note is not None:
-                        return int(high + low + numbers[-1]), note
+                        return int(high + low + last), note
         return None
 
     def attach(self, chain: str, number: int, name: str, data: bytes) -> None:
@@ -128,6 +130,11 @@ class FolderTiles:
             whole_files.replace(place, tile)
         if place.parent.suffix != ".p":
             _forget(place.with_name(f"{place.name}.p"))
+
+    def put_all(self, chain: str, tiles: Mapping[str, bytes]) -> None:
+        """See `ports_log.Tiles`."""
+        for path, tile in tiles.items():
+            self.put(chain, path, tile)
 
     def get(self, chain: str, path: str) -> bytes | None:
         """See `ports_log.Tiles`."""

@@ -37,6 +37,7 @@ from sentinel.cli import (
     replay,
     rotate,
     rules,
+    sealing,
     services,
     tasks,
     trace,
@@ -72,6 +73,9 @@ cli.add_command(ingest.ingest)
 cli.add_command(chains.chains)
 cli.add_command(chains.verify)
 cli.add_command(chains.export)
+cli.add_command(sealing.seal)
+cli.add_command(sealing.pubkey)
+cli.add_command(sealing.proof)
 cli.add_command(tasks.tasks)
 cli.add_command(alerts.alerts)
 cli.add_command(queues.queues)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from sentinel.core import merkle
 
@@ -63,9 +64,9 @@ def _peaks(hashes: Sequence[bytes]) -> Iterator[bytes]:
 
 
 def _subtree(hashes: Sequence[bytes]) -> bytes:
-    row = list(hashes)
+    row, hashed = list(hashes), sha256
     while len(row) > 1:
-        row = [merkle.node(a, b) for a, b in zip(row[::2], row[1::2], strict=True)]
+        row = [hashed(b"\1" + a + b).digest() for a, b in zip(row[::2], row[1::2], strict=True)]
     return row[0]
 
 
@@ -78,19 +79,30 @@ class Edge:
 
     def add(self, hashes: Sequence[bytes]) -> Iterator[tuple[int, int, bytes]]:
         """Let the tree grow by H of further entries; yield (level, index, tile) of each that fills up."""
-        for each in hashes:
-            yield from self._push(0, merkle.leaf(each))
-            self.size += 1
+        hashed, at = sha256, 0
+        while at < len(hashes):
+            row = self._row(0)
+            taken = hashes[at : at + WIDTH - len(row)]
+            row += [hashed(b"\0" + each).digest() for each in taken]
+            at += len(taken)
+            self.size += len(taken)
+            if len(row) == WIDTH:
+                yield from self._fill(0)
 
-    def _push(self, level: int, found: bytes) -> Iterator[tuple[int, int, bytes]]:
+    def _row(self, level: int) -> list[bytes]:
         if level == len(self.levels):
             self.levels.append([])
+        return self.levels[level]
+
+    def _fill(self, level: int) -> Iterator[tuple[int, int, bytes]]:
+        """Take a tile that is full off the edge, and put its root into the level above."""
         row = self.levels[level]
-        row.append(found)
-        if len(row) == WIDTH:
-            self.levels[level] = []
-            yield level, self.size >> HEIGHT * (level + 1), b"".join(row)
-            yield from self._push(level + 1, _subtree(row))
+        self.levels[level] = []
+        yield level, (self.size >> HEIGHT * (level + 1)) - 1, b"".join(row)
+        above = self._row(level + 1)
+        above.append(_subtree(row))
+        if len(above) == WIDTH:
+            yield from self._fill(level + 1)
 
     def tiles(self) -> Iterator[tuple[int, int, int, bytes]]:
         """Yield (level, index, width, tile) of the partial tiles."""

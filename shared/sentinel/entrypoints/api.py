@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sentinel.entrypoints import limits, observe
 from sentinel.entrypoints.api_alerts import ALERT_ENDPOINTS
 from sentinel.entrypoints.api_approvals import APPROVAL_ENDPOINTS
+from sentinel.entrypoints.api_chains import CHAIN_ENDPOINTS
 from sentinel.entrypoints.api_doors import DOOR_ENDPOINTS
 from sentinel.entrypoints.api_queues import QUEUE_ENDPOINTS
 from sentinel.entrypoints.api_tasks import TASK_ENDPOINTS
@@ -91,6 +92,7 @@ ENDPOINTS: Mapping[tuple[str, str], Callable[[App, Request], Response]] = {
     ("POST", "/v1/entries"): entries,
     ("POST", "/v1/logs"): logs,
     ("GET", "/v1/chains"): chains,
+    **CHAIN_ENDPOINTS,
     **APPROVAL_ENDPOINTS,
     **TASK_ENDPOINTS,
     **QUEUE_ENDPOINTS,

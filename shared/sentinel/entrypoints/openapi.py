@@ -13,12 +13,20 @@ from typing import Any
 
 from sentinel.entrypoints import openapi_operations
 from sentinel.entrypoints.openapi_collector import COLLECTOR_OPERATIONS
+from sentinel.entrypoints.openapi_log import LOG_OPERATIONS, LOG_PARAMETERS, LOG_SCHEMAS
 from sentinel.entrypoints.openapi_operations import Operation, json_content
-from sentinel.entrypoints.openapi_schemas import PARAMETERS, SCHEMAS
+from sentinel.entrypoints.openapi_schemas import PARAMETERS as OTHER_PARAMETERS
+from sentinel.entrypoints.openapi_schemas import SCHEMAS as OTHER_SCHEMAS
 from sentinel.routes import HOOK_ROUTES, ROUTES, Route
 
 VERSION = "1"
-OPERATIONS: Mapping[tuple[str, str], Operation] = {**openapi_operations.OPERATIONS, **COLLECTOR_OPERATIONS}
+OPERATIONS: Mapping[tuple[str, str], Operation] = {
+    **openapi_operations.OPERATIONS,
+    **LOG_OPERATIONS,
+    **COLLECTOR_OPERATIONS,
+}
+PARAMETERS: Mapping[str, dict[str, Any]] = {**OTHER_PARAMETERS, **LOG_PARAMETERS}
+SCHEMAS: Mapping[str, dict[str, Any]] = {**OTHER_SCHEMAS, **LOG_SCHEMAS}
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch")
 
 ERRORS: Mapping[int, str] = {

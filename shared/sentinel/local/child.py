@@ -1,9 +1,9 @@
 """The child processes of `sentinel up`: `python -m sentinel.local.child ROLE`, which the supervisor starts.
 
 Roles: `gateway` (its sockets are inherited; further arguments are its mode and the numbers of their file
-descriptors, that of the service API first), `feeds` (ledger to detect, tasks to dispatch, the sweep's
-schedule), `work_siem`, `work_action` and `work_patches`, which run several tasks at once, and `deliver`, the
-deliveries. `work_patches` is three workers in one process, which waits until a repository
+descriptors, that of the service API first), `feeds` (ledger to detect, tasks to dispatch, the schedules of
+the sweep and of sealing), `work_siem`, `work_action` and `work_patches`, which run several tasks at once, and
+`deliver`, the deliveries. `work_patches` is three workers in one process, which waits until a repository
 or a model is in force: most deployments make few patches or none.
 Settings come by the environment, as in Lambda.
 """
@@ -112,6 +112,8 @@ def _feeds(stop: lifeline.Stop) -> None:
     threads = [threading.Thread(target=feed.run, name=feed.name) for feed in both]
     sweep = (loops.SWEEP_SECONDS, "sweep", functions.load("sweep"), stop)
     threads.append(threading.Thread(target=loops.every, args=sweep, name="sweep"))
+    seal = (functions.load("seal"), stop)
+    threads.append(threading.Thread(target=loops.seal, args=seal, name="seal"))
     upkeep = Upkeep(ledger, tasks, counters, cursors, time.time_ns)
     threads.append(threading.Thread(target=upkeep.run, args=(stop,), name="upkeep"))
     for thread in threads:

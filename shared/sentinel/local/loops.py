@@ -13,8 +13,12 @@ from sentinel.local.functions import Context, Handler
 
 SWEEP_SECONDS = 1.0
 DELIVER_SECONDS = 1.0
+SEAL_SECONDS = 60.0
+SEAL_LATER = 2.0  # seconds that the first round waits, while everything else starts
+SEAL_LAST = 12.0  # seconds of the last round, within what a child has to end in
 CALL_SECONDS = 120.0
 _BREATH = 0.01
+SCHEDULED: dict[str, Any] = {"source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": {}}
 _PAUSES = (0.1, 0.5, 2.0, 5.0)
 
 log = logging.getLogger("sentinel.loops")
@@ -25,12 +29,22 @@ def every(seconds: float, function: str, handler: Handler, stop: Stop) -> None:
 
     A call that is going on then is told that its time is up.
     """
-    event: dict[str, Any] = {"source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": {}}
     spent = 0.0
     while not stop.wait(max(seconds - spent, _BREATH)):
         begun = time.monotonic()
-        _call(function, handler, event, stop.is_set)
+        _call(function, handler, SCHEDULED, stop.is_set)
         spent = time.monotonic() - begun
+
+
+def seal(handler: Handler, stop: Stop, seconds: float = SEAL_SECONDS) -> None:
+    """Seal all chains soon, then every `seconds`, and a last time when `stop` is set.
+
+    The last round has `SEAL_LAST` seconds: what has come since the one before is sealed where that is quick.
+    """
+    if not stop.wait(min(SEAL_LATER, seconds)):
+        _call("seal", handler, SCHEDULED, stop.is_set)
+        every(seconds, "seal", handler, stop)
+    _call("seal", handler, SCHEDULED, lambda: False, SEAL_LAST)
 
 
 def seconds_of(stream: str) -> float:

@@ -3,6 +3,11 @@
 Nothing is signed that does not continue what was signed before: the new segments are verified from the last
 checkpoint on, and a ledger that is smaller, or another one, is told and left unsigned. Checkpoints are
 numbered, and a number is taken by one only, so whoever signs has seen all that was signed before it.
+
+Tiles are what makes that cheap: they tell the tree's right edge and the hash that the last checkpoint ended
+with, both checked against its root. Where they are lost or wrong the whole chain is verified from its
+beginning, first without writing anything, until its tree is the one that was signed; then they are written
+anew.
 """
 
 from __future__ import annotations
@@ -10,27 +15,37 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sentinel.core import chain as hashing
 from sentinel.core import merkle, notes
 from sentinel.core import tiles as tiling
 from sentinel.core.notes import COSIGNATURE, ED25519, Checkpoint, Key, Note
+from sentinel.core.segment import Segment
 from sentinel.core.verify import Verifier
-from sentinel.errors import Malformed, Tampered, Unavailable
+from sentinel.errors import Malformed, Missing, Tampered, Unavailable
 from sentinel.ports import Ledger
 from sentinel.ports_log import LogSigner, Notes, Tiles
 
 SECOND = 1_000_000_000
+TILES = 64  # tiles that are stored together: 16,384 entries, half a megabyte
 TRIES = 5  # checkpoints found taken one after the other before the caller is told to come back
 
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A checkpoint that is stored. `seconds` is when it was signed, epoch seconds."""
+    """A checkpoint that is stored. `seconds` is when it was signed, epoch seconds.
+
+    Of one that was just made `gap` is how long before that the chain had its last checkpoint, or its first
+    entry where it had none, in seconds; below 0 where the clock stands before that. `rebuilt` says that its
+    tiles were lost or wrong, and were written anew.
+    """
 
     chain: str
     number: int
     checkpoint: Checkpoint
     seconds: int
     note: Note
+    gap: int = 0
+    rebuilt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +58,11 @@ class LogKeys:
     def of(self, chain: str) -> Key:
         """Return the key that signs a chain's checkpoints: named as its origin."""
         return Key(notes.origin_of(self.log, chain), ED25519, self.public)
+
+    @property
+    def own(self) -> Key:
+        """The key under the log's own name: from it and the log's name all others follow."""
+        return Key(self.log, ED25519, self.public)
 
     @property
     def timed(self) -> Key:
@@ -62,6 +82,16 @@ class LogKeys:
                 chain, 0, "checkpoint", f"checkpoint {number} is not signed by this log for this chain"
             )
         return Sealed(chain, number, found, signed[self.timed], note)
+
+
+@dataclass(slots=True)
+class _Growth:
+    """How far a chain was verified: its tree's edge; `began`: its first new segment's time, nanoseconds."""
+
+    checked: Verifier
+    edge: tiling.Edge
+    rebuilt: bool = False
+    began: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,84 +115,129 @@ class Sealer:
         found = self.notes.newest(chain)
         return self.keys.read(chain, *found) if found else None
 
-    def seal(self, chain: str) -> Sealed:
-        """Sign and store the next checkpoint of a chain."""
+    def seal(
+        self, chain: str, enough: Callable[[], bool] = lambda: False, *, rebuild: bool = False
+    ) -> Sealed:
+        """Sign and store the next checkpoint of a chain.
+
+        Where `enough` comes to say True, it is of what was verified by then: the next one goes on there.
+        `rebuild` writes all tiles anew. Raises `Missing` where there is no such chain, and never was.
+        """
         for _ in range(TRIES):
             before = self.newest(chain)
-            edge = self._grown(chain, before)
-            sealed = self._signed(
-                chain, before, Checkpoint(self.keys.of(chain).name, edge.size, merkle.root(edge.peaks))
-            )
-            for level, index, width, tile in edge.tiles():
-                self.tiles.put(chain, tiling.path(level, index, width), tile)
+            grown = self._grown(chain, before, enough, rebuild=rebuild)
+            edge = grown.edge
+            if before is None and edge.size == 0:
+                raise Missing(f"there is no chain {chain}; `sentinel chains` lists them")
+            checkpoint = Checkpoint(self.keys.of(chain).name, edge.size, merkle.root(edge.peaks))
+            sealed = self._signed(chain, before, checkpoint, grown)
+            if grown.rebuilt or before is None or before.checkpoint.size != edge.size:
+                partial = {tiling.path(level, at, width): tile for level, at, width, tile in edge.tiles()}
+                self.tiles.put_all(chain, partial)
             if self.notes.put(chain, sealed.number, sealed.note.bytes):
                 return sealed
         raise Unavailable("others sign checkpoints of this chain all the time", 1.0)
 
-    def _signed(self, chain: str, before: Sealed | None, checkpoint: Checkpoint) -> Sealed:
-        """Sign a checkpoint with the time, which never goes back."""
-        seconds = max(self.clock() // SECOND, before.seconds if before else 0)
+    def _signed(self, chain: str, before: Sealed | None, checkpoint: Checkpoint, grown: _Growth) -> Sealed:
+        """Sign a checkpoint with the time, which never goes back. What cannot be verified is not stored."""
+        now = self.clock() // SECOND
+        seconds = max(now, before.seconds if before else 0)
         text, keys, sign = checkpoint.text, self.keys, self.signer.sign
         lines = (notes.signed(text, keys.of(chain), sign), notes.cosigned(text, keys.timed, sign, seconds))
-        return Sealed(chain, before.number + 1 if before else 0, checkpoint, seconds, Note(text, lines))
+        number = before.number + 1 if before else 0
+        note = keys.read(chain, number, Note(text, lines).bytes).note
+        since = before.seconds if before else grown.began // SECOND
+        return Sealed(chain, number, checkpoint, seconds, note, now - since, grown.rebuilt)
 
-    def _grown(self, chain: str, before: Sealed | None) -> tiling.Edge:
-        """Verify what is new since a checkpoint, store the tiles that filled up; return the tree's edge."""
-        checked, edge = self._begin(chain, before)
-        known = before.checkpoint if before else None
-        if known is not None and edge.size < known.size:
-            self._continues(chain, known)
+    def _grown(
+        self, chain: str, before: Sealed | None, enough: Callable[[], bool], *, rebuild: bool
+    ) -> _Growth:
+        """Verify what is new since a checkpoint, and store the tiles that filled up."""
+        known = before.checkpoint if before else Checkpoint("", 0, merkle.EMPTY_ROOT)
+        grown = None if rebuild else self._begin(chain, known)
+        if grown is None:
+            self._walk(chain, known, _Growth(Verifier(chain), tiling.Edge()), lambda: True, store=False)
+            grown = _Growth(Verifier(chain), tiling.Edge(), rebuilt=True)
+        return self._walk(chain, known, grown, enough, store=True)
+
+    def _walk(
+        self, chain: str, known: Checkpoint, grown: _Growth, enough: Callable[[], bool], *, store: bool
+    ) -> _Growth:
+        """Go on segment by segment, at least to what was signed. Raises `Tampered` where that is not met."""
+        checked, edge = grown.checked, grown.edge
+        met = edge.size == known.size
+        full: dict[str, bytes] = {}
         for segment in self.ledger.read(chain, checked.next):
-            for level, index, tile in edge.add(checked.check(segment)):
-                self.tiles.put(chain, tiling.path(level, index), tile)
-            # Read a second time, it may be another one.
-            if known is not None and edge.size == known.size and merkle.root(edge.peaks) != known.root:
-                raise _rewritten(chain, known)
-        if known is not None and edge.size < known.size:
-            raise _cut(chain, edge.size, known)
-        return edge
-
-    def _continues(self, chain: str, known: Checkpoint) -> None:
-        """Verify a chain from its beginning up to a checkpoint: only then may tiles be made anew from it."""
-        checked = Verifier(chain)
-        for segment in self.ledger.read(chain):
-            if checked.next >= known.size:
+            grown.began = grown.began or segment.t
+            full |= {tiling.path(level, at): tile for level, at, tile in edge.add(checked.check(segment))}
+            if len(full) >= TILES or not store:
+                self._put(chain, full, store=store)
+            if edge.size == known.size:
+                _same(chain, known, edge)
+                met = True
+            if edge.size >= known.size and (not met or enough()):
                 break
-            checked.check(segment)
-        if checked.next < known.size:
-            raise _cut(chain, checked.next, known)
-        if checked.next != known.size or checked.root != known.root:
-            raise _rewritten(chain, known)
+        if edge.size < known.size:
+            raise _cut(chain, edge.size, known)
+        if not met:
+            detail = f"no segment ends where a tree of {known.size} was signed"
+            raise Tampered(chain, known.size - 1, "rewritten", detail)
+        self._put(chain, full, store=store)
+        return grown
 
-    def _begin(self, chain: str, before: Sealed | None) -> tuple[Verifier, tiling.Edge]:
-        """Return where to go on behind a checkpoint; at the chain's beginning where tiles do not tell."""
-        known = before.checkpoint if before else None
-        if known is None or known.size == 0:
-            return Verifier(chain), tiling.Edge()
+    def _put(self, chain: str, full: dict[str, bytes], *, store: bool) -> None:
+        """Store the tiles that filled up, where they are to be stored, and let go of them."""
+        if store and full:
+            self.tiles.put_all(chain, full)
+        full.clear()
+
+    def _begin(self, chain: str, known: Checkpoint) -> _Growth | None:
+        """Return where to go on behind a checkpoint; None where tiles do not tell."""
+        if known.size == 0:
+            return _Growth(Verifier(chain), tiling.Edge())
+        seen: dict[str, bytes | None] = {}
 
         def read(path: str) -> bytes | None:
-            return self.tiles.get(chain, path)
+            if path not in seen:
+                seen[path] = self.tiles.get(chain, path)
+            return seen[path]
 
         edge, leaf = tiling.edge_of(known.size, read), tiling.last_leaf(known.size, read, known.root)
         if edge is None or leaf is None or merkle.root(edge.peaks) != known.root:
-            return Verifier(chain), tiling.Edge()
+            return None
         last = self.ledger.at(chain, known.size - 1)
         if last is None:
             newest = self.ledger.head(chain)
-            if newest is None or newest.next < known.size:
-                raise _cut(chain, newest.next if newest else 0, known)
-            raise Tampered(chain, known.size - 1, "missing", "the entry that was signed last is gone")
+            size = newest.next if newest else 0
+            if size >= known.size:
+                raise Tampered(chain, known.size - 1, "missing", "the segment of this entry is gone")
+            raise _cut(chain, size, known)
         if last.next != known.size or merkle.leaf(last.head) != leaf:
             raise Tampered(chain, known.size - 1, "rewritten", "its hash is not the one that was signed")
+        _whole(last, edge.peaks)
         checked = Verifier(chain, known.size, last.head, last.t, tree=edge.peaks, treed=bool(last.tree))
         checked.window = tuple(raw for _, raw in last.parts)
-        return checked, edge
+        return _Growth(checked, edge)
+
+
+def _whole(last: Segment, peaks: tuple[bytes, ...]) -> None:
+    """Check the segment that a checkpoint ends with against its own head: what follows is held against it."""
+    leaves = last.opened.leaves()
+    if len(leaves) != last.count:
+        raise Tampered(last.chain, last.first, "count", f"says {last.count} entries, holds {len(leaves)}")
+    service = hashing.service_of(last.chain)
+    if not 0 <= last.t < 1 << 64 or hashing.head(last.prev, leaves, last.t, service) != last.head:
+        detail = "its entries, context or time are not those its head commits to"
+        raise Tampered(last.chain, last.first, "hash", detail)
+    if last.tree and last.peaks != peaks:
+        raise Tampered(last.chain, last.first, "tree", "its compact range is not that of the tree so far")
 
 
 def _cut(chain: str, size: int, known: Checkpoint) -> Tampered:
-    detail = f"the chain ends at entry {size - 1}; a tree of {known.size} was signed"
-    return Tampered(chain, size, "cut", detail)
+    end = f"ends at entry {size - 1}" if size else "is gone"
+    return Tampered(chain, size, "cut", f"the chain {end}; a tree of {known.size} was signed")
 
 
-def _rewritten(chain: str, known: Checkpoint) -> Tampered:
-    return Tampered(chain, known.size - 1, "rewritten", f"the tree of {known.size} is not the one signed")
+def _same(chain: str, known: Checkpoint, edge: tiling.Edge) -> None:
+    if merkle.root(edge.peaks) != known.root:
+        raise Tampered(chain, known.size - 1, "rewritten", f"the tree of {known.size} is not the one signed")
