@@ -94,7 +94,7 @@ class Archive(Protocol):
 
 
 class Expiring(Protocol):
-    """Marks segments that are in the archive, so that the ledger's table may drop them. Raises `Unavailable`."""
+    """Marks segments that are in the archive: the ledger's table may drop them. All raise `Unavailable`."""
 
     def expire(self, chain: str, first: int, seconds: int) -> None:
         """Let the table drop the segment at `first` after a time, epoch seconds; one that is marked stays so.

@@ -10,6 +10,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -29,13 +30,14 @@ class FolderArchive(Runs):
         super().__init__(opener)
         self._root = root
 
-    def replace_run(self, old: Run, new: Run, version: str) -> bool:
+    def replace_run(self, run: Run, version: str) -> bool:
         """See `Runs`. Others wait for the folder's lock meanwhile."""
-        path = self._path(old.chain, old.first)
+        path = self._path(run.chain, run.first)
         with self._locked(path.parent):
-            if self.get(old.chain, old.first) != (old.encode(), version):
+            stored = self.get(run.chain, run.first)
+            if stored is None or stored[1] != version:
                 return False
-            whole_files.replace(path, new.encode())
+            whole_files.replace(path, run.encode())
         return True
 
     def put(self, run: Run) -> bool:
@@ -49,9 +51,10 @@ class FolderArchive(Runs):
     def get(self, chain: str, first: int) -> tuple[bytes, str] | None:
         """See `Runs`."""
         try:
-            return whole_files.read_private(self._path(chain, first), MOST_BYTES), ""
+            data = whole_files.read_private(self._path(chain, first), MOST_BYTES)
         except Missing:
             return None
+        return data, sha256(data).hexdigest()
 
     def begin(self, chain: str, first: int) -> bytes:
         """See `Runs`."""

@@ -37,8 +37,8 @@ class Runs(ABC):
         """Return the first `BEGIN_BYTES` bytes of that run."""
 
     @abstractmethod
-    def replace_run(self, old: Run, new: Run, version: str) -> bool:
-        """Replace a run that still is of this version; return whether it was."""
+    def replace_run(self, run: Run, version: str) -> bool:
+        """Put a run in the place of what still is of this version; return whether it was."""
 
     @abstractmethod
     def newest_at(self, chain: str, seq: int) -> int | None:
@@ -72,7 +72,7 @@ class Runs(ABC):
             changed = run.with_segment(segment)
             if changed is None:
                 return False
-            if changed == run or self.replace_run(run, changed, version):
+            if changed == run or self.replace_run(changed, version):
                 return True
         raise Unavailable(f"others keep changing what is archived of {segment.chain}", 0.2)
 

@@ -1,8 +1,9 @@
 """The archive as objects of a bucket: `ports_log.Archive` in AWS.
 
-Keys are `archive/`, the percent-encoded chain id, a slash, and `TOP` less the run's first entry in 16 digits:
-S3 lists upwards only, and so the newest run is listed first, and that of an entry behind a `StartAfter`. A put
-is conditional (`If-None-Match`, or `If-Match` where a segment is erased), so no run takes another's place.
+Keys are `archive/`, the percent-encoded chain id, a slash, and `TOP` less the run's first entry in 16
+digits: S3 lists upwards only, and so the newest run is listed first, and that of an entry is the first behind
+a `StartAfter`. A put is conditional (`If-None-Match`, or `If-Match` where a segment is erased), so no run
+takes another's place.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from urllib.parse import quote, unquote
 
 from botocore.exceptions import ClientError
 
-from sentinel.adapters.aws_errors import code_of, translated
 from sentinel.adapters.archive_runs import Runs
+from sentinel.adapters.aws_errors import code_of, translated
 from sentinel.core.payload import Opener
 from sentinel.core.runs import BEGIN_BYTES, MOST_BYTES, Run
 from sentinel.errors import Forbidden, Missing, Tampered, Unavailable
@@ -40,9 +41,9 @@ class S3Archive(Runs):
         """See `Runs`: one PutObject."""
         return self._put(run, IfNoneMatch="*")
 
-    def replace_run(self, old: Run, new: Run, version: str) -> bool:
+    def replace_run(self, run: Run, version: str) -> bool:
         """See `Runs`: one PutObject; the old bytes go, as the bucket keeps no versions."""
-        return self._put(new, IfMatch=version)
+        return self._put(run, IfMatch=version)
 
     def get(self, chain: str, first: int) -> tuple[bytes, str] | None:
         """See `Runs`: one GetObject."""

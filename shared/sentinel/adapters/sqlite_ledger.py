@@ -80,8 +80,8 @@ DROP TRIGGER IF EXISTS segments_delete;
 {_TRIGGERS}"""
 }
 _COLUMNS = "chain, first, count, prev, head, t, payload, codec, recent, tree, key"
-# Nothing may stand at the slot, or behind it: a writer that was stopped for days would else fill a slot that is
-# empty since its segment was archived. The newest segment is never dropped, so this sees the chain's end.
+# Nothing may stand at the slot, or behind it: a writer that was stopped for days would else fill a slot that
+# is empty since its segment was archived. The newest segment is never dropped, so this sees the chain's end.
 _APPEND = (
     f"INSERT INTO segments ({_COLUMNS}) SELECT ?,?,?,?,?,?,?,?,?,?,? "  # noqa: S608
     "WHERE NOT EXISTS (SELECT 1 FROM segments WHERE chain = ? AND first >= ?)"
@@ -195,6 +195,14 @@ class SqliteLedger:
                 (after, limit),
             ).fetchall()
         return [_change(row) for row in rows]
+
+    def expires(self, chain: str, first: int) -> int:
+        """Return when the segment at `first` may be dropped, epoch seconds; 0 where that is not said."""
+        with self._db.reading() as connection:
+            row = connection.execute(
+                "SELECT expires FROM segments WHERE chain = ? AND first = ?", (chain, first)
+            ).fetchone()
+        return row[0] if row and isinstance(row[0], int) else 0
 
     def prune(self, below: int) -> int:
         """Forget changes with a `seq` below `below`, when every reader has passed them; return how many."""

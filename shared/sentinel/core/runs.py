@@ -64,9 +64,7 @@ class Run:
         name = self.chain.encode()
         parts = [len(name).to_bytes(2, "big"), name]
         for each in self.segments:
-            parts.append(
-                _SEGMENT.pack(each.first, each.count, each.t, each.codec, each.prev, each.head)
-            )
+            parts.append(_SEGMENT.pack(each.first, each.count, each.t, each.codec, each.prev, each.head))
             for value in (each.recent, each.tree, each.key.encode(), each.payload):
                 parts += (_SIZE.pack(len(value)), value)
         packed = zstandard.ZstdCompressor(level=3, write_checksum=True).compress(b"".join(parts))
@@ -149,6 +147,4 @@ def _segments(chain: str, body: memoryview, opener: Opener | None) -> Iterator[S
             values.append(bytes(body[at : at + size]))
             at += size
         recent, tree, key, payload = values
-        yield Segment(
-            chain, first, count, prev, head, t, payload, codec, recent, tree, key.decode(), opener
-        )
+        yield Segment(chain, first, count, prev, head, t, payload, codec, recent, tree, key.decode(), opener)

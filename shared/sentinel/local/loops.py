@@ -13,6 +13,7 @@ from sentinel.local.functions import Context, Handler
 
 SWEEP_SECONDS = 1.0
 DELIVER_SECONDS = 1.0
+ARCHIVE_SECONDS = 3_600.0
 CALL_SECONDS = 120.0
 _BREATH = 0.01
 _PAUSES = (0.1, 0.5, 2.0, 5.0)

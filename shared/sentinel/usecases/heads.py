@@ -1,0 +1,91 @@
+"""Heads: what a process knows of the end of each chain that it writes to, and for how long that holds.
+
+Slots are emptied when what stood there was archived, days after it was written. So a head that was the newest
+a short time ago names a slot that is free or taken, and an older one may name a slot that was emptied.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+from sentinel.core.segment import Head, Segment
+from sentinel.core.verify import Verifier
+from sentinel.core.window import Part, decode_window
+from sentinel.ports import Ledger
+
+SECOND = 1_000_000_000
+HEAD_FRESH = 300 * SECOND  # a head held for longer is read again: old slots leave the table
+FARTHER = 16  # dedup windows beyond the newest that are looked through for a batch that may be there
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time by two clocks, in nanoseconds: the wall's, and one that never steps back."""
+
+    wall: int = 0
+    steady: int = 0
+
+    def soon_after(self, earlier: Moment, limit: int) -> bool:
+        """Say whether less than `limit` nanoseconds have passed, by both clocks.
+
+        A wall clock that stepped back counts as long: nobody knows how far it went before. A process that
+        was stopped with its machine may see the time by one of them only.
+        """
+        passed = (self.wall - earlier.wall, self.steady - earlier.steady)
+        return min(passed) >= 0 and max(passed) < limit
+
+
+@dataclass(slots=True)
+class Warm:
+    """The head of a chain as this process knows it. `lock` orders its writers.
+
+    `seen` is when the head was the newest for certain: not later than when it was asked for, or its own
+    segment was sent.
+    """
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    head: Head | None = None
+    seen: Moment = Moment()
+
+    def fresh(self, now: Moment) -> bool:
+        """Say whether so little time has passed that no slot was emptied meanwhile."""
+        return now.soon_after(self.seen, HEAD_FRESH)
+
+    def learn(self, ledger: Ledger, chain: str, head: Head, seen: Moment) -> None:
+        """Take a head that was read or made; its tree is computed where its segments are of before trees."""
+        self.head = head if head.tree or not head.next else replace(head, tree=_tree(ledger, chain, head))
+        self.seen = seen
+
+
+def _tree(ledger: Ledger, chain: str, head: Head) -> tuple[bytes, ...]:
+    checked = Verifier(chain)
+    for each in ledger.read(chain):
+        if each.first >= head.next:
+            break
+        checked.check(each)
+    return checked.tree or ()
+
+
+def find_farther(
+    at: Callable[[int], Segment], head: Head, batch_id: bytes, since: int
+) -> tuple[Part, int] | None:
+    """Find a batch beyond the newest window, each segment's own window showing the 63 before it.
+
+    Looks back to entry `since`, through `FARTHER` windows at most; `at` returns the segment of an entry.
+    """
+    for older in _windows(at, head, since):
+        found = older.find(batch_id)
+        if found is not None:
+            return found
+    return None
+
+
+def _windows(at: Callable[[int], Segment], head: Head, since: int) -> Iterator[Head]:
+    for _ in range(FARTHER):
+        begins = head.next - sum(part.count for part, _ in decode_window(b"".join(head.window)))
+        if begins <= since:
+            return
+        head = Head.after(at(begins - 1))
+        yield head

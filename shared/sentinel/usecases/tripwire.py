@@ -1,0 +1,48 @@
+"""The tripwire: looks at every change of the ledger's table, and tells of what is not ours.
+
+An alert is an entry in a chain of the reserved service `sentinel.tripwire`, so that rules and recipes act on
+it, and it is as tamper-evident as what it tells of. Each change has one, however often it is handed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from sentinel.core.segment import Segment
+from sentinel.core.tripwire import CHAIN, Change, Known, alert, wrong
+from sentinel.errors import Conflict
+from sentinel.ports_log import Archive
+from sentinel.usecases.append import Appender
+
+SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Tripwire:
+    """The use case. `archive` is None where there is none; `end` tells where it ends, as of seconds ago.
+
+    `covered` says whether all that a segment says was erased is recorded; `clock` is in epoch nanoseconds.
+    """
+
+    archive: Callable[[], Archive] | None
+    end: Callable[[str], int]
+    covered: Callable[[Segment], bool]
+    appender: Appender
+    clock: Callable[[], int]
+
+    def look(self, change: Change) -> str:
+        """Store an alert where a change is not ours; return what is wrong, or "".
+
+        Raises `Unavailable`: then look again.
+        """
+        why = wrong(change, Known(self.clock() // SECOND, self.end, self._at, self.covered))
+        if why:
+            # What else it might be said to be when it is looked at again: it has been told of.
+            with suppress(Conflict):
+                self.appender.append(CHAIN, alert(change, why), since=0)
+        return why
+
+    def _at(self, chain: str, seq: int) -> Segment | None:
+        return self.archive().at(chain, seq) if self.archive is not None else None
