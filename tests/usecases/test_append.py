@@ -320,7 +320,7 @@ def test_looking_farther_back_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
     at = writer.append(CHAIN, numbered(3_000)).first
     writer.append(CHAIN, numbered(3_001), since=at)
     assert ledger.log == ["append", "append"], "what is in the newest window costs nothing"
-    monkeypatch.setattr("sentinel.usecases.append.FARTHER", 2)
+    monkeypatch.setattr("sentinel.usecases.heads.FARTHER", 2)
     ledger.log.clear()
     writer.append(CHAIN, numbered(2), since=0)
     assert ledger.log == ["at"] * 2 + ["append"]

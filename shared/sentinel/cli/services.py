@@ -46,6 +46,9 @@ _IDENTITY = click.option(
 )
 
 
+_SHOWN = ("id", "tier", "scopes", "lanes", "disabled", "masking", "encryption", "archive_days", "identities")
+
+
 @click.group()
 def services() -> None:
     """Add, change, disable and list services; give them new API keys."""
@@ -125,14 +128,12 @@ def show(service: str, home: Path, as_json: bool) -> int:
 @json_option
 def change(
     service: str,
-    tier: str | None,
     scopes: tuple[str, ...],
-    lanes: int | None,
-    archive_days: int | None,
     identities: tuple[str, ...],
     no_identities: bool,
     home: Path,
     as_json: bool,
+    **single: Any,
 ) -> int:
     """Change what is named of SERVICE; --scope and --identity replace all that it had."""
     from sentinel.usecases.services import Changes
@@ -141,7 +142,7 @@ def change(
         raise click.UsageError("--identity and --no-identities exclude each other")
     desk = application(home, fresh=True).services
     named = list(identities) if identities or no_identities else None
-    desk.change(service, Changes(tier, list(scopes) or None, lanes, named, archive_days))
+    desk.change(service, Changes(scopes=list(scopes) or None, identities=named, **single))
     _tell(desk, service, as_json)
     return 0
 
@@ -221,23 +222,13 @@ def _tell(desk: Services, service: str, as_json: bool) -> None:
     if as_json:
         emit(found)
         return
-    for name in (
-        "id",
-        "tier",
-        "scopes",
-        "lanes",
-        "disabled",
-        "masking",
-        "encryption",
-        "archive_days",
-        "identities",
-    ):
+    for name in _SHOWN:
         value: Any = found[name]
         shown = " ".join(value) if isinstance(value, list | tuple) else value
         echo(f"{name:<14}{plain(shown)}")
     keys: Any = found["keys"]
     for key in keys:
-        echo(f"{'key':<12}{key['id']} {'until ' + _when(key['until']) if key['until'] else 'without an end'}")
+        echo(f"{'key':<14}{key['id']} {'until ' + _when(key['until']) if key['until'] else 'without an end'}")
 
 
 def _when(seconds: int) -> str:
