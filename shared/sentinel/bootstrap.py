@@ -72,7 +72,9 @@ class App(People, Flows, Connecting, Patching, Logged):
         """Shows chains and tasks."""
         from sentinel.usecases.inspect import Inspect
 
-        return Inspect(self.ledger, lambda: self.tasks)
+        if not self.archived:
+            return Inspect(self.ledger, lambda: self.tasks)
+        return Inspect(self.ledger, lambda: self.tasks, self.seam.strays)
 
     @cached_property
     def tasks(self) -> AuditedTasks:

@@ -15,6 +15,7 @@ from sentinel.core.runs import Run, alike, check_linked, decode, end_of
 from sentinel.core.segment import Segment
 from sentinel.errors import Conflict, Tampered, Unavailable
 
+LAST = 10**16 - 1  # no chain has an entry of this number: names of objects have as many digits
 _TRIES = 8
 
 
@@ -78,7 +79,7 @@ class Runs(ABC):
 
     def end(self, chain: str) -> int:
         """See `ports_log.Archive`."""
-        first = self.newest_at(chain, 10**16 - 1)
+        first = self.newest_at(chain, LAST)
         return 0 if first is None else end_of(chain, first, self.begin(chain, first))
 
     def at(self, chain: str, seq: int) -> Segment | None:
@@ -88,15 +89,16 @@ class Runs(ABC):
         return None if run is None else run.at(seq)
 
     def read(self, chain: str, first: int = 0) -> Iterator[Segment]:
-        """See `ports_log.Archive`. Raises `Tampered` where a run is not linked to the one before."""
+        """See `ports_log.Archive`. Raises `Tampered` where a run is gone, or not linked to the one before."""
         at = self.newest_at(chain, first) if first else 0
         before: tuple[Segment, ...] = ()
         while at is not None and (run := self._run(chain, at)) is not None:
             check_linked(chain, (*before, run.segments[0]))
             yield from (each for each in run.segments if each.first >= first)
             before, at = run.segments[-1:], run.end
-        if not before and first == 0 and self.newest_at(chain, 10**16 - 1) is not None:
-            raise Tampered(chain, 0, "archive", "the archive does not begin at the chain's first entry")
+        newest = None if at is None else self.newest_at(chain, LAST)
+        if at is not None and newest is not None and newest >= at:
+            raise Tampered(chain, at, "archive", "what was archived from here on is gone")
 
     def _run(self, chain: str, first: int) -> Run | None:
         stored = self.get(chain, first)

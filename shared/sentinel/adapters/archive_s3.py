@@ -16,13 +16,13 @@ from urllib.parse import quote, unquote
 
 from botocore.exceptions import ClientError
 
-from sentinel.adapters.archive_runs import Runs
+from sentinel.adapters.archive_runs import LAST, Runs
 from sentinel.adapters.aws_errors import code_of, translated
 from sentinel.core.payload import Opener
 from sentinel.core.runs import BEGIN_BYTES, MOST_BYTES, Run
 from sentinel.errors import Forbidden, Missing, Tampered, Unavailable
 
-TOP = 10**16 - 1
+TOP = LAST
 FOLDER = "archive/"
 _THERE = frozenset({"PreconditionFailed", "412"})
 _ABSENT = frozenset({"NoSuchKey", "404"})
