@@ -95,6 +95,7 @@ class DoorFunctions:
         spec = Spec("ingest", settings, memory=1769, timeout=20, network=self._network())
         ingest = self._make.make("Ingest", spec)
         ingest.allow(access.on_table(self._ledger, "PutItem", "Query"))
+        self._make.allow_archive(ingest)
         return ingest
 
     def _network(self) -> str:
@@ -126,6 +127,7 @@ class DoorFunctions:
             access.on_index(self._tables.alerts, NEWEST),
             self._read(Service.KIND, ApiKey.KIND, Author.KIND),
         )
+        self._make.allow_archive(control)
         self._make.show_blobs(control)
         return control
 
@@ -197,6 +199,7 @@ class DoorFunctions:
             access.on_table(self._ledger, "PutItem", "Query"),
             self._read(Hook.KIND, Service.KIND, PUBLIC_KEYS),
         )
+        self._make.allow_archive(receive)
         self._make.allow_secrets(
             receive,
             self._to.door_prefix + settings.hook_prefix,
@@ -227,6 +230,7 @@ class DoorFunctions:
             access.on_keys(self._tables.counters, (PLACES,), "GetItem", "PutItem"),
             self._read(Author.KIND, PUBLIC_KEYS),
         )
+        self._make.allow_archive(approve)
         self._make.show_blobs(approve)
         return approve
 

@@ -23,24 +23,42 @@ if TYPE_CHECKING:
 REDIS = {"redis_url", "redis_cluster", "redis_user", "redis_cache"}
 CATALOG = {"catalog_table", "registry_table", "recipes_signed"}
 WORKER = {"ledger_table", "tasks_table", "secret_prefix", "http_hosts", "http_private"} | CATALOG
+WORKER |= {"archive_bucket"}
 WORKER |= {"counters_table"}
 TOUCHED = {"aws_roles", "aws_functions", "aws_documents", "aws_services", "aws_topics", "aws_buckets"}
 TOUCHED |= {"k8s_clusters", "k8s_deployments", "terraform_url", "terraform_workspaces"}
 # The settings each function gets: nothing is handed out that its use case does not read.
 TOKENS = {"registry_table", "issuer", "audience", "trust_domain"}
 SETTINGS: dict[str, set[str]] = {
-    "ingest": {"ledger_table", "lanes"} | REDIS,
-    "control": {"ledger_table", "tasks_table", "counters_table", "alerts_table"} | CATALOG | TOUCHED | REDIS,
+    "ingest": {"ledger_table", "archive_bucket", "lanes"} | REDIS,
+    "control": {"ledger_table", "archive_bucket", "tasks_table", "counters_table", "alerts_table"}
+    | CATALOG
+    | TOUCHED
+    | REDIS,
     "authorize": {"ledger_table", "oidc_issuers"} | TOKENS,
     "token": {"ledger_table", "tasks_table", "door_prefix", "approve_url"} | TOKENS | REDIS,
-    "approve": {"ledger_table", "tasks_table", "counters_table", "issuer"} | CATALOG | TOUCHED,
+    "approve": {"ledger_table", "archive_bucket", "tasks_table", "counters_table", "issuer"}
+    | CATALOG
+    | TOUCHED,
     "certify": {"ledger_table", "registry_table", "ca_key", "trust_domain"},
     "proxy": {"ledger_table", "proxy"} | REDIS,
-    "receive": {"ledger_table", "lanes", "registry_table", "door_prefix", "issuer", "oidc_issuers"} | REDIS,
+    "receive": {
+        "ledger_table",
+        "archive_bucket",
+        "lanes",
+        "registry_table",
+        "door_prefix",
+        "issuer",
+        "oidc_issuers",
+    }
+    | REDIS,
     "rotate": {*("ledger_table", "registry_table", "door_prefix", "truststore", "domain", "trust_domain")},
-    "detect": {"ledger_table", "tasks_table", "counters_table", "alerts_table"} | CATALOG,
+    "archive": {"ledger_table", "archive_bucket", "registry_table"},
+    "detect": {"ledger_table", "archive_bucket", "tasks_table", "counters_table", "alerts_table"} | CATALOG,
     "dispatch": {"ledger_table", "tasks_table", "worker_functions"} | REDIS,
-    "sweep": {"ledger_table", "tasks_table", "counters_table", "worker_functions"} | CATALOG | REDIS,
+    "sweep": {"ledger_table", "archive_bucket", "tasks_table", "counters_table", "worker_functions"}
+    | CATALOG
+    | REDIS,
     "deliver": (WORKER - {"tasks_table"}) | TOUCHED,
     "work_siem": WORKER | TOUCHED | REDIS,
     "work_action": WORKER | TOUCHED | REDIS,
