@@ -3,8 +3,8 @@
 Two fences stand around that. No function's role has an action that changes or deletes an item
 (`access.py`), but for the one that marks what is archived, and that alone. And the table's own policy denies
 those actions to every other principal, whatever its role allows, so that a role made elsewhere in the account
-has to remove the policy first, which CloudTrail tells. `PutItem` must stay allowed, and it overwrites unless it is conditioned, which no policy can force:
-the tripwire on the stream is what sees that.
+has to remove the policy first, which CloudTrail tells. `PutItem` must stay allowed, and it overwrites unless
+it is conditioned, which no policy can force: the tripwire on the stream is what sees that.
 """
 
 from __future__ import annotations

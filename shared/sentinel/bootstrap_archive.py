@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sentinel.ports_log import Archive, Expiring
     from sentinel.usecases.archive import Archiver
     from sentinel.usecases.erased import Records
+    from sentinel.usecases.seal import Sealed
     from sentinel.usecases.seam import Seam
     from sentinel.usecases.tripwire import Tripwire
 
@@ -91,8 +92,12 @@ class Archiving(Base):
         def days() -> dict[str, int]:
             return {each.id: each.archive_days for each in records.listed(app.registry, Service)}
 
+        def sealed(chain: str) -> Sealed | None:
+            found: Sealed | None = app.sealer.newest(chain)  # the log's key is read when there is a chain
+            return found
+
         stores = (app.ledger, app.table, app.archive, app.expiring)
-        return Archiver(*stores, app.sealer.newest, app.tiles, app.erasures.cover, days, time.time_ns)
+        return Archiver(*stores, sealed, app.tiles, app.erasures.cover, days, time.time_ns)
 
     @cached_property
     def tripwire(self) -> Tripwire:

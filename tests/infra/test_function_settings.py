@@ -30,16 +30,11 @@ TOUCHED |= {"k8s_clusters", "k8s_deployments", "terraform_url", "terraform_works
 # The settings each function gets: nothing is handed out that its use case does not read.
 TOKENS = {"registry_table", "issuer", "audience", "trust_domain"}
 SETTINGS: dict[str, set[str]] = {
-    "ingest": {"ledger_table", "archive_bucket", "lanes"} | REDIS,
-    "control": {"ledger_table", "archive_bucket", "tasks_table", "counters_table", "alerts_table"}
-    | CATALOG
-    | TOUCHED
-    | REDIS,
+    "ingest": {"ledger_table", "lanes"} | REDIS,
+    "control": {"ledger_table", "tasks_table", "counters_table", "alerts_table"} | CATALOG | TOUCHED | REDIS,
     "authorize": {"ledger_table", "oidc_issuers"} | TOKENS,
     "token": {"ledger_table", "tasks_table", "door_prefix", "approve_url"} | TOKENS | REDIS,
-    "approve": {"ledger_table", "archive_bucket", "tasks_table", "counters_table", "issuer"}
-    | CATALOG
-    | TOUCHED,
+    "approve": {"ledger_table", "tasks_table", "counters_table", "issuer"} | CATALOG | TOUCHED,
     "certify": {"ledger_table", "registry_table", "ca_key", "trust_domain"},
     "proxy": {"ledger_table", "proxy"} | REDIS,
     "receive": {
@@ -53,16 +48,17 @@ SETTINGS: dict[str, set[str]] = {
     }
     | REDIS,
     "rotate": {*("ledger_table", "registry_table", "door_prefix", "truststore", "domain", "trust_domain")},
-    "archive": {"ledger_table", "archive_bucket", "registry_table"},
-    "detect": {"ledger_table", "archive_bucket", "tasks_table", "counters_table", "alerts_table"} | CATALOG,
+    "archive": {"ledger_table", "registry_table", "archive_bucket"},
+    "detect": {"ledger_table", "tasks_table", "counters_table", "alerts_table"} | CATALOG,
     "dispatch": {"ledger_table", "tasks_table", "worker_functions"} | REDIS,
-    "sweep": {"ledger_table", "archive_bucket", "tasks_table", "counters_table", "worker_functions"}
-    | CATALOG
-    | REDIS,
+    "sweep": {"ledger_table", "tasks_table", "counters_table", "worker_functions"} | CATALOG | REDIS,
     "deliver": (WORKER - {"tasks_table"}) | TOUCHED,
     "work_siem": WORKER | TOUCHED | REDIS,
     "work_action": WORKER | TOUCHED | REDIS,
 }
+# Whoever reads chains reads what was archived of them.
+for _verb in ("ingest", "control", "approve", "receive", "detect", "sweep"):
+    SETTINGS[_verb] = SETTINGS[_verb] | {"archive_bucket"}
 SECRET = re.compile(
     r"AKIA[0-9A-Z]{16}|-----BEGIN|\{\{resolve:|://[^/\s\"]*@|(?i:password|passwd|api_?key|token)\"?\s*[:=]\s*\"\w"
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from infra.archive import ARCHIVE
 from infra.blobs import ASKED, BLOBS, JOBS, REPORTS
 from infra.workers import PATCHING
 from sentinel.adapters import codebuild
@@ -115,6 +116,7 @@ def test_what_is_handed_on_is_written_by_two_and_read_by_those_who_show_it(patch
                     f"{ASKED}*",
                     f"{JOBS}*",
                     f"{REPORTS}*",
+                    f"{ARCHIVE}*",
                 }
 
 

@@ -6,20 +6,26 @@ it, and it is as tamper-evident as what it tells of. Each change has one, howeve
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
 from sentinel.core.segment import Segment
 from sentinel.core.tripwire import CHAIN, Change, Known, alert, wrong
-from sentinel.errors import Conflict
+from sentinel.errors import Conflict, Unavailable
 from sentinel.ports_log import Archive
 from sentinel.usecases.append import Appender
 
 SECOND = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
+BLIND = 60 * SECOND  # how long an archive that does not answer is not asked where new segments may stand
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
 class Tripwire:
     """The use case. `archive` is None where there is none; `end` tells where it ends, as of seconds ago.
 
@@ -31,18 +37,34 @@ class Tripwire:
     covered: Callable[[Segment], bool]
     appender: Appender
     clock: Callable[[], int]
+    _blind: int = 0
 
     def look(self, change: Change) -> str:
         """Store an alert where a change is not ours; return what is wrong, or "".
 
         Raises `Unavailable`: then look again.
         """
-        why = wrong(change, Known(self.clock() // SECOND, self.end, self._at, self.covered))
+        why = wrong(change, Known(self.clock() // SECOND, self._end, self._at, self.covered))
         if why:
             # What else it might be said to be when it is looked at again: it has been told of.
             with suppress(Conflict):
                 self.appender.append(CHAIN, alert(change, why), since=0)
         return why
+
+    def _end(self, chain: str) -> int:
+        """Return where a chain's archive ends; 0 while that cannot be told.
+
+        New segments come all the time, and detection may not wait for the archive. One that is put where
+        another was archived meanwhile is read by nobody, and `verify` finds it.
+        """
+        if self.clock() < self._blind:
+            return 0
+        try:
+            return self.end(chain)
+        except Unavailable as error:
+            self._blind = self.clock() + BLIND
+            log.warning("new segments are not held against the archive for a while: %s", error)
+            return 0
 
     def _at(self, chain: str, seq: int) -> Segment | None:
         return self.archive().at(chain, seq) if self.archive is not None else None
