@@ -320,3 +320,42 @@ def test_nobody_else_writes_under_our_names(home: Home) -> None:
     with pytest.raises(Forbidden, match=r"sentinel\."):
         home.app.ingest.entries(Origin("sentinel.tripwire", "entries", "r"), b'{"a":1}\n', {})
     assert list(home.app.ledger.read(ALERTS)) == []
+
+
+def test_the_rule_of_the_documentation_matches_alerts(home: Home) -> None:
+    """The example in `docs/archive.md` loads, and matches what the tripwire tells."""
+    from sentinel.core.rules import load
+
+    text = (Path(__file__).resolve().parents[2] / "docs" / "archive.md").read_text()
+    example = text.partition("```yaml\n")[2].partition("```")[0]
+    rules = load([("docs/archive.md", example.encode())])
+    home.sql(TAMPERING["time"])
+    home.feed()
+    (alert,) = home.alerts()
+    assert [rule.title for rule in rules.match(alert)] == ["Somebody changed the ledger"]
+    assert not rules.match({"event": "other"})
+
+
+@pytest.mark.nightly
+def test_a_running_tree_tells_and_acts(tmp_path: Path) -> None:
+    """While `sentinel up` runs, a change by hand becomes an alert, which a rule and a recipe act on."""
+    from tests.e2e.trees import alerts, push, until, up
+
+    folder = tmp_path / "home"
+    text = (Path(__file__).resolve().parents[2] / "docs" / "archive.md").read_text()
+    example = text.partition("```yaml\n")[2].partition("```")[0]
+    recipe = (
+        "id: tell\non: {rule: Somebody changed the ledger}\n"
+        "steps: [{id: tell, uses: siem.send, with: {to: [file]}}]\n"
+    )
+    sinks = "sinks: {file: {kind: file, path: alerts.ndjson}}"
+    push(folder, tmp_path / "docs", rule=example, sinks=sinks, recipe=recipe)
+    with up(folder) as tree:
+        tree.post([{"n": 1}])
+        tree.post([{"n": 2}])
+        with sqlite3.connect(folder / "ledger.db") as db:
+            db.execute("UPDATE segments SET t = t + 1 WHERE chain = 'test/0' AND first = 0")
+        db.close()
+        until(lambda: alerts(folder), "nobody was told")
+        (told,) = alerts(folder)
+        assert (told["chain"], told["entry"]["chain"], told["entry"]["first"]) == (ALERTS, "test/0", 0)

@@ -23,7 +23,7 @@ from sentinel.usecases.heads import HEAD_FRESH, Moment
 FRESH = HEAD_FRESH
 
 
-@dataclass(slots=True)
+@dataclass
 class Seam:
     """`ports.Ledger` over a table and an archive. `now` tells the time.
 
