@@ -322,6 +322,27 @@ def test_nobody_else_writes_under_our_names(home: Home) -> None:
     assert list(home.app.ledger.read(ALERTS)) == []
 
 
+def test_a_damaged_archive_or_alert_chain_holds_nothing_up(
+    home: Home, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What nobody can tell to be right is told; where no alert can be stored it is logged."""
+    _archived(home)
+    home.feed()
+    for path in (home.folder / "archive").glob("*/0*"):
+        path.write_bytes(b"SAR1")
+    fresh = App(home.app.settings)
+    home.sql(f"UPDATE segments SET expires = 7 WHERE {ROW}")
+    home.feed(fresh)
+    (alert,) = home.alerts()
+    assert "nobody can tell" in alert["why"]
+    home.sql(f"UPDATE segments SET recent = x'00' WHERE chain = '{ALERTS}'")
+    home.sql(TAMPERING["removal"])
+    home.feed(App(home.app.settings))
+    assert "no alert can be stored" in caplog.text
+    assert f"{CHAIN} at entry 4: REMOVE" in caplog.text
+    assert home.cursors.cursor("detect") == home.table.changes(0, 1_000)[-1].seq
+
+
 def test_the_rule_of_the_documentation_matches_alerts(home: Home) -> None:
     """The example in `docs/archive.md` loads, and matches what the tripwire tells."""
     from sentinel.core.rules import load

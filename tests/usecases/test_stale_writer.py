@@ -100,12 +100,23 @@ def _stop(world: Emptied, writer: Appender, stop: Callable[[], None], put: int, 
     seam.table = stopped
 
 
+_NIGHTLY = pytest.mark.nightly
+
+
 @pytest.mark.parametrize(
     ("wall", "steady"),
-    [(30, 30), (30, 0), (0, 30), (-1, 0), (-1, 30)],
-    ids=["both", "wall alone", "wall stood or was set back", "stepped back alone", "stepped back"],
+    [
+        pytest.param(30, 30, id="both", marks=_NIGHTLY),
+        pytest.param(30, 0, id="wall alone"),
+        pytest.param(0, 30, id="wall stood or was set back"),
+        pytest.param(-1, 0, id="stepped back alone", marks=_NIGHTLY),
+        pytest.param(-1, 30, id="stepped back", marks=_NIGHTLY),
+    ],
 )
-@pytest.mark.parametrize("after", [False, True], ids=["before the put", "after it"])
+@pytest.mark.parametrize(
+    "after",
+    [pytest.param(False, id="before the put"), pytest.param(True, id="after it", marks=_NIGHTLY)],
+)
 def test_stopped_between_looking_and_writing(
     world: Emptied, wall: float, steady: float, *, after: bool
 ) -> None:
@@ -124,7 +135,7 @@ def test_stopped_between_looking_and_writing(
     assert again == receipt
 
 
-@pytest.mark.parametrize("put", [1, 2, 3])
+@pytest.mark.parametrize("put", [pytest.param(1, marks=_NIGHTLY), 2, pytest.param(3, marks=_NIGHTLY)])
 def test_stopped_within_a_batch_of_several_segments(world: Emptied, put: int) -> None:
     """Whichever part of a batch was about to be put, the whole of it stands once."""
     writer = world.writer()

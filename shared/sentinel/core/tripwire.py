@@ -16,7 +16,7 @@ import orjson
 from sentinel.core import chain as hashing
 from sentinel.core.runs import alike
 from sentinel.core.segment import Batch, Segment
-from sentinel.errors import Forbidden, Tampered
+from sentinel.errors import Forbidden, Missing, Tampered
 
 SERVICE = "sentinel.tripwire"  # the service in whose chain alerts stand
 CHAIN = hashing.chain_id(SERVICE, 0)
@@ -106,7 +106,7 @@ def _reformed(new: Segment, known: Known) -> str:
     try:
         opened = new.opened
         leaves = opened.leaves()
-    except (Tampered, Forbidden) as error:
+    except (Tampered, Forbidden, Missing) as error:
         return f"its payload was changed to one that cannot be read: {type(error).__name__}"
     if len(leaves) != new.count or hashing.head(new.prev, leaves, new.t, _service(new)) != new.head:
         return "its entries or their context were changed"

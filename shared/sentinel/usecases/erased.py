@@ -17,8 +17,9 @@ import orjson
 
 from sentinel.core import notes
 from sentinel.core.notes import ED25519, Key
+from sentinel.core.payload import Opened
 from sentinel.core.segment import Segment
-from sentinel.errors import Malformed
+from sentinel.errors import Forbidden, Malformed, Missing, Tampered
 from sentinel.ports import Ledger
 from sentinel.usecases.seal import LogKeys
 
@@ -79,22 +80,35 @@ class Records:
             if stored.first > record.last:
                 break
             one = segment if stored.first == segment.first else stored
-            for seq, leaf in enumerate(one.opened.leaves(), one.first):
+            opened = _opened(one)
+            for seq, leaf in enumerate(opened.leaves() if opened else (), one.first):
                 if record.first <= seq <= record.last:
                     digest.update(leaf)
         return digest.digest() == record.leaves
 
 
-def _read(segment: Segment, origin: str, keys: list[Key]) -> Iterator[Record]:
+def _opened(segment: Segment) -> Opened | None:
+    """Return what a segment holds; None where that cannot be read, so that it is no record of anything."""
     try:
-        context = orjson.loads(segment.opened.context)
+        return segment.opened
+    except (Tampered, Forbidden, Missing):
+        return None
+
+
+def _object(raw: bytes) -> dict[str, object]:
+    try:
+        found = orjson.loads(raw)
     except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _read(segment: Segment, origin: str, keys: list[Key]) -> Iterator[Record]:
+    opened = _opened(segment)
+    if opened is None or _object(opened.context).get("endpoint") != ENDPOINT:
         return
-    if not isinstance(context, dict) or context.get("endpoint") != ENDPOINT:
-        return
-    for entry in segment.opened.entries:
-        told = orjson.loads(entry)
-        for value in told.values() if isinstance(told, dict) else ():
+    for entry in opened.entries:
+        for value in _object(entry).values():
             found = _record(value, origin, keys) if isinstance(value, str) else None
             if found is not None:
                 yield found

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from sentinel.core.payload import Opener
 from sentinel.core.segment import Segment
 from sentinel.core.tripwire import CHAIN, Change, Known, alert, wrong
-from sentinel.errors import Conflict, Unavailable
+from sentinel.errors import Conflict, Forbidden, Missing, Tampered, Unavailable
 from sentinel.ports_log import Archive
 from sentinel.usecases.append import Appender
 
@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 class Tripwire:
     """The use case. `archive` is None where there is none; `end` tells where it ends, as of seconds ago.
 
-    `covered` says whether all that a segment says was erased is recorded; `clock` is in epoch nanoseconds.
+    `covered` says whether all that a segment says was erased is recorded; `clock` is in epoch nanoseconds;
+    `opener` decrypts what a segment became, where it is encrypted.
     """
 
     archive: Callable[[], Archive] | None
@@ -37,6 +38,7 @@ class Tripwire:
     covered: Callable[[Segment], bool]
     appender: Appender
     clock: Callable[[], int]
+    opener: Opener | None = None
     _blind: int = 0
 
     def look(self, change: Change) -> str:
@@ -44,12 +46,25 @@ class Tripwire:
 
         Raises `Unavailable`: then look again.
         """
-        why = wrong(change, Known(self.clock() // SECOND, self._end, self._at, self.covered))
+        why = self._wrong(change)
         if why:
-            # What else it might be said to be when it is looked at again: it has been told of.
-            with suppress(Conflict):
+            try:
                 self.appender.append(CHAIN, alert(change, why), since=0)
+            except Conflict:
+                pass  # looked at again it may be said to be something else: it has been told of
+            except Tampered as error:
+                log.critical("tampered: no alert can be stored: %s", error)  # and no shard is held up by it
         return why
+
+    def _wrong(self, change: Change) -> str:
+        if change.new is not None and self.opener is not None:
+            change = replace(change, new=replace(change.new, opener=self.opener))
+        try:
+            return wrong(change, Known(self.clock() // SECOND, self._end, self._at, self.covered))
+        except (Tampered, Forbidden, Missing) as error:
+            return (
+                f"nobody can tell whether it is right: {type(error).__name__} in what is archived or recorded"
+            )
 
     def _end(self, chain: str) -> int:
         """Return where a chain's archive ends; 0 while that cannot be told.
@@ -61,7 +76,7 @@ class Tripwire:
             return 0
         try:
             return self.end(chain)
-        except Unavailable as error:
+        except (Unavailable, Forbidden, Missing) as error:
             self._blind = self.clock() + BLIND
             log.warning("new segments are not held against the archive for a while: %s", error)
             return 0
