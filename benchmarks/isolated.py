@@ -146,6 +146,21 @@ class _Empty(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def do_GET(self) -> None:
+        """Answer as an empty bucket of S3 does."""
+        listing = "list-type=2" in self.path
+        self.asked.append("ListObjectsV2" if listing else "GetObject")
+        body = (
+            b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+            if listing
+            else b"<Error><Code>NoSuchKey</Code></Error>"
+        )
+        self.send_response(200 if listing else 404)
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
     def log_message(self, *_arguments: object) -> None:
         """Say nothing: the run's own output is what counts."""
 

@@ -46,6 +46,21 @@ def on_keys(table: aws_dynamodb.ITable, keys: Iterable[str], *actions: str) -> a
     )
 
 
+def mark(table: aws_dynamodb.ITable, attribute: str) -> aws_iam.PolicyStatement:
+    """Allow setting one attribute of the ledger's items, by requests that name no other and get none back."""
+    named = {"dynamodb:Attributes": sorted(("chain", "first", attribute))}
+    return allow(
+        ["dynamodb:UpdateItem"],
+        [table.table_arn],
+        **{
+            "ForAllValues:StringEquals": named,
+            # Without it a request that names no attribute would pass the condition above.
+            "Null": {"dynamodb:Attributes": "false"},
+            "StringEqualsIfExists": {"dynamodb:ReturnValues": "NONE"},
+        },
+    )
+
+
 def on_index(table: aws_dynamodb.ITable, *indexes: str) -> aws_iam.PolicyStatement:
     """Allow queries of the named indexes of a table."""
     return allow(["dynamodb:Query"], [f"{table.table_arn}/index/{name}" for name in indexes])

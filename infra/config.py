@@ -68,6 +68,9 @@ class Deployment:
         "", "images in ECR in which patches are tried, comma separated; the first where none is named"
     )
     egress_ports: tuple[int, ...] = _option((443, 8088), "TCP ports that workers may reach outside the VPC")
+    archive_cold_days: int = _option(
+        0, "days after which archived segments move to S3 Glacier Instant Retrieval; 0: they stay"
+    )
     recipes_signed: str = _option(
         "off",
         "off or required: whether rules, recipes and all documents beside count only if signed",
@@ -191,6 +194,10 @@ class Deployment:
     def prove_image_list(self) -> tuple[str, ...]:
         """The images in which patches are tried."""
         return tuple(filter(None, map(str.strip, self.prove_images.split(","))))
+
+    def role_name(self, verb: str) -> str:
+        """Return the name of a function's role, where it has to be known before there is one."""
+        return f"sentinel-{self.environment}-{self.region}-{verb}"
 
     @property
     def door_prefix(self) -> str:

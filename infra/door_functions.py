@@ -96,6 +96,7 @@ class DoorFunctions:
         spec = Spec("ingest", settings, memory=1769, timeout=20, network=self._network())
         ingest = self._make.make("Ingest", spec)
         ingest.allow(access.on_table(self._ledger, "PutItem", "Query"))
+        self._make.allow_archive(ingest)
         return ingest
 
     def _network(self) -> str:
@@ -128,6 +129,7 @@ class DoorFunctions:
             self._read(Service.KIND, ApiKey.KIND, Author.KIND),
         )
         self._log.reads(control)  # checkpoints and tiles, of which proofs are made
+        self._make.allow_archive(control)
         self._make.show_blobs(control)
         return control
 
@@ -199,6 +201,7 @@ class DoorFunctions:
             access.on_table(self._ledger, "PutItem", "Query"),
             self._read(Hook.KIND, Service.KIND, PUBLIC_KEYS),
         )
+        self._make.allow_archive(receive)
         self._make.allow_secrets(
             receive,
             self._to.door_prefix + settings.hook_prefix,
@@ -229,6 +232,7 @@ class DoorFunctions:
             access.on_keys(self._tables.counters, (PLACES,), "GetItem", "PutItem"),
             self._read(Author.KIND, PUBLIC_KEYS),
         )
+        self._make.allow_archive(approve)
         self._make.show_blobs(approve)
         return approve
 

@@ -6,12 +6,14 @@ Of the other settings a function gets those its use case reads.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from aws_cdk import CfnOutput, Stack, Token, aws_iam, aws_kms, aws_s3
 from constructs import Construct
 
 from infra import access
+from infra.archive import ARCHIVE
 from infra.blobs import BLOBS, accept_objects
 from infra.config import Deployment
 from infra.door_state import DoorState
@@ -36,6 +38,7 @@ class Stores:
     doors: DoorState
     redis: Redis
     log: LogState
+    archive: aws_s3.IBucket
     blobs: aws_s3.IBucket | None = None
 
 
@@ -137,11 +140,27 @@ class Factory:
         """Allow actions on the objects of a folder of the bucket of blobs, whose names are not known here."""
         bucket = self._stores.blobs
         assert bucket is not None  # noqa: S101 - asked by those who are made with it
+        self._allow_bucket(function, bucket, folder, actions, Settings(blobs_bucket=bucket.bucket_name))
+
+    def allow_archive(self, function: Function, *actions: str) -> None:
+        """Allow what reads chains to read what left the table, and `actions` beside."""
+        bucket = self._stores.archive
+        told = Settings(archive_bucket=bucket.bucket_name)
+        self._allow_bucket(function, bucket, ARCHIVE, ("GetObject", *actions), told)
+
+    def _allow_bucket(
+        self,
+        function: Function,
+        bucket: aws_s3.IBucket,
+        folder: str,
+        actions: Iterable[str],
+        told: Settings,
+    ) -> None:
         function.allow(*access.on_objects(bucket, folder, *actions))
         accept_objects(function.policy, bucket, folder)
         if self.key:
             function.allow(access.use_key(self.key, "s3"))
-        for name, value in Settings(blobs_bucket=bucket.bucket_name).to_environ().items():
+        for name, value in told.to_environ().items():
             function.function.add_environment(name, value)
 
     def _allow_redis(self, function: Function) -> None:

@@ -46,7 +46,7 @@ class Spec:
 
     `network` says which security groups it gets, if there is a network. `hinted` is for a function that is
     woken by hints: a ring that cannot be answered at once is dropped, since its schedule rings again anyway.
-    `sdks`: it has the layer with the SDKs of models.
+    `sdks`: it has the layer with the SDKs of models. `named`: the ledger's own policy names its role.
     """
 
     verb: str
@@ -57,6 +57,7 @@ class Spec:
     hinted: bool = False
     reserved: int = 0
     sdks: bool = False
+    named: bool = False
 
 
 class Function(Construct):
@@ -75,6 +76,7 @@ class Function(Construct):
             self,
             "Role",
             assumed_by=aws_iam.ServicePrincipal("lambda.amazonaws.com"),
+            role_name=platform.deployment.role_name(spec.verb) if spec.named else None,
         )
         groups = _groups(platform, spec)
         self._base(networked=bool(groups))

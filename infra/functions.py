@@ -1,7 +1,7 @@
 """The functions behind the doors, and for each the settings it gets and what its role may do.
 
-Detect and dispatch read the change feeds; the workers, the sweep, deliveries and sealing run by rings and
-schedules. Those that answer requests are in `door_functions.py`, the workers in `workers.py`.
+Detect and dispatch read the change feeds; the workers, the sweep, deliveries, sealing and the archive run by
+rings and schedules. Those that answer requests are in `door_functions.py`, the workers in `workers.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from infra.factory import Factory, Stores
 from infra.function import Function, Platform, Spec
 from infra.log import LogState
 from infra.workers import Workers
-from sentinel.adapters.dynamodb_tables import BY_STATE, CHAINS
+from sentinel.adapters.dynamodb_tables import BY_STATE, CHAINS, TABLES
+from sentinel.core.access import Service
+from sentinel.core.tripwire import SERVICE as TRIPWIRE
 
 
 class Functions(Construct):
@@ -32,6 +34,7 @@ class Functions(Construct):
         self.sweep = self._add_sweep()
         self.deliver = self._add_deliver()
         self.seal = self._add_seal(stores.log)
+        self.archive = self._add_archive()
 
     @property
     def by_verb(self) -> dict[str, Function]:
@@ -44,6 +47,7 @@ class Functions(Construct):
             "sweep": self.sweep,
             "deliver": self.deliver,
             "seal": self.seal,
+            "archive": self.archive,
             **workers,
         }
 
@@ -66,6 +70,8 @@ class Functions(Construct):
             access.read_stream(self._ledger),
             # What a correlation counted: its trace is read there.
             access.on_table(self._ledger, "Query"),
+            # What the tripwire tells, and nothing else.
+            access.on_keys(self._ledger, [f"{TRIPWIRE}/*"], "PutItem"),
             # What waits for more matches is read before it is told of one.
             access.on_table(self._tables.tasks, "GetItem", "PutItem"),
             access.on_table(self._tables.catalog, "GetItem", "Query"),
@@ -73,7 +79,21 @@ class Functions(Construct):
             access.on_table(self._tables.alerts, "GetItem", "PutItem"),
             self._make.authors(),
         )
+        self._make.allow_archive(detect)
         return detect
+
+    def _add_archive(self) -> Function:
+        settings = self._make.settings(registry_table=self._tables.registry.table_name)
+        # A run is some megabytes of segments, verified, and an update for each of up to a thousand.
+        archive = self._make.make("Archive", Spec("archive", settings, memory=1769, timeout=900, named=True))
+        archive.allow(
+            access.on_table(self._ledger, "Query"),
+            access.on_index(self._ledger, CHAINS),
+            access.mark(self._ledger, TABLES["ledger"].ttl),
+            access.on_records(self._tables.registry, [Service.KIND], "Query"),
+        )
+        self._make.allow_archive(archive, "PutObject")
+        return archive
 
     def _add_dispatch(self) -> Function:
         settings = self._make.settings(
@@ -109,6 +129,7 @@ class Functions(Construct):
             access.on_keys(self._tables.counters, ["breaker/*", "delivery/*"], "GetItem", "PutItem"),
             self._make.authors(),
         )
+        self._make.allow_archive(deliver)
         self._make.allow_roles(deliver, "DeliverRole", told=True)
         self._make.allow_sinks_secrets(deliver)
         return deliver
@@ -121,6 +142,7 @@ class Functions(Construct):
         seal = self._make.make("Seal", spec)
         seal.allow(access.on_table(self._ledger, "Query"), access.on_index(self._ledger, CHAINS))
         log.seals(seal)
+        self._make.allow_archive(seal)  # where tiles were lost the whole chain is read
         return seal
 
     def _add_sweep(self) -> Function:
@@ -145,4 +167,5 @@ class Functions(Construct):
             self._make.authors(),
             access.ring(worker.function for worker in self.workers.values()),
         )
+        self._make.allow_archive(sweep)
         return sweep

@@ -1,15 +1,17 @@
 """The ledger's table: what is acknowledged is here, and nobody changes it.
 
 Two fences stand around that. No function's role has an action that changes or deletes an item
-(`access.py`). And the table's own policy denies those actions to every principal, whatever its role
-allows, so that a role made elsewhere in the account has to remove the policy first, which CloudTrail
-tells. `PutItem` must stay allowed, and it overwrites unless it is conditioned, which no policy can force:
-the tripwire on the stream is what sees that.
+(`access.py`), but for the one that marks what is archived, and that alone. And the table's own policy denies
+those actions to every other principal, whatever its role allows, so that a role made elsewhere in the account
+has to remove the policy first, which CloudTrail tells. `PutItem` must stay allowed, and it overwrites unless
+it is conditioned, which no policy can force: the tripwire on the stream is what sees that.
 """
 
 from __future__ import annotations
 
-from aws_cdk import aws_iam, aws_kms
+from collections.abc import Iterable
+
+from aws_cdk import Aws, aws_iam, aws_kms
 from constructs import Construct
 
 from infra.config import Deployment
@@ -22,8 +24,11 @@ CHANGES = (
     "dynamodb:PartiQLDelete",
     "dynamodb:PartiQLInsert",
     "dynamodb:PartiQLUpdate",
-    "dynamodb:UpdateItem",
 )
+UPDATE = "dynamodb:UpdateItem"
+# The functions that update items, each the attributes that its own role says. Their roles have names, since
+# this stack is made before them.
+UPDATERS = ("archive",)
 
 
 class Ledger(Construct):
@@ -33,19 +38,31 @@ class Ledger(Construct):
         self, scope: Construct, construct_id: str, deployment: Deployment, key: aws_kms.IKey | None
     ) -> None:
         super().__init__(scope, construct_id)
-        fence = aws_iam.PolicyStatement(
-            sid="NobodyChangesTheLedger",
-            effect=aws_iam.Effect.DENY,
-            principals=[aws_iam.AnyPrincipal()],
-            actions=list(CHANGES),
-            # In a table's own policy this means the table: its ARN would be a circular reference.
-            resources=["*"],
-        )
+        roles = [
+            f"arn:{Aws.PARTITION}:iam::{Aws.ACCOUNT_ID}:role/{deployment.role_name(verb)}"
+            for verb in UPDATERS
+        ]
+        fences = [
+            _fence("NobodyChangesTheLedger", CHANGES),
+            _fence("FewMarkSegments", [UPDATE], ArnNotEquals={"aws:PrincipalArn": roles}),
+        ]
         self.table = make_table(
             self,
             "Table",
             TABLES["ledger"],
             deployment,
             key,
-            aws_iam.PolicyDocument(statements=[fence]),
+            aws_iam.PolicyDocument(statements=fences),
         )
+
+
+def _fence(sid: str, actions: Iterable[str], **conditions: object) -> aws_iam.PolicyStatement:
+    return aws_iam.PolicyStatement(
+        sid=sid,
+        effect=aws_iam.Effect.DENY,
+        principals=[aws_iam.AnyPrincipal()],
+        actions=list(actions),
+        # In a table's own policy this means the table: its ARN would be a circular reference.
+        resources=["*"],
+        conditions=conditions or None,
+    )

@@ -5,8 +5,8 @@ for `sentinel:checkpoint_days`: nobody can shorten that, no administrator and no
 policy adds that nothing is put where something is already (`If-None-Match`), and that nothing is deleted,
 hidden by a delete marker or taken out of its retention; it can be removed, which CloudTrail tells, and then
 the first version of an object still counts (`adapters/log_s3.py`). Tiles are in the other bucket, with the
-archive: they can be made anew from the ledger, and whatever is read from them is held against a signed root.
-That bucket keeps no versions, since what is erased has to be gone.
+archive (`archive.py`): they can be made anew from the ledger, and whatever is read from them is held against
+a signed root.
 
 The key is of Ed25519, for which KMS has a spec of its own. It cannot be rotated in place: who loses it, or
 wants another, begins a new log under another name (`sentinel:log_name`).
@@ -35,17 +35,22 @@ FOREVER = (
 
 
 class LogState(Construct):
-    """`checkpoints` and `archive` are the buckets, `key` signs; `seals` and `reads` let a function do so."""
+    """`checkpoints` and `archive`, for tiles, are buckets; `key` signs; `seals`, `reads` let a function do so."""
 
     def __init__(
-        self, scope: Construct, construct_id: str, deployment: Deployment, key: aws_kms.IKey | None
+        self,
+        scope: Construct,
+        construct_id: str,
+        deployment: Deployment,
+        key: aws_kms.IKey | None,
+        archive: aws_s3.IBucket,
     ) -> None:
         super().__init__(scope, construct_id)
         self._deployment = deployment
         self._store_key = key
         self._kept = RemovalPolicy.RETAIN if deployment.keep else RemovalPolicy.DESTROY
         self.checkpoints = self._make_checkpoints()
-        self.archive = self._make_archive()
+        self.archive = archive
         self.key = aws_kms.Key(
             self,
             "Key",
@@ -129,33 +134,9 @@ class LogState(Construct):
         )
         return bucket
 
-    def _make_archive(self) -> aws_s3.Bucket:
-        key = self._store_key
-        bucket = aws_s3.Bucket(
-            self,
-            "Archive",
-            encryption=aws_s3.BucketEncryption.KMS if key else aws_s3.BucketEncryption.S3_MANAGED,
-            encryption_key=key,
-            bucket_key_enabled=True if key else None,
-            enforce_ssl=True,
-            minimum_tls_version=1.2,
-            block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=aws_s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            lifecycle_rules=[aws_s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(1))],
-            removal_policy=self._kept,
-        )
-        acknowledge(
-            bucket,
-            "AwsSolutions-S1",
-            "Whatever is read from it is held against signed checkpoints; who else reads it CloudTrail's "
-            "data events can say.",
-        )
-        return bucket
-
     def _tell(self) -> None:
         """Output what the command line needs: each output's description is the variable that takes it."""
         names = {"log": "LogName", "log_key": "LogKey", "log_bucket": "Checkpoints"}
-        names["archive_bucket"] = "Archive"
         settings = self.settings()
         for field, output in names.items():
             CfnOutput(

@@ -79,13 +79,14 @@ def outside_placement(scope: Construct, deployment: Deployment) -> Placement | N
 
 
 class Network(Construct):
-    """The VPC: functions and cache in private subnets, a way out, DynamoDB without a detour."""
+    """The VPC: functions and cache in private subnets, a way out, DynamoDB and S3 without a detour."""
 
     def __init__(self, scope: Construct, construct_id: str, deployment: Deployment) -> None:
         super().__init__(scope, construct_id)
         self._deployment = deployment
         self.vpc = self._make_vpc()
         self.vpc.add_gateway_endpoint("DynamoDb", service=aws_ec2.GatewayVpcEndpointAwsService.DYNAMODB)
+        self.vpc.add_gateway_endpoint("S3", service=aws_ec2.GatewayVpcEndpointAwsService.S3)  # the archive
         self.quiet = self._group("Quiet", "Functions that call AWS and the cache", (443,))
         self.workers = self._group("Workers", "Functions that reach sinks", deployment.egress_ports)
         if deployment.interface_endpoints:

@@ -56,6 +56,7 @@ def _of_state(to: Deployment) -> tuple[tuple[bool, str], ...]:
         ),
         (to.log_retention_days not in RETENTION_DAYS, f"log_retention_days is one of {RETENTION_DAYS}"),
         (to.python not in PYTHONS, f"python is one of {', '.join(PYTHONS)}"),
+        (to.archive_cold_days < 0, "archive_cold_days is a number of days, or 0"),
         (to.recipes_signed not in SIGNED, f"recipes_signed is one of {', '.join(SIGNED)}"),
         (
             not LOG_NAME.fullmatch(to.log_name),

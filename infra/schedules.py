@@ -1,4 +1,4 @@
-"""What runs by the clock: the safety nets each minute, the trust store and the rotation of keys by the day.
+"""What runs by the clock: safety nets each minute, the archive each hour, trust store and keys by the day.
 
 The workers are the safety net under lost rings, the sweep under lost hints; deliveries and sealing run by the
 clock alone. Once a day `rotate` publishes the trust store, so that a root that was added or ran out counts
@@ -28,6 +28,7 @@ class Schedules(Construct):
         each |= {f"Work{stream.title()}": worker for stream, worker in functions.workers.items()}
         for name, function in each.items():
             self._run(name, function, Duration.minutes(1), f"Runs {name} each minute")
+        self._run("Archive", functions.archive, Duration.hours(1), "Archives old segments each hour")
         self._run("Rotate", functions.doors.rotate, Duration.days(1), "Publishes the trust store each day")
 
     def _run(self, name: str, function: Function, every: Duration, says: str) -> None:

@@ -9,6 +9,7 @@ from constructs import Construct
 
 from infra.alarms import Alarms
 from infra.api import Api
+from infra.archive import Archive
 from infra.blobs import Blobs
 from infra.config import Deployment
 from infra.door_state import DoorState
@@ -39,7 +40,8 @@ class StateStack(Stack):
         self.ledger = Ledger(self, "Ledger", deployment, self.key)
         self.tasks = Tasks(self, "Tasks", deployment, self.key)
         self.doors = DoorState(self, "Doors", deployment)
-        self.log = LogState(self, "Log", deployment, self.key)
+        self.archive = Archive(self, "Archive", deployment, self.key).bucket
+        self.log = LogState(self, "Log", deployment, self.key, self.archive)
         self.blobs = Blobs(self, "Blobs", deployment, self.key).bucket if deployment.patches else None
         tables = {
             "ledger": self.ledger.table,
@@ -110,7 +112,7 @@ class ServiceStack(Stack):
         super().__init__(scope, construct_id, **props)
         placement, redis = self._reach(deployment, network)
         platform = Platform(deployment, Layers(self, "Layers", deployment), placement, state.key)
-        stores = Stores(state.ledger, state.tasks, state.doors, redis, state.log, state.blobs)
+        stores = Stores(state.ledger, state.tasks, state.doors, redis, state.log, state.archive, state.blobs)
         functions = Functions(self, "Functions", platform, stores)
         self.functions = functions
         feeds = Feeds(self, "Feeds", functions, state.ledger, state.tasks, deployment.detect_parallelism)

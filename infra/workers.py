@@ -103,6 +103,7 @@ class Workers:
             access.on_table(tables.counters, "GetItem", "PutItem"),
             self._make.authors(),
         )
+        self._make.allow_archive(worker)
         return worker
 
     def _add_patching(self, stream: str) -> Function:

@@ -22,7 +22,7 @@ from sentinel.bootstrap_flow import Flows
 from sentinel.bootstrap_log import Logged
 from sentinel.bootstrap_patches import Patching
 from sentinel.settings import Settings
-from sentinel.wiring import grants_of, worker_name
+from sentinel.wiring import grants_of, steady_ns, worker_name
 
 if TYPE_CHECKING:
     from sentinel.actions.books import AccountBook, SinkBook
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
         Doorbell,
         Files,
         Http,
-        Ledger,
         Queue,
     )
     from sentinel.ports_audit import AuditedTasks
@@ -54,22 +53,12 @@ class App(People, Flows, Connecting, Patching, Logged):
     """One process's adapters and use cases, each made on first use."""
 
     @cached_property
-    def ledger(self) -> Ledger:
-        """The ledger."""
-        if self.local:
-            from sentinel.adapters.sqlite_ledger import SqliteLedger
-
-            return SqliteLedger(self.home / "ledger.db")
-        from sentinel.adapters.dynamodb_ledger import DynamoLedger
-
-        return DynamoLedger(self.dynamodb, self.settings.ledger_table)
-
-    @cached_property
     def appender(self) -> Appender:
         """The appender, which holds the heads of warm chains."""
         from sentinel.usecases.append import Appender
 
-        return Appender(self.ledger, time.time_ns, secrets.token_bytes, random.random, time.sleep)
+        entropy, jitter = secrets.token_bytes, random.random
+        return Appender(self.ledger, time.time_ns, entropy, jitter, time.sleep, steady_ns)
 
     @cached_property
     def ingest(self) -> Ingest:
@@ -83,7 +72,9 @@ class App(People, Flows, Connecting, Patching, Logged):
         """Shows chains and tasks."""
         from sentinel.usecases.inspect import Inspect
 
-        return Inspect(self.ledger, lambda: self.tasks)
+        if not self.archived:
+            return Inspect(self.ledger, lambda: self.tasks)
+        return Inspect(self.ledger, lambda: self.tasks, self.seam.strays)
 
     @cached_property
     def tasks(self) -> AuditedTasks:

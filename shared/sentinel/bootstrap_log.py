@@ -64,7 +64,7 @@ class Logged(Archiving, Encrypting):
         """Signs checkpoints."""
         from sentinel.usecases.seal import Sealer
 
-        ledger = self.ledger  # type: ignore[attr-defined] # App has it
+        ledger = self.ledger
         return Sealer(ledger, self.notes, self.tiles, self.log_signer, self.settings.log, time.time_ns)
 
     @cached_property

@@ -20,7 +20,7 @@ from sentinel.ports_queue import Queue as Queue  # noqa: PLC0414
 
 
 class SlotTaken(Exception):
-    """Another segment has the slot. `segment` is the one that took it, whole."""
+    """Another segment has the slot, or had it. `segment` is the one that took it, or the newest, whole."""
 
     def __init__(self, segment: Segment) -> None:
         super().__init__(f"{segment.chain} has a segment at {segment.first}")
@@ -39,7 +39,10 @@ class Ledger(Protocol):
     def append(self, segment: Segment) -> None:
         """Store `segment` if `(chain, first)` is free: one write request, no read.
 
-        Raises `SlotTaken` with the segment that has the slot, also when it is this one.
+        Raises `SlotTaken` with the segment that has the slot, also when it is this one. Segments leave the
+        table once they are archived: a store that sees that the chain goes on behind a slot which is free
+        again raises `SlotTaken` with the chain's newest segment; who writes to one that does not see it looks
+        himself (`usecases.append`).
         """
 
     def head(self, chain: str) -> Segment | None:

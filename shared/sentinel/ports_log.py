@@ -96,6 +96,22 @@ class Archive(Protocol):
         """Yield the id of every chain that has an archived segment, in any order."""
 
 
+class Expiring(Protocol):
+    """Marks segments that are in the archive: the ledger's table may drop them. All raise `Unavailable`."""
+
+    def expire(self, chain: str, first: int, seconds: int) -> None:
+        """Let the table drop the segment at `first` after a time, epoch seconds; one that is marked stays so.
+
+        Nothing where there is no such segment. Idempotent.
+        """
+
+    def unmarked(self, chain: str, end: int) -> list[int]:
+        """Return where the segments below entry `end` begin that are not marked, newest first.
+
+        Only as far down as the first that is marked: segments are marked in order.
+        """
+
+
 class DataKeys(Protocol):
     """Keeps data keys, each wrapped by a key that never leaves its place (KMS, a file of one machine).
 

@@ -22,6 +22,11 @@ def worker_name(pid: int) -> str:
     return f"{platform.node()}:{pid}"
 
 
+def steady_ns() -> int:
+    """Return nanoseconds of a clock that never steps back and, where there is such, goes on during sleep."""
+    return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 def grants_of(to: Settings) -> Grants:
     """Return what the settings let steps touch. Raises `Malformed` with the name of a bad one."""
     from sentinel.core.grants import SETTINGS, parse

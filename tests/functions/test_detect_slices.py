@@ -10,6 +10,7 @@ import pytest
 
 from sentinel.adapters.dynamodb_ledger import to_item
 from sentinel.core.segment import Segment
+from sentinel.core.tripwire import Change
 from sentinel.entrypoints import feeds, observe
 from sentinel.errors import Tampered, Unavailable
 from sentinel.usecases.detect import Detected
@@ -68,11 +69,26 @@ class Folder:
 
 
 @dataclass
+class Wire:
+    """A tripwire that finds nothing; look number `away` finds a store away."""
+
+    away: int = 0
+    looks: int = 0
+
+    def look(self, change: Change) -> str:
+        self.looks += 1
+        if self.looks == self.away:
+            raise Unavailable("away")
+        return ""
+
+
+@dataclass
 class Application:
     """As much of an application as the feed asks for."""
 
     detector: Detector
     alert_folder: Folder = field(default_factory=Folder)
+    tripwire: Wire = field(default_factory=Wire)
 
 
 def records(count: int, entries: int) -> list[dict[str, Any]]:
@@ -83,7 +99,8 @@ def records(count: int, entries: int) -> list[dict[str, Any]]:
             name: {"B": base64.b64encode(value["B"]).decode()} if "B" in value else value
             for name, value in to_item(segment).items()
         }
-        found.append({"eventName": "INSERT", "dynamodb": {"NewImage": item, "Keys": {}}})
+        keys = {name: item[name] for name in ("chain", "first")}
+        found.append({"eventName": "INSERT", "dynamodb": {"NewImage": item, "Keys": keys}})
     return found
 
 
@@ -99,6 +116,14 @@ def test_what_was_finished_before_a_store_went_away_counts() -> None:
     """The feed starts again at the first slice that was not finished, not at the batch's beginning."""
     app: Any = Application(Detector(away=3))
     assert feeds.detect(app, records(7, 2_500)) == 4
+
+
+def test_changes_that_cannot_be_judged_yet_are_handed_back() -> None:
+    """A slice is not detected before the tripwire has looked at it, so none is passed over."""
+    detector = Detector()
+    app: Any = Application(detector, tripwire=Wire(away=3))
+    assert feeds.detect(app, records(7, 2_500)) == 2
+    assert detector.given == [2]
 
 
 def test_time_that_is_up_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,4 +105,4 @@ def test_the_safety_nets_run_each_minute(templates: Templates) -> None:
         found[function["Properties"]["Description"].split(": ")[1]] = rule
     rates = {verb: rule["Properties"]["ScheduleExpression"] for verb, rule in found.items()}
     minutely = dict.fromkeys(("sweep", "deliver", "seal", "work_siem", "work_action"), "rate(1 minute)")
-    assert rates == {**minutely, "rotate": "rate(1 day)"}
+    assert rates == {**minutely, "archive": "rate(1 hour)", "rotate": "rate(1 day)"}

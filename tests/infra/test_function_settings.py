@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 REDIS = {"redis_url", "redis_cluster", "redis_user", "redis_cache"}
 CATALOG = {"catalog_table", "registry_table", "recipes_signed"}
 WORKER = {"ledger_table", "tasks_table", "secret_prefix", "http_hosts", "http_private"} | CATALOG
+WORKER |= {"archive_bucket"}
 WORKER |= {"counters_table"}
 TOUCHED = {"aws_roles", "aws_functions", "aws_documents", "aws_services", "aws_topics", "aws_buckets"}
 TOUCHED |= {"k8s_clusters", "k8s_deployments", "terraform_url", "terraform_workspaces"}
@@ -41,8 +42,18 @@ SETTINGS: dict[str, set[str]] = {
     "approve": {"ledger_table", "tasks_table", "counters_table", "issuer"} | CATALOG | TOUCHED,
     "certify": {"ledger_table", "registry_table", "ca_key", "trust_domain"},
     "proxy": {"ledger_table", "proxy"} | REDIS,
-    "receive": {"ledger_table", "lanes", "registry_table", "door_prefix", "issuer", "oidc_issuers"} | REDIS,
+    "receive": {
+        "ledger_table",
+        "archive_bucket",
+        "lanes",
+        "registry_table",
+        "door_prefix",
+        "issuer",
+        "oidc_issuers",
+    }
+    | REDIS,
     "rotate": {*("ledger_table", "registry_table", "door_prefix", "truststore", "domain", "trust_domain")},
+    "archive": {"ledger_table", "registry_table", "archive_bucket"},
     "detect": {"ledger_table", "tasks_table", "counters_table", "alerts_table"} | CATALOG,
     "dispatch": {"ledger_table", "tasks_table", "worker_functions"} | REDIS,
     "sweep": {"ledger_table", "tasks_table", "counters_table", "worker_functions"} | CATALOG | REDIS,
@@ -51,6 +62,9 @@ SETTINGS: dict[str, set[str]] = {
     "work_siem": WORKER | TOUCHED | REDIS,
     "work_action": WORKER | TOUCHED | REDIS,
 }
+# Whoever reads chains reads what was archived of them.
+for _verb in ("ingest", "control", "approve", "receive", "detect", "sweep"):
+    SETTINGS[_verb] = SETTINGS[_verb] | {"archive_bucket"}
 SECRET = re.compile(
     r"AKIA[0-9A-Z]{16}|-----BEGIN|\{\{resolve:|://[^/\s\"]*@|(?i:password|passwd|api_?key|token)\"?\s*[:=]\s*\"\w"
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from infra.archive import ARCHIVE
 from infra.blobs import ASKED, BLOBS, JOBS, REPORTS
 from infra.log import LOG
 from infra.workers import PATCHING
@@ -117,6 +118,7 @@ def test_what_is_handed_on_is_written_by_two_and_read_by_those_who_show_it(patch
                     f"{JOBS}*",
                     f"{REPORTS}*",
                     f"{LOG}*",  # of the archive's bucket: proofs are made of tiles
+                    f"{ARCHIVE}*",
                 }
 
 

@@ -38,8 +38,9 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
     "proxy": {},
     "receive": {"ledger": {"PutItem", "Query"}, "registry": {"GetItem", "Query"}},
     "rotate": {"registry": {"GetItem", "PutItem", "Query"}},
+    "archive": {"ledger": {"Query", "UpdateItem"}, "registry": {"Query"}},
     "detect": {
-        "ledger": {"Query"},
+        "ledger": {"PutItem", "Query"},
         "tasks": {"GetItem", "PutItem"},
         "catalog": {"GetItem", "Query"},
         "counters": {"GetItem", "PutItem"},
@@ -84,22 +85,61 @@ def _all_actions() -> set[str]:
 
 
 def test_no_role_changes_the_ledger(templates: Templates) -> None:
-    """No role of any kind may update or delete an item of the ledger, or put items in bulk."""
+    """No role of any kind may delete an item of the ledger or put items in bulk; one may mark items."""
     ledger = templates.table("ledger")
+    archive = templates.role_of(templates.functions()["archive"])
     for role in templates.of("AWS::IAM::Role"):
-        for action in CHANGES:
+        for action in CHANGES - ({"UpdateItem"} if role == archive else set()):
             for resource in (ledger, f"{ledger}/index/chains"):
                 assert not templates.allows(role, f"dynamodb:{action}", resource), (role, action)
 
 
-def test_two_doors_write_to_the_ledger(templates: Templates) -> None:
-    """Two roles alone may put an item into the ledger: those of what producers and webhooks reach."""
+def test_the_archive_marks_segments_and_changes_nothing_else_of_them(templates: Templates) -> None:
+    """UpdateItem is allowed to requests that name the key and `expires` alone, and get nothing back."""
+    role = templates.role_of(templates.functions()["archive"])
+    (statement,) = [each for each in templates.statements(role) if "dynamodb:UpdateItem" in each["Action"]]
+    assert statement["Action"] == "dynamodb:UpdateItem"
+    assert templates.text(statement["Resource"]) == templates.table("ledger")
+    assert statement["Condition"] == {
+        "ForAllValues:StringEquals": {"dynamodb:Attributes": ["chain", "expires", "first"]},
+        "Null": {"dynamodb:Attributes": "false"},
+        "StringEqualsIfExists": {"dynamodb:ReturnValues": "NONE"},
+    }
+
+
+def _archive_bucket(templates: Templates) -> str:
+    (name,) = [each for each in templates.of("AWS::S3::Bucket") if each.startswith("Archive")]
+    return f"arn:aws:{name}:Arn"
+
+
+def test_who_reads_chains_reads_the_archive_and_one_writes_it(templates: Templates) -> None:
+    """Every function that queries the ledger reads archived segments; the archive's alone puts them.
+
+    Nobody deletes one, and nobody but those touches the folder.
+    """
+    bucket, ledger = _archive_bucket(templates), templates.table("ledger")
+    for verb, function in templates.functions().items():
+        role = templates.role_of(function)
+        reads = templates.allows(role, "dynamodb:Query", ledger)
+        for action, expected in (("GetObject", reads), ("PutObject", verb == "archive")):
+            found = templates.allows(role, f"s3:{action}", f"{bucket}/archive/a%2F0/9999999999999999")
+            assert found == expected, (verb, action)
+        assert templates.allows(role, "s3:ListBucket", bucket) == reads, verb
+        for action in ("DeleteObject", "PutObjectAcl", "PutObjectRetention"):
+            assert not templates.allows(role, f"s3:{action}", f"{bucket}/archive/x"), (verb, action)
+        assert not templates.allows(role, "s3:PutObject", f"{bucket}/tile/x") or verb == "seal"
+
+
+def test_three_functions_write_to_the_ledger(templates: Templates) -> None:
+    """Those that producers and webhooks reach put items, and detect those of the tripwire's own chain."""
     ledger = templates.table("ledger")
     writers = {
         role for role in templates.of("AWS::IAM::Role") if templates.allows(role, "dynamodb:PutItem", ledger)
     }
     functions = templates.functions()
-    assert writers == {templates.role_of(functions[verb]) for verb in ("ingest", "receive")}
+    assert writers == {templates.role_of(functions[verb]) for verb in ("ingest", "receive", "detect")}
+    detect = templates.role_of(functions["detect"])
+    assert templates.partitions(detect, "dynamodb:PutItem", ledger) == {"sentinel.tripwire/*"}
 
 
 @pytest.mark.parametrize("verb", sorted(RIGHTS))
@@ -139,7 +179,7 @@ def test_indexes_are_queried_by_those_who_list(templates: Templates) -> None:
     for index, expected in (
         (f"{tasks}/index/by_state", {"sweep"}),
         (f"{tasks}/index/by_change", {"control"}),
-        (f"{ledger}/index/chains", {"control", "deliver", "seal"}),
+        (f"{ledger}/index/chains", {"archive", "control", "deliver", "seal"}),
         (f"{alerts}/index/newest", {"control"}),
     ):
         may = {
@@ -232,11 +272,25 @@ def test_code_cannot_touch_network_interfaces(templates: Templates) -> None:
 
 
 def test_the_ledger_itself_refuses_changes(templates: Templates) -> None:
-    """The ledger's own policy denies every change of an item to everybody, whatever a role allows."""
+    """The ledger's own policy denies every change of an item to everybody, whatever a role allows.
+
+    One role may update items, by its name: it is what marks those that are archived.
+    """
     (ledger,) = [
         table for name, table in templates.of("AWS::DynamoDB::Table").items() if name.startswith("Ledger")
     ]
-    (fence,) = ledger["Properties"]["ResourcePolicy"]["PolicyDocument"]["Statement"]
-    assert (fence["Effect"], fence["Principal"], fence["Resource"]) == ("Deny", {"AWS": "*"}, "*")
-    assert set(fence["Action"]) == {f"dynamodb:{action}" for action in CHANGES}
+    fence, update = ledger["Properties"]["ResourcePolicy"]["PolicyDocument"]["Statement"]
+    for each in (fence, update):
+        assert (each["Effect"], each["Principal"], each["Resource"]) == ("Deny", {"AWS": "*"}, "*")
+    assert {*fence["Action"], update["Action"]} == {f"dynamodb:{action}" for action in CHANGES}
     assert "Condition" not in fence
+    assert update["Action"] == "dynamodb:UpdateItem"
+    ((name, role),) = update["Condition"]["ArnNotEquals"].items()
+    named = templates.of("AWS::IAM::Role")[templates.role_of(templates.functions()["archive"])]
+    expected = f"arn:aws:iam::111122223333:role/{named['Properties']['RoleName']}"
+    assert (name, templates.text(role[0] if isinstance(role, list) else role)) == (
+        "aws:PrincipalArn",
+        expected,
+    )
+    others = [role for role in templates.of("AWS::IAM::Role").values() if role is not named]
+    assert not any("RoleName" in role["Properties"] for role in others)

@@ -244,6 +244,7 @@ def test_infra_knows_the_package_by_its_tables_settings_and_routes() -> None:
         "sentinel.core.pauses",
         "sentinel.core.ring",
         "sentinel.core.secret_kinds",
+        "sentinel.core.tripwire",
         "sentinel.core.upstreams",
         "sentinel.errors",
         "sentinel.routes",

@@ -1,8 +1,8 @@
 """The ledger on DynamoDB: one item a segment, one conditional PutItem an append.
 
 Table `ledger` (`dynamodb_tables`): partition key `chain`, sort key `first`. The item of a chain's first
-segment also has `genesis`, the key of a sparse index that lists the chains. No code here can update or
-delete an item, and no role may.
+segment also has `genesis`, the key of a sparse index that lists the chains. What is archived gets `expires`
+(`DynamoExpiring`), by which DynamoDB drops it. Nothing else here updates or deletes an item, and no role may.
 """
 
 from __future__ import annotations
@@ -146,3 +146,49 @@ class DynamoLedger:
                 )
             )
         return from_item(page["Items"][0]) if page["Items"] else None
+
+
+class DynamoExpiring:
+    """`ports_log.Expiring` on the same table: UpdateItem of one attribute, which is all that its role may."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client = whole(client)
+        self._table = table
+
+    def expire(self, chain: str, first: int, seconds: int) -> None:
+        """See `ports_log.Expiring`. Where there is no item none is made."""
+        try:
+            with translated():
+                self._client.update_item(
+                    TableName=self._table,
+                    Key={"chain": {"S": chain}, "first": {"N": str(first)}},
+                    UpdateExpression="SET expires = if_not_exists(expires, :e)",
+                    ConditionExpression="attribute_exists(chain)",
+                    ExpressionAttributeValues={":e": {"N": str(seconds)}},
+                )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+
+    def unmarked(self, chain: str, end: int) -> list[int]:
+        """See `ports_log.Expiring`: consistent Queries, newest first."""
+        query: dict[str, Any] = {
+            "KeyConditionExpression": "chain = :c AND #f < :e",
+            "ExpressionAttributeNames": {"#f": "first"},
+            "ExpressionAttributeValues": {":c": {"S": chain}, ":e": {"N": str(end)}},
+            "ProjectionExpression": "#f, expires",
+            "ConsistentRead": True,
+            "ScanIndexForward": False,
+            "Limit": 25,
+        }
+        found: list[int] = []
+        while True:
+            with translated():
+                page: dict[str, Any] = dict(self._client.query(TableName=self._table, **query))
+            for item in page["Items"]:
+                if "expires" in item:
+                    return found
+                found.append(int(item["first"]["N"]))
+            if "LastEvaluatedKey" not in page:
+                return found
+            query |= {"ExclusiveStartKey": page["LastEvaluatedKey"], "Limit": 1_000}

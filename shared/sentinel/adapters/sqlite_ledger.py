@@ -1,7 +1,8 @@
 """The ledger on SQLite: one row a segment in WAL mode with synchronous FULL, so a commit is durable.
 
 The primary key `(chain, first)` is the slot. Triggers note every change of the table in `changes`, also one
-that is made behind our back; the local feed reads them in order. Segments are never updated or deleted here.
+that is made behind our back, with what the row was; the local feed reads them in order. Segments that are
+archived are marked and, once that is over, deleted (`SqliteExpiring`); else none is updated or deleted here.
 """
 
 from __future__ import annotations
@@ -15,10 +16,44 @@ from typing import Any
 
 from sentinel.adapters.sqlite_open import Database
 from sentinel.core.segment import Segment
-from sentinel.errors import Tampered
+from sentinel.errors import Tampered, Unavailable
 from sentinel.ports import SlotTaken
 
-SCHEMA = """
+_TRIGGERS = """
+CREATE TRIGGER IF NOT EXISTS segments_insert AFTER INSERT ON segments BEGIN
+    INSERT INTO changes (kind, chain, first) VALUES ('INSERT', new.chain, new.first);
+END;
+CREATE TRIGGER IF NOT EXISTS segments_replace BEFORE INSERT ON segments
+WHEN EXISTS (SELECT 1 FROM segments WHERE chain = new.chain AND first = new.first) BEGIN
+    INSERT INTO changes (kind, chain, first, {old})
+    SELECT 'MODIFY', chain, first, {old_row}, payload IS new.payload FROM segments
+    WHERE chain = new.chain AND first = new.first;
+END;
+CREATE TRIGGER IF NOT EXISTS segments_update AFTER UPDATE ON segments
+WHEN old.chain IS new.chain AND old.first IS new.first BEGIN
+    INSERT INTO changes (kind, chain, first, {old})
+    VALUES ('MODIFY', old.chain, old.first, {old_row_old}, old.payload IS new.payload);
+END;
+CREATE TRIGGER IF NOT EXISTS segments_move AFTER UPDATE ON segments
+WHEN old.chain IS NOT new.chain OR old.first IS NOT new.first BEGIN
+    INSERT INTO changes (kind, chain, first, {old})
+    VALUES ('REMOVE', old.chain, old.first, {old_row_old}, 0);
+    INSERT INTO changes (kind, chain, first) VALUES ('INSERT', new.chain, new.first);
+END;
+CREATE TRIGGER IF NOT EXISTS segments_delete AFTER DELETE ON segments BEGIN
+    INSERT INTO changes (kind, chain, first, {old})
+    VALUES ('REMOVE', old.chain, old.first, {old_row_old}, 0);
+END;
+CREATE INDEX IF NOT EXISTS segments_expiring ON segments (expires) WHERE expires > 0;
+"""
+# What is kept of a row as it was before a change: all but its payload, of which only whether it stayed.
+_OLD = ("count", "prev", "head", "t", "codec", "recent", "tree", "key", "expires")
+_TRIGGERS = _TRIGGERS.format(
+    old=", ".join(f"old_{name}" for name in (*_OLD, "payload_same")),
+    old_row=", ".join(_OLD),
+    old_row_old=", ".join(f"old.{name}" for name in _OLD),
+)
+SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS segments (
     chain TEXT NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL,
     prev BLOB NOT NULL, head BLOB NOT NULL, t INTEGER NOT NULL,
@@ -28,31 +63,34 @@ CREATE TABLE IF NOT EXISTS segments (
 );
 CREATE TABLE IF NOT EXISTS changes (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    kind TEXT NOT NULL, chain TEXT NOT NULL, first INTEGER NOT NULL
+    kind TEXT NOT NULL, chain TEXT NOT NULL, first INTEGER NOT NULL,
+    {", ".join(f"old_{name}" for name in (*_OLD, "payload_same"))}
 );
-CREATE TRIGGER IF NOT EXISTS segments_insert AFTER INSERT ON segments BEGIN
-    INSERT INTO changes (kind, chain, first) VALUES ('INSERT', new.chain, new.first);
-END;
-CREATE TRIGGER IF NOT EXISTS segments_update AFTER UPDATE ON segments BEGIN
-    INSERT INTO changes (kind, chain, first) VALUES ('MODIFY', old.chain, old.first);
-END;
-CREATE TRIGGER IF NOT EXISTS segments_delete AFTER DELETE ON segments BEGIN
-    INSERT INTO changes (kind, chain, first) VALUES ('REMOVE', old.chain, old.first);
-END;
-"""
+{_TRIGGERS}"""
 VERSION = 2
 # What a file of an earlier version is brought up to date by.
 MIGRATIONS = {
-    1: """
+    1: f"""
 ALTER TABLE segments ADD COLUMN tree BLOB NOT NULL DEFAULT x'';
 ALTER TABLE segments ADD COLUMN key TEXT NOT NULL DEFAULT '';
 ALTER TABLE segments ADD COLUMN expires INTEGER NOT NULL DEFAULT 0;
-"""
+{"".join(f"ALTER TABLE changes ADD COLUMN old_{name};" for name in (*_OLD, "payload_same"))}
+DROP TRIGGER IF EXISTS segments_insert;
+DROP TRIGGER IF EXISTS segments_update;
+DROP TRIGGER IF EXISTS segments_delete;
+{_TRIGGERS}"""
 }
 _COLUMNS = "chain, first, count, prev, head, t, payload, codec, recent, tree, key"
+# Nothing may stand at the slot, or behind it: a writer that was stopped for days would else fill a slot that
+# is empty since its segment was archived. The newest segment is never dropped, so this sees the chain's end.
+_APPEND = (
+    f"INSERT INTO segments ({_COLUMNS}) SELECT ?,?,?,?,?,?,?,?,?,?,? "  # noqa: S608
+    "WHERE NOT EXISTS (SELECT 1 FROM segments WHERE chain = ? AND first >= ?)"
+)
 # SQLite takes any type in any column. Bytes that somebody stored as text are read as the bytes they are.
 _BYTES = ("prev", "head", "payload", "recent", "tree")
 _READ = ", ".join(f"CAST({name} AS BLOB)" if name in _BYTES else name for name in _COLUMNS.split(", "))
+_OLD_READ = ", ".join(f"old_{name}" for name in (*_OLD, "payload_same"))
 _PAGE = 64
 # Jumps from chain to chain in the primary key's index; DISTINCT would walk over every segment.
 _CHAINS = """
@@ -66,12 +104,19 @@ WITH RECURSIVE found (chain) AS (
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of the segments' table, in the order of commits. `kind` as in DynamoDB Streams."""
+    """One change of the segments' table, in the order of commits. `kind` as in DynamoDB Streams.
+
+    `old` is what the row was, for what was changed or removed: a segment without its payload. None where
+    nothing was, or nothing that could be one of ours. `same` says that the payload stayed.
+    """
 
     seq: int
     kind: str
     chain: str
     first: int
+    old: Segment | None = None
+    expires: int = 0
+    same: bool = False
 
 
 class SqliteLedger:
@@ -81,7 +126,7 @@ class SqliteLedger:
         self._db = Database(path, SCHEMA, VERSION, migrations=MIGRATIONS)
 
     def append(self, segment: Segment) -> None:
-        """See `ports.Ledger`. The insert itself is the check; the row that won is read only on a clash."""
+        """See `ports.Ledger`. The insert itself is the check; what stands there is read only on a clash."""
         row = (
             segment.chain,
             segment.first,
@@ -97,12 +142,16 @@ class SqliteLedger:
         )
         try:
             with self._db.writing() as connection:
-                connection.execute(f"INSERT INTO segments ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?)", row)  # noqa: S608
-        except sqlite3.IntegrityError:
-            taken = self._one("WHERE chain = ? AND first = ?", (segment.chain, segment.first))
-            if taken is None:
+                if connection.execute(_APPEND, (*row, segment.chain, segment.first)).rowcount:
+                    return
+        except sqlite3.IntegrityError:  # two at once never come here: who writes waits for the file's lock
+            if self.head(segment.chain) is None:
                 raise
-            raise SlotTaken(taken) from None
+        taken = self._one("WHERE chain = ? AND first = ?", (segment.chain, segment.first))
+        taken = taken or self.head(segment.chain)
+        if taken is None:
+            raise Unavailable("the segment that had the slot is gone again", 0.2)
+        raise SlotTaken(taken)
 
     def head(self, chain: str) -> Segment | None:
         """See `ports.Ledger`."""
@@ -142,10 +191,19 @@ class SqliteLedger:
         """Return the changes after sequence number `after`, in order."""
         with self._reading("?") as connection:
             rows = connection.execute(
-                "SELECT seq, kind, chain, first FROM changes WHERE seq > ? ORDER BY seq LIMIT ?",
+                f"SELECT seq, kind, chain, first, {_OLD_READ} FROM changes"  # noqa: S608
+                " WHERE seq > ? ORDER BY seq LIMIT ?",
                 (after, limit),
             ).fetchall()
-        return [Change(*row) for row in rows]
+        return [_change(row) for row in rows]
+
+    def expires(self, chain: str, first: int) -> int:
+        """Return when the segment at `first` may be dropped, epoch seconds; 0 where that is not said."""
+        with self._db.reading() as connection:
+            row = connection.execute(
+                "SELECT expires FROM segments WHERE chain = ? AND first = ?", (chain, first)
+            ).fetchone()
+        return row[0] if row and isinstance(row[0], int) else 0
 
     def prune(self, below: int) -> int:
         """Forget changes with a `seq` below `below`, when every reader has passed them; return how many."""
@@ -179,3 +237,61 @@ def _segment(row: tuple[Any, ...]) -> Segment:
     if not isinstance(key, str):
         raise Tampered(chain, first, "type", "its key is no text")
     return Segment(*row)
+
+
+def _change(row: tuple[Any, ...]) -> Change:
+    """Make a change of a row; one whose old row cannot have been ours has none."""
+    seq, kind, chain, first, count, prev, head, t, codec, recent, tree, key, expires, same = row
+    texts, numbers = (chain, key), (first, count, t, codec, expires)
+    if not (
+        all(isinstance(each, int) for each in numbers)
+        and all(isinstance(each, bytes) for each in (prev, head, recent, tree))
+        and all(isinstance(each, str) for each in texts)
+    ):
+        return Change(seq, kind, chain, first)
+    old = Segment(chain, first, count, prev, head, t, b"", codec, recent, tree, key)
+    return Change(seq, kind, chain, first, old, expires, bool(same))
+
+
+class SqliteExpiring:
+    """`ports_log.Expiring` on the same file, and what DynamoDB's TTL does by itself: `expired`, `drop`."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._db = Database(path, SCHEMA, VERSION, migrations=MIGRATIONS)
+
+    def expire(self, chain: str, first: int, seconds: int) -> None:
+        """See `ports_log.Expiring`."""
+        with self._db.writing() as connection:
+            connection.execute(
+                "UPDATE segments SET expires = ? WHERE chain = ? AND first = ? AND expires = 0",
+                (seconds, chain, first),
+            )
+
+    def unmarked(self, chain: str, end: int) -> list[int]:
+        """See `ports_log.Expiring`."""
+        found: list[int] = []
+        with self._db.reading() as connection:
+            rows = connection.execute(
+                "SELECT first, expires FROM segments WHERE chain = ? AND first < ? ORDER BY first DESC",
+                (chain, end),
+            )
+            for first, expires in rows:
+                if expires:
+                    break
+                found.append(first)
+        return found
+
+    def expired(self, now: int, limit: int) -> list[tuple[str, int]]:
+        """Return (chain, first) of segments whose time was up before `now`, epoch seconds."""
+        with self._db.reading() as connection:
+            return connection.execute(
+                "SELECT chain, first FROM segments WHERE expires > 0 AND expires <= ? LIMIT ?", (now, limit)
+            ).fetchall()
+
+    def drop(self, chain: str, first: int, now: int) -> int:
+        """Delete a segment whose time was up before `now`, epoch seconds; return how many were."""
+        with self._db.writing() as connection:
+            return connection.execute(
+                "DELETE FROM segments WHERE chain = ? AND first = ? AND expires > 0 AND expires <= ?",
+                (chain, first, now),
+            ).rowcount

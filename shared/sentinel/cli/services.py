@@ -12,7 +12,7 @@ import click
 
 from sentinel.cli.options import application, home_option, json_option
 from sentinel.cli.output import echo, emit, plain, table
-from sentinel.core.access import DEFAULT_SCOPES, SCOPES, TIERS
+from sentinel.core.access import DEFAULT_SCOPES, MAX_DAYS, SCOPES, TIERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +32,11 @@ _TIER = click.option("--tier", type=click.Choice(tuple(TIERS)), help="Its limits
 _LANES = click.option(
     "--lanes", type=click.IntRange(0, 64), help="Chains it is spread over; 0: the default number."
 )
+_ARCHIVE = click.option(
+    "--archive-days",
+    type=click.IntRange(0, MAX_DAYS),
+    help="Days after which segments go from the ledger's table to the archive; 0: never.",
+)
 _IDENTITY = click.option(
     "--identity",
     "identities",
@@ -39,6 +44,9 @@ _IDENTITY = click.option(
     help="Another CA's or issuer's id that stands for it: spiffe://DOMAIN/PATH or oidc:ISSUER#SUBJECT; "
     "repeatable.",
 )
+
+
+_SHOWN = ("id", "tier", "scopes", "lanes", "disabled", "masking", "encryption", "archive_days", "identities")
 
 
 @click.group()
@@ -51,6 +59,7 @@ def services() -> None:
 @_TIER
 @_SCOPE
 @_LANES
+@_ARCHIVE
 @_IDENTITY
 @home_option
 @json_option
@@ -59,6 +68,7 @@ def add(
     tier: str | None,
     scopes: tuple[str, ...],
     lanes: int | None,
+    archive_days: int | None,
     identities: tuple[str, ...],
     home: Path,
     as_json: bool,
@@ -72,6 +82,7 @@ def add(
         tier=tier or "standard",
         scopes=tuple(dict.fromkeys(scopes)) or DEFAULT_SCOPES,
         lanes=lanes or 0,
+        archive_days=archive_days or 0,
         identities=tuple(dict.fromkeys(identities)),
     )
     tell_key(service, desk.secret_of(service), desk.add(wanted).api_key, as_json)
@@ -110,19 +121,19 @@ def show(service: str, home: Path, as_json: bool) -> int:
 @_TIER
 @_SCOPE
 @_LANES
+@_ARCHIVE
 @_IDENTITY
 @click.option("--no-identities", is_flag=True, help="Let no other identity stand for it.")
 @home_option
 @json_option
 def change(
     service: str,
-    tier: str | None,
     scopes: tuple[str, ...],
-    lanes: int | None,
     identities: tuple[str, ...],
     no_identities: bool,
     home: Path,
     as_json: bool,
+    **single: Any,
 ) -> int:
     """Change what is named of SERVICE; --scope and --identity replace all that it had."""
     from sentinel.usecases.services import Changes
@@ -131,7 +142,7 @@ def change(
         raise click.UsageError("--identity and --no-identities exclude each other")
     desk = application(home, fresh=True).services
     named = list(identities) if identities or no_identities else None
-    desk.change(service, Changes(tier, list(scopes) or None, lanes, named))
+    desk.change(service, Changes(scopes=list(scopes) or None, identities=named, **single))
     _tell(desk, service, as_json)
     return 0
 
@@ -211,13 +222,13 @@ def _tell(desk: Services, service: str, as_json: bool) -> None:
     if as_json:
         emit(found)
         return
-    for name in ("id", "tier", "scopes", "lanes", "disabled", "masking", "encryption", "identities"):
+    for name in _SHOWN:
         value: Any = found[name]
         shown = " ".join(value) if isinstance(value, list | tuple) else value
-        echo(f"{name:<12}{plain(shown)}")
+        echo(f"{name:<14}{plain(shown)}")
     keys: Any = found["keys"]
     for key in keys:
-        echo(f"{'key':<12}{key['id']} {'until ' + _when(key['until']) if key['until'] else 'without an end'}")
+        echo(f"{'key':<14}{key['id']} {'until ' + _when(key['until']) if key['until'] else 'without an end'}")
 
 
 def _when(seconds: int) -> str:

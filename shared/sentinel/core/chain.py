@@ -18,11 +18,12 @@ import re
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
-from sentinel.errors import Malformed
+from sentinel.errors import Forbidden, Malformed
 
 HASH_BYTES = 32
 NONCE_BYTES = 32
 MAX_SERVICE_BYTES = 128
+RESERVED = "sentinel."  # what ids of services begin with in whose chains Sentinel itself writes
 
 # No slash (it ends the service id in a chain id), no white space, no control or format characters.
 _SERVICE = re.compile(r"[\w.:@+-]+")
@@ -48,6 +49,16 @@ ending with a letter, digit or underscore
             f"a service id is 1 to {MAX_SERVICE_BYTES} bytes of letters, digits and ._:@+-, "
             "beginning and ending with a letter, digit or underscore"
         )
+    return service
+
+
+def check_producer(service: str) -> str:
+    """Return a service id that somebody else may write under.
+
+    Raises `Malformed`, and `Forbidden` for one in whose chains Sentinel itself writes.
+    """
+    if check_service(service).startswith(RESERVED):
+        raise Forbidden(f"services whose ids begin with {RESERVED} are Sentinel's own")
     return service
 
 

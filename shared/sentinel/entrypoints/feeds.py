@@ -10,12 +10,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from sentinel.entrypoints import observe
-from sentinel.entrypoints.aws import image
+from sentinel.entrypoints.changes import change_of
 from sentinel.errors import Tampered, Unavailable
 
 if TYPE_CHECKING:
     from sentinel.bootstrap import App
     from sentinel.core.segment import Segment
+    from sentinel.core.tripwire import Change
 
 SLICE = 5_000  # entries that detection is given at once
 SECONDS = 300.0  # after so long what is finished is reported; a slice takes less than the function still has
@@ -24,15 +25,16 @@ log = logging.getLogger("sentinel.feeds")
 
 
 def detect(app: App, records: list[dict[str, Any]]) -> int:
-    """Give new segments to detection, and raise the alarm for every other change of the ledger.
+    """Give new segments to detection, and raise the alarm for every change of the ledger that is not ours.
 
     Works in slices: what is finished counts, also when a later slice finds a store away or time is up.
     """
     begun = time.monotonic()
     done = 0
     while done < len(records) and (not done or time.monotonic() - begun < SECONDS):
-        segments, end = _slice(records, done)
+        segments, changes, end = _slice(records, done)
         try:
+            _watched(app, changes)
             known = _looked_at(app, segments)
             _folded(app, segments, known=known)
         except Unavailable as error:
@@ -107,31 +109,27 @@ def _folded(app: App, segments: list[Segment], *, known: bool) -> None:
             observe.count("detect", name, value)
 
 
-def _slice(records: list[dict[str, Any]], at: int) -> tuple[list[Segment], int]:
-    """Return the segments of the next records, some thousand entries or one segment, and where they end."""
-    from sentinel.adapters.dynamodb_ledger import from_item
-
+def _slice(records: list[dict[str, Any]], at: int) -> tuple[list[Segment], list[Change], int]:
+    """Return new segments of the next records, some thousand entries or one; all changes; where they end."""
     segments: list[Segment] = []
+    changes: list[Change] = []
     size = 0
     while at < len(records) and size < SLICE:
-        record = records[at]
+        changes.append(change_of(records[at]))
         at += 1
-        if record["eventName"] != "INSERT":
-            _tripped(record)
-            continue
-        try:
-            segments.append(from_item(image(record["dynamodb"]["NewImage"])))
-            size += segments[-1].count
-        except Tampered as error:
-            _alarm(error)
-    return segments, at
+        new = changes[-1].new
+        if changes[-1].kind == "INSERT" and new is not None:
+            segments.append(new)
+            size += new.count
+    return segments, changes, at
 
 
-def _tripped(record: dict[str, Any]) -> None:
-    """Tell of an item that was changed or removed: nothing of ours does that, and no role of ours may."""
-    keys = record["dynamodb"]["Keys"]
-    place = f"{keys['chain']['S']} at entry {keys['first']['N']}"
-    _alarm(f"the ledger's item of chain {place} was changed: {record['eventName']}")
+def _watched(app: App, changes: list[Change]) -> None:
+    """Hold changes against what may change. Raises `Unavailable`: then they are looked at again."""
+    for change in changes:
+        why = app.tripwire.look(change)
+        if why:
+            _alarm(f"the ledger's item of chain {change.chain} at entry {change.first}: {change.kind}: {why}")
 
 
 def _alarm(what: object) -> None:

@@ -1,10 +1,10 @@
 """The child processes of `sentinel up`: `python -m sentinel.local.child ROLE`, which the supervisor starts.
 
 Roles: `gateway` (its sockets are inherited; further arguments are its mode and the numbers of their file
-descriptors, that of the service API first), `feeds` (ledger to detect, tasks to dispatch, the schedules of
-the sweep and of sealing), `work_siem`, `work_action` and `work_patches`, which run several tasks at once, and
-`deliver`, the deliveries. `work_patches` is three workers in one process, which waits until a repository
-or a model is in force: most deployments make few patches or none.
+descriptors, that of the service API first), `feeds` (ledger to detect, tasks to dispatch, the schedules of the
+sweep, of sealing and of the archive), `work_siem`, `work_action` and `work_patches`, which run several tasks
+at once, and `deliver`, the deliveries. `work_patches` is three workers in one process, which waits until a
+repository or a model is in force: most deployments make few patches or none.
 Settings come by the environment, as in Lambda.
 """
 
@@ -16,6 +16,7 @@ import os
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from sentinel.errors import SentinelError
@@ -91,14 +92,14 @@ def _gateway(mode: str, fds: list[int], stop: lifeline.Stop) -> None:
 def _feeds(stop: lifeline.Stop) -> None:
     from sentinel.adapters.sqlite_counters import SqliteCounters
     from sentinel.adapters.sqlite_cursors import SqliteCursors
-    from sentinel.adapters.sqlite_ledger import SqliteLedger
+    from sentinel.adapters.sqlite_ledger import SqliteExpiring, SqliteLedger
     from sentinel.adapters.sqlite_tasks import SqliteTasks
     from sentinel.bootstrap import bootstrap
     from sentinel.local import feeds, functions, home, loops
     from sentinel.local.upkeep import Upkeep
 
     app = bootstrap()
-    ledger, tasks, counters = app.ledger, app.tasks, app.counters
+    ledger, tasks, counters = app.table, app.tasks, app.counters
     assert isinstance(ledger, SqliteLedger)  # noqa: S101 - the supervisor refuses tables in AWS
     assert isinstance(tasks, SqliteTasks)  # noqa: S101 - as above
     assert isinstance(counters, SqliteCounters)  # noqa: S101 - as above
@@ -115,7 +116,10 @@ def _feeds(stop: lifeline.Stop) -> None:
     seal = (functions.load("seal"), stop)
     threads.append(threading.Thread(target=loops.seal, args=seal, name="seal"))
     upkeep = Upkeep(ledger, tasks, counters, cursors, time.time_ns)
+    upkeep = replace(upkeep, expiring=SqliteExpiring(app.home / "ledger.db"), archive=app.archive)
     threads.append(threading.Thread(target=upkeep.run, args=(stop,), name="upkeep"))
+    archive = (loops.ARCHIVE_SECONDS, "archive", functions.load("archive"), stop)
+    threads.append(threading.Thread(target=loops.every, args=archive, name="archive"))
     for thread in threads:
         thread.start()
     for thread in threads:

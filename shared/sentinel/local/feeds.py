@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from sentinel.adapters import sqlite_ledger
 from sentinel.adapters.dynamodb_ledger import to_item
 from sentinel.adapters.dynamodb_task_items import STATE_ITEM
 from sentinel.adapters.sqlite_cursors import SqliteCursors
@@ -68,12 +69,20 @@ def encoded(item: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def record(
-    seq: int, kind: str, keys: dict[str, Any], new_image: Mapping[str, Any] | None, table: str
+    seq: int,
+    kind: str,
+    keys: dict[str, Any],
+    new_image: Mapping[str, Any] | None,
+    table: str,
+    old_image: Mapping[str, Any] | None = None,
 ) -> Record:
     """Return one stream record. `kind` is INSERT, MODIFY or REMOVE; `seq` becomes the sequence number."""
-    told: dict[str, Any] = {"Keys": keys, "SequenceNumber": str(seq), "StreamViewType": "NEW_IMAGE"}
+    view = "NEW_IMAGE" if old_image is None else "NEW_AND_OLD_IMAGES"
+    told: dict[str, Any] = {"Keys": keys, "SequenceNumber": str(seq), "StreamViewType": view}
     if new_image is not None:
         told["NewImage"] = encoded(new_image)
+    if old_image is not None:
+        told["OldImage"] = encoded(old_image)
     return {
         "eventID": f"{table}-{seq}",
         "eventName": kind,
@@ -86,25 +95,46 @@ def record(
 
 
 def ledger_changes(ledger: SqliteLedger) -> Source:
-    """Return the source of the ledger's changes, each with the whole segment as its image."""
+    """Return the source of the ledger's changes, each with the whole segment as its image.
+
+    The image of what a segment was lacks its payload, where that was changed, too.
+    """
 
     def read(after: int, limit: int) -> list[Change]:
-        changes = ledger.changes(after, limit)
-        return list(_bounded(_segment(each.seq, each.kind, each.chain, each.first) for each in changes))
+        return list(_bounded(map(_told, ledger.changes(after, limit))))
 
-    def _segment(seq: int, kind: str, chain: str, first: int) -> Change:
-        keys = {"chain": {"S": chain}, "first": {"N": str(first)}}
-        if kind == "REMOVE":
-            return Change(seq, record(seq, kind, keys, None, "ledger"))
+    def _told(it: sqlite_ledger.Change) -> Change:
+        keys = {"chain": {"S": it.chain}, "first": {"N": str(it.first)}}
+        if it.kind == "REMOVE":
+            return Change(it.seq, record(it.seq, it.kind, keys, None, "ledger", _old(it, None)))
         try:
-            found = next(ledger.read(chain, first, 1), None)
+            found = next(ledger.read(it.chain, it.first, 1), None)
         except Tampered:  # no image can be made of it: that it was changed is what there is to tell
-            return Change(seq, record(seq, "MODIFY", keys, None, "ledger"))
-        if found is None or found.first != first:
-            return Change(seq, None)  # removed since: the removal has a change of its own
-        return Change(seq, record(seq, kind, keys, to_item(found), "ledger"), len(found.payload) * 4 // 3)
+            return Change(it.seq, record(it.seq, "MODIFY", keys, None, "ledger", _old(it, None)))
+        if found is None or found.first != it.first:
+            return Change(it.seq, None)  # removed since: the removal has a change of its own
+        new = to_item(found)
+        told = record(it.seq, it.kind, keys, _expiring(new, marked(it)), "ledger", _old(it, new))
+        return Change(it.seq, told, len(found.payload) * 4 // 3)
+
+    def marked(it: sqlite_ledger.Change) -> int:
+        return ledger.expires(it.chain, it.first) if it.kind == "MODIFY" else 0
 
     return read
+
+
+def _old(it: sqlite_ledger.Change, new: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if it.old is None:
+        return None
+    item = to_item(it.old)
+    del item["payload"]
+    if it.same and new is not None:
+        item["payload"] = new["payload"]
+    return _expiring(item, it.expires)
+
+
+def _expiring(item: dict[str, Any], seconds: int) -> dict[str, Any]:
+    return item | {"expires": {"N": str(seconds)}} if seconds else item
 
 
 def _bounded(changes: Iterator[Change]) -> Iterator[Change]:

@@ -16,6 +16,7 @@ DELIVER_SECONDS = 1.0
 SEAL_SECONDS = 60.0
 SEAL_LATER = 2.0  # seconds that the first round waits, while everything else starts
 SEAL_LAST = 12.0  # seconds of the last round, within what a child has to end in
+ARCHIVE_SECONDS = 3_600.0
 CALL_SECONDS = 120.0
 _BREATH = 0.01
 SCHEDULED: dict[str, Any] = {"source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": {}}

@@ -7,7 +7,6 @@ same segment goes to the same slot again, and is recognised there by its batch i
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -15,14 +14,14 @@ from hashlib import sha256
 from sentinel.core.chain import NONCE_BYTES
 from sentinel.core.payload import Cipher
 from sentinel.core.segment import Batch, Draft, Head, Piece, Segment
-from sentinel.core.verify import Verifier
 from sentinel.core.window import Part
 from sentinel.errors import Conflict, Unavailable
 from sentinel.ports import Ledger, SlotTaken
+from sentinel.usecases.heads import HEAD_FRESH as HEAD_FRESH  # noqa: PLC0414 - a limit of appends
+from sentinel.usecases.heads import SECOND as SECOND  # noqa: PLC0414 - as above
+from sentinel.usecases.heads import Moment, Warm
 from sentinel.usecases.stored import Stored
 
-SECOND = 1_000_000_000
-HEAD_FRESH = 300 * SECOND  # a head held for longer is read again: old slots leave the table
 WALK = 2  # slots found taken one after the other before the head is read
 TRIES = 4  # sends of one segment to one slot before the caller is told to come back
 PATIENCE = 5 * SECOND  # after which no further send is begun: whoever waits for the answer gives up, too
@@ -66,20 +65,12 @@ def lane_of(instance: str, lanes: int) -> int:
 
 
 @dataclass(slots=True)
-class _Warm:
-    """The head of a chain as this process knows it, and when it learnt it. `lock` orders its writers."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    head: Head | None = None
-    seen: int = 0
-
-
-@dataclass(slots=True)
 class Appender:
     """Appends batches to chains. One a process; safe for any number of threads.
 
     `clock` gives epoch nanoseconds, `entropy(n)` n random bytes, `jitter()` a number in [0, 1), `sleep`
-    takes seconds.
+    takes seconds, `steady` nanoseconds of a clock that never steps back and goes on while the machine sleeps
+    (None: there is no other clock).
     """
 
     ledger: Ledger
@@ -87,7 +78,13 @@ class Appender:
     entropy: Callable[[int], bytes]
     jitter: Callable[[], float]
     sleep: Callable[[float], None]
-    _warm: dict[str, _Warm] = field(default_factory=dict)
+    steady: Callable[[], int] | None = None
+    _warm: dict[str, Warm] = field(default_factory=dict)
+
+    def now(self) -> Moment:
+        """Return the time."""
+        wall = self.clock()
+        return Moment(wall, wall if self.steady is None else self.steady())
 
     def append(
         self,
@@ -108,7 +105,7 @@ class Appender:
         Raises `Conflict` where the batch id stands for other entries, and `Unavailable` where the ledger does
         not answer: then it may be stored, whole or in part, and sending the same batch again completes it.
         """
-        warm = self._warm.get(chain) or self._warm.setdefault(chain, _Warm())
+        warm = self._warm.get(chain) or self._warm.setdefault(chain, Warm())
         with warm.lock:
             made = _Append(self, warm, chain, batch, within, since, cipher)
             receipt = made.run()
@@ -121,7 +118,7 @@ class _Append:
     def __init__(
         self,
         appender: Appender,
-        warm: _Warm,
+        warm: Warm,
         chain: str,
         batch: Batch,
         within: int | None,
@@ -164,26 +161,16 @@ class _Append:
                 return self._receipt(segment.first, segment.head, segment.t)
 
     def _head(self) -> Head:
-        now = self._by.clock()
-        if self._warm.head is None or self._taken >= WALK or not 0 <= now - self._warm.seen < HEAD_FRESH:
+        if self._warm.head is None or self._taken >= WALK or not self._warm.fresh(self._by.now()):
+            asked = self._by.now()
             newest = self._by.ledger.head(self._chain)
-            self._learn(Head.after(newest) if newest else Head.genesis(self._chain))
+            self._learn(Head.after(newest) if newest else Head.genesis(self._chain), asked)
             self._taken = 0
         assert self._warm.head is not None  # noqa: S101 - for the type checker
         return self._warm.head
 
-    def _learn(self, head: Head) -> None:
-        self._warm.head = head if head.tree or not head.next else replace(head, tree=self._tree(head))
-        self._warm.seen = self._by.clock()
-
-    def _tree(self, head: Head) -> tuple[bytes, ...]:
-        """Return the tree up to the head of a chain whose segments have none: of a version before trees."""
-        checked = Verifier(self._chain)
-        for each in self._by.ledger.read(self._chain):
-            if each.first >= head.next:
-                break
-            checked.check(each)
-        return checked.tree or ()
+    def _learn(self, head: Head, seen: Moment) -> None:
+        self._warm.learn(self._by.ledger, self._chain, head, seen)
 
     def _recognise(self, head: Head) -> tuple[Part, int] | None:
         """Find the newest stored part of this batch in the dedup window."""
@@ -222,28 +209,42 @@ class _Append:
         """Try the next slot with the part of the batch from `offset`; None where another segment has it."""
         if self._draft is None or self._draft.part.offset != offset:
             self._draft = self._batch.draft(offset, self._by.entropy(NONCE_BYTES))
-        segment, after = self._draft.place(self._chain, head, self._by.clock(), self._cipher)
+        sent = self._by.now()
+        segment, after = self._draft.place(self._chain, head, sent.wall, self._cipher)
         self._from = segment.first if self._from is None else self._from
         self._sent[segment.first] = segment.head
         try:
             self._send(segment)
         except SlotTaken as taken:
             # Also where it is this very segment, which had landed: it is recognised by its batch id like any.
-            self._learn(Head.after(taken.segment))
+            # That it stands there does not say that it is the newest: `seen` stays.
+            self._learn(Head.after(taken.segment), self._warm.seen)
             if self._by.clock() - taken.segment.t >= HEAD_FRESH:
                 self._warm.head = None  # lost long ago: the slots behind it may be empty again
             self._taken += 1
             self._lost += 1
             self._by.sleep(self._by.jitter() * 0.01 * 2 ** min(self._taken, 5))
             return None
-        if 0 <= self._by.clock() - self._warm.seen < HEAD_FRESH:
-            self._learn(after)
-        else:
-            self._warm.head = None  # held up on the way: what follows may have left the table since
-            if not self._stored.stands(segment):
-                return None
+        if not self._warm.fresh(self._by.now()) and not self._stands(segment):
+            return None
+        self._learn(after, sent)
         self._placed[offset] = segment, self._draft.salt
         return segment, after
+
+    def _stands(self, segment: Segment) -> bool:
+        """Say whether a segment that was stored late is a part of the chain; else forget the head.
+
+        This process was stopped between looking and writing, so that the slot it knew as the next may have
+        been taken, archived and emptied in the meantime. What is archived there is the chain's.
+        """
+        try:
+            stands = self._stored.stands(segment)
+        except Unavailable:
+            self._warm.head = None
+            raise
+        if not stands:
+            self._warm.head = None
+        return stands
 
     def _send(self, segment: Segment) -> None:
         begun = self._by.clock()

@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Any, Literal
 
 from sentinel.core import entry as ndjson
-from sentinel.core.chain import chain_id, check_service
+from sentinel.core.chain import chain_id, check_producer
 from sentinel.core.segment import Batch
 from sentinel.core.window import BATCH_ID_BYTES
 from sentinel.errors import Malformed, TooLarge
@@ -256,7 +256,7 @@ class Ingest:
         full: bool = False,
         since: str | None = None,
     ) -> Receipt:
-        service = check_service(origin.service)
+        service = check_producer(origin.service)
         # Without a name there is no telling whether a sender that moved is the same: its retry must land in
         # the lane that remembers the batch, so all unnamed ones share lane 0.
         lane = lane_of(origin.instance, origin.lanes or self.lanes) if origin.instance else 0

@@ -5,7 +5,7 @@ Verification and export work on the ledger alone and trust no stored head: they 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sentinel.core.chain import genesis, service_of
@@ -70,10 +70,14 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Inspect:
-    """The use case. The store of tasks is opened for tasks only: an auditor may have just a ledger."""
+    """The use case. The store of tasks is opened for tasks only: an auditor may have just a ledger.
+
+    `strays` tells what the ledger's table has of a chain that is no part of it.
+    """
 
     ledger: Ledger
     stored_tasks: Callable[[], Tasks]
+    strays: Callable[[str], Iterable[Tampered]] = lambda _: ()
 
     def heads(self) -> list[ChainHead]:
         """Return every chain's head, by name."""
@@ -108,6 +112,8 @@ class Inspect:
             raise Missing(f"there is no chain {chain}; `sentinel chains` lists them")
         if left:
             raise _unmet(checked, left)
+        for stray in self.strays(chain):
+            raise stray
         return Verified(chain, checked.next, checked.segments, checked.hash.hex())
 
     def export(self, chain: str) -> Iterator[dict[str, object]]:

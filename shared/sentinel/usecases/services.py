@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from sentinel.core import api_keys
 from sentinel.core.access import Alias, ApiKey, Service
+from sentinel.core.chain import check_producer
 from sentinel.core.secret_names import secret_name
 from sentinel.errors import Conflict, Missing, SentinelError, Unauthenticated, Unavailable
 from sentinel.usecases import records
@@ -34,6 +35,7 @@ class Changes:
     scopes: Sequence[str] | None = None
     lanes: int | None = None
     identities: Sequence[str] | None = None
+    archive_days: int | None = None
 
     def of(self, service: Service) -> Service:
         """Return the service with these changes."""
@@ -42,6 +44,7 @@ class Changes:
             tier=service.tier if self.tier is None else self.tier,
             scopes=service.scopes if self.scopes is None else tuple(dict.fromkeys(self.scopes)),
             lanes=service.lanes if self.lanes is None else self.lanes,
+            archive_days=service.archive_days if self.archive_days is None else self.archive_days,
             identities=service.identities
             if self.identities is None
             else tuple(dict.fromkeys(self.identities)),
@@ -79,6 +82,7 @@ class Services(Hooks):
         A call that failed halfway is completed by the next one, with the same key.
         """
         service.check()
+        check_producer(service.id)
         if records.load(self._registry, Service, service.id)[0] is not None:
             raise _there(service.id)
         self._check_free(service)

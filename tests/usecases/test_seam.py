@@ -1,0 +1,171 @@
+"""The seam: whoever reads the ledger does not notice what was archived, and strays are never seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from sentinel.adapters.sqlite_ledger import SqliteLedger
+from sentinel.core.segment import Batch, Head, Segment
+from sentinel.errors import Tampered
+from sentinel.usecases.heads import HEAD_FRESH, SECOND, Moment
+from sentinel.usecases.inspect import Inspect
+from tests.archives import World
+from tests.faults_ports import FaultyLedger
+from tests.writers import CHAIN, Clock, appender, entries_of, numbered
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """A chain of 30 segments, of which the first 24 were archived and have left the table."""
+    world = World(tmp_path)
+    world.fill(30)
+    world.sealer.seal(CHAIN)
+    world.later(0.8)
+    world.archived()
+    world.later(7.1)
+    world.drop()
+    return world
+
+
+def test_what_was_archived_is_gone_from_the_table(world: World) -> None:
+    """The world that the other tests look at: the table holds the newest segments alone."""
+    assert [each.first for each in world.stored()] == list(range(world.archive.end(CHAIN), 60, 2))
+    assert 0 < world.archive.end(CHAIN) < 58
+
+
+def test_every_read_crosses_the_seam(world: World) -> None:
+    """Each way to read gives what a table gives that nothing has left, at every place and limit."""
+    whole = list(world.seam().read(CHAIN))
+    assert [each.first for each in whole] == list(range(0, 60, 2))
+    ledger = world.seam()
+    assert ledger.head(CHAIN) == whole[-1]
+    assert [ledger.at(CHAIN, seq) for seq in range(62)] == [
+        *(each for each in whole for _ in range(2)),
+        None,
+        None,
+    ]
+    for first in range(62):
+        rest = [each for each in whole if each.first >= first]
+        assert list(ledger.read(CHAIN, first)) == rest
+        for limit in (0, 1, 5, 99):
+            assert list(ledger.read(CHAIN, first, limit)) == rest[:limit]
+    assert list(ledger.chains()) == [CHAIN]
+    assert len(entries_of(ledger)) == 60
+    inspect = Inspect(ledger, lambda: pytest.fail("no tasks are looked at"))
+    assert inspect.verify(CHAIN).segments == 30
+    assert len(list(inspect.export(CHAIN))) == 30
+
+
+def test_a_chain_is_listed_whose_first_segment_left_the_table(world: World) -> None:
+    """DynamoDB's list has the chains whose first segment is in the table: the archive has the others."""
+
+    class Sparse(SqliteLedger):
+        def chains(self) -> list[str]:  # type: ignore[override]
+            return ["b/0"]
+
+    world.table = Sparse(world.home / "ledger.db")
+    assert sorted(world.seam().chains()) == ["b/0", CHAIN]
+
+
+def test_a_batch_is_recognised_over_the_seam(world: World) -> None:
+    """A batch that was archived gets its first receipt again, where its sender says it may be there."""
+    stored = len(entries_of(world.seam()))
+    receipt = world.writer(seed=5).append(CHAIN, numbered(2), since=0)
+    assert (receipt.first, receipt.count) == (2, 2)
+    assert len(entries_of(world.seam())) == stored
+
+
+def test_appending_needs_no_archive(world: World) -> None:
+    """A cold writer finds the head, and appends, without one request to the archive."""
+    table = FaultyLedger(world.table)
+    world.table = table
+    ledger = world.seam()
+    ledger.archive = lambda: pytest.fail("the archive was asked")
+    writer = appender(ledger, world.clock)
+    for name in (100, 101):
+        writer.append(CHAIN, numbered(name))
+    assert table.log == ["head", "append", "append"]
+
+
+def test_the_end_is_looked_up_again_after_a_while(world: World) -> None:
+    """The archive's end is used for some minutes by both clocks; one that stepped back is not believed."""
+    asked = 0
+    clock, steady = Clock(), Clock()
+
+    @dataclass
+    class Ends:
+        def end(self, chain: str) -> int:
+            nonlocal asked
+            asked += 1
+            return 0
+
+    ledger = world.seam()
+    ledger.archive, ledger.now = Ends, lambda: Moment(clock(), steady())  # type: ignore[assignment]
+    for wall, other, expected in (
+        (0, 0, 1),
+        (HEAD_FRESH - 1, HEAD_FRESH - 1, 1),
+        (1, 1, 2),
+        (-SECOND, 1, 3),
+        (0, HEAD_FRESH, 4),
+        (HEAD_FRESH, 0, 5),
+    ):
+        clock.now += wall
+        steady.now += other
+        ledger.end(CHAIN)
+        assert asked == expected
+
+
+def _stray(world: World, first: int) -> Segment:
+    """Return what a writer would put that knew the head before `first`, and was stopped since."""
+    before = world.archive.at(CHAIN, first - 1)
+    assert before is not None
+    draft = Batch(bytes(16), [b'{"stray":1}'], {}).draft(0, bytes(32))
+    return draft.place(CHAIN, Head.after(before), world.clock())[0]
+
+
+def _put(world: World, segment: Segment) -> None:
+    """Put a segment into the table as DynamoDB takes it: the slot alone is looked at."""
+    import sqlite3
+
+    with sqlite3.connect(world.home / "ledger.db") as db:
+        db.execute(
+            "INSERT INTO segments (chain, first, count, prev, head, t, payload, codec, recent, tree)"
+            " VALUES (?,?,?,?,?,?,?,?,?,?)",
+            (
+                *(segment.chain, segment.first, segment.count, segment.prev, segment.head),
+                *(segment.t, segment.payload, segment.codec, segment.recent, segment.tree),
+            ),
+        )
+    db.close()
+
+
+def test_a_stray_is_never_seen_but_told(world: World) -> None:
+    """What stands in an emptied slot is in no read, breaks no verification, and `strays` names it."""
+    whole = list(world.seam().read(CHAIN))
+    stray = _stray(world, 10)
+    _put(world, stray)
+    ledger = world.seam()
+    assert list(ledger.read(CHAIN)) == whole
+    assert list(ledger.read(CHAIN, 10, 2)) == whole[5:7]
+    assert ledger.at(CHAIN, 10) == whole[5]
+    assert ledger.head(CHAIN) == whole[-1]
+    (told,) = ledger.strays(CHAIN)
+    assert (told.kind, told.seq) == ("stray", 10)
+    inspect = Inspect(ledger, lambda: pytest.fail("no tasks are looked at"), ledger.strays)
+    with pytest.raises(Tampered, match="stray"):
+        inspect.verify(CHAIN)
+
+
+def test_what_is_in_both_is_no_stray(tmp_path: Path) -> None:
+    """Until the table drops them, archived segments are in both, which verifies."""
+    world = World(tmp_path)
+    world.fill(30)
+    world.sealer.seal(CHAIN)
+    world.later(0.8)
+    assert world.archived().segments
+    assert len(world.stored()) == 30
+    assert list(world.seam().strays(CHAIN)) == []
+    assert len(list(world.seam().read(CHAIN))) == 30
