@@ -1,0 +1,65 @@
+"""Witness: cosign the checkpoints of other people's logs, as long as each continues the one before.
+
+What was cosigned is durable before the cosignature leaves, and looking at what was cosigned last and storing
+what is cosigned now are one step, whoever else asks at the same moment (C2SP tlog-witness).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sentinel.core import notes, witnessing
+from sentinel.core.notes import COSIGNATURE, Key, Signature
+from sentinel.core.witnessing import NOTHING, Logs, Seen, Submission
+from sentinel.errors import Missing
+from sentinel.ports_log import LogSigner, Witnessed
+
+SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """The use case. `name` is the witness's own, `clock` gives epoch nanoseconds."""
+
+    name: str
+    logs: Logs
+    witnessed: Witnessed
+    signer: LogSigner
+    clock: Callable[[], int]
+
+    @property
+    def key(self) -> Key:
+        """The public key of its cosignatures."""
+        return Key(self.name, COSIGNATURE, self.signer.public_key())
+
+    def add(self, body: bytes) -> str:
+        """Return the cosignature of a submitted checkpoint, a line with its end.
+
+        Raises `Malformed`, `Missing` (an unknown log), `Forbidden` (not signed by it), `witnessing.OtherSize`
+        with the size that was cosigned last, `witnessing.Unproven`, `Unavailable`: then it may have been
+        stored, and asking again gives it.
+        """
+        asked = Submission.read(body)
+        signed = witnessing.signed(asked, self.logs)
+        line: list[Signature] = []
+
+        def decide(seen: Seen | None) -> Seen:
+            before = seen or NOTHING
+            witnessing.check_growth(before, asked)
+            # A cosignature says what is the largest tree as of a time, so its time is one at which nothing
+            # larger can have been stored: that of this decision, which nobody else makes meanwhile.
+            seconds = max(self.clock() // SECOND, before.seconds)
+            line[:] = [notes.cosigned(signed.text, self.key, self.signer.sign, seconds)]
+            note = signed.with_lines(line).bytes
+            return Seen(asked.checkpoint.size, asked.checkpoint.root, seconds, note)
+
+        self.witnessed.advance(asked.checkpoint.origin, decide)
+        return line[0].line
+
+    def newest(self, origin: str) -> bytes:
+        """Return the checkpoint that was cosigned last of a log, with its cosignature. Raises `Missing`."""
+        found = self.witnessed.get(origin)
+        if found is None:
+            raise Missing("nothing was cosigned of that origin")
+        return found.note
