@@ -33,6 +33,10 @@ class OtherSize(Conflict):
         self.size = size
 
 
+class OtherTree(OtherSize):
+    """What was cosigned last is another tree of the same size: its log has signed two histories."""
+
+
 class Unproven(Rejected):
     """The consistency proof does not show that the newer tree begins with the older one."""
 
@@ -171,7 +175,7 @@ def check_growth(seen: Seen, submission: Submission) -> None:
     if submission.old != seen.size:
         raise OtherSize(seen.size, "another size was cosigned last")
     if new.size == seen.size and new.root != seen.root:
-        raise OtherSize(seen.size, "another tree of the same size was cosigned")
+        raise OtherTree(seen.size, "another tree of the same size was cosigned")
     if not continues(seen, new, submission.proof):
         raise Unproven("the proof does not show that the checkpoint continues the one cosigned last")
 

@@ -6,16 +6,20 @@ what is cosigned now are one step, whoever else asks at the same moment (C2SP tl
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from sentinel.core import notes, witnessing
-from sentinel.core.notes import COSIGNATURE, Key, Signature
+from sentinel.core.legible import legible
+from sentinel.core.notes import COSIGNATURE, Key, Note, Signature
 from sentinel.core.witnessing import NOTHING, Logs, Seen, Submission
 from sentinel.errors import Missing
 from sentinel.ports_log import LogSigner, Witnessed
 
 SECOND = 1_000_000_000
+
+log = logging.getLogger("sentinel.witness")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class Witness:
 
         def decide(seen: Seen | None) -> Seen:
             before = seen or NOTHING
-            witnessing.check_growth(before, asked)
+            _check(before, asked, signed)
             # A cosignature says what is the largest tree as of a time, so its time is one at which nothing
             # larger can have been stored: that of this decision, which nobody else makes meanwhile.
             seconds = max(self.clock() // SECOND, before.seconds)
@@ -55,6 +59,7 @@ class Witness:
             return Seen(asked.checkpoint.size, asked.checkpoint.root, seconds, note)
 
         self.witnessed.advance(asked.checkpoint.origin, decide)
+        log.info("cosigned %s at %d", legible(asked.checkpoint.origin), asked.checkpoint.size)
         return line[0].line
 
     def newest(self, origin: str) -> bytes:
@@ -63,3 +68,13 @@ class Witness:
         if found is None:
             raise Missing("nothing was cosigned of that origin")
         return found.note
+
+
+def _check(before: Seen, asked: Submission, signed: Note) -> None:
+    """See that a submission continues what was cosigned; keep the proof where its log has two histories."""
+    try:
+        witnessing.check_growth(before, asked)
+    except witnessing.OtherTree:
+        both = [each.decode(errors="replace") for each in (before.note, signed.bytes)]
+        log.critical("a log has signed two trees of one size: %s", legible(both))
+        raise
