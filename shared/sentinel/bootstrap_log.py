@@ -11,6 +11,7 @@ from sentinel.bootstrap_encryption import Encrypting
 
 if TYPE_CHECKING:
     from sentinel.ports_log import LogSigner, Notes, Tiles
+    from sentinel.usecases.cosign import Cosigner
     from sentinel.usecases.seal import Sealer
 
 
@@ -45,3 +46,10 @@ class Logged(Archiving, Encrypting):
 
         ledger = self.ledger  # type: ignore[attr-defined] # App has it
         return Sealer(ledger, self.notes, self.tiles, self.log_signer, self.settings.log, time.time_ns)
+
+    @cached_property
+    def cosigner(self) -> Cosigner:
+        """Offers checkpoints to witnesses and to a timestamp authority. Raises `Malformed` for settings."""
+        from sentinel.bootstrap_witness import cosigner_of
+
+        return cosigner_of(self.settings, self.notes, self.tiles, self.sealer.newest)

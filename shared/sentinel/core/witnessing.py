@@ -13,8 +13,8 @@ from binascii import Error as NotBase64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from sentinel.core import merkle, notes
-from sentinel.core.notes import ED25519, Checkpoint, Key, Note
+from sentinel.core import merkle, notes, urls
+from sentinel.core.notes import COSIGNATURE, ED25519, Checkpoint, Key, Note
 from sentinel.errors import Conflict, Forbidden, Malformed, Missing, Rejected
 
 MOST_PROOF = 63  # lines of proof: the specification's bound
@@ -183,3 +183,27 @@ def check_growth(seen: Seen, submission: Submission) -> None:
 def continues(seen: Seen, new: Checkpoint, proof: Sequence[bytes]) -> bool:
     """Say whether a proof shows that a checkpoint's tree begins with one that was seen."""
     return merkle.verify_consistency(seen.size, new.size, proof, seen.root, new.root)
+
+
+def places(setting: str) -> list[tuple[str, Key]]:
+    """Read the setting `witnesses`: (submission prefix, key of its cosignatures) of each.
+
+    Raises `Malformed`.
+
+    >>> places("")
+    []
+    """
+    found: list[tuple[str, Key]] = []
+    for each in filter(None, (part.strip() for part in setting.split(","))):
+        url, gap, vkey = each.partition("=")
+        try:
+            parts = urls.parse(url)
+            key = Key.read(vkey)
+        except (ValueError, Malformed) as error:
+            raise Malformed(f"SENTINEL_WITNESSES is URL=vkey, comma separated: {error}") from None
+        if not gap or key.type != COSIGNATURE or parts.query or parts.fragment:
+            raise Malformed("SENTINEL_WITNESSES: a witness is URL=vkey, its key one of cosignatures (type 4)")
+        found.append((url, key))
+    if len({key.name for _, key in found} | {key.public for _, key in found}) != 2 * len(found):
+        raise Malformed("SENTINEL_WITNESSES: each witness stands there once, with a name and key of its own")
+    return found
