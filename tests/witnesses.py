@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -122,10 +122,12 @@ class Running:
 
 
 @contextmanager
-def running(home: Path, *vkeys: str, name: str = "witness.example/w1", port: int = 0) -> Iterator[Running]:
+def running(
+    home: Path, *vkeys: str, name: str = "witness.example/w1", port: int = 0, more: Sequence[str] = ()
+) -> Iterator[Running]:
     """Run `sentinel witness` as a process of its own."""
     command = [sys.executable, "-m", "sentinel.cli.main", "witness", "--json", "--name", name]
-    command += ["--home", str(home), "--port", str(port)]
+    command += ["--home", str(home), "--port", str(port), *more]
     for vkey in vkeys:
         command += ["--log", vkey]
     with (home.parent / f"{home.name}.log").open("ab") as log:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import os
 import signal
 import socket
+import ssl
 import stat
 import subprocess
 import sys
@@ -15,10 +17,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from sentinel.cli.main import run
 from sentinel.core import notes, witnessing
 from sentinel.core.notes import ED25519, Key
+from tests import pki
 from tests.witnesses import Running, Signer, Tree, cosigned_by_hand, running
 
 TREE = Tree()
@@ -157,6 +162,29 @@ def test_many_at_once(one: Running) -> None:
     assert {body for status, body, _ in found if status == 409} == {f"{won[0]}\n".encode()}
 
 
+def test_over_tls(tmp_path: Path) -> None:
+    """With a certificate it speaks TLS alone: a log that trusts it is answered, plain HTTP is not."""
+    key, now = pki.p256(), int(time.time())
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    name, public = pki.name("witness"), key.public_key()
+    made = pki.build(name, name, public, key, [(address, False)], since=now - 600, until=now + pki.DAY)
+    certificate, secret = tmp_path / "tls.pem", tmp_path / "tls.key"
+    certificate.write_text(pki.pem(made))
+    encoding, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    secret.write_bytes(key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain))
+    more = ("--tls-cert", str(certificate), "--tls-key", str(secret))
+    with running(tmp_path / "home", DEPLOYMENT, more=more) as found:
+        assert found.url == f"https://127.0.0.1:{found.port}"
+        context = ssl.create_default_context(cafile=str(certificate))
+        connection = http.client.HTTPSConnection("127.0.0.1", found.port, context=context, timeout=20)
+        connection.request("POST", "/add-checkpoint", TREE.body(0, 5))
+        line = connection.getresponse().read().decode()
+        cosigned_by_hand(line, Key.read(found.vkey), TREE.note(5).text)
+        connection.close()
+        with pytest.raises((http.client.HTTPException, ConnectionError)):
+            _ask(found.port, TREE.body(5, 5))
+
+
 _KILLED = """
 import os, signal, sys
 from sentinel.adapters import sqlite_witness
@@ -215,7 +243,10 @@ def test_what_it_is_told_wrongly(tmp_path: Path, capsys: pytest.CaptureFixture[s
             ),
             (["--name", "w", "--log", DEPLOYMENT, "--host", "192.0.2.1"], 3, "192.0.2.1"),
             (["--name", "w", "--log", DEPLOYMENT], 1, "chmod 600"),
+            (["--name", "w", "--log", DEPLOYMENT], 1, "has forgotten"),
         ]:
+            if told == "has forgotten":
+                (tmp_path / "h" / "witness.db").unlink()
             if told == "chmod 600":
                 (tmp_path / "h" / "witness.key").chmod(0o644)
             assert run([*base, *more]) == code

@@ -236,6 +236,69 @@ def test_a_changed_answer_says_the_same_or_nothing(authority: Authority) -> None
 
 
 @pytest.mark.parametrize(
+    ("section", "options", "told"),
+    [
+        ("stamping", (), ""),
+        ("server", (), "not one for timestamps alone"),
+        ("ca", (), "certificate is not one that can be read"),
+        ("stamping", ("-nocerts",), "one signer and its certificate"),
+        ("stamping", ("-econtent_type", "1.2.840.113549.1.7.1"), "no timestamp"),
+        ("stamping", ("-signer", "ca.pem", "-inkey", "ca.key"), "one signer"),
+        ("stamping", ("-md", "sha1"), "none of SHA-256"),
+        ("stamping", ("-keyid",), ""),
+        ("bare", (), "bound to no certificate"),
+    ],
+)
+def test_signed_by_openssl_cms(section: str, options: tuple[str, ...], told: str, one: Authority) -> None:
+    """A token by OpenSSL's CMS is taken where it is what RFC 3161 says; others have their refusals."""
+    answer, digest, nonce = _asked(one)
+    content = der.read(answer).parts(der.SEQUENCE).left[1].parts(der.SEQUENCE).left[1]
+    encapsulated = der.read(content.value).parts(der.SEQUENCE).left[2].parts(der.SEQUENCE).left[1]
+    (one.home / "info").write_bytes(der.read(encapsulated.value).value)
+    names = "stamping" if section == "bare" else section
+    issue: tuple[str, ...] = (
+        "x509",
+        "-req",
+        "-in",
+        "tsa.csr",
+        "-CA",
+        "ca.pem",
+        "-CAkey",
+        "ca.key",
+        "-CAcreateserial",
+    )
+    issue += ("-out", "other.pem", "-days", "2", "-extfile", "tsa.cnf", "-extensions", names)
+    sign = [
+        "cms",
+        "-sign",
+        "-binary",
+        "-nodetach",
+        "-nosmimecap",
+        "-in",
+        "info",
+        "-outform",
+        "DER",
+        "-out",
+        "cms",
+    ]
+    sign += ["-signer", "other.pem", "-inkey", "tsa.key", *(["-cades"] if section != "bare" else [])]
+    if "-econtent_type" not in options:
+        sign += ["-econtent_type", "1.2.840.113549.1.9.16.1.4"]
+    for command in (issue, (*sign, *options)):
+        done = one.run(*command)
+        assert done.returncode == 0, done.stderr
+    granted = der.write(der.SEQUENCE, der.integer(0))
+    made = der.write(der.SEQUENCE, granted, (one.home / "cms").read_bytes())
+    if told:
+        with pytest.raises(Malformed, match=told):
+            timestamps.check(made, digest, nonce)
+    else:
+        assert (
+            timestamps.check(made, digest, nonce).seconds == timestamps.check(answer, digest, nonce).seconds
+        )
+
+
+@pytest.mark.parametrize(
     "told",
     [
         Told(200, b""),

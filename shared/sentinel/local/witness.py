@@ -175,18 +175,25 @@ def _text(status: int, text: str) -> web.Response:
 
 
 def made(home: Path, name: str, vkeys: list[str]) -> Witness:
-    """Make a witness whose key and state are below `home`; what is missing is made.
+    """Make a witness whose key and state are below `home`; both are made where neither is there.
 
     Raises `Malformed` for a name or a log's key that is none, `Forbidden` for a key file that others can
-    read.
+    read, and `Conflict` where the key is there and the state is not: it would cosign a second history.
     """
     from sentinel.adapters.log_key_file import FileLogKey
     from sentinel.adapters.sqlite_witness import SqliteWitnessed
 
     logs = witnessing.Logs.read(vkeys)
-    signer = FileLogKey(home / "witness.key", create=True)
+    key, state = home / "witness.key", home / "witness.db"
+    if key.exists() and not state.exists():
+        raise Conflict(
+            f"{key} is there and {state.name} is not: a witness that has forgotten what it cosigned must not "
+            "use its key again. Restore the database, or begin as a new witness in another folder"
+        )
+    witnessed = SqliteWitnessed(state)  # before the key, so that no key is ever without its state
+    signer = FileLogKey(key, create=True)
     Key.read(Key(name, COSIGNATURE, signer.public_key()).vkey)  # a name that fits no key fits no witness
-    return Witness(name, logs, SqliteWitnessed(home / "witness.db"), signer, time.time_ns)
+    return Witness(name, logs, witnessed, signer, time.time_ns)
 
 
 async def serve(
