@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import ipaddress
 import os
+import random
 import signal
 import socket
 import ssl
@@ -24,6 +25,7 @@ from sentinel.cli.main import run
 from sentinel.core import notes, witnessing
 from sentinel.core.notes import ED25519, Key
 from tests import pki
+from tests.sampling import thorough
 from tests.witnesses import Running, Signer, Tree, cosigned_by_hand, running
 
 TREE = Tree()
@@ -224,6 +226,28 @@ def test_killed_between_storing_and_answering(tmp_path: Path) -> None:
         assert _ask(again.port, TREE.body(8, 8))[0] == 200
     log = tmp_path / "home.log"
     assert b"Traceback" not in log.read_bytes()
+
+
+def test_killed_under_load(tmp_path: Path) -> None:
+    """However often it is killed, no size that was cosigned is ever forgotten, and none is made up."""
+    rng, given, asked = random.Random(7), 0, 0
+    for _ in range(30 if thorough() else 3):
+        with running(tmp_path / "home", DEPLOYMENT) as found:
+            status, _, told = _ask(found.port, TREE.body(asked + 1, asked + 1))
+            assert (status, given <= int(told) <= asked) == (409, True), told
+            given = int(told)
+            killer = threading.Timer(rng.uniform(0.01, 0.2), found.process.kill)
+            killer.start()
+            try:
+                while given < 4_000:
+                    asked = given + 1
+                    assert _ask(found.port, TREE.body(given, asked))[0] == 200
+                    given = asked
+            except (http.client.HTTPException, ConnectionError):
+                pass
+            killer.join()
+            assert found.process.wait(20) == -signal.SIGKILL
+    assert given > 0
 
 
 def test_what_it_is_told_wrongly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -380,14 +380,21 @@ def test_what_is_attached_and_cannot_be_read(log: Log) -> None:
     log.notes.attach(CHAIN, 0, "timestamp", b"\x30\x00")
     assert whole(log.notes, CHAIN, 0) == sealed.note
     many = "".join(Signature(f"w{n}", b"abcd", b"x").line for n in range(64)).encode()
-    log.notes.attach(CHAIN, 0, "witness-00000002", many)
-    assert notes.read(whole(log.notes, CHAIN, 0).bytes).signatures[:2] == sealed.note.signatures
+    for number in range(70):
+        log.notes.attach(CHAIN, 0, f"witness-1{number:07}", many)
+        many = many.replace(b"w0", f"w{number}w0".encode())
+    found = notes.read(whole(log.notes, CHAIN, 0).bytes)
+    assert (found.signatures[:2], len(found.signatures)) == (sealed.note.signatures, notes.MOST_SIGNATURES)
     with pytest.raises(Missing):
         whole(log.notes, CHAIN, 1)
 
 
 VKEY = log_key().vkey
 OTHER = Key("witness.example/w2", COSIGNATURE, Signer(8).public_key()).vkey
+
+
+def _named(number: int) -> str:
+    return Key(f"w{number}.example", COSIGNATURE, Signer(number).public_key()).vkey
 
 
 def test_witnesses_are_settings(log: Log) -> None:
@@ -405,6 +412,7 @@ def test_witnesses_are_settings(log: Log) -> None:
         Settings(witnesses=f"https://a.example={KEY.vkey}"),
         Settings(witnesses=f"https://a.example={VKEY},https://b.example={VKEY}"),
         Settings(witnesses=f"https://a.example={VKEY}", witness_quorum=2),
+        Settings(witnesses=",".join(f"https://w{n}.example={_named(n)}" for n in range(17))),
         Settings(timestamp_url="a.example"),
     ):
         with pytest.raises(Malformed, match="SENTINEL_") as caught:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from sentinel.local.tls import Files
     from sentinel.local.witness import WitnessDoor
 
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_PLAIN = (
+    "NOTE: plain HTTP: nothing here is secret, but whoever is in between can refuse in this witness's name"
+)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -75,6 +79,8 @@ def witness(
     if as_json:
         emit({"name": name, "vkey": vkey, "url": url})
     else:
+        if files is None and host not in _LOOPBACK:
+            echo(_PLAIN, file=sys.stderr)
         echo(f"{vkey}\nwitness {name} cosigns at {url}, state in {home}; Ctrl-C stops it")
     sys.stdout.flush()
     _run(door, listener, files)

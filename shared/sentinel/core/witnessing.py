@@ -18,6 +18,7 @@ from sentinel.core.notes import COSIGNATURE, ED25519, Checkpoint, Key, Note
 from sentinel.errors import Conflict, Forbidden, Malformed, Missing, Rejected
 
 MOST_PROOF = 63  # lines of proof: the specification's bound
+MOST_WITNESSES = 16  # of one log
 MOST_SIZE = 2**63 - 1  # leaves; what is above is no tree of anybody's, and no integer of a database
 MOST_BYTES = notes.MOST_BYTES + MOST_PROOF * 45 + 64
 SIZE_TYPE = "text/x.tlog.size"
@@ -204,6 +205,8 @@ def places(setting: str) -> list[tuple[str, Key]]:
         if not gap or key.type != COSIGNATURE or parts.query or parts.fragment:
             raise Malformed("SENTINEL_WITNESSES: a witness is URL=vkey, its key one of cosignatures (type 4)")
         found.append((url, key))
+    if len(found) > MOST_WITNESSES:
+        raise Malformed(f"SENTINEL_WITNESSES has at most {MOST_WITNESSES} witnesses")
     if len({key.name for _, key in found} | {key.public for _, key in found}) != 2 * len(found):
         raise Malformed("SENTINEL_WITNESSES: each witness stands there once, with a name and key of its own")
     return found

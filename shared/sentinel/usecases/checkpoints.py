@@ -33,7 +33,7 @@ def whole(stored: Notes, chain: str, number: int) -> Note:
     lines: list[Signature] = []
     for name, data in sorted(stored.attached(chain, number).items()):
         if name.startswith(WITNESS):
-            lines += _lines(data)
+            lines += _lines(data)[:1]  # one each, so that no single attachment displaces the others
     return note.with_lines(lines[: MOST_SIGNATURES - len(note.signatures)])
 
 
