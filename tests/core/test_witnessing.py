@@ -218,6 +218,19 @@ def test_which_keys_sign_for_an_origin() -> None:
     assert [key.public for key in rotated.of("a/c/0")] == [public, other]
 
 
+@pytest.mark.parametrize(
+    "vkey",
+    [
+        "TEST+7997405c+AQcC+FTVKf0jlTdHDY3rbevmnKxxPjigCXlVtGe6RIr6",
+        "remora.n621.de+da77ade7+BOvN63jn/bLvkieywe8R6UYAtVtNbZpXh34x7onlmtw2",
+    ],
+)
+def test_keys_that_others_wrote(vkey: str) -> None:
+    """Verifier keys of both types that another implementation wrote are read; their ids are the same."""
+    found = Logs.read([vkey]).keys[0]
+    assert found.vkey == vkey
+
+
 @pytest.mark.parametrize("vkey", ["", "x", TREE.key.vkey[:-1], TREE.key.vkey.replace("log", "lag")])
 def test_keys_that_are_none(vkey: str) -> None:
     """A verifier key with a slip is refused at the start, not at the first checkpoint."""
