@@ -207,8 +207,8 @@ def test_a_slow_witness_stops_nobody(log: Log, serve: Serve) -> None:
 
     alive, stuck = serve(answering(witness(KEY.vkey, seconds=NOW))), serve(slow)
     pair = (log.asks(alive), log.asks(stuck, "witness.example/w2"))
-    cosigner = log.cosigner(*pair, budget=1.0)
-    pair[0].ask(log.grow(), 5.0)  # so that it is known, and a loaded machine has it answer in time
+    cosigner = log.cosigner(*pair, budget=4.0)
+    pair[0].ask(log.grow(), 5.0)  # so that it is known, and a connection kept
     for _ in range(2):
         offered = cosigner.offer(log.grow())
         assert offered.cosigned == ("witness.example/w1",)

@@ -67,12 +67,16 @@ def test_logs_do_not_touch_each_other() -> None:
 
 
 def test_the_time_of_a_cosignature_never_goes_back(tmp_path: Path) -> None:
-    """A clock that steps back does not make a later cosignature look earlier."""
+    """A clock that steps back makes no later cosignature look earlier; one that was far ahead is forgotten."""
     path = tmp_path / "witness.db"
     first = witness(TREE.key.vkey, path=path)
     first.add(TREE.body(0, 8))
     late = witness(TREE.key.vkey, path=path, seconds=THEN - 100)
     assert cosigned_by_hand(late.add(TREE.body(8, 9)), late.key, TREE.note(9).text) == THEN
+    wrong = witness(TREE.key.vkey, path=path, seconds=THEN + 10**9)
+    wrong.add(TREE.body(9, 10))
+    mended = witness(TREE.key.vkey, path=path, seconds=THEN + 5)
+    assert cosigned_by_hand(mended.add(TREE.body(10, 11)), mended.key, TREE.note(11).text) == THEN + 5
 
 
 def test_two_that_race(tmp_path: Path) -> None:

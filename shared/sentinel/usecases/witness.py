@@ -18,6 +18,7 @@ from sentinel.errors import Missing
 from sentinel.ports_log import LogSigner, Witnessed
 
 SECOND = 1_000_000_000
+STEP = 600  # seconds that a clock may step back and a cosignature's time stays; it is longer ahead by mistake
 
 log = logging.getLogger("sentinel.witness")
 
@@ -53,7 +54,7 @@ class Witness:
             _check(before, asked, signed)
             # A cosignature says what is the largest tree as of a time, so its time is one at which nothing
             # larger can have been stored: that of this decision, which nobody else makes meanwhile.
-            seconds = max(self.clock() // SECOND, before.seconds)
+            seconds = _after(before.seconds, self.clock() // SECOND)
             line[:] = [notes.cosigned(signed.text, self.key, self.signer.sign, seconds)]
             note = signed.with_lines(line).bytes
             return Seen(asked.checkpoint.size, asked.checkpoint.root, seconds, note)
@@ -68,6 +69,14 @@ class Witness:
         if found is None:
             raise Missing("nothing was cosigned of that origin")
         return found.note
+
+
+def _after(before: int, now: int) -> int:
+    """Return a time that is not before the one of the last cosignature.
+
+    Unless that one is far ahead: then the clock was wrong once, and nobody would take another such time.
+    """
+    return max(now, before) if before - now <= STEP else now
 
 
 def _check(before: Seen, asked: Submission, signed: Note) -> None:
