@@ -67,7 +67,7 @@ def test_logs_do_not_touch_each_other() -> None:
 
 
 def test_the_time_of_a_cosignature_never_goes_back(tmp_path: Path) -> None:
-    """A clock that steps back makes no later cosignature look earlier; one that was far ahead is forgotten."""
+    """A clock that steps back makes no later cosignature look earlier; one far ahead is forgotten."""
     path = tmp_path / "witness.db"
     first = witness(TREE.key.vkey, path=path)
     first.add(TREE.body(0, 8))

@@ -142,8 +142,6 @@ class Logs:
 
 def _below(log: str, origin: str) -> bool:
     """Say whether an origin is that of a chain of a log, in its one form."""
-    if not origin.startswith(log + "/"):
-        return False
     try:
         return bool(notes.chain_of(log, origin))
     except Malformed:
