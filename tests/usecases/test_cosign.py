@@ -213,8 +213,30 @@ def test_a_slow_witness_stops_nobody(log: Log, serve: Serve) -> None:
         offered = cosigner.offer(log.grow())
         assert offered.cosigned == ("witness.example/w1",)
         assert offered.missed.keys() == {"witness.example/w2"}
+    hurried = log.cosigner(pair[1], budget=0.1)
+    told = []
+    for number in range(3):
+        told.append(hurried.offer(log.sealer.seal(f"slow/{number}")).missed["witness.example/w2"])
+        log.clock[0] += SECOND
     gate.set()
-    assert len(stuck.asked) == 1
+    assert "left alone" not in told[0] + told[1]
+    assert "left alone" in told[2], "a run over many chains waits for it twice, not once for each"
+
+
+def test_many_chains_at_once(log: Log, serve: Serve) -> None:
+    """Threads that seal different chains share one cosigner; what is stuck for one is not asked for all."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    server = serve(answering(witness(Key(LOG, ED25519, Signer(1).public_key()).vkey, seconds=NOW)))
+    cosigner = log.cosigner(log.asks(server))
+    chains = [f"many/{number}" for number in range(8)]
+    sealed = [log.sealer.seal(chain) for chain in chains]
+    with ThreadPoolExecutor(8) as pool:
+        assert all(each.reached for each in pool.map(cosigner.offer, sealed))
+    assert len(server.asked) == 8
+    stuck = log.cosigner(log.asks(server))
+    stuck._busy = {("witness.example/w1", f"other/{number}") for number in range(16)}
+    assert not stuck.offer(sealed[0]).reached
 
 
 def _signed(text: str, seconds: int = NOW, seed: int = 9, name: str = "witness.example/w1") -> bytes:
@@ -226,6 +248,7 @@ def _said(body: bytes, status: int = 200, kind: str = "text/plain") -> Callable[
     return lambda _: Told(status, body, {"Content-Type": kind})
 
 
+LONG = Signature("w" * 900, b"abcd", bytes(1_200)).line.encode()
 HOSTILE: dict[str, Callable[[str], Told]] = {
     "nothing": _said(b""),
     "noise": _said(b"\xff\xfe\n"),
@@ -241,9 +264,9 @@ HOSTILE: dict[str, Callable[[str], Told]] = {
         200, Signature("witness.example/w1", log_key().id, b"short").line.encode()
     ),
     "too many lines": lambda text: Told(200, _signed(text) * 65),
-    "too much": lambda text: Told(200, _signed(text) + b"x" * submit.MOST_ANSWER),
+    "too much": lambda text: Told(200, _signed(text) + LONG * 10),
     "one good, one wrong": lambda text: Told(200, _signed(text) + _retimed(text)),
-    "a conflict without its type": _said(b"5\n", 409),
+    "a conflict without its type": _said(b"500\n", 409),
     "a conflict that is none": _said(b"0\n", 409, witnessing.SIZE_TYPE),
     "a conflict of noise": _said(b"-5\n", 409, witnessing.SIZE_TYPE),
     "a conflict again and again": _said(b"50\n", 409, witnessing.SIZE_TYPE),

@@ -27,6 +27,7 @@ from sentinel.usecases.timestamp import Stamper
 
 BUDGET = 8.0  # seconds for all of them together
 SPARED = 45.0  # seconds that one is left alone which failed twice in a row: the next minute tries it once
+AT_ONCE = 16  # chains that one is asked about at the same time, where several threads seal
 TIMESTAMPS = "timestamp authority"
 
 log = logging.getLogger("sentinel.cosign")
@@ -61,7 +62,7 @@ class Cosigner:
     stamper: Stamper | None = None
     budget: float = BUDGET
     _breakers: dict[str, Breaker] = field(default_factory=dict)
-    _busy: set[str] = field(default_factory=set)
+    _busy: set[tuple[str, str]] = field(default_factory=set)  # who is being asked, about which chain
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def offer(self, sealed: Sealed) -> Offered:
@@ -75,7 +76,7 @@ class Cosigner:
         }
         if self.stamper is not None and self.stamper.due(sealed):
             jobs[TIMESTAMPS] = partial(self.stamper.ask, sealed)
-        found = self._all(jobs)
+        found = self._all(sealed.chain, jobs)
         for each in self.submitters:
             self._keep(sealed, each.key.name, name_of(each.key), found)
         if self.stamper is not None and TIMESTAMPS in found:
@@ -99,7 +100,7 @@ class Cosigner:
         if isinstance(stamp, SentinelError):
             log.warning("checkpoint %d of %s has no timestamp: %s", sealed.number, sealed.chain, stamp)
         missed = {name: str(each) for name, each in found.items() if isinstance(each, SentinelError)}
-        cosigned = tuple(name for name in found if name not in missed)
+        cosigned = tuple(each.key.name for each in self.submitters if each.key.name not in missed)
         reached = len(cosigned) >= (self.quorum or len(self.submitters))
         if not reached:
             told = "; ".join(f"{name}: {why}" for name, why in missed.items())
@@ -114,27 +115,37 @@ class Cosigner:
         stamped = isinstance(stamp, bytes)
         return Offered(sealed.chain, sealed.number, cosigned, missed, reached, stamped)
 
-    def _all(self, jobs: Mapping[str, Callable[[float], bytes]]) -> dict[str, bytes | SentinelError]:
+    def _all(
+        self, chain: str, jobs: Mapping[str, Callable[[float], bytes]]
+    ) -> dict[str, bytes | SentinelError]:
         """Do what may be done at once; return what each gave, or why it gave nothing, within the budget."""
         found: dict[str, bytes | SentinelError] = {}
         threads = []
         for name, ask in jobs.items():
-            why = self._spared(name)
+            why = self._spared(name, chain)
             if why is not None:
                 found[name] = why
                 continue
             # A daemon: looking a name up may take longer than any budget, and nobody waits for it.
-            thread = threading.Thread(target=self._one, args=(name, ask, found), name=name, daemon=True)
+            thread = threading.Thread(target=self._one, args=(name, chain, ask, found), daemon=True)
             threads.append(thread)
             thread.start()
         end = time.monotonic() + self.budget
         for thread in threads:
             thread.join(max(0.0, end - time.monotonic()))
         with self._lock:
-            late = {name: TimedOut("it did not answer in time") for name in jobs if name not in found}
-            return {**found, **late}
+            for name in jobs.keys() - found.keys():
+                found[name] = late = TimedOut("it did not answer in time")
+                self._breakers[name] = self._after(name, late)
+            return dict(found)
 
-    def _one(self, name: str, ask: Callable[[float], bytes], found: dict[str, bytes | SentinelError]) -> None:
+    def _one(
+        self,
+        name: str,
+        chain: str,
+        ask: Callable[[float], bytes],
+        found: dict[str, bytes | SentinelError],
+    ) -> None:
         """Ask one; a thread's whole life."""
         result: bytes | SentinelError = Unavailable("asking it failed")
         try:
@@ -143,19 +154,20 @@ class Cosigner:
             result = error
         finally:
             with self._lock:
-                self._busy.discard(name)
-                found[name] = result
-                self._breakers[name] = self._after(name, result)
+                self._busy.discard((name, chain))
+                if name not in found:  # else it was too late, and that has been counted
+                    found[name] = result
+                    self._breakers[name] = self._after(name, result)
 
-    def _spared(self, name: str) -> Unavailable | None:
+    def _spared(self, name: str, chain: str) -> Unavailable | None:
         """Take a place for asking one; say why there is none."""
         with self._lock:
             breaker = self._breakers.get(name, CLOSED)
-            if name in self._busy:
+            if (name, chain) in self._busy or sum(who == name for who, _ in self._busy) >= AT_ONCE:
                 return TimedOut("it has not answered yet what it was asked before")
             if breaker.wait(self.clock()):
                 return Unavailable(f"it is left alone for a while: {breaker.reason}")
-            self._busy.add(name)
+            self._busy.add((name, chain))
             return None
 
     def _after(self, name: str, result: bytes | SentinelError) -> Breaker:
