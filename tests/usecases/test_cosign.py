@@ -223,6 +223,29 @@ def test_a_slow_witness_stops_nobody(log: Log, serve: Serve) -> None:
     assert "left alone" in told[2], "a run over many chains waits for it twice, not once for each"
 
 
+def test_a_name_that_takes_for_ever(log: Log) -> None:
+    """What hangs below any time limit, as a resolver may, is waited for no longer and not begun twice."""
+    import threading
+
+    gate, looked = threading.Event(), []
+
+    def resolve(host: str, port: int) -> list[str]:
+        looked.append(host)
+        gate.wait(20)
+        return []
+
+    http = HttpClient(Hosts(["w.example"], resolve=resolve))
+    stores = (http, log.notes, log.tiles, log.sealer.newest, lambda: log.clock[0])
+    cosigner = log.cosigner(Submitter("https://w.example", log_key(), *stores), budget=0.1)
+    told = []
+    for _ in range(2):
+        told.append(cosigner.offer(log.grow()).missed["witness.example/w1"])
+        log.clock[0] += SECOND
+    gate.set()
+    assert [each.startswith("it has not answered yet") for each in told] == [False, True]
+    assert looked == ["w.example"]
+
+
 def test_many_chains_at_once(log: Log, serve: Serve) -> None:
     """Threads that seal different chains share one cosigner; what is stuck for one is not asked for all."""
     from concurrent.futures import ThreadPoolExecutor
