@@ -425,6 +425,9 @@ def test_what_is_attached_and_cannot_be_read(log: Log) -> None:
     log.notes.attach(CHAIN, 0, "witness-00000001", b"noise\n")
     log.notes.attach(CHAIN, 0, "timestamp", b"\x30\x00")
     assert whole(log.notes, CHAIN, 0) == sealed.note
+    both = [Signature(f"w{n}", b"abcd", b"x") for n in (1, 2)]
+    log.notes.attach(CHAIN, 0, "witness-00000002", "".join(each.line for each in both).encode())
+    assert whole(log.notes, CHAIN, 0).signatures == (*sealed.note.signatures, both[0])
     many = "".join(Signature(f"w{n}", b"abcd", b"x").line for n in range(64)).encode()
     for number in range(70):
         log.notes.attach(CHAIN, 0, f"witness-1{number:07}", many)

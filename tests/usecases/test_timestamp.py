@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -243,6 +243,7 @@ def test_a_changed_answer_says_the_same_or_nothing(authority: Authority) -> None
         ("ca", (), "certificate is not one that can be read"),
         ("stamping", ("-nocerts",), "one signer and its certificate"),
         ("stamping", ("-econtent_type", "1.2.840.113549.1.7.1"), "no timestamp"),
+        ("stamping", ("-econtent_type", "1.2.840.113549.1.9.16.1.2"), "another type of content"),
         ("stamping", ("-signer", "ca.pem", "-inkey", "ca.key"), "one signer"),
         ("stamping", ("-md", "sha1"), "none of SHA-256"),
         ("stamping", ("-keyid",), ""),
@@ -252,6 +253,7 @@ def test_a_changed_answer_says_the_same_or_nothing(authority: Authority) -> None
 def test_signed_by_openssl_cms(section: str, options: tuple[str, ...], told: str, one: Authority) -> None:
     """A token by OpenSSL's CMS is taken where it is what RFC 3161 says; others have their refusals."""
     answer, digest, nonce = _asked(one)
+    other = "1.2.840.113549.1.9.16.1.2"  # as long as the right one
     content = der.read(answer).parts(der.SEQUENCE).left[1].parts(der.SEQUENCE).left[1]
     encapsulated = der.read(content.value).parts(der.SEQUENCE).left[2].parts(der.SEQUENCE).left[1]
     (one.home / "info").write_bytes(der.read(encapsulated.value).value)
@@ -288,7 +290,10 @@ def test_signed_by_openssl_cms(section: str, options: tuple[str, ...], told: str
         done = one.run(*command)
         assert done.returncode == 0, done.stderr
     granted = der.write(der.SEQUENCE, der.integer(0))
-    made = der.write(der.SEQUENCE, granted, (one.home / "cms").read_bytes())
+    cms = (one.home / "cms").read_bytes()
+    if other in options:  # what the signature says to be over is then another type than what stands there
+        cms = cms.replace(der.oid(other), der.oid("1.2.840.113549.1.9.16.1.4"), 1)
+    made = der.write(der.SEQUENCE, granted, cms)
     if told:
         with pytest.raises(Malformed, match=told):
             timestamps.check(made, digest, nonce)
@@ -317,6 +322,12 @@ def test_errors_never_stop_sealing(told: Told, start: Start, tmp_path: Path) -> 
     sealed = _grown(_sealer(tmp_path), 0)
     assert not _cosigner(stamper).offer(sealed).stamped
     assert stamper.notes.attached(CHAIN, 0) == {}
+
+
+def test_a_good_answer_with_a_bad_status(one: Authority, start: Start, tmp_path: Path) -> None:
+    """What does not come as an answer is none, whatever its body is."""
+    _, stamper = start(lambda asked: replace(one.answer(asked), status=500))
+    assert not _cosigner(stamper).offer(_grown(_sealer(tmp_path), 0)).stamped
 
 
 class _Failing(FolderNotes):
