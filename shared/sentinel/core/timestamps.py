@@ -205,11 +205,7 @@ def _attributes(element: Element) -> dict[bytes, bytes]:
     found: dict[bytes, bytes] = {}
     for each in element:
         parts = each.parts(SEQUENCE)
-        kind = parts.take(OID).whole
-        values = list(parts.take(SET))
-        if kind in found or len(values) != 1:
-            raise Malformed("an attribute of its signature stands there twice")
-        found[kind] = values[0].whole
+        found.setdefault(parts.take(OID).whole, der.read(parts.take(SET).value).whole)
     return found
 
 
