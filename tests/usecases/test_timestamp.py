@@ -216,6 +216,9 @@ def test_answers_to_other_questions(one: Authority, tmp_path: Path) -> None:
     signed = der.write(der.SEQUENCE, der.integer(1), timestamps._imprint(digest), der.write(1, b"\xff"))
     with pytest.raises(Malformed, match="nonce"):
         timestamps.check(one.reply(signed), digest, nonce)
+    enveloped = answer.replace(der.oid("1.2.840.113549.1.7.2"), der.oid("1.2.840.113549.1.7.4"), 1)
+    with pytest.raises(Malformed, match="no signed data"):
+        timestamps.check(enveloped, digest, nonce)
     with pytest.raises(Malformed, match="status is 2"):
         timestamps.check(one.reply(b"noise"), digest, nonce)
 
