@@ -43,7 +43,6 @@ class Tree:
     origin: str = "log.example/checkout/0"
     history: str = ""
     signer: Signer = field(default_factory=lambda: Signer(1))
-    size: int = 300
 
     @property
     def key(self) -> Key:
