@@ -35,7 +35,7 @@ FOREVER = (
 
 
 class LogState(Construct):
-    """`checkpoints` and `archive`, for tiles, are buckets; `key` signs; `seals`, `reads` let a function do so."""
+    """`checkpoints` is a bucket, `archive` that of tiles, `key` signs; `seals` and `reads` give rights."""
 
     def __init__(
         self,

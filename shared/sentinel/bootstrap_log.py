@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sentinel.ports_log import LogSigner, Notes, Tiles
+    from sentinel.usecases.cosign import Cosigner
     from sentinel.usecases.prove_chain import ProveChain
     from sentinel.usecases.seal import LogKeys, Sealer
     from sentinel.usecases.seal_all import SealAll
@@ -96,3 +97,10 @@ class Logged(Archiving, Encrypting):
     @cached_property
     def _s3(self) -> Any:
         return self._aws("s3")
+
+    @cached_property
+    def cosigner(self) -> Cosigner:
+        """Offers checkpoints to witnesses and to a timestamp authority. Raises `Malformed` for settings."""
+        from sentinel.bootstrap_witness import cosigner_of
+
+        return cosigner_of(self.settings, self.notes, self.tiles, self.sealer.newest)

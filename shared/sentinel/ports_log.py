@@ -5,10 +5,11 @@ A *lane* here is a chain id. All of these stores are written by few and hold no 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from sentinel.core.segment import Segment
+from sentinel.core.witnessing import Seen
 
 
 class Notes(Protocol):
@@ -63,6 +64,24 @@ class LogSigner(Protocol):
 
     def sign(self, message: bytes) -> bytes:
         """Return the signature of a message, 64 bytes. Raises `Unavailable`, `Forbidden`."""
+
+
+class Witnessed(Protocol):
+    """Keeps what a witness cosigned last of each log. All raise `Unavailable`.
+
+    Durability: what `advance` stored when it returned is there after a crash of everything. Consistency: all
+    see what was stored before they began to look.
+    """
+
+    def advance(self, origin: str, decide: Callable[[Seen | None], Seen]) -> None:
+        """Store what `decide` makes of what was cosigned last (None: nothing yet), in one atomic step.
+
+        `decide` may run in any thread, must not take long, and runs again in no case. What it raises is
+        raised, and nothing is stored.
+        """
+
+    def get(self, origin: str) -> Seen | None:
+        """Return what was cosigned last, or None."""
 
 
 class Archive(Protocol):

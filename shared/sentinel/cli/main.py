@@ -42,6 +42,7 @@ from sentinel.cli import (
     tasks,
     trace,
     up,
+    witness,
 )
 from sentinel.cli.output import Failure, failure_of, report
 from sentinel.errors import SentinelError
@@ -97,6 +98,7 @@ cli.add_command(rotate.rotate)
 cli.add_command(replay.replay)
 cli.add_command(detect.detect)
 cli.add_command(evaluate.evaluate)
+cli.add_command(witness.witness)
 
 
 def run(arguments: Sequence[str]) -> int:

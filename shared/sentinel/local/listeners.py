@@ -14,15 +14,16 @@ import logging
 import resource
 import socket
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 from aiohttp.http import RawRequestMessage
 
 from sentinel.errors import Unavailable
-from sentinel.local.gateway import BROKEN, Gateway
+from sentinel.local.gateway import BROKEN
 from sentinel.local.gateway_socket import BACKLOG
 from sentinel.local.peer import Peer, peer_of
 from sentinel.local.refusals import SERVER, Refusal
@@ -35,6 +36,20 @@ MAX_CONNECTIONS = 1000  # a listener's
 RELOAD_SECONDS = 0.5
 
 log = logging.getLogger("sentinel.gateway")
+
+
+class Answering(Protocol):
+    """What stands behind a listener: the gateway, or a witness."""
+
+    @property
+    def pool(self) -> Executor:
+        """The threads that requests are worked on in."""
+
+    async def answer(self, request: web.BaseRequest, peer: Peer) -> web.StreamResponse:
+        """Answer one request; never raises for what a client can do."""
+
+    async def finish(self, seconds: float) -> None:
+        """Wait until the requests that have begun are answered, for so many seconds at most."""
 
 
 class _Protocol(web.RequestHandler):
@@ -92,7 +107,7 @@ class _Server(web.Server):
     `idle` are those without a request, `busy` the requests of the others, both oldest first.
     """
 
-    def __init__(self, gateway: Gateway, most: int, **options: Any) -> None:
+    def __init__(self, gateway: Answering, most: int, **options: Any) -> None:
         super().__init__(self._answer)
         self._gateway = gateway
         self._most = most
@@ -175,7 +190,7 @@ class Front:
     """One listening socket and the API behind it. Without `files` it speaks plain HTTP."""
 
     listener: socket.socket
-    gateway: Gateway
+    gateway: Answering
     files: Files | None = None
     most: int = MAX_CONNECTIONS
     _runner: web.ServerRunner | None = None
