@@ -47,6 +47,9 @@ class Deployment:
     seal_concurrency: int = _option(
         0, "reserved concurrency of the function that signs checkpoints; 0: none reserved"
     )
+    witnesses: str = _option("", "witnesses of checkpoints as URL=vkey, comma separated; empty: none")
+    witness_quorum: int = _option(0, "how many witnesses have to cosign, or it is told; 0: all of them")
+    timestamp_url: str = _option("", "RFC 3161 timestamp authority of checkpoints; empty: none")
     http_hosts: str = _option("", "hosts that steps may call, comma separated; *.example.com for all below")
     http_private: bool = _option(False, "whether steps may call private addresses, as those in a VPC are")
     action_roles: str = _option("", "roles of actions in AWS as action=role ARN, comma separated; empty: off")

@@ -26,6 +26,7 @@ class Functions(Construct):
         super().__init__(scope, construct_id)
         self._make = Factory(self, platform, stores)
         self._ledger = stores.ledger.table
+        self._log = stores.log
         self._tables = stores.tables
         self.doors = DoorFunctions(self._make, stores)
         self.detect = self._add_detect()
@@ -80,6 +81,7 @@ class Functions(Construct):
             self._make.authors(),
         )
         self._make.allow_archive(detect)
+        self._log.reads(detect)  # the tripwire asks whether an erasure was signed
         return detect
 
     def _add_archive(self) -> Function:
@@ -93,6 +95,7 @@ class Functions(Construct):
             access.on_records(self._tables.registry, [Service.KIND], "Query"),
         )
         self._make.allow_archive(archive, "PutObject")
+        self._log.reads(archive)  # only what was sealed is archived
         return archive
 
     def _add_dispatch(self) -> Function:
@@ -138,7 +141,11 @@ class Functions(Construct):
         # As long as a function may take: where tiles were lost a chain is verified from its first entry. A
         # second at the same time does no harm: it is told that the number is taken, and looks again.
         reserved = self._make.deployment.seal_concurrency
-        spec = Spec("seal", self._make.settings(), memory=1769, timeout=900, hinted=True, reserved=reserved)
+        to = self._make.deployment
+        settings = self._make.settings(
+            witnesses=to.witnesses, witness_quorum=to.witness_quorum, timestamp_url=to.timestamp_url
+        )
+        spec = Spec("seal", settings, memory=1769, timeout=900, hinted=True, reserved=reserved)
         seal = self._make.make("Seal", spec)
         seal.allow(access.on_table(self._ledger, "Query"), access.on_index(self._ledger, CHAINS))
         log.seals(seal)

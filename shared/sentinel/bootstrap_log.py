@@ -73,7 +73,9 @@ class Logged(Archiving, Encrypting):
         """Signs the checkpoints of all chains."""
         from sentinel.usecases.seal_all import WORKERS, SealAll
 
-        return SealAll(self.sealer, time.time_ns, LOCAL_WORKERS if self.local else WORKERS)
+        asked = self.settings.witnesses or self.settings.timestamp_url
+        offer = self.cosigner.offer if asked else None
+        return SealAll(self.sealer, time.time_ns, LOCAL_WORKERS if self.local else WORKERS, offer)
 
     @cached_property
     def prove_chain(self) -> ProveChain:

@@ -22,7 +22,8 @@ def seal(app: App, left: Callable[[], float]) -> dict[str, Any]:
     """Seal all chains; `left` tells the seconds that remain.
 
     Metrics: `rounds`, whose absence is an alarm; `sealed`; `unsealed`, chains without a new checkpoint;
-    `tampered`, chains that must not be signed; `findings`, what else is wrong.
+    `tampered`, chains that must not be signed; `unwitnessed`, checkpoints that too few
+    witnesses cosigned; `findings`, what else is wrong.
     """
     found = app.seal_all.run(left)
     for error in found.tampered:
@@ -34,6 +35,7 @@ def seal(app: App, left: Callable[[], float]) -> dict[str, Any]:
         "sealed": len(found.sealed),
         "unsealed": found.unsealed,
         "findings": len(findings),
+        "unwitnessed": len(found.unwitnessed),
     }
     for name, value in counts.items():
         if value or name == "unsealed":
@@ -54,5 +56,10 @@ def _tell(found: SealedAll) -> None:
     for chain, error in found.failed.items():
         level = logging.WARNING if isinstance(error, Unavailable) else logging.CRITICAL
         log.log(level, "%s is not sealed: %s: %s", chain or "the list", type(error).__name__, error)
+    missed = found.unwitnessed
+    if missed:
+        why = "; ".join(f"{name}: {each}" for name, each in missed[0].missed.items())
+        more = f" (and {len(missed) - 1} more chains)" if missed[1:] else ""
+        log.warning("too few witnesses cosigned %s: %s%s", missed[0].chain, why, more)
     if found.left:
         log.warning("%d chains are sealed by the next round: there was no time", len(found.left))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from sentinel.errors import SentinelError, Tampered
+from sentinel.usecases.cosign import Offered
 from sentinel.usecases.seal import SECOND, Sealed, Sealer
 
 GAP = 300  # seconds without a checkpoint that are told
@@ -38,6 +39,12 @@ class SealedAll:
     tampered: list[Tampered] = field(default_factory=list)
     failed: dict[str, SentinelError] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)
+    offered: list[Offered] = field(default_factory=list)
+
+    @property
+    def unwitnessed(self) -> list[Offered]:
+        """What became of the checkpoints that fewer witnesses cosigned than the quorum wants."""
+        return [each for each in self.offered if not each.reached]
 
     @property
     def findings(self) -> list[Finding]:
@@ -64,11 +71,15 @@ def findings_of(sealed: Sealed) -> Iterator[Finding]:
 
 @dataclass(slots=True)
 class SealAll:
-    """The use case; one a process. `clock` gives epoch nanoseconds."""
+    """The use case; one a process. `clock` gives epoch nanoseconds.
+
+    `offer` shows a checkpoint that is stored to witnesses; None where there are none.
+    """
 
     sealer: Sealer
     clock: Callable[[], int]
     workers: int = WORKERS
+    offer: Callable[[Sealed], Offered] | None = None
     _looked: dict[str, int] = field(default_factory=dict, init=False)
 
     def run(self, left: Callable[[], float]) -> SealedAll:
@@ -115,7 +126,10 @@ class SealAll:
             found.left.append(chain)
             return
         try:
-            found.sealed.append(self.sealer.seal(chain, enough))
+            sealed = self.sealer.seal(chain, enough)
+            found.sealed.append(sealed)
+            if self.offer is not None:
+                found.offered.append(self.offer(sealed))
         except Tampered as error:
             found.tampered.append(error)
         except SentinelError as error:
