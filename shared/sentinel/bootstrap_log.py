@@ -82,7 +82,7 @@ class Logged(Archiving, Encrypting):
         """Proves entries and growth by checkpoints and tiles."""
         from sentinel.usecases.prove_chain import ProveChain
 
-        ledger = self.ledger  # type: ignore[attr-defined] # App has it
+        ledger = self.ledger
         return ProveChain(ledger, self.notes, self.tiles, lambda: self.log_keys)
 
     @property

@@ -3,8 +3,8 @@
 Roles: `gateway` (its sockets are inherited; further arguments are its mode and the numbers of their file
 descriptors, that of the service API first), `feeds` (ledger to detect, tasks to dispatch, the schedules of
 the sweep, of sealing and of the archive), `work_siem`, `work_action` and `work_patches`, which run several
-tasks at once, and `deliver`, the deliveries. `work_patches` is three workers in one process, which waits until
-a repository or a model is in force: most deployments make few patches or none.
+tasks at once, and `deliver`, the deliveries. `work_patches` is three workers in one process, which waits
+until a repository or a model is in force: most deployments make few patches or none.
 Settings come by the environment, as in Lambda.
 """
 
