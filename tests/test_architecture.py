@@ -37,6 +37,7 @@ BOOTSTRAP |= {
     "bootstrap_patches",
     "bootstrap_evaluation",
     "bootstrap_log",
+    "bootstrap_verify",
     "bootstrap_archive",
     "bootstrap_encryption",
 }
@@ -70,6 +71,7 @@ RINGS = {
     "bootstrap_patches": BOOTSTRAP,
     "bootstrap_evaluation": BOOTSTRAP,
     "bootstrap_log": BOOTSTRAP,
+    "bootstrap_verify": BOOTSTRAP,
     "bootstrap_archive": BOOTSTRAP,
     "bootstrap_encryption": BOOTSTRAP,
     "bootstrap_connectors": BOOTSTRAP,

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 from sentinel.bootstrap_approvals import People
 from sentinel.bootstrap_connectors import Connecting
 from sentinel.bootstrap_flow import Flows
-from sentinel.bootstrap_log import Logged
 from sentinel.bootstrap_patches import Patching
+from sentinel.bootstrap_verify import Verifying
 from sentinel.settings import Settings
 from sentinel.wiring import grants_of, worker_name
 
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from sentinel.usecases.trace import Trace
 
 
-class App(People, Flows, Connecting, Patching, Logged):
+class App(People, Flows, Connecting, Patching, Verifying):
     """One process's adapters and use cases, each made on first use."""
 
     @cached_property
@@ -83,7 +83,7 @@ class App(People, Flows, Connecting, Patching, Logged):
         """Shows chains and tasks."""
         from sentinel.usecases.inspect import Inspect
 
-        return Inspect(self.ledger, lambda: self.tasks)
+        return Inspect(self.ledger, lambda: self.tasks, lambda: self.verification)
 
     @cached_property
     def tasks(self) -> AuditedTasks:

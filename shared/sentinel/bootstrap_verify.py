@@ -1,0 +1,96 @@
+"""The wiring of verification: chains against what was signed of them, on all cores of the machine."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from sentinel.bootstrap_log import Logged
+from sentinel.settings import Settings
+
+if TYPE_CHECKING:
+    from sentinel.core.notes import Key
+    from sentinel.usecases.bundle import Bundler
+    from sentinel.usecases.checkpoints import Attested
+    from sentinel.usecases.seal import LogKeys
+    from sentinel.usecases.verify_chain import ChainVerification, Done, Job
+
+
+class Verifying(Logged):
+    """The use cases of verification, each made on first use."""
+
+    @cached_property
+    def attested(self) -> Attested:
+        """What chains are verified against: the log's checkpoints."""
+        from sentinel.usecases.checkpoints import Attested
+
+        return Attested(self.notes, lambda: self.log_keys)
+
+    @cached_property
+    def log_keys(self) -> LogKeys:
+        """The log's public keys."""
+        from sentinel.usecases.seal import LogKeys
+
+        return LogKeys(self.settings.log, self.log_signer.public_key())
+
+    @cached_property
+    def verification(self) -> ChainVerification:
+        """Verifies chains."""
+        from sentinel.usecases.verify_chain import ChainVerification
+
+        ledger = self.ledger  # type: ignore[attr-defined] # App has it
+        return ChainVerification(ledger, self.attested, Processes(self.settings), cores())
+
+    def verifying(self, witnesses: Sequence[Key], quorum: int) -> ChainVerification:
+        """Return what verifies chains and their witnesses' cosignatures."""
+        attested = replace(self.attested, witnesses=tuple(witnesses), quorum=quorum)
+        return replace(self.verification, attested=attested)
+
+    @cached_property
+    def bundler(self) -> Bundler:
+        """Makes bundles."""
+        from sentinel.usecases.bundle import Bundler
+
+        ledger = self.ledger  # type: ignore[attr-defined] # App has it
+        return Bundler(ledger, self.notes, self.tiles, lambda: self.log_keys)
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Processes:
+    """Checks runs of a chain in processes of their own, which open the stores by the same settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def __call__(self, jobs: Sequence[Job]) -> Iterable[Done]:
+        """See `verify_chain.Spread`. Processes are started anew: a fork would share open databases."""
+        from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing import get_context
+
+        pool = ProcessPoolExecutor(min(cores(), len(jobs)), mp_context=get_context("spawn"))
+        try:
+            yield from pool.map(functools.partial(check, self._settings), jobs)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@functools.cache
+def _app(settings: Settings) -> Verifying:
+    from sentinel.bootstrap import App
+
+    return App(settings)
+
+
+def check(settings: Settings, job: Job) -> Done:
+    """Check a run in a process of its own."""
+    from sentinel.usecases.verify_chain import check_run
+
+    return check_run(_app(settings).ledger, job)  # type: ignore[attr-defined] # App has it

@@ -1,0 +1,128 @@
+"""Checkpoints: what all that were ever signed for a chain say, each verified, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from sentinel.core import notes as notation
+from sentinel.core.notes import Key, Note
+from sentinel.errors import Malformed, Tampered
+from sentinel.ports_log import Notes
+from sentinel.usecases.seal import LogKeys, Sealed
+
+EACH = 60  # seconds: a checkpoint is due so often
+LATE = 2 * EACH  # seconds between two checkpoints from which on one is missing
+WITNESSED = "witness-"  # what attachments with cosignature lines begin with
+
+
+@dataclass(frozen=True, slots=True)
+class Attested:
+    """What a verification checks a chain against. `keys` are asked for where there is something signed.
+
+    `witnesses` are the keys whose cosignatures are checked; the newest checkpoint needs `quorum` of them.
+    """
+
+    notes: Notes
+    keys: Callable[[], LogKeys]
+    witnesses: Sequence[Key] = ()
+    quorum: int = 0
+
+
+@dataclass(slots=True)
+class Course:
+    """What the checkpoints of a chain say. `roots` are the signed roots by the size of their trees.
+
+    `late` counts the pairs between which at least one is missing, `longest` is the longest such pause, in
+    seconds. `cosigned` names the witnesses that cosigned the newest. `damage` is what is wrong with the
+    checkpoints themselves; the others are those before it.
+    """
+
+    roots: dict[int, bytes] = field(default_factory=dict)
+    count: int = 0
+    newest: Sealed | None = None
+    cosigned: tuple[str, ...] = ()
+    late: int = 0
+    longest: int = 0
+    damage: Tampered | None = None
+
+    def json(self, entries: int) -> dict[str, object]:
+        """Return what is told of it where all is well with a chain of so many entries."""
+        if self.newest is None:
+            return {}
+        known = self.newest.checkpoint
+        return {
+            "checkpoints": self.count,
+            "checkpoint": {
+                "number": self.newest.number,
+                "size": known.size,
+                "time": self.newest.seconds,
+                "cosigned": list(self.cosigned),
+            },
+            "unsealed": entries - known.size,
+            "late": self.late,
+            "longest_pause": self.longest,
+        }
+
+
+def whole(notes: Notes, chain: str, number: int, note: Note) -> Note:
+    """Return a stored checkpoint with the cosignatures that are attached to it, those that can be read."""
+    for name, lines in sorted(notes.attached(chain, number).items()):
+        if name.startswith(WITNESSED):
+            try:
+                note = note.with_lines(notation.read_lines(lines.decode()))
+            except (Malformed, UnicodeDecodeError):
+                continue  # it counts for nothing, as if it were not there: a quorum misses it
+    return note
+
+
+def course(by: Attested, chain: str) -> Course:
+    """Read and check every checkpoint of a chain: signature, order, numbers without gaps, cosignatures."""
+    found = Course()
+    newest = by.notes.newest(chain)
+    try:
+        for number in range(newest[0] + 1 if newest else 0):
+            _follow(by, chain, found, number)
+        if len(found.cosigned) < by.quorum:
+            at = found.newest.checkpoint.size if found.newest else 0
+            what = f"the newest checkpoint is cosigned by {len(found.cosigned)} witnesses, not {by.quorum}"
+            raise Tampered(chain, at, "quorum", what)
+    except Tampered as damage:
+        found.damage = damage
+    return found
+
+
+def _follow(by: Attested, chain: str, found: Course, number: int) -> None:
+    """Take in the next checkpoint. Raises `Tampered` with the first entry that is in none before."""
+    before = found.newest
+    at = before.checkpoint.size if before else 0
+    raw = by.notes.get(chain, number)
+    if raw is None:
+        raise Tampered(chain, at, "order", f"checkpoint {number} is gone")
+    try:
+        sealed = by.keys().read(chain, number, raw)
+    except Tampered as damage:
+        raise Tampered(chain, at, damage.kind, damage.detail) from None
+    known = sealed.checkpoint
+    if before and (known.size < at or sealed.seconds < before.seconds):
+        raise Tampered(chain, at, "order", f"checkpoint {number} goes back behind the one before it")
+    if found.roots.setdefault(known.size, known.root) != known.root:
+        raise Tampered(
+            chain, known.size - 1, "rewritten", f"two trees of {known.size} were signed ({number})"
+        )
+    pause = sealed.seconds - before.seconds if before else 0
+    found.late += pause > LATE
+    found.longest = max(found.longest, pause)
+    found.cosigned = _cosigned(by, chain, sealed) if by.witnesses else ()
+    found.newest = sealed
+    found.count += 1
+
+
+def _cosigned(by: Attested, chain: str, sealed: Sealed) -> tuple[str, ...]:
+    """Return the witnesses that cosigned. Raises `Tampered` where what stands there as theirs is not."""
+    try:
+        signed = whole(by.notes, chain, sealed.number, sealed.note).verified(by.witnesses)
+    except Malformed as error:
+        what = f"checkpoint {sealed.number}: {error}"
+        raise Tampered(chain, sealed.checkpoint.size, "cosignature", what) from None
+    return tuple(sorted({key.name for key, _ in signed}))
