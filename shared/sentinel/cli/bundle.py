@@ -1,4 +1,4 @@
-"""`sentinel bundle`: a chain, or one entry, in one file that others can check without trusting anybody here."""
+"""`sentinel bundle`: a chain, or one entry, in one file that others can check without trusting us."""
 
 from __future__ import annotations
 

@@ -93,10 +93,10 @@ def _keys(vkeys: Sequence[str]) -> list[Key]:
 
     try:
         found = [Key.read(vkey) for vkey in vkeys]
-        if any(key.type != COSIGNATURE for key in found):
-            raise Malformed("a witness's key is one of type 4, which cosigns (C2SP tlog-cosignature)")
     except Malformed as error:
         raise click.UsageError(f"--witness: {error}") from None
+    if any(key.type != COSIGNATURE for key in found):
+        raise click.UsageError("--witness: that is no key of type 4, which cosigns (C2SP tlog-cosignature)")
     return found
 
 
@@ -158,9 +158,8 @@ def _tell_signed(each: dict[str, Any]) -> None:
     if each["unsealed"]:
         echo(f"         {each['unsealed']:,} entries behind it are in no checkpoint yet")
     if each["late"]:
-        echo(
-            f"         {each['late']:,} pauses of up to {each['longest_pause']:,} s: checkpoints are missing"
-        )
+        pauses = f"{each['late']:,} pauses of up to {each['longest_pause']:,} s"
+        echo(f"         {pauses}: checkpoints are missing there")
 
 
 def written_down(path: Path) -> Heads:

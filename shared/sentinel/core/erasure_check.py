@@ -26,7 +26,7 @@ Leaf = Callable[[int], bytes | None]  # the leaf of an entry of the chain, by it
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record whose note is signed: what was erased, the digest of its leaves, and where the record stands."""
+    """A record whose note is signed: where it stands, what was erased, and the digest of the leaves."""
 
     seq: int
     first: int

@@ -52,7 +52,7 @@ class Verifier:
     @staticmethod
     def behind(segment: Segment) -> Verifier:
         """Return one that goes on behind a stored segment, as if all up to it were verified: it is not."""
-        checked = Verifier(
+        return Verifier(
             segment.chain,
             segment.next,
             segment.head,
@@ -61,7 +61,6 @@ class Verifier:
             tree=segment.peaks if segment.tree else None,
             treed=bool(segment.tree),
         )
-        return checked
 
     def copy(self, **changes: int) -> Verifier:
         """Return one that goes on from the same place by itself."""

@@ -77,7 +77,8 @@ class Bundler:
             raise Conflict(f"entry {seq} of {chain} is in no checkpoint yet: one is signed each minute")
         nodes = tiles.TiledNodes(sealed.checkpoint.size, lambda path: self.tiles.get(chain, path))
         proven = self._proven(segment, seq, sealed, nodes)
-        lines = [self._begin("entry", chain), self._checkpoint(chain, sealed), {"entry": proven}]
+        lines: list[Line] = [self._begin("entry", chain), self._checkpoint(chain, sealed)]
+        lines.append({"entry": proven})
         if seq - segment.first in segment.opened.erased:
             lines.append({"record": self._record(chain, seq, segment, sealed, nodes)})
         yield from lines
