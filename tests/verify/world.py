@@ -137,19 +137,21 @@ def leaves_of(segments: Iterable[Segment]) -> list[bytes]:
     return [leaf for each in segments for leaf in each.opened.leaves()]
 
 
-def chain() -> tuple[list[Segment], list[Segment]]:
-    """Return the chain as it is written, and as it is after the erasures, each with its record inside."""
-    counter = iter(range(sum(SIZES)))
+def chain(
+    sizes: Sequence[int] = SIZES, gone: Sequence[tuple[int, int]] = ERASED
+) -> tuple[list[Segment], list[Segment]]:
+    """Return a chain as it is written, and as it is after the erasures, each with its record inside."""
+    counter = iter(range(sum(sizes)))
     contents = [
         content(number, [b'{"n":%d,"user":"u%d"}' % (n, n % 3) for n in islice(counter, size)])
-        for number, size in enumerate(SIZES)
+        for number, size in enumerate(sizes)
     ]
-    for number, (first, last) in enumerate(ERASED, len(SIZES)):
+    for number, (first, last) in enumerate(gone, len(sizes)):
         leaves = leaves_of(written(contents))[first : last + 1]
         contents.append(content(number, [record(first, last, leaves)], "erase"))
     before = written(contents)
     after = before
-    for first, last in ERASED:
+    for first, last in gone:
         after = [erased(each, first, last) for each in after]
     return before, after
 
@@ -167,7 +169,13 @@ def tail() -> list[Segment]:
 class World:
     """The stores, below a folder of their own, and everything that looks for damage in them."""
 
-    def __init__(self, folder: Path, unsealed: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        unsealed: bool = False,
+        segments: Sequence[Segment] = SEGMENTS,
+        sealed_after: Sequence[int] = SEALED_AFTER,
+    ) -> None:
         self.ledger = SqliteLedger(":memory:")
         self.notes = FolderNotes(folder)
         self.tiles = FolderTiles(folder)
@@ -176,9 +184,9 @@ class World:
         clock = self._clock
         self.sealer = Sealer(self.ledger, self.notes, self.tiles, SIGNER, LOG, clock)
         self.segments: list[Segment] = []
-        for number, segment in enumerate(SEGMENTS, 1):
+        for number, segment in enumerate(segments, 1):
             self._append(segment)
-            for _ in range(SEALED_AFTER.count(number) + (number == len(SEGMENTS))):
+            for _ in range(sealed_after.count(number) + (number == len(segments))):
                 self.seal()
         for segment in tail() if unsealed else ():
             self._append(segment)
@@ -229,9 +237,7 @@ class World:
 
     def verification(self, witnesses: Sequence[Key] = (WITNESS_KEY,), quorum: int = 1) -> ChainVerification:
         """Return what `sentinel verify` does."""
-        return ChainVerification(
-            self.ledger, Attested(self.notes, lambda: KEYS, witnesses, quorum)
-        )
+        return ChainVerification(self.ledger, Attested(self.notes, lambda: KEYS, witnesses, quorum))
 
     def verify(self) -> Verified:
         """Verify the chain."""

@@ -1,0 +1,39 @@
+"""The JavaScript verifier, run over many bundles in one process."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sysconfig
+from base64 import b64encode
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from tests.verify.world import ROOT, VKEY, WITNESS_KEY
+
+PROGRAM = ROOT / "clients" / "verify" / "javascript" / "sentinel-verify.mjs"
+# Where there is no node, the one that is synth's comes with the packages.
+NODE = shutil.which("node", path=f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ.get('PATH', '')}")
+needs_node = pytest.mark.skipif(NODE is None, reason="there is no node on this machine")
+
+
+def verdicts(bundles: Sequence[bytes], quorum: int = 1) -> list[dict[str, Any]]:
+    """Return what the JavaScript verifier says of bundles."""
+    asked = {"key": VKEY, "witness": WITNESS_KEY.vkey, "quorum": quorum}
+    text = json.dumps({**asked, "bundles": [b64encode(each).decode() for each in bundles]})
+    done = subprocess.run(
+        [str(NODE), str(ROOT / "tests" / "verify" / "all.mjs")],
+        input=text,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        timeout=100,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
