@@ -28,7 +28,7 @@ class Verifying(Logged):
         """What chains are verified against: the log's checkpoints."""
         from sentinel.usecases.checkpoints import Attested
 
-        return Attested(self.notes, lambda: self.log_keys)
+        return Attested(self.notes, lambda: self.log_keys, tiles=self.tiles)
 
     @cached_property
     def log_keys(self) -> LogKeys:

@@ -237,7 +237,9 @@ class World:
 
     def verification(self, witnesses: Sequence[Key] = (WITNESS_KEY,), quorum: int = 1) -> ChainVerification:
         """Return what `sentinel verify` does."""
-        return ChainVerification(self.ledger, Attested(self.notes, lambda: KEYS, witnesses, quorum))
+        return ChainVerification(
+            self.ledger, Attested(self.notes, lambda: KEYS, witnesses, quorum, self.tiles)
+        )
 
     def verify(self) -> Verified:
         """Verify the chain."""

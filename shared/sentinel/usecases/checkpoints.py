@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sentinel.core import notes as notation
 from sentinel.core.notes import Key, Note
 from sentinel.errors import Malformed, Tampered
-from sentinel.ports_log import Notes
+from sentinel.ports_log import Notes, Tiles
 from sentinel.usecases.seal import LogKeys, Sealed
 
 EACH = 60  # seconds: a checkpoint is due so often
@@ -21,12 +21,14 @@ class Attested:
     """What a verification checks a chain against. `keys` are asked for where there is something signed.
 
     `witnesses` are the keys whose cosignatures are checked; the newest checkpoint needs `quorum` of them.
+    With `tiles` the first entry is found of a chain that was written anew.
     """
 
     notes: Notes
     keys: Callable[[], LogKeys]
     witnesses: Sequence[Key] = ()
     quorum: int = 0
+    tiles: Tiles | None = None
 
 
 @dataclass(slots=True)

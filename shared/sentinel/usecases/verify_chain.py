@@ -17,6 +17,7 @@ from sentinel.core.verify import Verifier
 from sentinel.errors import Missing, Tampered
 from sentinel.ports import Ledger
 from sentinel.usecases.checkpoints import Attested, Course, course
+from sentinel.usecases.first_difference import first_difference
 
 SMALL = 400_000  # entries of a chain from which on starting other processes pays
 RUN = 50_000  # entries of a run, at least
@@ -158,7 +159,10 @@ class ChainVerification:
         known = course(self.attested, chain) if self.attested else Course()
         heads = dict(expected or {})
         jobs = self._jobs(chain, tuple(sorted(known.roots.items())), heads)
-        done = _joined(self.ledger, jobs, self.spread if len(jobs) > 1 else None)
+        try:
+            done = _joined(self.ledger, jobs, self.spread if len(jobs) > 1 else None)
+        except Tampered as damage:
+            raise self._placed(damage, known) from None
         checked = done.after
         if not checked.segments and not heads and not known.roots:
             raise known.damage or Missing(f"there is no chain {chain}; `sentinel chains` lists them")
@@ -170,6 +174,17 @@ class ChainVerification:
             raise known.damage
         self._check_erased(chain, done)
         return Verified(chain, checked.next, checked.segments, checked.hash.hex(), len(done.erased), known)
+
+    def _placed(self, damage: Tampered, known: Course) -> Tampered:
+        """Return damage with the first entry that differs from what was signed, where tiles tell it."""
+        size = damage.seq + 1
+        tiles = self.attested.tiles if self.attested else None
+        if damage.kind != "rewritten" or tiles is None or size not in known.roots:
+            return damage
+        seq = first_difference(self.ledger, tiles, damage.chain, size, known.roots[size])
+        if seq is None:
+            return damage
+        return Tampered(damage.chain, seq, damage.kind, f"{damage.detail}; this is the first other entry")
 
     def _jobs(self, chain: str, roots: tuple[tuple[int, bytes], ...], heads: Mapping[int, str]) -> list[Job]:
         """Cut a chain into runs that begin where segments do."""
