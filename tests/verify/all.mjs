@@ -1,7 +1,8 @@
 // Runs the JavaScript verifier over many bundles in one process: a JSON list of their bytes in base64 comes on
 // standard input, a list of verdicts goes out.
-import { Key, Refused, verify } from "../../clients/verify/javascript/sentinel-verify.mjs";
+import { pathToFileURL } from "node:url";
 
+const { Key, Refused, verify } = await import(pathToFileURL(process.argv[2]).href);
 const parts = [];
 for await (const part of process.stdin) parts.push(part);
 const { key, witness, quorum, bundles } = JSON.parse(Buffer.concat(parts).toString());
@@ -15,8 +16,8 @@ for (const bundle of bundles) {
     const checked = await verify([bytes.subarray(0, half), bytes.subarray(half)], options);
     found.push(checked.result(checked.newest.seconds));
   } catch (error) {
-    if (!(error instanceof Refused)) throw error;
-    found.push({ kind: error.kind, entry: error.entry, line: error.line });
+    const { kind, entry, line } = error instanceof Refused ? error : { kind: String(error), entry: 0, line: 0 };
+    found.push({ kind, entry, line });
   }
 }
 console.log(JSON.stringify(found));

@@ -6,11 +6,9 @@ They are the vectors in clients/vectors/bundle-v1, which any verifier can run.
 from __future__ import annotations
 
 import json
-import tempfile
 from base64 import b64encode
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from sentinel.core import notes
@@ -29,6 +27,7 @@ from tests.verify.world import (
     chain,
     content,
     erased,
+    folder,
     leaves_of,
     record,
     written,
@@ -44,8 +43,8 @@ SEALED_AFTER = (1, 3, 3)  # and one at the end: numbers 0 to 3
 @cache
 def good() -> dict[str, bytes]:
     """Return the bundles that verify, by name."""
-    with tempfile.TemporaryDirectory() as folder:
-        world = World(Path(folder), False, SEGMENTS, SEALED_AFTER)
+    with folder() as home:
+        world = World(home, False, SEGMENTS, SEALED_AFTER)
         found = {
             "chain": world.bundle(),
             "entry": world.bundle(0),
@@ -189,8 +188,8 @@ def rebuilt(entry: bytes, endpoint: str = "erase") -> bytes:
     segments = written(contents)
     for first, last in ((3, 5), (1, 1)):
         segments = [erased(each, first, last) for each in segments]
-    with tempfile.TemporaryDirectory() as folder:
-        return World(Path(folder), False, segments, SEALED_AFTER).bundle()
+    with folder() as home:
+        return World(home, False, segments, SEALED_AFTER).bundle()
 
 
 LEAVES = leaves_of(BEFORE)[3:6]
@@ -211,6 +210,11 @@ def renoted(line: int, to: str) -> bytes:
     return json.dumps(
         {**found, "note": Note(text, (notes.signed(text, key, SIGNER.sign),)).bytes.decode()}
     ).encode()
+
+
+def _cut_checkpoints(lines: Lines) -> None:
+    lines[:] = [line for line in lines if "checkpoint" not in line]
+    lines[-1]["end"] |= {"checkpoints": 0, "unsealed": lines[-1]["end"]["entries"]}
 
 
 FORMAT: dict[str, Edit] = {
@@ -370,7 +374,7 @@ CHAINS: dict[str, tuple[str, Edit]] = {
     "checkpoint-time-back": ("order", resigned(6, seconds=1)),
     "checkpoint-early": ("cut", swap(4, 5)),
     "checkpoint-late": ("rewritten", swap(CHECKPOINT, 3)),
-    "checkpoints-none": ("checkpoint", lambda lines: _unsealed(lines)),
+    "checkpoints-none": ("checkpoint", _cut_checkpoints),
     "cosignature": ("cosignature", of_note(5, bad_signature(6))),
     "cosignature-missing": ("quorum", of_note(-2, lambda parts: parts.pop(6))),
 }
@@ -459,11 +463,6 @@ def _foreign() -> str:
     timed = Key(LOG, COSIGNATURE, SIGNER.public_key())
     lines = (notes.signed(text, key, SIGNER.sign), notes.cosigned(text, timed, SIGNER.sign, 1_764_000_600))
     return Note(text, lines).bytes.decode()
-
-
-def _unsealed(lines: Lines) -> None:
-    lines[:] = [line for line in lines if "checkpoint" not in line]
-    lines[-1]["end"] |= {"checkpoints": 0, "unsealed": lines[-1]["end"]["entries"]}
 
 
 def _plain_record() -> Any:

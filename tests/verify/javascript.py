@@ -9,6 +9,7 @@ import subprocess
 import sysconfig
 from base64 import b64encode
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,15 +22,14 @@ NODE = shutil.which("node", path=f"{sysconfig.get_path('scripts')}{os.pathsep}{o
 needs_node = pytest.mark.skipif(NODE is None, reason="there is no node on this machine")
 
 
-def verdicts(bundles: Sequence[bytes], quorum: int = 1) -> list[dict[str, Any]]:
+def verdicts(bundles: Sequence[bytes], program: Path = PROGRAM) -> list[dict[str, Any]]:
     """Return what the JavaScript verifier says of bundles."""
-    asked = {"key": VKEY, "witness": WITNESS_KEY.vkey, "quorum": quorum}
+    asked = {"key": VKEY, "witness": WITNESS_KEY.vkey, "quorum": 1}
     text = json.dumps({**asked, "bundles": [b64encode(each).decode() for each in bundles]})
     done = subprocess.run(
-        [str(NODE), str(ROOT / "tests" / "verify" / "all.mjs")],
+        [str(NODE), str(ROOT / "tests" / "verify" / "all.mjs"), str(program)],
         input=text,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         timeout=100,
         check=False,
         text=True,

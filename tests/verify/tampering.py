@@ -1,4 +1,4 @@
-"""The tamper matrix: what somebody does who can write the table, and the checkpoints' folder, but has no key.
+"""The tamper matrix: what somebody does who can write the table and the folder of checkpoints, without a key.
 
 Each operation is done at the first, the middle and the last place where it makes sense, twice: *plain* changes
 just what it says, *anew* also computes every hash, link, tree and window behind it again, as somebody clever
@@ -7,12 +7,10 @@ would. `docs/verify.md` has what finds each.
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from sentinel.core import merkle, notes
+from sentinel.core import notes
 from sentinel.core.notes import Checkpoint, Note
 from sentinel.core.payload import CODEC_SEALED, pack
 from sentinel.core.segment import Head, Segment
@@ -21,16 +19,15 @@ from tests.verify.broken import bad_signature
 from tests.verify.world import (
     BEFORE,
     CHAIN,
-    ENTRIES,
     KEYS,
     SEGMENTS,
     TAIL,
-    WITNESS_KEY,
     Content,
     Signer,
     World,
     content,
     erased,
+    folder,
     found,
     offline,
     record,
@@ -493,7 +490,10 @@ def _behind() -> Iterator[Operation]:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What finds an operation: kind and entry each, "" for nothing. `feed` are the kinds of changes it shows."""
+    """What finds an operation: kind and entry, "" for nothing. `feed` are the kinds of changes it shows.
+
+    `file` is the bundle, empty where none could be made.
+    """
 
     verify: str
     bundle: str
@@ -509,8 +509,8 @@ class Outcome:
 
 def outcome(operation: Operation, place: str) -> Outcome:
     """Do an operation in a world of its own, and let all look."""
-    with tempfile.TemporaryDirectory() as folder:
-        world = World(Path(folder), operation.unsealed)
+    with folder() as home:
+        world = World(home, operation.unsealed)
         operation.act(world, place)
         file, bundled = b"", ""
         try:

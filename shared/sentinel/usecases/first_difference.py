@@ -13,8 +13,10 @@ from sentinel.ports import Ledger
 from sentinel.ports_log import Tiles
 
 
-def first_difference(ledger: Ledger, tiles: Tiles, chain: str, size: int, root: bytes) -> int | None:
-    """Return the first entry that is not the one in the signed tree; None where tiles do not tell.
+def first_difference(
+    ledger: Ledger, tiles: Tiles, chain: str, size: int, root: bytes, within: range
+) -> int | None:
+    """Return the first entry of `within` that is not the one that was signed; None where tiles do not tell.
 
     The chain has to be linked as far as that. Raises `Unavailable`, and `Tampered` where it cannot be read.
     """
@@ -32,9 +34,9 @@ def first_difference(ledger: Ledger, tiles: Tiles, chain: str, size: int, root: 
         return merkle.leaf(found) == signed
 
     try:
-        if size == 0 or same(size - 1):
+        if not within or same(within[-1]):
             return None
-        low, high = 0, size - 1
+        low, high = within[0], within[-1]
         while low < high:
             middle = (low + high) // 2
             low, high = (middle + 1, high) if same(middle) else (low, middle)

@@ -177,11 +177,15 @@ class ChainVerification:
 
     def _placed(self, damage: Tampered, known: Course) -> Tampered:
         """Return damage with the first entry that differs from what was signed, where tiles tell it."""
-        size = damage.seq + 1
         tiles = self.attested.tiles if self.attested else None
-        if damage.kind != "rewritten" or tiles is None or size not in known.roots:
+        size = damage.seq + 1 if damage.kind == "rewritten" else max(known.roots, default=0)
+        if damage.kind not in {"rewritten", "hash"} or tiles is None or size not in known.roots:
             return damage
-        seq = first_difference(self.ledger, tiles, damage.chain, size, known.roots[size])
+        within = range(size)
+        if damage.kind == "hash":
+            segment = self.ledger.at(damage.chain, damage.seq)
+            within = range(damage.seq, min(size, segment.next) if segment else 0)
+        seq = first_difference(self.ledger, tiles, damage.chain, size, known.roots[size], within)
         if seq is None:
             return damage
         return Tampered(damage.chain, seq, damage.kind, f"{damage.detail}; this is the first other entry")
