@@ -5,7 +5,7 @@ import { pathToFileURL } from "node:url";
 const { Key, Refused, verify } = await import(pathToFileURL(process.argv[2]).href);
 const parts = [];
 for await (const part of process.stdin) parts.push(part);
-const { key, witness, quorum, bundles } = JSON.parse(Buffer.concat(parts).toString());
+const { key, witness, quorum, bundles, bad_keys: bad, other_key: other } = JSON.parse(Buffer.concat(parts).toString());
 const options = { keys: [Key.read(key)], witnesses: [Key.read(witness)], quorum };
 const found = [];
 for (const bundle of bundles) {
@@ -18,6 +18,20 @@ for (const bundle of bundles) {
   } catch (error) {
     const { kind, entry, line } = error instanceof Refused ? error : { kind: String(error), entry: 0, line: 0 };
     found.push({ kind, entry, line });
+  }
+}
+// Behind them: what is said with the key of another log, and of keys that are none.
+try {
+  await verify([Buffer.from(bundles[0], "base64")], { ...options, keys: [Key.read(other)] });
+} catch ({ kind, entry, line }) {
+  found.push({ kind, entry, line });
+}
+for (const each of bad) {
+  try {
+    Key.read(each);
+    found.push(true);
+  } catch {
+    found.push(false);
   }
 }
 console.log(JSON.stringify(found));

@@ -13,12 +13,13 @@ from typing import Any
 
 from sentinel.core import notes
 from sentinel.core.notes import COSIGNATURE, ED25519, Checkpoint, Key, Note
-from sentinel.core.segment import Head
+from sentinel.core.segment import Head, Segment
 from tests.verify.world import (
     CHAIN,
     KEYS,
     LOG,
     SIGNER,
+    VKEY,
     WITNESS,
     WITNESS_KEY,
     Content,
@@ -36,6 +37,17 @@ from tests.verify.world import (
 Lines = list[Any]
 Edit = Callable[[Lines], object]
 
+# Keys that nobody can check anything with: the command refuses them.
+KEYS_BAD = {
+    "key-cut": VKEY[:-4],
+    "key-of-another-id": VKEY.replace("+", "+0", 1).replace("+0" + VKEY.split("+")[1][0], "+0", 1),
+    "key-of-unknown-type": Key(LOG, 2, SIGNER.public_key()).vkey,
+    "key-too-long": Key(LOG, ED25519, SIGNER.public_key() + b"x").vkey,
+    "key-without-name": Key("", ED25519, SIGNER.public_key()).vkey,
+    "key-with-space": Key("log example", ED25519, SIGNER.public_key()).vkey,
+    "key-not-canonical": VKEY + "=",
+    "key-no-key": "log.example",
+}
 BEFORE, SEGMENTS = chain((2, 1, 3), ((3, 5), (1, 1)))
 SEALED_AFTER = (1, 3, 3)  # and one at the end: numbers 0 to 3
 
@@ -55,7 +67,9 @@ def good() -> dict[str, bytes]:
         text = [content(9, ['{"é":"\\\\u2028 ☃"}'.encode(), b'{"raw":"\xff\xfe"}'])]
         world._append(written(text, Head.after(SEGMENTS[-1]))[0])
         found["chain-unsealed"] = world.bundle()
-        return found
+    with folder() as home:
+        found["chain-sealed-empty"] = World(home, False, SEGMENTS[:2], (0,)).bundle()
+    return found
 
 
 def parse(raw: bytes) -> Lines:
@@ -133,7 +147,12 @@ def flip(text: str) -> str:
 
 def signed(size: int, root: bytes, seconds: int, by: Signer = SIGNER, extra: str = "") -> str:
     """Return a checkpoint that the log signs."""
-    keys, text = KEYS, Checkpoint(notes.origin_of(LOG, CHAIN), size, root).text + extra
+    return signed_text(Checkpoint(notes.origin_of(LOG, CHAIN), size, root).text + extra, seconds, by)
+
+
+def signed_text(text: str, seconds: int, by: Signer = SIGNER) -> str:
+    """Return a note that the log signs as a checkpoint, whatever its text is."""
+    keys = KEYS
     plain, timed = (Key(each.name, each.type, by.public_key()) for each in (keys.of(CHAIN), keys.timed))
     cosigned = notes.cosigned(text, WITNESS_KEY, WITNESS.sign, seconds)
     lines = (notes.signed(text, plain, by.sign), notes.cosigned(text, timed, by.sign, seconds), cosigned)
@@ -150,6 +169,22 @@ def of_note(place: int, change: Callable[[list[str]], object]) -> Edit:
         told["note"] = "\n".join(parts)
 
     return edit
+
+
+def _again(note: str) -> str:
+    """Sign the first three lines of a note."""
+    return signed_text("".join(f"{line}\n" for line in note.split("\n")[:3]), 1_764_000_600)
+
+
+def _short_root(note: str) -> str:
+    """Sign a checkpoint whose root has three bytes."""
+    return _again("\n".join([*note.split("\n")[:2], "AAAA", ""]))
+
+
+def _short_time(parts: list[str]) -> None:
+    """Leave five bytes of the signature with the time."""
+    begin, _, encoded = parts[5].rpartition(" ")
+    parts[5] = f"{begin} {b64encode(notes.b64decode(encoded)[:9]).decode()}"
 
 
 def bad_signature(place: int) -> Callable[[list[str]], object]:
@@ -181,15 +216,14 @@ def resigned(
     return edit
 
 
-def rebuilt(entry: bytes, endpoint: str = "erase") -> bytes:
-    """Return the bundle of a chain whose first record is another entry, signed as it is."""
+def rebuilt(entry: bytes, endpoint: str = "erase") -> list[Segment]:
+    """Return a chain whose first record is another entry, everything else as it has to be."""
     contents = [Content.of(each) for each in BEFORE]
     contents[3] = content(3, [entry], endpoint)
     segments = written(contents)
     for first, last in ((3, 5), (1, 1)):
         segments = [erased(each, first, last) for each in segments]
-    with folder() as home:
-        return World(home, False, segments, SEALED_AFTER).bundle()
+    return segments
 
 
 LEAVES = leaves_of(BEFORE)[3:6]
@@ -268,7 +302,7 @@ FORMAT: dict[str, Edit] = {
     "control-character": raw(SEGMENT, b'"context":"', b'"context":"\x01'),
     "byte-order-mark": raw(HEADER, b"{", b"\xef\xbb\xbf{"),
     "two-values": raw(SEGMENT, b"}\n", b"} {}\n"),
-    "nested-deep": add(SEGMENT, b"[" * 3_000 + b"\n"),
+    "nested-deep": add(SEGMENT, b"[" * 100_000 + b"\n"),
     "trailing-line": add(END, {"comment": {}}),
     "trailing-end": lambda lines: lines.append(lines[-1]),
     "trailing-text": lambda lines: lines.append(b"more"),
@@ -345,6 +379,28 @@ CHAINS: dict[str, tuple[str, Edit]] = {
     ),
     "checkpoint-no-note": ("checkpoint", at(CHECKPOINT, "checkpoint", "note", to="note")),
     "checkpoint-a-number": ("checkpoint", at(CHECKPOINT, "checkpoint", "note", to=1)),
+    "checkpoint-with-control-character": (
+        "checkpoint",
+        of_note(CHECKPOINT, lambda parts: parts.insert(4, "\u2014 other\x01.example AAAAAAAA")),
+    ),
+    "checkpoint-without-last-line-end": (
+        "checkpoint",
+        at(-2, "checkpoint", "note", to=lambda note: note[:-1]),
+    ),
+    "checkpoint-short-time": ("checkpoint", of_note(CHECKPOINT, _short_time)),
+    "checkpoint-signed-size-with-zero": (
+        "checkpoint",
+        at(CHECKPOINT, "checkpoint", "note", to=lambda note: _again(note.replace("\n2\n", "\n02\n", 1))),
+    ),
+    "checkpoint-signed-short-root": (
+        "rewritten",
+        at(
+            CHECKPOINT,
+            "checkpoint",
+            "note",
+            to=lambda note: _again("\n".join([*note.split("\n")[:2], "AAAA", ""])),
+        ),
+    ),
     "checkpoint-with-tab": (
         "checkpoint",
         of_note(CHECKPOINT, lambda parts: parts.__setitem__(2, parts[2] + "\t")),
@@ -487,7 +543,8 @@ def kinds() -> dict[str, str]:
 def one(name: str) -> tuple[bytes, str]:
     """Return a bundle that must not verify, and the kind that has to be found."""
     if name in RECORDS:
-        return rebuilt(*RECORDS[name]), "erasure"
+        with folder() as home:
+            return World(home, False, rebuilt(*RECORDS[name]), SEALED_AFTER).bundle(), "erasure"
     base, kind, edit = EDITS[name]
     lines = parse(good()[base])
     edit(lines)

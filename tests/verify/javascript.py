@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.verify.broken import KEYS_BAD
+from tests.verify.vectors import OTHER
 from tests.verify.world import ROOT, VKEY, WITNESS_KEY
 
 PROGRAM = ROOT / "clients" / "verify" / "javascript" / "sentinel-verify.mjs"
@@ -23,8 +25,17 @@ needs_node = pytest.mark.skipif(NODE is None, reason="there is no node on this m
 
 
 def verdicts(bundles: Sequence[bytes], program: Path = PROGRAM) -> list[dict[str, Any]]:
-    """Return what the JavaScript verifier says of bundles."""
-    asked = {"key": VKEY, "witness": WITNESS_KEY.vkey, "quorum": 1}
+    """Return what the JavaScript verifier says of bundles.
+
+    Behind that stands what it says of the first with the key of another log, and whether it takes bad keys.
+    """
+    asked = {
+        "key": VKEY,
+        "witness": WITNESS_KEY.vkey,
+        "quorum": 1,
+        "other_key": OTHER.vkey,
+        "bad_keys": list(KEYS_BAD.values()),
+    }
     text = json.dumps({**asked, "bundles": [b64encode(each).decode() for each in bundles]})
     done = subprocess.run(
         [str(NODE), str(ROOT / "tests" / "verify" / "all.mjs"), str(program)],

@@ -51,31 +51,25 @@ def _functions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.Funct
 
 def _checks(function: ast.FunctionDef) -> Iterator[ast.stmt]:
     for node in ast.walk(function):
-        if (
-            isinstance(node, ast.If)
-            and len(node.body) == 1
-            and isinstance(node.body[0], ast.Raise | ast.Return)
-        ):
-            if isinstance(node.body[0], ast.Raise) or _refuses(node.body[0]):
-                yield node
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and _is_check(node.value):
+        if isinstance(node, ast.If) and _refuses(node.body):
+            yield node
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and _is_check(node.value):
             yield node
 
 
-def _refuses(node: ast.Return) -> bool:
-    """Whether a function says with what it returns that something is not so."""
-    return (
-        isinstance(node.value, ast.Constant)
-        and node.value.value in {None, False, ""}
-        and node.value.value is not True
-    )
+def _refuses(body: list[ast.stmt]) -> bool:
+    """Whether a branch does nothing but raise, or return that something is not so."""
+    last = body[-1]
+    if isinstance(last, ast.Raise):
+        return len(body) < 3
+    value = last.value if isinstance(last, ast.Return) else ast.Name("")
+    return value is None or (isinstance(value, ast.Constant) and value.value in {None, False, ""})
 
 
 def _is_check(call: ast.Call) -> bool:
     name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
-    return name == "need" or name.startswith(
-        ("_check", "_place", "_recorded", "_meet", "verify", "done", "check")
-    )
+    begin = ("_check", "_place", "_recorded", "_meet", "verify", "done", "check", "fresh")
+    return name == "need" or name.startswith(begin)
 
 
 class _Without(ast.NodeTransformer):
@@ -85,9 +79,7 @@ class _Without(ast.NodeTransformer):
     def visit_If(self, node: ast.If) -> Any:
         """Leave the `if` out, and keep what stands in its `else`."""
         self.generic_visit(node)
-        if node.lineno != self._line or not isinstance(node.body[0], ast.Raise | ast.Return):
-            return node
-        return node.orelse or ast.Pass()
+        return (node.orelse or ast.Pass()) if node.lineno == self._line else node
 
     def visit_Expr(self, node: ast.Expr) -> Any:
         """Leave the call out."""

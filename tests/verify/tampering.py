@@ -1,7 +1,7 @@
-"""The tamper matrix: what somebody does who can write the table and the folder of checkpoints, without a key.
+"""The tamper matrix: what somebody does who can write table and folder of checkpoints, but has no key.
 
-Each operation is done at the first, the middle and the last place where it makes sense, twice: *plain* changes
-just what it says, *anew* also computes every hash, link, tree and window behind it again, as somebody clever
+Each operation is done at the first, the middle and the last place where it makes sense, twice: plain changes
+just what it says, anew also computes every hash, link, tree and window behind it again, as somebody clever
 would. `docs/verify.md` has what finds each.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from sentinel.core import notes
 from sentinel.core.notes import Checkpoint, Note
-from sentinel.core.payload import CODEC_SEALED, pack
+from sentinel.core.payload import CODEC_ERASED, CODEC_SEALED, pack
 from sentinel.core.segment import Head, Segment
 from sentinel.errors import SentinelError, Tampered
 from tests.verify.broken import bad_signature
@@ -248,6 +248,16 @@ def _erase(world: World, place: str) -> None:
     world.write([erased(each, seq, seq) for each in world.segments])
 
 
+def _erase_without_leaf(world: World, place: str) -> None:
+    """Put the mark of an erased entry there with nothing behind it."""
+    segments, (which, at) = list(world.segments), _holding(_entry(place))
+    entries = list(segments[which].opened.entries)
+    entries[at] = b"!00"
+    payload = replace(segments[which].opened, entries=entries).pack()
+    segments[which] = replace(segments[which], payload=payload, codec=segments[which].codec | CODEC_ERASED)
+    world.write(segments)
+
+
 def _erase_with(signer: Signer | None, first: int = 0) -> Act:
     """Erase an entry and append a record of it: forged, or the copy of a genuine one."""
 
@@ -454,6 +464,7 @@ def _attributes() -> Iterator[Operation]:
 
 def _erasures() -> Iterator[Operation]:
     yield Operation("erase without a record", PLAIN, _erase)
+    yield Operation("erase with a leaf that is none", PLAIN, _erase_without_leaf)
     yield Operation("erase with a forged record", ANEW, _erase_with(INTRUDER))
     yield Operation("erase with the copy of a record", ANEW, _erase_with(None))
     yield Operation("change the leaf of an erased entry", ANEW, _other_leaf)

@@ -54,23 +54,20 @@ def test_runs_find_what_one_pass_finds(case: tuple[Operation, str]) -> None:
         expected = found(world)
         for run in (1, 3, 11):
             by = world.verification(spread=lambda jobs: map(partial(check_run, world.ledger), jobs), run=run)
-            try:
-                told = by.verify(CHAIN).json()
-            except Tampered as damage:
-                assert f"{damage.kind} {damage.seq}" == expected
+            if expected:
+                with pytest.raises(Tampered) as damage:
+                    by.verify(CHAIN)
+                assert f"{damage.value.kind} {damage.value.seq}" == expected
             else:
-                assert not expected
-                assert told == world.verify().json()
+                assert by.verify(CHAIN) == world.verify()
 
 
 @pytest.mark.parametrize("place", ["first", "middle", "last"])
 def test_the_place_is_the_first_entry_that_differs(place: str) -> None:
     """Whoever writes all behind an entry anew is found at that entry: tiles tell where the chain was left."""
     seq = tampering._entry(place)
-    changed = next(
-        each for each in tampering.operations() if each.what == "change an entry" and each.how == ANEW
-    )
-    assert outcome(changed, place).verify == f"rewritten {seq}"
+    named = [each for each in tampering.operations() if each.what == "change an entry"]
+    assert outcome(named[1], place).verify == f"rewritten {seq}"
 
 
 @needs_node
@@ -78,8 +75,4 @@ def test_javascript_finds_the_same_in_the_bundles() -> None:
     """The second verifier has the verdicts of the first on bundles of tampered chains."""
     files = [outcome(*case).file for case in taken(CASES, 15, 7)]
     files = [each for each in files if each]
-    told = [
-        each if "kind" in each and "verified" not in each else {"verified": True} for each in verdicts(files)
-    ]
-    python = [vectors.verdict(each) for each in files]
-    assert told == [each if "verified" not in each else {"verified": True} for each in python]
+    assert verdicts(files)[: len(files)] == [vectors.verdict(each) for each in files]

@@ -7,9 +7,10 @@ import pytest
 from tests.sampling import taken
 from tests.verify import broken, vectors
 from tests.verify.javascript import needs_node, verdicts
-from tests.verify.world import offline
+from tests.verify.world import offline, sentinel_verify
 
 INDEX = vectors.index()
+ANOTHER_LOG = {"kind": "key", "entry": 0, "line": 1}
 
 
 def _plain(case: dict[str, object]) -> dict[str, object]:
@@ -25,6 +26,10 @@ def test_python_has_the_verdicts_of_the_vectors() -> None:
     for each, raw in zip(INDEX["good"], _good(), strict=True):
         assert {"file": each["file"], **vectors.verdict(raw)} == each
     assert len(INDEX["bad"]) > 150
+    assert vectors.verdict(_good()[0], INDEX["other_key"]) == ANOTHER_LOG
+    for name, key in INDEX["bad_keys"].items():
+        with pytest.raises(ValueError, match=r"\w"):
+            pytest.fail(f"{name}: {sentinel_verify.Key.read(key)}")
     for case in INDEX["bad"]:
         assert vectors.verdict(vectors.stored(case)) == _plain(case), case["name"]
 
@@ -34,6 +39,8 @@ def test_javascript_has_the_verdicts_of_the_vectors() -> None:
     """The JavaScript verifier, written by itself, says the same of all of them."""
     found = verdicts([*_good(), *map(vectors.stored, INDEX["bad"])])
     good, bad = found[: len(INDEX["good"])], found[len(INDEX["good"]) :]
+    bad, keys = bad[: len(INDEX["bad"])], bad[len(INDEX["bad"]) :]
+    assert keys == [ANOTHER_LOG, *[False] * len(INDEX["bad_keys"])]
     assert [{"file": each["file"], **told} for each, told in zip(INDEX["good"], good, strict=True)] == INDEX[
         "good"
     ]

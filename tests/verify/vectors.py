@@ -1,7 +1,8 @@
 """The vectors of bundles, for verifiers in any language: `python -m tests.verify.vectors` writes them.
 
-`index.json` has the keys and two lists. `good` names the files that verify, each with what is told of it.
-`bad` has what must be refused: a bundle is made of `lines`, where a number is a line of the file `base`,
+`index.json` has the keys and two lists. `other_key` is one of another log: with it alone the kind is `key`,
+in line 1; no verifier takes one of `bad_keys`. `good` names the files that verify, each with what is told of
+it. `bad` has what must be refused: a bundle is made of `lines`, where a number is a line of the file `base`,
 counted from 0, and a text is a line in base64, its end included; `kind`, `entry` and `line` (counted from 1)
 are the verdict.
 """
@@ -14,18 +15,20 @@ from base64 import b64decode, b64encode
 from pathlib import Path
 from typing import Any
 
+from sentinel.core.notes import ED25519, Key
 from tests.verify import broken
-from tests.verify.world import ROOT, VKEY, WITNESS_KEY, sentinel_verify
+from tests.verify.world import ROOT, SIGNER, VKEY, WITNESS_KEY, sentinel_verify
 
 FOLDER = ROOT / "clients" / "vectors" / "bundle-v1"
+OTHER = Key("other.example", ED25519, SIGNER.public_key())  # a good key of another log: kind `key`, at once
 LARGE = 20_000  # bytes of a bundle that is no vector: what it is about is told by its size
 
 
-def verdict(bundle: bytes, quorum: int = 1) -> dict[str, Any]:
+def verdict(bundle: bytes, key: str = VKEY) -> dict[str, Any]:
     """Return what the Python verifier says of a bundle, in the form of the index."""
-    keys, witnesses = ([sentinel_verify.Key.read(each)] for each in (VKEY, WITNESS_KEY.vkey))
+    keys, witnesses = ([sentinel_verify.Key.read(each)] for each in (key, WITNESS_KEY.vkey))
     try:
-        found = sentinel_verify.verify(io.BytesIO(bundle), keys, witnesses, quorum)
+        found = sentinel_verify.verify(io.BytesIO(bundle), keys, witnesses, 1)
     except sentinel_verify.Refused as refused:
         return {"kind": refused.kind, "entry": refused.entry, "line": refused.line}
     told: dict[str, Any] = sentinel_verify.result(found, found.seconds)
@@ -41,6 +44,8 @@ def made() -> dict[str, bytes]:
         "key": VKEY,
         "witness": WITNESS_KEY.vkey,
         "quorum": 1,
+        "other_key": OTHER.vkey,
+        "bad_keys": broken.KEYS_BAD,
         "good": [{"file": f"{name}.ndjson", **verdict(raw)} for name, raw in good.items()],
         "bad": bad,
     }

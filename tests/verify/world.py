@@ -196,6 +196,8 @@ class World:
         clock = self._clock
         self.sealer = Sealer(self.ledger, self.notes, self.tiles, SIGNER, LOG, clock)
         self.segments: list[Segment] = []
+        for _ in range(sealed_after.count(0)):
+            self.seal()
         for number, segment in enumerate(segments, 1):
             self._append(segment)
             for _ in range(sealed_after.count(number) + (number == len(segments))):

@@ -102,7 +102,6 @@ class Json {
     if (this.take("}")) return found;
     do {
       this.space();
-      need(this.text[this.at] === '"', "this is no JSON");
       const name = this.string();
       need(this.take(":") && !found.has(name), "a name stands twice in an object, or this is no JSON");
       found.set(name, this.value(depth + 1));
@@ -205,7 +204,6 @@ export class Key {
 
   static read(vkey) {
     const [, name, id, encoded] = /^([^\s+]+)\+([^+]*)\+(.*)$/s.exec(vkey) ?? [];
-    need(name !== undefined, "a key is NAME+ID+BASE64 of 33 bytes");
     const raw = base64(encoded);
     need(raw.length === 33, "a key is NAME+ID+BASE64 of 33 bytes");
     const key = new Key(name, raw[0], raw.subarray(1));
@@ -255,9 +253,8 @@ function opened(value) {
     .split("\n")
     .map((line) => {
       const [, name, encoded] = /^\u2014 ([^\s+]+) ([A-Za-z0-9+/=]+)$/.exec(line) ?? [];
-      need(name !== undefined, "a signature is a dash, a name and base64");
       const raw = base64(encoded);
-      need(raw.length > 4, "a signature has a key's id and more");
+      need(raw.length > 4, "a signature is a dash, a name and base64 of a key's id and more");
       return { name, id: raw.subarray(0, 4), raw: raw.subarray(4) };
     });
   need(signatures.length <= 64, "a note has 64 signatures at most");

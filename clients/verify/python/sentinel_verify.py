@@ -175,9 +175,8 @@ def opened(note: Any) -> tuple[list[str], str, Signatures]:
     found = []
     for line in below.split("\n")[:-1]:
         match = re.fullmatch("\u2014 ([^\\s+]+) ([A-Za-z0-9+/=]+)", line)
-        need(match is not None, "a signature is a dash, a name and base64")
-        raw = unbase64(match[2] if match else "")
-        need(len(raw) > 4, "a signature has a key's id and more")
+        raw = unbase64(match[2]) if match else b""
+        need(len(raw) > 4, "a signature is a dash, a name and base64 of a key's id and more")
         found.append((match[1] if match else "", raw[:4], raw[4:]))
     need(len(found) <= 64, "a note has 64 signatures at most")
     return text.split("\n"), text + "\n", found
