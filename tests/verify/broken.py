@@ -6,7 +6,7 @@ They are the vectors in clients/vectors/bundle-v1, which any verifier can run.
 from __future__ import annotations
 
 import json
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -184,7 +184,7 @@ def _short_root(note: str) -> str:
 def _short_time(parts: list[str]) -> None:
     """Leave five bytes of the signature with the time."""
     begin, _, encoded = parts[5].rpartition(" ")
-    parts[5] = f"{begin} {b64encode(notes.b64decode(encoded)[:9]).decode()}"
+    parts[5] = f"{begin} {b64encode(b64decode(encoded)[:9]).decode()}"
 
 
 def bad_signature(place: int) -> Callable[[list[str]], object]:
@@ -192,7 +192,7 @@ def bad_signature(place: int) -> Callable[[list[str]], object]:
 
     def change(parts: list[str]) -> None:
         begin, _, encoded = parts[place].rpartition(" ")
-        signature = bytearray(notes.b64decode(encoded))
+        signature = bytearray(b64decode(encoded))
         signature[-1] ^= 1
         parts[place] = f"{begin} {b64encode(signature).decode()}"
 

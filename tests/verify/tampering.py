@@ -7,6 +7,7 @@ would. `docs/verify.md` has what finds each.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -473,7 +474,7 @@ def _erasures() -> Iterator[Operation]:
 
 def _checkpoints() -> Iterator[Operation]:
     yield Operation("change a checkpoint's size", PLAIN, _noted(_set(1, "7")))
-    yield Operation("change its root", PLAIN, _noted(_set(2, notes.b64encode(bytes(32)).decode())))
+    yield Operation("change its root", PLAIN, _noted(_set(2, b64encode(bytes(32)).decode())))
     yield Operation("change its origin", PLAIN, _noted(_set(0, "log.example/other/0")))
     yield Operation("change its text", PLAIN, _noted(lambda parts: parts.insert(3, "more")))
     yield Operation("change its signature", PLAIN, _noted(bad_signature(4)))

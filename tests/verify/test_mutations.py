@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
+import sentinel_verify
 from sentinel.core import erasure_check, payload, segment, verify
 from sentinel.usecases import checkpoints, seal, verify_chain
 from tests.sampling import taken, thorough
 from tests.verify import broken, tampering, vectors
 from tests.verify.javascript import NODE, PROGRAM, needs_node, verdicts
 from tests.verify.mutations import Mutant, applied, mutants
-from tests.verify.world import World, folder, found, sentinel_verify
+from tests.verify.world import World, folder, found
 
 INDEX = vectors.index()
 # Checks whose lack nobody can see, by a part of their text, each with the reason.

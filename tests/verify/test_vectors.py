@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+import sentinel_verify
 from tests.sampling import taken
 from tests.verify import broken, vectors
 from tests.verify.javascript import needs_node, verdicts
-from tests.verify.world import offline, sentinel_verify
+from tests.verify.world import offline
 
 INDEX = vectors.index()
 ANOTHER_LOG = {"kind": "key", "entry": 0, "line": 1}

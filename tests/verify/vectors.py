@@ -15,9 +15,10 @@ from base64 import b64decode, b64encode
 from pathlib import Path
 from typing import Any
 
+import sentinel_verify
 from sentinel.core.notes import ED25519, Key
 from tests.verify import broken
-from tests.verify.world import ROOT, SIGNER, VKEY, WITNESS_KEY, sentinel_verify
+from tests.verify.world import ROOT, SIGNER, VKEY, WITNESS_KEY
 
 FOLDER = ROOT / "clients" / "vectors" / "bundle-v1"
 OTHER = Key("other.example", ED25519, SIGNER.public_key())  # a good key of another log: kind `key`, at once

@@ -6,8 +6,8 @@ import contextlib
 import io
 import os
 import random
-import sys
 import tempfile
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+import sentinel_verify
 from sentinel.adapters.log_folder import FolderNotes, FolderTiles
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.core import chain as hashing
@@ -33,8 +34,6 @@ from sentinel.usecases.seal import LogKeys, Sealer
 from sentinel.usecases.verify_chain import ChainVerification, Verified
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "clients" / "verify" / "python"))
-import sentinel_verify  # noqa: E402 - it is no part of the package
 
 CHAIN, LOG = "checkout/0", "log.example"
 SIZES = (3, 2, 4, 1, 3, 2, 3, 2, 3)  # entries of the segments before the erasures
@@ -120,7 +119,7 @@ def record(first: int, last: int, leaves: Sequence[bytes], signer: Signer = SIGN
     origin, reason = notes.origin_of(LOG, CHAIN), "request 4711"
 
     def b64(raw: bytes) -> str:
-        return notes.b64encode(sha256(raw).digest()).decode()
+        return b64encode(sha256(raw).digest()).decode()
 
     lines = ("sentinel-erasure/v1", origin, f"{first}-{last}", str(BEGIN // 10**9))
     text = "".join(f"{each}\n" for each in (*lines, b64(b"".join(leaves)), b64(reason.encode())))
