@@ -14,6 +14,7 @@ from sentinel.settings import Settings
 
 if TYPE_CHECKING:
     from sentinel.core.notes import Key
+    from sentinel.ports import Ledger
     from sentinel.usecases.bundle import Bundler
     from sentinel.usecases.checkpoints import Attested
     from sentinel.usecases.seal import LogKeys
@@ -43,7 +44,7 @@ class Verifying(Logged):
         from sentinel.usecases.verify_chain import ChainVerification
 
         ledger = self.ledger  # type: ignore[attr-defined] # App has it
-        return ChainVerification(ledger, self.attested, Processes(self.settings), cores())
+        return ChainVerification(ledger, self.attested, Processes(self.settings, ledger), cores())
 
     def verifying(self, witnesses: Sequence[Key], quorum: int) -> ChainVerification:
         """Return what verifies chains and their witnesses' cosignatures."""
@@ -65,19 +66,31 @@ def cores() -> int:
 
 
 class Processes:
-    """Checks runs of a chain in processes of their own, which open the stores by the same settings."""
+    """Checks runs of a chain on all cores: here, and in processes that open the stores by our settings."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, ledger: Ledger) -> None:
         self._settings = settings
+        self._ledger = ledger
 
     def __call__(self, jobs: Sequence[Job]) -> Iterable[Done]:
-        """See `verify_chain.Spread`. Processes are started anew: a fork would share open databases."""
+        """See `verify_chain.Spread`. Processes are started anew: a fork would share open databases.
+
+        While they start this one works already, from the other end.
+        """
         from concurrent.futures import ProcessPoolExecutor
         from multiprocessing import get_context
 
-        pool = ProcessPoolExecutor(min(cores(), len(jobs)), mp_context=get_context("spawn"))
+        from sentinel.usecases.verify_chain import check_run
+
+        pool = ProcessPoolExecutor(max(1, cores() - 1), mp_context=get_context("spawn"))
         try:
-            yield from pool.map(functools.partial(check, self._settings), jobs)
+            waiting = [pool.submit(check, self._settings, job) for job in jobs]
+            mine = {}
+            for at in reversed(range(len(jobs))):
+                if waiting[at].cancel():  # nobody has begun it
+                    mine[at] = check_run(self._ledger, jobs[at])
+            for at, each in enumerate(waiting):
+                yield mine[at] if at in mine else each.result()
         finally:
             pool.shutdown(cancel_futures=True)
 

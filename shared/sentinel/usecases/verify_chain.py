@@ -20,7 +20,8 @@ from sentinel.usecases.checkpoints import Attested, Course, course
 from sentinel.usecases.first_difference import first_difference
 
 SMALL = 400_000  # entries of a chain from which on starting other processes pays
-RUN = 50_000  # entries of a run, at least
+RUN = 10_000  # entries of a run, at least
+RUNS = 32  # runs for each core, at most: whoever is done first takes the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +211,7 @@ class ChainVerification:
             size = newest.next if newest else 0
             if size < self.small:
                 return []
-            parts = max(1, min(4 * self.cores, size // self.run))
+            parts = max(1, min(RUNS * self.cores, size // self.run))
             found = [self.ledger.at(chain, size * part // parts) for part in range(1, parts)]
         except Tampered:  # the run that reads it says where
             return []
