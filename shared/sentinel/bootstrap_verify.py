@@ -57,7 +57,7 @@ class Verifying(Logged):
         from sentinel.usecases.bundle import Bundler
 
         ledger = self.ledger  # type: ignore[attr-defined] # App has it
-        return Bundler(ledger, self.notes, self.tiles, lambda: self.log_keys)
+        return Bundler(ledger, self.notes, self.tiles, self.settings.log, lambda: self.log_keys)
 
 
 def cores() -> int:

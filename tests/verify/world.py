@@ -262,7 +262,7 @@ class World:
     @property
     def bundler(self) -> Bundler:
         """Makes bundles."""
-        return Bundler(self.ledger, self.notes, self.tiles, lambda: KEYS)
+        return Bundler(self.ledger, self.notes, self.tiles, LOG, lambda: KEYS)
 
     def bundle(self, entry: int | None = None) -> bytes:
         """Return the bundle of the chain, or of an entry, as a file."""

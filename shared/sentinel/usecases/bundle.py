@@ -27,11 +27,12 @@ Line = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Bundler:
-    """The use case. `keys` are the log's public keys; of a chain's bundle only their name is told."""
+    """The use case. `log` is the log's name; its public `keys` are asked for where a proof is made."""
 
     ledger: Ledger
     notes: Notes
     tiles: Tiles
+    log: str
     keys: Callable[[], LogKeys]
 
     def chain(self, chain: str) -> Iterator[Line]:
@@ -85,7 +86,7 @@ class Bundler:
         yield {"end": {"records": len(lines) - 3}}
 
     def _begin(self, kind: str, chain: str) -> Line:
-        origin = notes.origin_of(self.keys().log, chain)
+        origin = notes.origin_of(self.log, chain)
         return {"sentinel-bundle": VERSION, "kind": kind, "chain": chain, "origin": origin}
 
     def _next(self, chain: str, numbers: Iterator[int]) -> tuple[int, Line] | None:
