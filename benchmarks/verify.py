@@ -5,8 +5,8 @@ checks every segment. The loop computes the four hashes that the format has for 
 nothing else: leaf, link, leaf of the tree, node of the tree. The figures against two of them, as it was
 before there were trees, are told beside it.
 
-`cores_ratio` is of a chain of three million entries on all cores, over the loop on one core times the cores. The
-two are measured in turns, and the ratio is that of their medians; starting the processes counts.
+`cores_ratio` is of a chain of three million entries on all cores, over the loop on one core times the cores.
+The two are measured in turns, and the ratio is that of their medians; starting the processes counts.
 """
 
 from __future__ import annotations

@@ -277,9 +277,8 @@ def _other_leaf(world: World, place: str) -> None:
     contents = list(map(Content.of, world.segments))
     which = {"first": 2, "middle": 2, "last": 4}[place]
     opened = contents[which].opened
-    at = {"first": min, "middle": lambda some: sorted(some)[len(some) // 2], "last": max}[place](
-        opened.erased
-    )
+    gone = sorted(opened.erased)
+    at = gone[{"first": 0, "middle": len(gone) // 2, "last": -1}[place]]
     contents[which] = replace(
         contents[which], opened=replace(opened, erased={**opened.erased, at: bytes(32)})
     )

@@ -25,6 +25,7 @@ from tests.e2e.test_cli import cli, store  # noqa: F401 - a fixture
 from tests.verify import vectors
 from tests.verify.javascript import NODE, PROGRAM, needs_node, verdicts
 from tests.verify.world import (
+    BEFORE,
     CHAIN,
     ENTRIES,
     KEYS,
@@ -109,17 +110,22 @@ def test_an_entry_that_is_not_the_signed_one_has_no_bundle(world: World) -> None
 
 def test_an_erasure_that_was_broken_off_still_has_its_record(world: World) -> None:
     """Where some of what a record names is readable still, the record holds: its leaves are those of all."""
-    from tests.verify.world import BEFORE
-
     half = replace(BEFORE[2], payload=BEFORE[2].payload)
     opened = SEGMENTS[2].opened
     gone = {place: leaf for place, leaf in opened.erased.items() if place < 2}
     entries = [*opened.entries[:2], *half.opened.entries[2:]]
     mixed = replace(half.opened, entries=entries, erased=gone)
     world.write([*SEGMENTS[:2], replace(half, payload=mixed.pack(), codec=5), *SEGMENTS[3:]])
-    assert world.verify().erased == 4
+    assert (world.verify().erased, world.verify().readable) == (4, 2)
     assert not offline(world.bundle(5))
     assert offline(world.bundle()) == "erasure 5", "a chain's bundle is refused until the erasure is finished"
+
+
+def test_entries_that_are_put_back_are_told(world: World) -> None:
+    """An old copy of erased entries is what was signed; that the log recorded their erasure is told."""
+    world.write([*SEGMENTS[:2], BEFORE[2], *world.segments[3:]])
+    assert (world.verify().erased, world.verify().json()["readable"]) == (2, 4)
+    assert world.feed() == {"MODIFY"}
 
 
 def test_verification_tells_what_it_was_against(world: World) -> None:

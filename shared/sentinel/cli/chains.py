@@ -148,6 +148,8 @@ def _tell(each: dict[str, Any]) -> None:
 def _tell_signed(each: dict[str, Any]) -> None:
     if each.get("erased"):
         echo(f"         {each['erased']:,} entries were erased, each with its record")
+    if each.get("readable"):
+        echo(f"         {each['readable']:,} entries are readable though they were erased: erase them again")
     if "checkpoint" not in each:
         echo("         no checkpoint of it was signed: nothing but its own hashes speaks for it")
         return

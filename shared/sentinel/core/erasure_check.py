@@ -93,6 +93,13 @@ def unrecorded(
     return min((seq for seq in erased if seq not in covered), default=None)
 
 
+def readable(erased: Mapping[int, bytes], found: Sequence[tuple[int, bytes]], key: Key) -> int:
+    """Return how many entries valid records name that are not erased: broken off, or put back."""
+    records = [each for each in (read(seq, entry, key) for seq, entry in found) if each is not None]
+    named = {seq for each in records for seq in range(each.first, each.last + 1)}
+    return len(named.difference(erased))
+
+
 def _digest(record: Record, erased: Mapping[int, bytes], leaf_of: Leaf) -> str:
     hashed = sha256()
     for seq in range(record.first, record.last + 1):

@@ -60,13 +60,18 @@ Spread = Callable[[Sequence[Job]], Iterable[Done]]  # runs jobs elsewhere; answe
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a verification found to be whole. `erased` counts the erased entries, each with its record."""
+    """What a verification found to be whole. `erased` counts the erased entries, each with its record.
+
+    `readable` counts entries that such a record names and that are there still: the erasure was broken off,
+    or somebody put them back.
+    """
 
     chain: str
     entries: int
     segments: int
     head: str
     erased: int = 0
+    readable: int = 0
     course: Course = field(default_factory=Course)
 
     def json(self) -> dict[str, object]:
@@ -78,6 +83,7 @@ class Verified:
             "head": self.head,
             "verified": True,
             **({"erased": self.erased} if self.erased else {}),
+            **({"readable": self.readable} if self.readable else {}),
             **self.course.json(self.entries),
         }
 
@@ -173,8 +179,9 @@ class ChainVerification:
             raise _unmet(checked, left)
         if known.damage:
             raise known.damage
-        self._check_erased(chain, done)
-        return Verified(chain, checked.next, checked.segments, checked.hash.hex(), len(done.erased), known)
+        readable = self._check_erased(chain, done)
+        size, head, erased = checked.next, checked.hash.hex(), len(done.erased)
+        return Verified(chain, size, checked.segments, head, erased, readable, known)
 
     def _placed(self, damage: Tampered, known: Course) -> Tampered:
         """Return damage with the first entry that differs from what was signed, where tiles tell it."""
@@ -218,16 +225,19 @@ class ChainVerification:
         # A segment of a version before trees does not say what a run behind it has to begin with.
         return sorted({each.first for each in found if each and each.tree and 0 < each.first < size})
 
-    def _check_erased(self, chain: str, done: Done) -> None:
-        if not done.erased:
-            return
-        seq: int | None = min(done.erased)
-        if self.attested is not None:
+    def _check_erased(self, chain: str, done: Done) -> int:
+        """Check that each erased entry has its record; return how many that records name are not erased."""
+        seq: int | None = min(done.erased, default=None)
+        if self.attested is None or not done.records:
+            readable = 0
+        else:
             key = self.attested.keys().of(chain)
+            readable = erasure_check.readable(done.erased, done.records, key)
             seq = erasure_check.unrecorded(done.erased, done.records, key, self._leaf(chain))
         if seq is not None:
             what = "it was erased, and no record that the log signed says so"
             raise Tampered(chain, seq, "erasure", what)
+        return readable
 
     def _leaf(self, chain: str) -> Callable[[int], bytes | None]:
         held: list[Segment] = []
