@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sentinel.core.notes import Key
     from sentinel.ports import Ledger
     from sentinel.usecases.bundle import Bundler
-    from sentinel.usecases.checkpoints import Attested
+    from sentinel.usecases.course import Attested
     from sentinel.usecases.seal import LogKeys
     from sentinel.usecases.verify_chain import ChainVerification, Done, Job
 
@@ -27,7 +27,7 @@ class Verifying(Logged):
     @cached_property
     def attested(self) -> Attested:
         """What chains are verified against: the log's checkpoints."""
-        from sentinel.usecases.checkpoints import Attested
+        from sentinel.usecases.course import Attested
 
         return Attested(self.notes, lambda: self.log_keys, tiles=self.tiles)
 

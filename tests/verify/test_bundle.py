@@ -19,7 +19,7 @@ from sentinel.bootstrap_verify import Processes
 from sentinel.core import notes
 from sentinel.core.notes import COSIGNATURE, Key
 from sentinel.errors import Conflict, Missing, Tampered, Unavailable
-from sentinel.usecases.checkpoints import Attested, course
+from sentinel.usecases.course import Attested, course
 from sentinel.usecases.verify_chain import ChainVerification, check_run
 from tests.e2e.test_cli import cli, store  # noqa: F401 - a fixture
 from tests.verify import vectors

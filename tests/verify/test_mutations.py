@@ -14,7 +14,7 @@ import pytest
 
 import sentinel_verify
 from sentinel.core import erasure_check, payload, segment, verify
-from sentinel.usecases import checkpoints, seal, verify_chain
+from sentinel.usecases import course, seal, verify_chain
 from tests.sampling import taken, thorough
 from tests.verify import broken, tampering, vectors
 from tests.verify.javascript import NODE, PROGRAM, needs_node, verdicts
@@ -42,7 +42,7 @@ PYTHON = mutants(sentinel_verify)
 CHAIN = [
     *(each for each in mutants(verify) if each.function != "Verifier.check_all"),
     *mutants(verify_chain),
-    *mutants(checkpoints),
+    *mutants(course),
     *mutants(erasure_check, ("candidates", "read", "unrecorded")),
     *mutants(payload, ("unpack", "_erased")),
     *mutants(segment, ("Segment.peaks", "Segment.parts")),

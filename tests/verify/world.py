@@ -29,7 +29,7 @@ from sentinel.core.segment import Draft, Head, Segment
 from sentinel.core.window import Part
 from sentinel.errors import Tampered
 from sentinel.usecases.bundle import Bundler
-from sentinel.usecases.checkpoints import Attested
+from sentinel.usecases.course import Attested
 from sentinel.usecases.seal import LogKeys, Sealer
 from sentinel.usecases.verify_chain import ChainVerification, Verified
 

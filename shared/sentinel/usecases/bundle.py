@@ -16,7 +16,7 @@ from sentinel.core.segment import Segment
 from sentinel.errors import Conflict, Malformed, Missing, Tampered
 from sentinel.ports import Ledger
 from sentinel.ports_log import Notes, Tiles
-from sentinel.usecases.checkpoints import whole
+from sentinel.usecases.course import cosigned
 from sentinel.usecases.exported import plain
 from sentinel.usecases.seal import LogKeys, Sealed
 
@@ -101,7 +101,7 @@ class Bundler:
             size, text = 0, raw.decode(errors="backslashreplace")
             try:
                 note = notes.read(raw)
-                text = whole(self.notes, chain, number, note).bytes.decode()
+                text = cosigned(self.notes, chain, number, note).bytes.decode()
                 size = notes.Checkpoint.read(note.text).size
             except Malformed:
                 pass
@@ -109,7 +109,7 @@ class Bundler:
         return None
 
     def _checkpoint(self, chain: str, sealed: Sealed) -> Line:
-        note: Note = whole(self.notes, chain, sealed.number, sealed.note)
+        note: Note = cosigned(self.notes, chain, sealed.number, sealed.note)
         return {"checkpoint": {"number": sealed.number, "note": note.bytes.decode()}}
 
     def _proven(self, segment: Segment, seq: int, sealed: Sealed, nodes: merkle.Node) -> Line:

@@ -16,7 +16,7 @@ from sentinel.core.segment import Segment
 from sentinel.core.verify import Verifier
 from sentinel.errors import Missing, Tampered
 from sentinel.ports import Ledger
-from sentinel.usecases.checkpoints import Attested, Course, course
+from sentinel.usecases.course import Attested, Course, course
 from sentinel.usecases.first_difference import first_difference
 
 SMALL = 400_000  # entries of a chain from which on starting other processes pays

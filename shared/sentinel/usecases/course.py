@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from sentinel.core import notes as notation
-from sentinel.core.notes import Key, Note
+from sentinel.core.notes import Key, Note, Signature
 from sentinel.errors import Malformed, Tampered
 from sentinel.ports_log import Notes, Tiles
 from sentinel.usecases.seal import LogKeys, Sealed
@@ -67,15 +67,19 @@ class Course:
         }
 
 
-def whole(notes: Notes, chain: str, number: int, note: Note) -> Note:
-    """Return a stored checkpoint with the cosignatures that are attached to it, those that can be read."""
+def cosigned(notes: Notes, chain: str, number: int, note: Note) -> Note:
+    """Return a stored checkpoint with the cosignatures that are attached to it, those that can be read.
+
+    One line of each attachment counts, so that none displaces others.
+    """
+    found: list[Signature] = []
     for name, lines in sorted(notes.attached(chain, number).items()):
         if name.startswith(WITNESSED):
             try:
-                note = note.with_lines(notation.read_lines(lines.decode()))
+                found += notation.read_lines(lines.decode())[:1]
             except (Malformed, UnicodeDecodeError):
                 continue  # it counts for nothing, as if it were not there: a quorum misses it
-    return note
+    return note.with_lines(found[: notation.MOST_SIGNATURES - len(note.signatures)])
 
 
 def course(by: Attested, chain: str) -> Course:
@@ -123,7 +127,7 @@ def _follow(by: Attested, chain: str, found: Course, number: int) -> None:
 def _cosigned(by: Attested, chain: str, sealed: Sealed) -> tuple[str, ...]:
     """Return the witnesses that cosigned. Raises `Tampered` where what stands there as theirs is not."""
     try:
-        signed = whole(by.notes, chain, sealed.number, sealed.note).verified(by.witnesses)
+        signed = cosigned(by.notes, chain, sealed.number, sealed.note).verified(by.witnesses)
     except Malformed as error:
         what = f"checkpoint {sealed.number}: {error}"
         raise Tampered(chain, sealed.checkpoint.size, "cosignature", what) from None
