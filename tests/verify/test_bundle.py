@@ -19,7 +19,7 @@ from sentinel.bootstrap_verify import Processes
 from sentinel.core import notes
 from sentinel.core.notes import COSIGNATURE, Key
 from sentinel.errors import Conflict, Missing, Tampered, Unavailable
-from sentinel.usecases.course import Attested, course
+from sentinel.usecases.course import FEW, Attested, course
 from sentinel.usecases.verify_chain import ChainVerification, check_run
 from tests.e2e.test_cli import cli, store  # noqa: F401 - a fixture
 from tests.verify import vectors
@@ -278,3 +278,16 @@ def test_the_offline_verifier_imports_nothing_of_sentinel() -> None:
     }
     assert {each for each in found if each not in sys.stdlib_module_names} == {"cryptography"}
     assert LOG not in source
+
+
+def test_many_checkpoints_are_read_at_once_and_in_order(world: World) -> None:
+    """Those of days are asked for side by side, and still checked one after the other."""
+    for _ in range(FEW):
+        world.seal()
+    assert world.verify().course.count == FEW + 4
+    told = vectors.verdict(world.bundle())
+    assert (told["checkpoints"], told["checkpoint"]["number"]) == (FEW + 4, FEW + 3)
+    world.note(40).unlink()
+    with pytest.raises(Tampered, match="checkpoint 40 is gone"):
+        world.verify()
+    assert offline(world.bundle()) == "order 31"

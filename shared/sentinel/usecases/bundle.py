@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 from sentinel.core import chain as hashing
 from sentinel.core import erasure_check, merkle, notes, tiles
-from sentinel.core.notes import Note
 from sentinel.core.segment import Segment
 from sentinel.errors import Conflict, Malformed, Missing, Tampered
 from sentinel.ports import Ledger
 from sentinel.ports_log import Notes, Tiles
-from sentinel.usecases.course import cosigned
+from sentinel.usecases.course import Stored, look, stored
 from sentinel.usecases.exported import plain
 from sentinel.usecases.seal import LogKeys, Sealed
 
@@ -46,21 +45,20 @@ class Bundler:
 
     def _chain(self, chain: str) -> Iterator[Line]:
         yield self._begin("chain", chain)
-        newest = self.notes.newest(chain)
-        waiting = iter(range(newest[0] + 1)) if newest else iter(())
-        due = self._next(chain, waiting)
+        waiting = stored(self.notes, chain)
+        due = self._next(waiting)
         entries = segments = checkpoints = sealed = 0
         for segment in self.ledger.read(chain):
             while due is not None and due[0] <= entries:
                 checkpoints, sealed = checkpoints + 1, max(sealed, due[0])
                 yield due[1]
-                due = self._next(chain, waiting)
+                due = self._next(waiting)
             yield {"segment": _segment(segment)}
             entries, segments = segment.next, segments + 1
         while due is not None:
             checkpoints, sealed = checkpoints + 1, max(sealed, due[0])
             yield due[1]
-            due = self._next(chain, waiting)
+            due = self._next(waiting)
         counts = {"entries": entries, "segments": segments, "checkpoints": checkpoints}
         yield {"end": {**counts, "unsealed": max(0, entries - sealed)}}
 
@@ -89,27 +87,26 @@ class Bundler:
         origin = notes.origin_of(self.log, chain)
         return {"sentinel-bundle": VERSION, "kind": kind, "chain": chain, "origin": origin}
 
-    def _next(self, chain: str, numbers: Iterator[int]) -> tuple[int, Line] | None:
+    def _next(self, waiting: Iterator[Stored]) -> tuple[int, Line] | None:
         """Return (size, line) of the next checkpoint that is there; None behind the last.
 
         One that cannot be read stands where it is; whoever checks the bundle refuses it.
         """
-        for number in numbers:
-            raw = self.notes.get(chain, number)
-            if raw is None:
+        for held in waiting:
+            if held.raw is None:
                 continue
-            size, text = 0, raw.decode(errors="backslashreplace")
+            size, text = 0, held.raw.decode(errors="backslashreplace")
             try:
-                note = notes.read(raw)
-                text = cosigned(self.notes, chain, number, note).bytes.decode()
+                note = notes.read(held.raw)
+                text = held.cosigned(note).bytes.decode()
                 size = notes.Checkpoint.read(note.text).size
             except Malformed:
                 pass
-            return size, {"checkpoint": {"number": number, "note": text}}
+            return size, {"checkpoint": {"number": held.number, "note": text}}
         return None
 
     def _checkpoint(self, chain: str, sealed: Sealed) -> Line:
-        note: Note = cosigned(self.notes, chain, sealed.number, sealed.note)
+        note = look(self.notes, chain, sealed.number).cosigned(sealed.note)
         return {"checkpoint": {"number": sealed.number, "note": note.bytes.decode()}}
 
     def _proven(self, segment: Segment, seq: int, sealed: Sealed, nodes: merkle.Node) -> Line:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from sentinel.core import notes as notation
@@ -13,6 +14,7 @@ from sentinel.usecases.seal import LogKeys, Sealed
 
 EACH = 60  # seconds: a checkpoint is due so often
 LATE = 2 * EACH  # seconds between two checkpoints from which on one is missing
+FEW, AHEAD, READERS = 64, 512, 16  # checkpoints read one by one; asked for ahead; by as many threads
 WITNESSED = "witness-"  # what attachments with cosignature lines begin with
 
 
@@ -67,28 +69,54 @@ class Course:
         }
 
 
-def cosigned(notes: Notes, chain: str, number: int, note: Note) -> Note:
-    """Return a stored checkpoint with the cosignatures that are attached to it, those that can be read.
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A checkpoint as it is stored: None where its number is free; `attached` is what stands beside it."""
 
-    One line of each attachment counts, so that none displaces others.
-    """
-    found: list[Signature] = []
-    for name, lines in sorted(notes.attached(chain, number).items()):
-        if name.startswith(WITNESSED):
-            try:
-                found += notation.read_lines(lines.decode())[:1]
-            except (Malformed, UnicodeDecodeError):
-                continue  # it counts for nothing, as if it were not there: a quorum misses it
-    return note.with_lines(found[: notation.MOST_SIGNATURES - len(note.signatures)])
+    number: int
+    raw: bytes | None
+    attached: Mapping[str, bytes]
+
+    def cosigned(self, note: Note) -> Note:
+        """Return the note with the cosignatures that are attached to it, those that can be read.
+
+        One line of each attachment counts, so that none displaces others.
+        """
+        found: list[Signature] = []
+        for name, lines in sorted(self.attached.items()):
+            if name.startswith(WITNESSED):
+                try:
+                    found += notation.read_lines(lines.decode())[:1]
+                except (Malformed, UnicodeDecodeError):
+                    continue  # it counts for nothing, as if it were not there: a quorum misses it
+        return note.with_lines(found[: notation.MOST_SIGNATURES - len(note.signatures)])
+
+
+def look(notes: Notes, chain: str, number: int, attached: bool = True) -> Stored:
+    """Return one stored checkpoint, with what is attached to it where that is wanted."""
+    raw = notes.get(chain, number)
+    return Stored(number, raw, notes.attached(chain, number) if attached and raw is not None else {})
+
+
+def stored(notes: Notes, chain: str, attached: bool = True) -> Iterator[Stored]:
+    """Yield all stored checkpoints of a chain, by number: one a minute, so many are asked for at once."""
+    newest = notes.newest(chain)
+    numbers = range(newest[0] + 1) if newest else range(0)
+    if len(numbers) <= FEW:
+        yield from (look(notes, chain, number, attached) for number in numbers)
+        return
+    with ThreadPoolExecutor(READERS) as pool:
+        for start in range(0, len(numbers), AHEAD):
+            part = numbers[start : start + AHEAD]
+            yield from pool.map(lambda number: look(notes, chain, number, attached), part)
 
 
 def course(by: Attested, chain: str) -> Course:
     """Read and check every checkpoint of a chain: signature, order, numbers without gaps, cosignatures."""
     found = Course()
-    newest = by.notes.newest(chain)
     try:
-        for number in range(newest[0] + 1 if newest else 0):
-            _follow(by, chain, found, number)
+        for each in stored(by.notes, chain, attached=bool(by.witnesses)):
+            _follow(by, chain, found, each)
     except Tampered as damage:
         found.damage = damage
     if found.damage is None and len(found.cosigned) < by.quorum:
@@ -98,15 +126,15 @@ def course(by: Attested, chain: str) -> Course:
     return found
 
 
-def _follow(by: Attested, chain: str, found: Course, number: int) -> None:
+def _follow(by: Attested, chain: str, found: Course, held: Stored) -> None:
     """Take in the next checkpoint. Raises `Tampered` with the first entry that is in none before."""
     before = found.newest
     at = before.checkpoint.size if before else 0
-    raw = by.notes.get(chain, number)
-    if raw is None:
+    number = held.number
+    if held.raw is None:
         raise Tampered(chain, at, "order", f"checkpoint {number} is gone")
     try:
-        sealed = by.keys().read(chain, number, raw)
+        sealed = by.keys().read(chain, number, held.raw)
     except Tampered as damage:
         raise Tampered(chain, at, damage.kind, damage.detail) from None
     known = sealed.checkpoint
@@ -119,15 +147,15 @@ def _follow(by: Attested, chain: str, found: Course, number: int) -> None:
     pause = sealed.seconds - before.seconds if before else 0
     found.late += pause > LATE
     found.longest = max(found.longest, pause)
-    found.cosigned = _cosigned(by, chain, sealed) if by.witnesses else ()
+    found.cosigned = _cosigned(by, chain, sealed, held) if by.witnesses else ()
     found.newest = sealed
     found.count += 1
 
 
-def _cosigned(by: Attested, chain: str, sealed: Sealed) -> tuple[str, ...]:
+def _cosigned(by: Attested, chain: str, sealed: Sealed, held: Stored) -> tuple[str, ...]:
     """Return the witnesses that cosigned. Raises `Tampered` where what stands there as theirs is not."""
     try:
-        signed = cosigned(by.notes, chain, sealed.number, sealed.note).verified(by.witnesses)
+        signed = held.cosigned(sealed.note).verified(by.witnesses)
     except Malformed as error:
         what = f"checkpoint {sealed.number}: {error}"
         raise Tampered(chain, sealed.checkpoint.size, "cosignature", what) from None
