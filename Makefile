@@ -33,7 +33,7 @@ run: setup
 
 # Types are checked beside the tests, which wait a part of their time; what is wrong with them is told at the end.
 # Reading those of the AWS CDK takes longer than that, and so do the tests' own: `make check` looks at all.
-TYPED := shared/sentinel clients/python/sentinel_client functions
+TYPED := shared/sentinel clients/python/sentinel_client clients/verify/python functions
 test: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -52,7 +52,7 @@ check: setup
 	@$(BIN)/python -m pytest -q -m 'not slow' shared/sentinel/core tests/core tests/usecases $(ARGS)
 
 docs: setup
-	@PYTHONPATH=shared:. $(BIN)/python -m tests.generated
+	@PYTHONPATH=shared:clients/verify/python:. $(BIN)/python -m tests.generated
 
 bench: setup
 	@failed=; for path in benchmarks/[a-z]*.py; do \

@@ -11,7 +11,19 @@ from pathlib import Path
 from sentinel.core import states
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS: Mapping[tuple[str, str], Callable[[], str]] = {("tasks.md", "states"): states.markdown}
+
+
+def matrix() -> str:
+    """Return the tamper matrix, from a run of all of it."""
+    from tests.verify import matrix
+
+    return matrix.markdown()
+
+
+PARTS: Mapping[tuple[str, str], Callable[[], str]] = {
+    ("tasks.md", "states"): states.markdown,
+    ("verify.md", "matrix"): matrix,
+}
 
 
 def placed(name: str, text: str) -> str:

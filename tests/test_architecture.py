@@ -38,6 +38,7 @@ BOOTSTRAP |= {
     "bootstrap_evaluation",
     "bootstrap_log",
     "bootstrap_witness",
+    "bootstrap_verify",
     "bootstrap_archive",
     "bootstrap_encryption",
 }
@@ -72,6 +73,7 @@ RINGS = {
     "bootstrap_evaluation": BOOTSTRAP,
     "bootstrap_log": BOOTSTRAP,
     "bootstrap_witness": BOOTSTRAP,
+    "bootstrap_verify": BOOTSTRAP,
     "bootstrap_archive": BOOTSTRAP,
     "bootstrap_encryption": BOOTSTRAP,
     "bootstrap_connectors": BOOTSTRAP,

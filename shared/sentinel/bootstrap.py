@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING
 from sentinel.bootstrap_approvals import People
 from sentinel.bootstrap_connectors import Connecting
 from sentinel.bootstrap_flow import Flows
-from sentinel.bootstrap_log import Logged
 from sentinel.bootstrap_patches import Patching
+from sentinel.bootstrap_verify import Verifying
 from sentinel.settings import Settings
 from sentinel.wiring import grants_of, steady_ns, worker_name
 
 if TYPE_CHECKING:
     from sentinel.actions.books import AccountBook, SinkBook
     from sentinel.core.steps import Action
+    from sentinel.errors import Tampered
     from sentinel.ports import (
         Catalog,
         Counters,
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from sentinel.usecases.trace import Trace
 
 
-class App(People, Flows, Connecting, Patching, Logged):
+class App(People, Flows, Connecting, Patching, Verifying):
     """One process's adapters and use cases, each made on first use."""
 
     @cached_property
@@ -72,9 +73,8 @@ class App(People, Flows, Connecting, Patching, Logged):
         """Shows chains and tasks."""
         from sentinel.usecases.inspect import Inspect
 
-        if not self.archived:
-            return Inspect(self.ledger, lambda: self.tasks)
-        return Inspect(self.ledger, lambda: self.tasks, self.seam.strays)
+        strays = self.seam.strays if self.archived else _none
+        return Inspect(self.ledger, lambda: self.tasks, lambda: self.verification, strays)
 
     @cached_property
     def tasks(self) -> AuditedTasks:
@@ -263,6 +263,10 @@ class App(People, Flows, Connecting, Patching, Logged):
 
 def _nonce() -> bytes:
     return secrets.token_bytes(32)
+
+
+def _none(_: str) -> tuple[Tampered, ...]:
+    return ()
 
 
 def application(home: str) -> App:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,8 @@ from sentinel.cli.output import Failure, echo, emit, plain, style, table
 
 if TYPE_CHECKING:
     from sentinel.bootstrap import App
-    from sentinel.usecases.inspect import Inspect
+    from sentinel.core.notes import Key
+    from sentinel.usecases.verify_chain import ChainVerification
 
 Heads = dict[str, dict[int, str]]
 
@@ -45,15 +48,32 @@ def chains(home: Path, as_json: bool) -> int:
     help="A file with an earlier output of `chains --json`.",
 )
 @click.option("--tasks", is_flag=True, help="Verify every task, too: lineage, state and effects.")
+@click.option(
+    "--witness", "witnesses", multiple=True, metavar="VKEY", help="Key of a witness whose cosignatures count."
+)
+@click.option(
+    "--quorum", type=click.IntRange(0), help="How many of them the newest checkpoint needs; all by default."
+)
 @home_option
 @json_option
-def verify(chain: str | None, against: Path | None, tasks: bool, home: Path, as_json: bool) -> int:
-    """Check chains from their first entry to their last, by their hashes alone. Exits 1 for a damaged one."""
+def verify(
+    chain: str | None,
+    against: Path | None,
+    tasks: bool,
+    witnesses: tuple[str, ...],
+    quorum: int | None,
+    home: Path,
+    as_json: bool,
+) -> int:
+    """Check chains from their first entry to their last, and against every checkpoint that was signed.
+
+    Exits 1 for a damaged one.
+    """
     app = application(home)
-    inspect = app.inspect
+    verification = app.verifying(_keys(witnesses), len(witnesses) if quorum is None else quorum)
     known = written_down(against) if against else {}
-    names = [chain] if chain else sorted({*inspect.ledger.chains(), *known})
-    found = [_verified(inspect, name, known.get(name)) for name in names]
+    names = [chain] if chain else sorted({*app.ledger.chains(), *app.notes.chains(), *known})
+    found = [_verified(verification, name, known.get(name)) for name in names]
     of_tasks = _tasks(app) if tasks else {"verified": True}
     if as_json:
         emit({"chains": found, "tasks": of_tasks} if tasks else found)
@@ -65,6 +85,19 @@ def verify(chain: str | None, against: Path | None, tasks: bool, home: Path, as_
         if tasks:
             _tell_tasks(of_tasks)
     return 0 if all(each["verified"] for each in [*found, of_tasks]) else 1
+
+
+def _keys(vkeys: Sequence[str]) -> list[Key]:
+    from sentinel.core.notes import COSIGNATURE, Key
+    from sentinel.errors import Malformed
+
+    try:
+        found = [Key.read(vkey) for vkey in vkeys]
+    except Malformed as error:
+        raise click.UsageError(f"--witness: {error}") from None
+    if any(key.type != COSIGNATURE for key in found):
+        raise click.UsageError("--witness: that is no key of type 4, which cosigns (C2SP tlog-cosignature)")
+    return found
 
 
 def _tasks(app: App) -> dict[str, Any]:
@@ -86,11 +119,11 @@ def _tell_tasks(found: dict[str, Any]) -> None:
         echo(f"         task {plain(each)} was moved all the time: verify again")
 
 
-def _verified(inspect: Inspect, chain: str, expected: dict[int, str] | None) -> dict[str, Any]:
+def _verified(by: ChainVerification, chain: str, expected: dict[int, str] | None) -> dict[str, Any]:
     from sentinel.errors import Tampered
 
     try:
-        return inspect.verify(chain, expected).json()
+        return by.verify(chain, expected).json()
     except Tampered as damage:
         return {
             "chain": chain,
@@ -106,9 +139,29 @@ def _tell(each: dict[str, Any]) -> None:
     if each["verified"]:
         size = f"{each['entries']:,} entries, {each['segments']:,} segments"
         echo(f"{style('whole', 'green')}    {name}: {size}, head {each['head']}")
+        _tell_signed(each)
     else:
         what = f"{each['kind']}: {each['detail']}"
         echo(f"{style('damaged', 'red')}  {name} at entry {each['entry']:,}: {plain(what)}")
+
+
+def _tell_signed(each: dict[str, Any]) -> None:
+    if each.get("erased"):
+        echo(f"         {each['erased']:,} entries were erased, each with its record")
+    if each.get("readable"):
+        echo(f"         {each['readable']:,} entries are readable though they were erased: erase them again")
+    if "checkpoint" not in each:
+        echo("         no checkpoint of it was signed: nothing but its own hashes speaks for it")
+        return
+    newest = each["checkpoint"]
+    when = datetime.fromtimestamp(newest["time"], UTC).isoformat()
+    cosigned = f", cosigned by {', '.join(map(plain, newest['cosigned']))}" if newest["cosigned"] else ""
+    echo(f"         {each['checkpoints']:,} checkpoints, newest {newest['number']:,} of {when}{cosigned}")
+    if each["unsealed"]:
+        echo(f"         {each['unsealed']:,} entries behind it are in no checkpoint yet")
+    if each["late"]:
+        pauses = f"{each['late']:,} pauses of up to {each['longest_pause']:,} s"
+        echo(f"         {pauses}: checkpoints are missing there")
 
 
 def written_down(path: Path) -> Heads:

@@ -20,6 +20,7 @@ from sentinel.cli import (
     alerts,
     authors,
     bulk,
+    bundle,
     ca,
     certs,
     chains,
@@ -77,6 +78,7 @@ cli.add_command(chains.export)
 cli.add_command(sealing.seal)
 cli.add_command(sealing.pubkey)
 cli.add_command(sealing.proof)
+cli.add_command(bundle.bundle)
 cli.add_command(tasks.tasks)
 cli.add_command(alerts.alerts)
 cli.add_command(queues.queues)

@@ -9,7 +9,7 @@ records of that (docs/erasure.md): here its leaf stands for it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
@@ -50,6 +50,27 @@ class Verifier:
         self.hash = self.hash or hashing.genesis(self.chain)
         if self.next == 0:
             self.tree = ()
+
+    @staticmethod
+    def behind(segment: Segment) -> Verifier:
+        """Return one that goes on behind a stored segment, as if all up to it were verified: it is not."""
+        return Verifier(
+            segment.chain,
+            segment.next,
+            segment.head,
+            segment.t,
+            window=tuple(raw for _, raw in segment.parts),
+            tree=segment.peaks if segment.tree else None,
+            treed=bool(segment.tree),
+        )
+
+    def copy(self, **changes: int) -> Verifier:
+        """Return one that goes on from the same place by itself."""
+        return replace(self, **changes)  # type: ignore[arg-type] # numbers only
+
+    def same(self, other: Verifier) -> bool:
+        """Say whether both would find the same in what follows."""
+        return self.copy(segments=0) == other.copy(segments=0)
 
     def check(self, segment: Segment) -> list[bytes]:
         """Take in the next segment; return H of each entry. Raises `Tampered` with the place and the kind."""

@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from sentinel.core.chain import genesis, service_of
+from sentinel.core.chain import service_of
 from sentinel.core.segment import Segment
 from sentinel.core.selection import Selection, services_of
 from sentinel.core.tasks import Task
-from sentinel.core.verify import Verifier
 from sentinel.errors import Missing, Tampered
 from sentinel.ports import Ledger, Tasks
 from sentinel.usecases.exported import plain
 from sentinel.usecases.forks import forks_of
 from sentinel.usecases.look import Place, look
 from sentinel.usecases.story import read
+from sentinel.usecases.verify_chain import ChainVerification, Verified
 
 LOOKED_AT = 2_000  # tasks of all services that one call looks at: no index tells them by service
 
@@ -37,26 +37,6 @@ class ChainHead:
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
-    """What a verification found to be whole."""
-
-    chain: str
-    entries: int
-    segments: int
-    head: str
-
-    def json(self) -> dict[str, object]:
-        """Return the result as it is printed and sent."""
-        return {
-            "chain": self.chain,
-            "entries": self.entries,
-            "segments": self.segments,
-            "head": self.head,
-            "verified": True,
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class Page:
     """A part of a list of tasks. `next` says where to go on; "" at its end."""
 
@@ -72,11 +52,13 @@ class Page:
 class Inspect:
     """The use case. The store of tasks is opened for tasks only: an auditor may have just a ledger.
 
-    `strays` tells what the ledger's table has of a chain that is no part of it.
+    Without `verification` chains are verified by themselves, not against what was signed of them. `strays`
+    tells what the ledger's table has of a chain that is no part of it.
     """
 
     ledger: Ledger
     stored_tasks: Callable[[], Tasks]
+    verification: Callable[[], ChainVerification] | None = None
     strays: Callable[[str], Iterable[Tampered]] = lambda _: ()
 
     def heads(self) -> list[ChainHead]:
@@ -99,22 +81,14 @@ class Inspect:
         """Check a chain from its first entry to its last. Raises `Tampered` with the place, or `Missing`.
 
         `expected` are heads that were written down earlier, by the number of entries they were heads of:
-        each must still be there, so a chain that was cut or written anew does not pass.
+        each must still be there, so a chain that was cut or written anew does not pass. What was signed of
+        the chain must be there, too, where the log is known.
         """
-        checked = Verifier(chain)
-        left = dict(expected or {})
-        for segment in self.ledger.read(chain):
-            checked.check(segment)
-            known = left.pop(checked.next, None)
-            if known not in {None, checked.hash.hex()}:
-                raise Tampered(chain, checked.next - 1, "rewritten", "its head is not the one written down")
-        if not checked.segments and not expected:
-            raise Missing(f"there is no chain {chain}; `sentinel chains` lists them")
-        if left:
-            raise _unmet(checked, left)
+        by = self.verification() if self.verification else ChainVerification(self.ledger)
+        found = by.verify(chain, expected)
         for stray in self.strays(chain):
             raise stray
-        return Verified(chain, checked.next, checked.segments, checked.hash.hex())
+        return found
 
     def export(self, chain: str) -> Iterator[dict[str, object]]:
         """Yield a chain's segments as JSON objects (`docs/wire.md`). Raises `Missing` at the first step."""
@@ -195,14 +169,3 @@ def exported(segment: Segment) -> dict[str, object]:
         "context": plain(opened.context),
         "entries": [plain(entry) for entry in opened.entries],
     }
-
-
-def _unmet(checked: Verifier, left: Mapping[int, str]) -> Tampered:
-    """Name the damage where a written-down head was not met at a segment's end."""
-    size = min(left)
-    if size == 0 and left[size] == genesis(checked.chain).hex():
-        size = max(left)
-    if size > checked.next:
-        detail = f"the chain ends at entry {checked.next - 1}; it had {size} entries once"
-        return Tampered(checked.chain, checked.next, "cut", detail)
-    return Tampered(checked.chain, size - 1, "rewritten", f"no segment ends where it had {size} entries once")
