@@ -162,7 +162,7 @@ class Machine(RuleBasedStateMachine):
         world.expire(lambda _: True)
         world.seal(1)
         world.check_all()
-        self.seen |= world.seen
+        self.seen.update(world.seen)
         shutil.rmtree(self.folder)
 
 
