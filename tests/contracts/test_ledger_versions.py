@@ -85,6 +85,8 @@ def test_a_file_is_brought_up_to_date_once(tmp_path: Path) -> None:
         ledger = SqliteLedger(path)
         assert ledger._db.connection().execute("PRAGMA user_version").fetchone() == (2,)
         appender(ledger).append(CHAIN, numbered(1))
+    ledger = SqliteLedger(path)
+    assert len(entries_of(ledger)) == 2
     fresh = SqliteLedger(":memory:")
     columns = "SELECT name, type, \"notnull\", dflt_value, pk FROM pragma_table_info('segments')"
     assert sorted(ledger._db.connection().execute(columns)) == sorted(fresh._db.connection().execute(columns))

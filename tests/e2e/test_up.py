@@ -231,6 +231,7 @@ class Load:
             number += 1
 
 
+@pytest.mark.nightly  # what `tests/faults/test_runner_kill.py` tries by day, and the end of every task
 def test_killing_everything_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     """After kill -9 of all under load: every acknowledged entry is there once, every task ends, told once."""
     home = tmp_path / "home"

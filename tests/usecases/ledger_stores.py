@@ -20,7 +20,9 @@ from tests.writers import CHAIN
 class Store(Protocol):
     """A ledger whose items can be replaced and removed, as erasure and TTL do it, from outside."""
 
-    ledger: Ledger
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger."""
 
     def put(self, segment: Segment) -> None:
         """Replace an item."""

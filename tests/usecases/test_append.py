@@ -19,7 +19,7 @@ from sentinel.errors import Conflict, Tampered, Unavailable
 from sentinel.usecases.append import HEAD_FRESH, SECOND, Receipt, lane_of
 from tests.faults_ports import FaultyLedger
 from tests.usecases.ledger_stores import Archived, Seam, SqliteStore
-from tests.usecases.ledger_world import DAY
+from tests.usecases.ledger_world import DAY, erased
 from tests.writers import CHAIN, Clock, appender, entries_of, large, numbered, once, send_all
 
 
@@ -460,3 +460,20 @@ def test_who_was_held_up_for_days_acknowledges_nothing_that_nobody_reads(
     once(seam, {1, 2, 3, 4, 8}, lambda name: make(1) if name == 1 else numbered(name))
     assert writer.append(CHAIN, make(1)) == receipt
     assert writer.append(CHAIN, numbered(9)).first == len(make(1).entries) + 8
+
+
+@pytest.mark.parametrize("gone", [range(1), range(1, 3), range(3)])
+def test_a_batch_that_was_erased_since_is_recognised(gone: range) -> None:
+    """A batch sent again after some of it, or all, was erased gets its receipt; others are refused."""
+    store = SqliteStore()
+    writer = appender(store.ledger)
+    receipt = writer.append(CHAIN, numbered(1, 3))
+    newest = store.ledger.head(CHAIN)
+    assert newest is not None
+    store.put(erased(newest, gone))
+    for again in (writer, appender(store.ledger, seed=9)):
+        assert again.append(CHAIN, numbered(1, 3)) == receipt
+    if len(gone) < 3:
+        other = Batch(numbered(1).batch_id, numbered(2, 3).entries, {})
+        with pytest.raises(Conflict, match="other entries"):
+            writer.append(CHAIN, other)

@@ -162,7 +162,7 @@ class Machine(RuleBasedStateMachine):
         world.expire(lambda _: True)
         world.seal(1)
         world.check_all()
-        self.seen |= world.seen
+        self.seen.update(world.seen)
         shutil.rmtree(self.folder)
 
 
@@ -199,7 +199,7 @@ def run(store: Callable[[], Store], examples: int, monkeypatch: pytest.MonkeyPat
 @pytest.mark.usefixtures("small")
 def test_no_sequence_of_events_loses_or_doubles(monkeypatch: pytest.MonkeyPatch) -> None:
     """See the module; on SQLite."""
-    run(SqliteStore, 2_000 if thorough() else 60, monkeypatch)
+    run(SqliteStore, 2_000 if thorough() else 120, monkeypatch)
     assert Machine.seen == set(OUTCOMES)
 
 
