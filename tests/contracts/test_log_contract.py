@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError, FlexibleChecksumError
 from moto import mock_aws
 
 from sentinel.adapters.log_folder import FolderNotes, FolderTiles
@@ -217,6 +217,7 @@ def _error(code: str) -> ClientError:
         (_error("SlowDown"), Unavailable),
         (_error("ConditionalRequestConflict"), Unavailable),
         (EndpointConnectionError(endpoint_url="https://s3"), Unavailable),
+        (FlexibleChecksumError(error_msg="secret"), Unavailable),
         (_error("AccessDenied"), Forbidden),
         (_error("NoSuchBucket"), Missing),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from sentinel.core.segment import Segment
 from sentinel.errors import Tampered, Unavailable
 from sentinel.usecases.seal import SECOND
-from sentinel.usecases.seal_all import GAP, MARGIN, SealAll
+from sentinel.usecases.seal_all import GAP, MARGIN, ROUND, SealAll
 from tests.faults_calls import Faults
 from tests.sealing import Log
 
@@ -128,6 +130,33 @@ def test_no_time_is_no_checkpoint(log: Log) -> None:
     """Within the margin nothing is begun."""
     found = sealing(log).run(lambda: MARGIN - 1)
     assert (found.sealed, len(found.left)) == ([], len(CHAINS))
+
+
+def test_a_long_chain_takes_several_rounds(log: Log) -> None:
+    """Nobody waits for a chain that has grown by more than a round can verify: it is sealed in parts."""
+    for _ in range(3):
+        log.append(3, CHAINS[0])
+
+    class Slow:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(log.ledger, name)
+
+        def read(self, chain: str, first: int = 0) -> Iterator[Segment]:
+            for segment in log.ledger.read(chain, first):
+                log.now += int(ROUND) if chain == CHAINS[0] else 0
+                yield segment
+
+    every = sealing(log, ledger=Slow())
+    every.workers = 1
+    for _ in range(8):
+        found = every.run(hours)
+        assert found.unsealed == len(found.left)
+        log.now += 60
+    sizes = [each.checkpoint.size for each in log.all(CHAINS[0])]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < 12 == sizes[-1]
+    assert all(log.all(chain) for chain in CHAINS)
+    assert every.run(hours, math.inf).left == []
 
 
 def test_a_gap_is_a_finding(log: Log) -> None:

@@ -16,12 +16,13 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from hashlib import sha256
 from itertools import groupby
 from typing import Any
 from urllib.parse import quote, unquote
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, FlexibleChecksumError
 
 from sentinel.adapters.aws_errors import code_of, translated
 from sentinel.errors import Forbidden, Missing, Unavailable
@@ -46,7 +47,7 @@ class _Objects:
 
     def _call(self, operation: str, **arguments: object) -> dict[str, Any]:
         try:
-            with translated():
+            with _answered():
                 found: dict[str, Any] = getattr(self._s3, operation)(Bucket=self._bucket, **arguments)
         except ClientError as error:
             code = code_of(error)
@@ -58,7 +59,7 @@ class _Objects:
     def _get(self, key: str, most: int, **version: str) -> bytes | None:
         try:
             found = self._call("get_object", Key=key, **version)
-            with translated():
+            with _answered():
                 data: bytes = found["Body"].read(most + 1)
         except ClientError:
             return None
@@ -169,6 +170,16 @@ class S3Tiles(_Objects):
     def get(self, chain: str, path: str) -> bytes | None:
         """See `ports_log.Tiles`."""
         return self._get(f"{self._folder(chain)}tile/{path}", _TILE)
+
+
+@contextmanager
+def _answered() -> Iterator[None]:
+    """Raise `Unavailable` for what may pass by itself, also for bytes that are not those S3 has."""
+    try:
+        with translated():
+            yield
+    except FlexibleChecksumError:
+        raise Unavailable("S3's answer is not whole", 1.0) from None
 
 
 def _named(code: str) -> Exception:

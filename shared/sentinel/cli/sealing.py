@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,7 @@ def _one(app: App, chain: str, rebuild: bool) -> dict[str, Any]:
 
 def _all(app: App) -> list[dict[str, Any]]:
     """Seal all chains, however long it takes. Raises what may pass, when the others are done."""
-    found = app.seal_all.run(lambda: float("inf"))
+    found = app.seal_all.run(lambda: math.inf, math.inf)
     for error in found.failed.values():
         raise error
     return [*map(_damaged, found.tampered), *map(_sealed, found.sealed)]

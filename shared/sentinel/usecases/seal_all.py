@@ -18,7 +18,7 @@ from sentinel.usecases.seal import SECOND, Sealed, Sealer
 
 GAP = 300  # seconds without a checkpoint that are told
 MARGIN = 10.0  # seconds before the end of a call in which no further chain is begun, and a long one is cut
-ROUND = 50  # seconds of a round after which long chains are cut: the next round goes on with them
+ROUND = 50.0  # seconds of a round: then long chains are cut and no more begun; the next round goes on there
 WORKERS = 8  # chains at once: each waits for its stores most of the time
 
 
@@ -82,21 +82,21 @@ class SealAll:
     offer: Callable[[Sealed], Offered] | None = None
     _looked: dict[str, int] = field(default_factory=dict, init=False)
 
-    def run(self, left: Callable[[], float]) -> SealedAll:
+    def run(self, left: Callable[[], float], most: float = ROUND) -> SealedAll:
         """Seal every chain. `left` tells the seconds that remain; what goes on is finished within `MARGIN`.
 
-        A chain that has grown by more than a round can verify is sealed in parts. An error that is none of
-        ours is raised when the others are done.
+        After `most` seconds no chain is begun, and one that has grown by more than could be verified by then
+        is sealed in parts. An error that is none of ours is raised when the others are done.
         """
         found = SealedAll()
         begun = self.clock()
 
         def enough() -> bool:
-            return left() < MARGIN or self.clock() - begun > ROUND * SECOND
+            return left() < MARGIN or self.clock() - begun > most * SECOND
 
         chains = self._chains(found)
         with ThreadPoolExecutor(self.workers, "seal") as pool:
-            futures = [pool.submit(self._one, chain, left, enough, found) for chain in chains]
+            futures = [pool.submit(self._one, chain, enough, found) for chain in chains]
         for future in futures:
             future.result()
         found.sealed.sort(key=lambda each: each.chain)
@@ -119,10 +119,8 @@ class SealAll:
 
         return sorted(names, key=turn)
 
-    def _one(
-        self, chain: str, left: Callable[[], float], enough: Callable[[], bool], found: SealedAll
-    ) -> None:
-        if left() < MARGIN:
+    def _one(self, chain: str, enough: Callable[[], bool], found: SealedAll) -> None:
+        if enough():
             found.left.append(chain)
             return
         try:
