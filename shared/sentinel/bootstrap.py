@@ -26,6 +26,8 @@ from sentinel.wiring import grants_of, worker_name
 
 if TYPE_CHECKING:
     from sentinel.actions.books import AccountBook, SinkBook
+    from sentinel.adapters.dynamodb_ledger import DynamoLedger
+    from sentinel.adapters.sqlite_ledger import SqliteLedger
     from sentinel.core.steps import Action
     from sentinel.ports import (
         Catalog,
@@ -55,7 +57,14 @@ class App(People, Flows, Connecting, Patching, Logged):
 
     @cached_property
     def ledger(self) -> Ledger:
-        """The ledger."""
+        """The ledger, its encrypted segments to be opened."""
+        from sentinel.usecases.encryption import OpenedLedger
+
+        return OpenedLedger(self.segments, self.opens)
+
+    @cached_property
+    def segments(self) -> SqliteLedger | DynamoLedger:
+        """The ledger's table."""
         if self.local:
             from sentinel.adapters.sqlite_ledger import SqliteLedger
 
@@ -76,7 +85,7 @@ class App(People, Flows, Connecting, Patching, Logged):
         """Takes batches in."""
         from sentinel.usecases.ingest import Ingest
 
-        return Ingest(self.appender, self.settings.lanes)
+        return Ingest(self.appender, self.settings.lanes, lambda: self.keyring)
 
     @cached_property
     def inspect(self) -> Inspect:

@@ -2,8 +2,57 @@
 
 from __future__ import annotations
 
+import secrets
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from sentinel.errors import Forbidden
 from sentinel.wiring import Base
+
+if TYPE_CHECKING:
+    from sentinel.adapters.sqlite_keys import SqliteDataKeys
+    from sentinel.core.segment import Segment
+    from sentinel.ports_log import DataKeys
+    from sentinel.usecases.encryption import Keyring
 
 
 class Encrypting(Base):
     """The adapters and use cases of encryption and erasure, each made on first use."""
+
+    @cached_property
+    def data_keys(self) -> DataKeys:
+        """The data keys. Raises `Forbidden` where the deployment has no place for them."""
+        if self.local:
+            return self.local_keys
+        to = self.settings
+        if not to.keys_table or not to.data_key:
+            raise Forbidden(
+                "this has no keys of encrypted services: SENTINEL_KEYS_TABLE and SENTINEL_DATA_KEY name them"
+            )
+        from sentinel.adapters.kms_keys import KmsDataKeys
+
+        kms = self._aws("kms")
+        return KmsDataKeys(self.dynamodb, to.keys_table, kms, to.data_key, time.time_ns, secrets.token_bytes)
+
+    @cached_property
+    def local_keys(self) -> SqliteDataKeys:
+        """The data keys of this machine."""
+        from sentinel.adapters.sqlite_keys import SqliteDataKeys
+        from sentinel.adapters.wrapping_keys import WrappingKeys
+
+        path = self.home / "keys.db"
+        # Where there are data keys, their wrapping key is restored, not made anew.
+        wrapping = WrappingKeys(self.home / "data.key", secrets.token_bytes, create=not path.exists())
+        return SqliteDataKeys(path, wrapping, time.time_ns, secrets.token_bytes)
+
+    @cached_property
+    def keyring(self) -> Keyring:
+        """Encrypts and decrypts payloads."""
+        from sentinel.usecases.encryption import Keyring
+
+        return Keyring(lambda: self.data_keys, time.time_ns, secrets.token_bytes)
+
+    def opens(self, segment: Segment) -> Segment:
+        """Return a segment as one that can be opened. What is not encrypted stays as it is."""
+        return self.keyring.opens(segment) if segment.key else segment

@@ -74,6 +74,9 @@ class Application:
     detector: Detector
     alert_folder: Folder = field(default_factory=Folder)
 
+    def opens(self, segment: Segment) -> Segment:
+        return segment
+
 
 def records(count: int, entries: int) -> list[dict[str, Any]]:
     """Return the feed's records of as many segments."""

@@ -12,7 +12,7 @@ import click
 
 from sentinel.cli.options import application, home_option, json_option
 from sentinel.cli.output import echo, emit, plain, table
-from sentinel.core.access import DEFAULT_SCOPES, SCOPES, TIERS
+from sentinel.core.access import DEFAULT_SCOPES, ENCRYPTIONS, SCOPES, TIERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +39,11 @@ _IDENTITY = click.option(
     help="Another CA's or issuer's id that stands for it: spiffe://DOMAIN/PATH or oidc:ISSUER#SUBJECT; "
     "repeatable.",
 )
+_ENCRYPTION = click.option(
+    "--encryption",
+    type=click.Choice(ENCRYPTIONS),
+    help="store: as the store encrypts all; own: with data keys of its own.",
+)
 
 
 @click.group()
@@ -52,6 +57,7 @@ def services() -> None:
 @_SCOPE
 @_LANES
 @_IDENTITY
+@_ENCRYPTION
 @home_option
 @json_option
 def add(
@@ -60,6 +66,7 @@ def add(
     scopes: tuple[str, ...],
     lanes: int | None,
     identities: tuple[str, ...],
+    encryption: str | None,
     home: Path,
     as_json: bool,
 ) -> int:
@@ -73,6 +80,7 @@ def add(
         scopes=tuple(dict.fromkeys(scopes)) or DEFAULT_SCOPES,
         lanes=lanes or 0,
         identities=tuple(dict.fromkeys(identities)),
+        encryption=encryption or "store",
     )
     tell_key(service, desk.secret_of(service), desk.add(wanted).api_key, as_json)
     return 0
@@ -132,6 +140,25 @@ def change(
     desk = application(home, fresh=True).services
     named = list(identities) if identities or no_identities else None
     desk.change(service, Changes(tier, list(scopes) or None, lanes, named))
+    _tell(desk, service, as_json)
+    return 0
+
+
+@services.command()
+@click.argument("service")
+@click.argument("policy", type=click.Choice(ENCRYPTIONS))
+@click.option("--in-the-clear", is_flag=True, help="With store: what comes is stored without from now on.")
+@home_option
+@json_option
+def encryption(service: str, policy: str, in_the_clear: bool, home: Path, as_json: bool) -> int:
+    """Have SERVICE's entries encrypted with data keys of its own (own), or as the store does (store).
+
+    It holds for what comes once doors know of it; what is stored stays as it is.
+    """
+    from sentinel.usecases.services import Changes
+
+    desk = application(home, fresh=True).services
+    desk.change(service, Changes(encryption=policy, in_the_clear=in_the_clear))
     _tell(desk, service, as_json)
     return 0
 

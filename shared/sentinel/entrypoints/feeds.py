@@ -31,7 +31,7 @@ def detect(app: App, records: list[dict[str, Any]]) -> int:
     begun = time.monotonic()
     done = 0
     while done < len(records) and (not done or time.monotonic() - begun < SECONDS):
-        segments, end = _slice(records, done)
+        segments, end = _slice(app, records, done)
         try:
             known = _looked_at(app, segments)
             _folded(app, segments, known=known)
@@ -107,7 +107,7 @@ def _folded(app: App, segments: list[Segment], *, known: bool) -> None:
             observe.count("detect", name, value)
 
 
-def _slice(records: list[dict[str, Any]], at: int) -> tuple[list[Segment], int]:
+def _slice(app: App, records: list[dict[str, Any]], at: int) -> tuple[list[Segment], int]:
     """Return the segments of the next records, some thousand entries or one segment, and where they end."""
     from sentinel.adapters.dynamodb_ledger import from_item
 
@@ -120,7 +120,7 @@ def _slice(records: list[dict[str, Any]], at: int) -> tuple[list[Segment], int]:
             _tripped(record)
             continue
         try:
-            segments.append(from_item(image(record["dynamodb"]["NewImage"])))
+            segments.append(app.opens(from_item(image(record["dynamodb"]["NewImage"]))))
             size += segments[-1].count
         except Tampered as error:
             _alarm(error)
