@@ -2,8 +2,8 @@
 
 The handler is `functions/ingest/handler.py` with an API Gateway event; the DynamoDB client is real, and the
 network is stubbed below botocore, so that building, signing and parsing the request count. The floor is
-orjson.loads of each line, the two hashes of each line, and zstd of the batch, in the same process. The handler
-is measured for a service whose entries are stored as they are, and for one with data keys of its own
+orjson.loads of each line, the two hashes of each line, and zstd of the batch, in the same process. The
+handler is measured for a service whose entries are stored as they are, and for one with data keys of its own
 (docs/encryption.md); all of it in turns, and the ratios are those of the medians.
 """
 

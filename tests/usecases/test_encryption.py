@@ -1,4 +1,4 @@
-"""Encryption: what is stored is sealed for its place, keys are kept within bounds, nothing is in the clear."""
+"""Encryption: what is stored is sealed for its place, keys are kept within bounds, never in the clear."""
 
 from __future__ import annotations
 

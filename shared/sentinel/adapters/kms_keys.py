@@ -1,9 +1,9 @@
 """Data keys in AWS: `ports_log.DataKeys` by KMS and one DynamoDB table.
 
 APIs: KMS `GenerateDataKey` and `Decrypt` (2014-11-01) by a symmetric key that never leaves it, with the
-encryption context `{"chain", "key"}`: KMS authenticates it, its log shows it, and policies can be conditioned on
-it. Table `keys` (`dynamodb_tables`): partition key `chain`, sort key `id`, with `made` (epoch nanoseconds) and
-`wrapped`.
+encryption context `{"chain", "key"}`: KMS authenticates it, its log shows it, and policies can be conditioned
+on it. Table `keys` (`dynamodb_tables`): partition key `chain`, sort key `id`, with `made` (epoch nanoseconds)
+and `wrapped`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The ledger on SQLite: one row a segment in WAL mode with synchronous FULL, so a commit is durable.
 
 The primary key `(chain, first)` is the slot. Triggers note every change of the table in `changes`, also one
-that is made behind our back; the local feed reads them in order. Segments are never updated or deleted here.
+that is made behind our back; the local feed reads them in order. Segments are never deleted here, and what is
+updated is a payload, by an erasure.
 """
 
 from __future__ import annotations
@@ -150,6 +151,21 @@ class SqliteLedger:
         """Forget changes with a `seq` below `below`, when every reader has passed them; return how many."""
         with self._db.writing() as connection:
             return connection.execute("DELETE FROM changes WHERE seq < ?", (below,)).rowcount
+
+    def replace(self, segment: Segment, before: Segment) -> bool:
+        """See `ports_erasure.ErasableSegments`."""
+        update = (
+            "UPDATE segments SET payload = ?, codec = ?, key = ?"
+            " WHERE chain = ? AND first = ? AND head = ? AND payload = ?"
+        )
+        place = (before.chain, before.first, before.head, before.payload)
+        with self._db.writing() as connection:
+            row = (segment.payload, segment.codec, segment.key, *place)
+            return connection.execute(update, row).rowcount == 1
+
+    def compact(self) -> None:
+        """See `ports_erasure.ErasableSegments`."""
+        self._db.rewrite()
 
     def _one(self, where: str, values: tuple[object, ...]) -> Segment | None:
         with self._db.reading() as connection:

@@ -40,11 +40,12 @@ def signing_keys(at_once: bool, home: Path, as_json: bool) -> int:
 def data_keys(home: Path, as_json: bool) -> int:
     """Wrap the data keys of encrypted services by a new key of this machine, and drop the old one.
 
-    A copy of keys.db from before is of no use then, without a copy of data.key. In AWS it is KMS that rotates.
+    A copy of keys.db from before is of no use then, without a copy of data.key. In AWS it is KMS that
+    rotates.
     """
     app = application(home)
     if not app.local:
-        raise click.UsageError("in AWS KMS rotates the key that wraps data keys: see docs/encryption.md")
+        raise click.UsageError("in AWS KMS rotates what wraps data keys: see docs/encryption.md")
     count = app.local_keys.rewrap()
     if as_json:
         emit({"rewrapped": count})

@@ -14,7 +14,7 @@ from hashlib import sha256
 
 from sentinel.core.chain import NONCE_BYTES
 from sentinel.core.payload import Cipher
-from sentinel.core.segment import Batch, Draft, Head, Piece, Segment
+from sentinel.core.segment import Batch, Draft, Head, Piece, Segment, holds
 from sentinel.core.verify import Verifier
 from sentinel.core.window import Part, decode_window
 from sentinel.errors import Conflict, Unavailable
@@ -197,7 +197,7 @@ class _Append:
                 f"a batch of {len(self._batch.entries)} needs an id of its own"
             )
         # A receipt for entries that are not there would be a loss that nobody sees.
-        if not ours and self._at(first).opened.entries != list(self._batch.entries[part.offset : part.end]):
+        if not ours and not holds(self._at(first), self._batch.entries[part.offset : part.end]):
             raise Conflict("this batch id was used for other entries; these need an id of their own")
         return found
 

@@ -37,8 +37,8 @@ class Proven:
     """A message whose sender has proven itself. `service` is whose chains it goes to.
 
     `tier` names that service's limits, `lanes` is its number of chains (0: the deployment's), `encryption`
-    its policy. `heeds_429` says whether the sender sends again after a 429; `answer` is what it asks for, once
-    the message is stored.
+    its policy. `heeds_429` says whether the sender sends again after a 429; `answer` is what it asks for,
+    once the message is stored.
     """
 
     service: str
