@@ -153,7 +153,8 @@ class DynamoLedger:
                 raise
             # The SDK may have sent it twice, after a lost answer.
             stored = self.at(before.chain, before.first)
-            return stored is not None and stored.payload == segment.payload
+            held = (stored.head, stored.payload) if stored else None
+            return held == (before.head, segment.payload)
         return True
 
     def compact(self) -> None:

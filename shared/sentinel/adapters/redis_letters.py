@@ -1,13 +1,14 @@
 """Erasing dead letters: `ports_erasure.DeadLetters` on Redis Streams.
 
 A letter has a reason beside its task, which may quote what the task was about. What is taken out of a stream
-stays in an append-only file until that is written anew; a server that is not ours does that by itself.
+stays in its blocks until all of one's letters are gone, and in an append-only file until that is written
+anew: on a server that is not ours both are left to it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from sentinel.adapters.redis_streams import DEAD, FIELD, _name, _translated
@@ -30,23 +31,43 @@ class RedisLetters:
     def forget(self, tasks: Iterable[str]) -> int:
         """See `ports_erasure.DeadLetters`."""
         wanted = {each.encode() for each in tasks}
-        name, start, count = _name(DEAD), "-", 0
-        while wanted:
+        gone = [entry for entry, fields in self._letters() if fields.get(FIELD) in wanted] if wanted else []
+        for at in range(0, len(gone), _PAGE):
+            these = gone[at : at + _PAGE]
+            _translated(lambda these=these: self._client.xdel(_name(DEAD), *these))  # type: ignore[misc]
+        return len(gone)
+
+    def _letters(self) -> Iterator[tuple[bytes, Any]]:
+        start = "-"
+        while True:
             rows: Any = _translated(
-                lambda start=start: self._client.xrange(name, min=start, count=_PAGE)  # type: ignore[misc]
+                lambda start=start: self._client.xrange(_name(DEAD), min=start, count=_PAGE)  # type: ignore[misc]
             )
-            ids = [entry for entry, fields in rows if fields.get(FIELD) in wanted]
-            if ids:
-                count += int(_translated(lambda ids=ids: self._client.xdel(name, *ids)))  # type: ignore[misc]
+            yield from rows
             if len(rows) < _PAGE:
-                break
+                return
             start = "(" + rows[-1][0].decode()
-        return count
+
+    def _rebuilt(self) -> None:
+        """Make the stream anew: what is deleted of one only counts as deleted, and stays in its blocks.
+
+        A letter that comes meanwhile has it begun again.
+        """
+
+        def build(pipe: Any) -> None:
+            letters = list(self._letters())
+            pipe.multi()
+            pipe.delete(_name(DEAD))
+            for entry, fields in letters:
+                pipe.xadd(_name(DEAD), fields, id=entry)
+
+        _translated(lambda: self._client.transaction(build, _name(DEAD)))
 
     def compact(self) -> None:
         """See `ports_erasure.DeadLetters`."""
         if not self._own:
             return
+        self._rebuilt()
         _translated(self._client.bgrewriteaof)
         until = time.monotonic() + _WAIT
         while True:
