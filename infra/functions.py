@@ -59,10 +59,9 @@ class Functions(Construct):
         # As long as a function may take: a segment of which each of its 10,000 entries sets off a task of its
         # own needs minutes of writes, and one that cannot be finished in a call would never be.
         detect = self._make.make("Detect", Spec("detect", settings, memory=1769, timeout=900))
+        self._make.allow_reading(detect)  # what a correlation counted: its trace is read there
         detect.allow(
             access.read_stream(self._ledger),
-            # What a correlation counted: its trace is read there.
-            access.on_table(self._ledger, "Query"),
             # What waits for more matches is read before it is told of one.
             access.on_table(self._tables.tasks, "GetItem", "PutItem"),
             access.on_table(self._tables.catalog, "GetItem", "Query"),
@@ -98,8 +97,8 @@ class Functions(Construct):
         # One at a time works on a delivery; the next firing finds its lease taken, or free.
         spec = Spec("deliver", settings, memory=1769, timeout=120, network="workers")
         deliver = self._make.make("Deliver", spec)
+        self._make.allow_reading(deliver)
         deliver.allow(
-            access.on_table(self._ledger, "Query"),
             access.on_index(self._ledger, "chains"),
             access.on_table(self._tables.catalog, "GetItem", "Query"),
             # How far each delivery is, and whether its sink answers: nothing of limits or pauses.
@@ -120,9 +119,8 @@ class Functions(Construct):
             **self._make.redis(),
         )
         sweep = self._make.make("Sweep", Spec("sweep", settings, memory=512, timeout=55, network="quiet"))
+        self._make.allow_reading(sweep)  # correlations that wait are decided here: as in detect
         sweep.allow(
-            # Correlations that wait are decided here: as in detect.
-            access.on_table(self._ledger, "Query"),
             # Tasks that are held are read with those that hold their places, and put off.
             access.on_table(self._tables.tasks, "GetItem", "PutItem", "UpdateItem"),
             access.on_index(self._tables.tasks, BY_STATE),
