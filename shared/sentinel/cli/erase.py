@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from sentinel.cli.options import application, home_option, json_option
 from sentinel.cli.output import echo, emit, plain
 
 if TYPE_CHECKING:
+    from sentinel.bootstrap import App
     from sentinel.usecases.erase import Erased
 
 _GUESSES = (
@@ -65,7 +67,7 @@ def erase(
     """
     from sentinel.usecases.erase_from import Wish
 
-    eraser = application(home).eraser
+    eraser = _application(home).eraser
     wish, touched = eraser.plan(Wish(chain, *span, reason, who, whole))
     partly = touched[0].first < wish.first or touched[-1].next - 1 > wish.last
     if not yes:
@@ -77,6 +79,17 @@ def erase(
     else:
         _tell(chain, found)
     return 1 if found.forgotten.unfinished else 0
+
+
+def _application(home: Path) -> App:
+    """Return the application with its Redis; on this machine that of `sentinel up`, where one ever ran."""
+    app = application(home)
+    if not app.local or app.settings.redis_url or not (home / "valkey").is_dir():
+        return app
+    from sentinel.bootstrap import App
+    from sentinel.local import valkey
+
+    return App(replace(app.settings, redis_url=valkey.url(home)))
 
 
 def _asked(chain: str, first: int, last: int, *, partly: bool) -> str:

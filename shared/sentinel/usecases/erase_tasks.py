@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 from sentinel.core.tasks import Effect, Task, erased, is_erased
-from sentinel.errors import Missing, Rejected, Tampered
+from sentinel.errors import Missing, Rejected, Tampered, Unavailable
 from sentinel.ports_erasure import DeadLetters, ErasableBlobs, ErasableTasks
 from sentinel.usecases.erase_from import Forgotten, Target
 from sentinel.usecases.recompute import places_of
@@ -60,19 +60,26 @@ class InTasks:
                 continue
             gone |= named
             about.append(task.id)
-            found.counts["tasks"] = found.counts.get("tasks", 0) + self._rewritten(task, effects, found)
+            if self._rewritten(task, effects, found):
+                found.counts["tasks"] = found.counts.get("tasks", 0) + 1
             found.left += self._told(task, effects, quotes)
         self._drop(gone, kept, found)
-        if self.letters is not None:
-            letters = self.letters.forget(about)
-            found.counts |= {"dead_letters": letters} if letters else {}
+        if self.letters is not None and about:
+            self._bury_for_good(self.letters, about, found)
         return found
 
     def compact(self) -> None:
         """See `erase_from.Place`."""
         self.tasks.compact()
-        if self.letters is not None:
-            self.letters.compact()
+
+    def _bury_for_good(self, letters: DeadLetters, about: Sequence[str], found: Forgotten) -> None:
+        try:
+            count = letters.forget(about)
+            letters.compact()
+        except Unavailable as error:
+            found.unfinished.append(f"dead letters cannot be reached, run it again when they can: {error}")
+            return
+        found.counts |= {"dead_letters": count} if count else {}
 
     def _rewritten(self, task: Task, effects: Mapping[str, Effect], found: Forgotten) -> bool:
         given: Any = erased(task.inputs) if task.inputs and not is_erased(task.inputs) else task.inputs
