@@ -199,6 +199,14 @@ def test_without_a_key_nothing_is_stored(world: World) -> None:
     assert len(entries_of(world.ledger)) == 2
 
 
+def test_a_wrapping_key_that_is_gone_has_producers_wait(world: World) -> None:
+    """It is no fault of theirs: they are told to come back, not that they may not."""
+    (world.folder / "data.key").unlink()
+    with pytest.raises(Unavailable, match="nothing was stored"):
+        world.append(1)
+    assert list(world.stored.chains()) == []
+
+
 def test_writers_that_know_nothing_of_each_other_share_a_chain(world: World) -> None:
     """Each has a key of its own; a batch that another one stored is recognised, by opening it."""
     other = world.keyring()

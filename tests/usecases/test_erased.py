@@ -9,6 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from examples import check_export
 from sentinel import siem
 from sentinel.actions.deliver_read import Reader, hashes_of
 from sentinel.adapters.blobs_folder import FolderBlobs
@@ -97,6 +98,10 @@ def test_nothing_is_told_of_it_in_proofs_and_exports(ledger: SqliteLedger) -> No
     assert isinstance(told, list)
     assert told[1] == {"erased": whole.opened.leaves()[1].hex()}
     assert told[2] == ENTRIES[2].decode()
+    assert check_export.check([orjson.dumps(line)])[1] == 3
+    told[1] = {"erased": bytes(32).hex()}
+    with pytest.raises(check_export.Broken):
+        check_export.check([orjson.dumps(line)])
 
 
 def test_it_is_no_neighbour_and_names_no_trace(ledger: SqliteLedger) -> None:

@@ -23,7 +23,8 @@ _MOST = 4_096
 class WrappingKeys:
     """The keys in `path`, which is made where `create` says so and nothing is there.
 
-    Raises `Missing`, `Forbidden` for a file that others can read or that holds no such keys, `Unavailable`.
+    Raises `Forbidden` for a file that is gone, that others can read or that holds no such keys,
+    `Unavailable`.
     """
 
     def __init__(self, path: Path, entropy: Callable[[int], bytes], *, create: bool = False) -> None:
@@ -38,7 +39,7 @@ class WrappingKeys:
         try:
             raw = whole_files.read_private(self._path, _MOST)
         except Missing:
-            raise Missing(f"the wrapping key {self._path} is not there: restore it") from None
+            raise Forbidden(f"the wrapping key {self._path} is not there: restore it") from None
         try:
             header, *lines = raw.decode().splitlines()
             found = {line[:16]: b64decode(line[17:], validate=True) for line in lines}

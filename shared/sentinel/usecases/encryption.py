@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from sentinel.core.payload import Place
 from sentinel.core.segment import Segment
-from sentinel.errors import Forbidden, Missing, Tampered, Unavailable
+from sentinel.errors import Forbidden, Missing, Rejected, Tampered, Unavailable
 from sentinel.ports import Ledger, SlotTaken
 from sentinel.ports_log import DataKeys
 
@@ -118,7 +118,11 @@ class Keyring:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         # Its age counts from before it was asked for, as nobody knows better.
-        key, plain = self._keys().make(chain)
+        try:
+            key, plain = self._keys().make(chain)
+        except Rejected as error:
+            # It is a fault of the deployment, not of who sends: who is told so would throw away what it has.
+            raise Unavailable(f"nothing can be encrypted, so nothing was stored: {error}", 30.0) from None
         made = _Current(key, AESGCM(plain), now)
         self._keep(chain, key, made.aead)
         return made
