@@ -120,7 +120,7 @@ class Machine:
         assert {state for _, state, _ in states} == {State.SUCCEEDED, State.FAILED}, states
 
 
-@pytest.fixture(params=["own", "store"])
+@pytest.fixture(params=["store", pytest.param("own", marks=pytest.mark.nightly)])
 def encryption(request: pytest.FixtureRequest) -> str:
     """Whether the service has data keys of its own."""
     return str(request.param)

@@ -1,4 +1,4 @@
-"""`sentinel erase`, `services encryption`, `rotate data-keys` as they are typed; and the door without doors."""
+"""`sentinel erase`, `services encryption`, `rotate data-keys` as they are typed; the door without doors."""
 
 from __future__ import annotations
 

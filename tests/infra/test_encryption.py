@@ -166,6 +166,7 @@ def test_no_function_has_the_rights_of_who_erases(encrypted: Templates) -> None:
         assert may == RIGHTS[verb].get("ledger", set()), verb
 
 
+@pytest.mark.nightly
 def test_with_patches_blobs_can_be_erased(synthesize: Callable[..., Templates]) -> None:
     """Those that quote an entry go; folders of proofs run out by themselves."""
     made = synthesize(patches=True, prove_images=IMAGES, erasers=ADA)
