@@ -26,9 +26,12 @@ from sentinel.local.feeds import ledger_changes
 from sentinel.local.refusals import Refusal
 from sentinel.ports_doors import Record
 from sentinel.usecases.ingest import Origin
+from tests.e2e.trees import push, sentinel, until, up
 from tests.scenario import recipe, rule
 
 Ran = tuple[int, str, str]
+RULE = rule("boom", "boom").decode()
+RECIPE = recipe("tell", "boom", "siem.send", step="with: {to: [out]}").decode()
 
 
 @pytest.fixture
@@ -153,3 +156,28 @@ def test_the_open_door_says_what_a_service_s_policy_is(app: App) -> None:
     with pytest.raises(Refusal) as refused:
         asyncio.run(OpenDoor(away).admit(call))
     assert refused.value.status == 503
+
+
+@pytest.mark.nightly
+def test_a_real_tree_encrypts_detects_and_lets_erase(home: Path, tmp_path: Path) -> None:
+    """Through the gateway, the feeds and a worker of `sentinel up`; then somebody erases while it runs."""
+    assert sentinel("services", "add", "shop", "--encryption", "own", home=home).returncode == 0
+    documents = {"rule": RULE, "recipe": RECIPE, "sinks": "sinks: {out: {kind: file, path: out.ndjson}}\n"}
+    push(home, tmp_path / "documents", **documents)
+    with up(home) as tree:
+        body = b'{"message":"boom xyzzy"}\n{"n":1}'
+        assert tree.request("POST", "/v1/entries", body, {"Sentinel-Service": "shop"})[0] == 200
+        out = home / "files" / "out.ndjson"
+        until(lambda: out.exists() and b"xyzzy" in out.read_bytes(), "the worker did not tell the sink")
+        app = application(str(home))
+        assert [bool(each.key) for each in app.segments.read("shop/0")] == [True]
+        until(lambda: all(task.state.ended for task in app.tasks.listing()), "the task does not end")
+        span = ("--chain", "shop/0", "--entries", "0", "--reason", "request 12", "--yes", "--json")
+        done = sentinel("erase", *span, home=home)
+        assert done.returncode == 1, done.stderr  # the gateway may use the data key for an hour
+        told = json.loads(done.stdout)
+        assert told["forgotten"]["tasks"] == 1
+        assert all("data key" in each for each in told["unfinished"])
+        assert tree.request("POST", "/v1/entries", b'{"n":2}', {"Sentinel-Service": "shop"})[0] == 200
+        assert sentinel("verify", home=home).returncode == 0
+        assert tree.stop() == 0
