@@ -55,9 +55,14 @@ def _hashes(segment: dict[str, Any], head: bytes) -> list[bytes]:
     tail = segment["t"].to_bytes(8, "big") + service
     found = []
     for entry in segment["entries"]:
-        head = _hash(b"SC1", _hash(b"SL1", salt, _raw(entry)), head, tail)
+        head = _hash(b"SC1", _leaf(salt, entry), head, tail)
         found.append(head)
     return found
+
+
+def _leaf(salt: bytes, entry: Any) -> bytes:
+    erased = isinstance(entry, dict) and "erased" in entry  # its leaf is all that is left of it
+    return bytes.fromhex(entry["erased"]) if erased else _hash(b"SL1", salt, _raw(entry))
 
 
 def _hash(*parts: bytes) -> bytes:
@@ -65,6 +70,8 @@ def _hash(*parts: bytes) -> bytes:
 
 
 def _raw(value: Any) -> bytes:
+    if isinstance(value, dict) and "erased" in value:
+        return b""
     return value.encode() if isinstance(value, str) else base64.b64decode(value["b64"])
 
 

@@ -72,6 +72,16 @@ def read_stream(table: aws_dynamodb.ITable) -> aws_iam.PolicyStatement:
     return allow([f"dynamodb:{action}" for action in actions], [str(table.table_stream_arn)])
 
 
+def data_keys(key: aws_kms.IKey, *actions: str) -> aws_iam.PolicyStatement:
+    """Allow `actions` with the key of data keys, for what is a data key of a chain and nothing else."""
+    return allow(
+        [f"kms:{action}" for action in actions],
+        [key.key_arn],
+        StringLike={"kms:EncryptionContext:chain": "?*/?*"},
+        **{"ForAllValues:StringEquals": {"kms:EncryptionContextKeys": ["chain", "key"]}},
+    )
+
+
 def use_key(key: aws_kms.IKey, service: str = "dynamodb") -> aws_iam.PolicyStatement:
     """Allow what a store does with the deployment's key on the caller's behalf, and only through it."""
     actions = ("Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey", "ReEncryptFrom", "ReEncryptTo")

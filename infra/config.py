@@ -34,6 +34,12 @@ class Deployment:
     availability_zones: tuple[str, ...] = _option((), "zones of the network; empty: a and b of the region")
     keep: bool = _option(True, "whether the tables survive `cdk destroy` and refuse deletion")
     customer_key: bool = _option(False, "whether tables and logs use a KMS key of this deployment")
+    own_encryption: bool = _option(
+        False, "whether services may have data keys of their own: one more KMS key (docs/encryption.md)"
+    )
+    erasers: tuple[str, ...] = _option(
+        (), "ARNs of who may take the role that erases entries, comma separated; empty: there is none"
+    )
     log_retention_days: int = _option(30, "how long logs are kept, in days")
     log_level: str = _option("INFO", "DEBUG, INFO, WARNING or ERROR")
     python: str = _option("3.13", "Python of the functions: 3.12, 3.13 or 3.14")

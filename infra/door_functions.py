@@ -95,7 +95,7 @@ class DoorFunctions:
         # Memory buys CPU: below one full core, parsing and hashing a large batch would be what takes time.
         spec = Spec("ingest", settings, memory=1769, timeout=20, network=self._network())
         ingest = self._make.make("Ingest", spec)
-        ingest.allow(access.on_table(self._ledger, "PutItem", "Query"))
+        self._make.allow_appending(ingest)
         self._make.allow_archive(ingest)
         return ingest
 
@@ -116,8 +116,8 @@ class DoorFunctions:
         )
         spec = Spec("control", settings, memory=512, timeout=20, network=self._network())
         control = self._make.make("Control", spec)
+        self._make.allow_reading(control)
         control.allow(
-            access.on_table(self._ledger, "Query"),
             access.on_index(self._ledger, CHAINS),
             access.on_table(self._tables.tasks, "GetItem", "PutItem", "Query"),
             access.on_index(self._tables.tasks, BY_CHANGE),
@@ -197,8 +197,8 @@ class DoorFunctions:
         )
         spec = Spec("receive", settings, memory=1024, timeout=20, network=self._network())
         receive = self._make.make("Receive", spec)
+        self._make.allow_appending(receive)
         receive.allow(
-            access.on_table(self._ledger, "PutItem", "Query"),
             self._read(Hook.KIND, Service.KIND, PUBLIC_KEYS),
         )
         self._make.allow_archive(receive)
@@ -224,8 +224,8 @@ class DoorFunctions:
         # Links are rare, and strangers may call: a few at once are all that ever run.
         spec = Spec("approve", settings, memory=512, timeout=20, reserved=self._to.approve_concurrency)
         approve = self._make.make("Approve", spec)
+        self._make.allow_reading(approve)
         approve.allow(
-            access.on_table(self._ledger, "Query"),
             access.on_table(self._tables.tasks, "GetItem", "PutItem", "Query"),
             access.on_table(self._tables.catalog, "GetItem", "Query"),
             # The places that a task gives back which is refused; it has started, so its rate is used up.

@@ -31,7 +31,10 @@ from sentinel.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Where functions find what they work on: tables, what doors and log keep, Redis, blobs of patches."""
+    """Where functions find what they work on: tables, what doors and log keep, Redis, blobs of patches.
+
+    `data_key` wraps the data keys of encrypted services, where there may be any.
+    """
 
     ledger: Ledger
     tables: Tasks
@@ -40,6 +43,7 @@ class Stores:
     log: LogState
     archive: aws_s3.IBucket
     blobs: aws_s3.IBucket | None = None
+    data_key: aws_kms.IKey | None = None
 
 
 class Factory:
@@ -130,6 +134,24 @@ class Factory:
             value=function.role.role_arn,
             description="The role that the roles of actions have to trust",
         )
+
+    def allow_reading(self, function: Function) -> None:
+        """Allow reading the ledger, and opening what is encrypted there."""
+        function.allow(access.on_table(self._stores.ledger.table, "Query"))
+        self._allow_data_keys(function, ("GetItem", "Query"), ("Decrypt",))
+
+    def allow_appending(self, function: Function) -> None:
+        """Allow appending to the ledger, and encrypting: each process makes data keys of its own."""
+        function.allow(access.on_table(self._stores.ledger.table, "PutItem", "Query"))
+        self._allow_data_keys(function, ("GetItem", "PutItem", "Query"), ("Decrypt", "GenerateDataKey"))
+
+    def _allow_data_keys(self, function: Function, items: Iterable[str], uses: Iterable[str]) -> None:
+        keys, key = self._stores.tables.keys, self._stores.data_key
+        if key is None:
+            return
+        function.allow(access.on_table(keys, *items), access.data_keys(key, *uses))
+        for name, value in Settings(keys_table=keys.table_name, data_key=key.key_arn).to_environ().items():
+            function.function.add_environment(name, value)
 
     def show_blobs(self, function: Function) -> None:
         """Let a function read what people are shown of a patch, where patches are made."""

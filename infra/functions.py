@@ -67,10 +67,9 @@ class Functions(Construct):
         # As long as a function may take: a segment of which each of its 10,000 entries sets off a task of its
         # own needs minutes of writes, and one that cannot be finished in a call would never be.
         detect = self._make.make("Detect", Spec("detect", settings, memory=1769, timeout=900))
+        self._make.allow_reading(detect)  # what a correlation counted: its trace is read there
         detect.allow(
             access.read_stream(self._ledger),
-            # What a correlation counted: its trace is read there.
-            access.on_table(self._ledger, "Query"),
             # What the tripwire tells, and nothing else.
             access.on_keys(self._ledger, [f"{TRIPWIRE}/*"], "PutItem"),
             # What waits for more matches is read before it is told of one.
@@ -88,8 +87,8 @@ class Functions(Construct):
         settings = self._make.settings(registry_table=self._tables.registry.table_name)
         # A run is some megabytes of segments, verified, and an update for each of up to a thousand.
         archive = self._make.make("Archive", Spec("archive", settings, memory=1769, timeout=900, named=True))
+        self._make.allow_reading(archive)
         archive.allow(
-            access.on_table(self._ledger, "Query"),
             access.on_index(self._ledger, CHAINS),
             access.mark(self._ledger, TABLES["ledger"].ttl),
             access.on_records(self._tables.registry, [Service.KIND], "Query"),
@@ -124,8 +123,8 @@ class Functions(Construct):
         # One at a time works on a delivery; the next firing finds its lease taken, or free.
         spec = Spec("deliver", settings, memory=1769, timeout=120, network="workers")
         deliver = self._make.make("Deliver", spec)
+        self._make.allow_reading(deliver)
         deliver.allow(
-            access.on_table(self._ledger, "Query"),
             access.on_index(self._ledger, "chains"),
             access.on_table(self._tables.catalog, "GetItem", "Query"),
             # How far each delivery is, and whether its sink answers: nothing of limits or pauses.
@@ -147,7 +146,8 @@ class Functions(Construct):
         )
         spec = Spec("seal", settings, memory=1769, timeout=900, hinted=True, reserved=reserved)
         seal = self._make.make("Seal", spec)
-        seal.allow(access.on_table(self._ledger, "Query"), access.on_index(self._ledger, CHAINS))
+        self._make.allow_reading(seal)
+        seal.allow(access.on_index(self._ledger, CHAINS))
         log.seals(seal)
         self._make.allow_archive(seal)  # where tiles were lost the whole chain is read
         return seal
@@ -162,9 +162,8 @@ class Functions(Construct):
             **self._make.redis(),
         )
         sweep = self._make.make("Sweep", Spec("sweep", settings, memory=512, timeout=55, network="quiet"))
+        self._make.allow_reading(sweep)  # correlations that wait are decided here: as in detect
         sweep.allow(
-            # Correlations that wait are decided here: as in detect.
-            access.on_table(self._ledger, "Query"),
             # Tasks that are held are read with those that hold their places, and put off.
             access.on_table(self._tables.tasks, "GetItem", "PutItem", "UpdateItem"),
             access.on_index(self._tables.tasks, BY_STATE),

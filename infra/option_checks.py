@@ -26,6 +26,7 @@ IMAGE = re.compile(
     r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([a-z0-9][a-z0-9._/-]{1,254})"
     r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})"
 )
+PRINCIPAL = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:(?:user|role)/[\w+=,.@/-]{1,512}")
 ANYBODY = "0.0.0.0/0"
 ENHANCED = "SecurityPolicy_"  # what the names of API Gateway's newer TLS policies begin with
 
@@ -53,6 +54,10 @@ def _of_state(to: Deployment) -> tuple[tuple[bool, str], ...]:
         (
             not re.fullmatch(r"[a-z][a-z0-9-]{0,15}", to.environment),
             "environment is up to 16 of a-z, 0-9 and -, beginning with a letter",
+        ),
+        (
+            not all(PRINCIPAL.fullmatch(each) for each in to.erasers),
+            "erasers are ARNs of IAM users and roles, each arn:aws:iam::ACCOUNT:user/NAME or :role/NAME",
         ),
         (to.log_retention_days not in RETENTION_DAYS, f"log_retention_days is one of {RETENTION_DAYS}"),
         (to.python not in PYTHONS, f"python is one of {', '.join(PYTHONS)}"),

@@ -13,6 +13,7 @@ from infra.archive import Archive
 from infra.blobs import Blobs
 from infra.config import Deployment
 from infra.door_state import DoorState
+from infra.erasure import Erasure
 from infra.factory import Stores
 from infra.feeds import Feeds
 from infra.function import Platform
@@ -37,12 +38,18 @@ class StateStack(Stack):
     def __init__(self, scope: Construct, construct_id: str, deployment: Deployment, **props: Any) -> None:
         super().__init__(scope, construct_id, termination_protection=deployment.keep, **props)
         self.key = self._make_key(deployment) if deployment.customer_key else None
-        self.ledger = Ledger(self, "Ledger", deployment, self.key)
-        self.tasks = Tasks(self, "Tasks", deployment, self.key)
+        self.data_key = self._make_data_key(deployment) if deployment.own_encryption else None
+        erasure = Erasure(self, "Erasure", deployment) if deployment.erasers else None
+        eraser = erasure.role if erasure else None
+        self.ledger = Ledger(self, "Ledger", deployment, self.key, eraser)
+        self.tasks = Tasks(self, "Tasks", deployment, self.key, eraser)
         self.doors = DoorState(self, "Doors", deployment)
         self.archive = Archive(self, "Archive", deployment, self.key).bucket
         self.log = LogState(self, "Log", deployment, self.key, self.archive)
         self.blobs = Blobs(self, "Blobs", deployment, self.key).bucket if deployment.patches else None
+        if erasure:
+            erasure.allow(self.ledger.table, self.tasks, (self.data_key, self.key), self.blobs)
+            erasure.allow_log(self.log, self.archive, self.key)
         tables = {
             "ledger": self.ledger.table,
             "tasks": self.tasks.tasks,
@@ -55,6 +62,17 @@ class StateStack(Stack):
         for name, table in tables.items():
             variable = f"SENTINEL_{name.upper()}_TABLE"
             CfnOutput(self, f"{name.title()}Name", value=table.table_name, description=variable)
+
+    def _make_data_key(self, deployment: Deployment) -> aws_kms.Key:
+        key = aws_kms.Key(
+            self,
+            "DataKey",
+            description=f"Sentinel {deployment.environment}: data keys of encrypted services",
+            enable_key_rotation=True,
+            removal_policy=RemovalPolicy.RETAIN if deployment.keep else RemovalPolicy.DESTROY,
+        )
+        CfnOutput(self, "DataKeyArn", value=key.key_arn, description="SENTINEL_DATA_KEY")
+        return key
 
     def _make_key(self, deployment: Deployment) -> aws_kms.Key:
         key = aws_kms.Key(
@@ -112,7 +130,11 @@ class ServiceStack(Stack):
         super().__init__(scope, construct_id, **props)
         placement, redis = self._reach(deployment, network)
         platform = Platform(deployment, Layers(self, "Layers", deployment), placement, state.key)
-        stores = Stores(state.ledger, state.tasks, state.doors, redis, state.log, state.archive, state.blobs)
+        stores = Stores(
+            *(state.ledger, state.tasks, state.doors, redis, state.log, state.archive),
+            blobs=state.blobs,
+            data_key=state.data_key,
+        )
         functions = Functions(self, "Functions", platform, stores)
         self.functions = functions
         feeds = Feeds(self, "Feeds", functions, state.ledger, state.tasks, deployment.detect_parallelism)

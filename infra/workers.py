@@ -95,8 +95,8 @@ class Workers:
             sdks=kind.sdks,
         )
         worker = self._make.make(f"Work{stream.title()}", spec)
+        self._make.allow_reading(worker)
         worker.allow(
-            access.on_table(self._stores.ledger.table, "Query"),
             access.on_table(tables.tasks, "GetItem", "PutItem", "Query", "UpdateItem"),
             access.on_table(tables.catalog, "GetItem", "Query"),
             # Limits, rates and pauses.

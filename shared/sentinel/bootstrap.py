@@ -66,7 +66,7 @@ class App(People, Flows, Connecting, Patching, Verifying):
         """Takes batches in."""
         from sentinel.usecases.ingest import Ingest
 
-        return Ingest(self.appender, self.settings.lanes)
+        return Ingest(self.appender, self.settings.lanes, lambda: self.keyring)
 
     @cached_property
     def inspect(self) -> Inspect:

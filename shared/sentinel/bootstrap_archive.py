@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from sentinel.wiring import Base, steady_ns
 
 if TYPE_CHECKING:
+    from sentinel.adapters.dynamodb_ledger import DynamoLedger
+    from sentinel.adapters.sqlite_ledger import SqliteLedger
     from sentinel.ports import Ledger
     from sentinel.ports_log import Archive, Expiring
     from sentinel.usecases.archive import Archiver
@@ -22,8 +24,8 @@ class Archiving(Base):
     """The adapters and use cases of the archive, each made on first use."""
 
     @cached_property
-    def table(self) -> Ledger:
-        """The ledger's table alone."""
+    def segments(self) -> SqliteLedger | DynamoLedger:
+        """The ledger's table as it is."""
         if self.local:
             from sentinel.adapters.sqlite_ledger import SqliteLedger
 
@@ -31,6 +33,13 @@ class Archiving(Base):
         from sentinel.adapters.dynamodb_ledger import DynamoLedger
 
         return DynamoLedger(self.dynamodb, self.settings.ledger_table)
+
+    @cached_property
+    def table(self) -> Ledger:
+        """The ledger's table alone, its encrypted segments to be opened."""
+        from sentinel.usecases.encryption import OpenedLedger
+
+        return OpenedLedger(self.segments, _whole(self).opens)
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -56,10 +65,10 @@ class Archiving(Base):
         if self.local:
             from sentinel.adapters.archive_folder import FolderArchive
 
-            return FolderArchive(self.home / "archive")
+            return FolderArchive(self.home / "archive", _whole(self).keyring)
         from sentinel.adapters.archive_s3 import S3Archive
 
-        return S3Archive(self._aws("s3"), self.settings.archive_bucket)
+        return S3Archive(self._aws("s3"), self.settings.archive_bucket, _whole(self).keyring)
 
     @cached_property
     def expiring(self) -> Expiring:
@@ -107,7 +116,8 @@ class Archiving(Base):
         app = _whole(self)
         archive = (lambda: self.archive) if self.archived else None
         ended = self.seam.end if self.archived else (lambda _: 0)
-        return Tripwire(archive, ended, app.erasures.cover, app.appender, time.time_ns)
+        known = (archive, ended, app.erasures.cover)
+        return Tripwire(*known, app.appender, time.time_ns, app.keyring)
 
 
 def _whole(part: Archiving) -> Any:

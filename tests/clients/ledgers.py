@@ -79,7 +79,8 @@ class Ledger:
         body = b"\n".join(self.alter(plain.split(b"\n")))
         # What reads the head here takes it for Latin-1; the gateway reads UTF-8.
         service = headers.get("sentinel-service", "local").encode("latin-1").decode()
-        origin = Origin(service, "/v1/entries", "r", instance=headers.get("sentinel-instance", ""))
+        instance = headers.get("sentinel-instance", "")
+        origin = Origin(service, "/v1/entries", "r", instance=instance, encryption="store")
         try:
             receipt = self.ingest.entries(origin, body, headers, partial="partial=true" in asked.path)
         except SentinelError as error:

@@ -74,7 +74,7 @@ def store(home: Path, service: str, batches: Sequence[bytes]) -> None:
     """Store batches without a server."""
     ingest = application(str(home)).ingest
     for body in batches:
-        ingest.entries(Origin(service, "/v1/entries", uuid4().hex), body, {})
+        ingest.entries(Origin(service, "/v1/entries", uuid4().hex, encryption="store"), body, {})
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ def app(tmp_path: Path, cli: Cli, elastic: Elastic) -> Iterator[App]:
 
 def log(home: Path, lines: Sequence[bytes]) -> None:
     """Store entries without a server."""
-    origin = Origin("shop", "/v1/entries", uuid4().hex)
+    origin = Origin("shop", "/v1/entries", uuid4().hex, encryption="store")
     application(str(home)).ingest.entries(origin, b"\n".join(lines), {})
 
 

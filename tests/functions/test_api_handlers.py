@@ -64,7 +64,11 @@ def event(method: str, resource: str, body: bytes = b"", **changes: Any) -> dict
         "requestContext": {
             "requestId": str(uuid.uuid4()),
             "identity": {"sourceIp": "10.0.0.1"},
-            "authorizer": {"service": changes.pop("service", "checkout"), "scopes": "ingest tasks:read"},
+            "authorizer": {
+                "service": changes.pop("service", "checkout"),
+                "scopes": "ingest tasks:read",
+                "encryption": "store",
+            },
         },
         "body": base64.b64encode(body).decode(),
         "isBase64Encoded": True,

@@ -81,6 +81,7 @@ def test_the_policy_names_every_route_of_the_scopes(world: World, authorize: Aut
         "scopes": "ingest tasks:read",
         "tier": "standard",
         "lanes": 0,
+        "encryption": "store",
     }
     assert "usageIdentifierKey" not in answer
 
@@ -109,11 +110,12 @@ def test_no_arn_is_over_api_gateways_bound(world: World, authorize: Authorize) -
 
 
 def test_the_usage_key_is_told_where_there_is_one(world: World, authorize: Authorize) -> None:
-    """API Gateway finds the usage plan by it; tier and lanes go to the function."""
-    world.put(Service("checkout", tier="high", lanes=4, usage="u" * 32))
+    """API Gateway finds the usage plan by it; tier, lanes and encryption go to the function."""
+    world.put(Service("checkout", tier="high", lanes=4, usage="u" * 32, encryption="own"))
     answer = authorize(event(world), None)
     assert answer["usageIdentifierKey"] == "u" * 32
-    assert (answer["context"]["tier"], answer["context"]["lanes"]) == ("high", 4)
+    told = answer["context"]
+    assert (told["tier"], told["lanes"], told["encryption"]) == ("high", 4, "own")
 
 
 @pytest.mark.parametrize("name", ["Authorization", "authorization", "AUTHORIZATION", "aUTHORIZATION"])

@@ -220,7 +220,12 @@ def proxy(method: str, resource: str, body: bytes | None = None, **more: Any) ->
                 "sourceIp": "192.0.2.7",
                 "userAgent": "test",
             },
-            "authorizer": {"service": "checkout", "scopes": RIGHTS, "principalId": "checkout"},
+            "authorizer": {
+                "service": "checkout",
+                "scopes": RIGHTS,
+                "encryption": "store",
+                "principalId": "checkout",
+            },
             "apiId": "abcdefghij",
         },
         "body": None if body is None else base64.b64encode(body).decode(),

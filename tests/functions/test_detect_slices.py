@@ -90,6 +90,9 @@ class Application:
     alert_folder: Folder = field(default_factory=Folder)
     tripwire: Wire = field(default_factory=Wire)
 
+    def opens(self, segment: Segment) -> Segment:
+        return segment
+
 
 def records(count: int, entries: int) -> list[dict[str, Any]]:
     """Return the feed's records of as many segments."""

@@ -41,6 +41,7 @@ def event(route: Route, pem: str = PEM, headers: dict[str, str] | None = None, *
         "scopes": EVERY,
         "tier": "high",
         "lanes": "4",
+        "encryption": "own",
         **door,
     }
     return {
@@ -57,9 +58,9 @@ def event(route: Route, pem: str = PEM, headers: dict[str, str] | None = None, *
 
 @pytest.mark.parametrize("route", BEHIND, ids=path_of)
 def test_the_authorizers_word_counts(route: Route) -> None:
-    """Service, subject, certificate, scopes, tier and lanes are its; the address is the connection's."""
+    """All but the address and the certificate, which are the connection's, is the authorizer's."""
     scopes = frozenset(EVERY.split())
-    expected = Identity("checkout", "s", thumbprint(PEM), "192.0.2.7", scopes, "high", 4, PEM)
+    expected = Identity("checkout", "s", thumbprint(PEM), "192.0.2.7", scopes, "high", 4, "own", PEM)
     assert identity_of(event(route), "") == expected
 
 

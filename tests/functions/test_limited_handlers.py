@@ -43,7 +43,14 @@ def send(app: App) -> Send:
 
     def send(method: str, path: str, body: bytes = b"", **changes: Any) -> Response:
         tier, service = changes.pop("tier", "trial"), changes.pop("service", "checkout")
-        request = Request(method, path, Identity(service, tier=tier), uuid.uuid4().hex, body=body, **changes)
+        request = Request(
+            method,
+            path,
+            Identity(service, tier=tier, encryption="store"),
+            uuid.uuid4().hex,
+            body=body,
+            **changes,
+        )
         try:
             return endpoint(app, path, method)(request)
         except SentinelError as error:

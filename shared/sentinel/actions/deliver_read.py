@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sentinel.core import alert_notices, chain
 from sentinel.core.deliveries import DeliveryPlan
 from sentinel.core.rules import Rule, RuleSet
-from sentinel.core.segment import Segment
+from sentinel.core.segment import Segment, numbered
 from sentinel.errors import Tampered
 from sentinel.ports import Ledger
 from sentinel.siem.sink import Item, Notice, Sink
@@ -92,7 +92,7 @@ class Reader:
             seq = segment.first + at
             if last is not None and seq > last:
                 break
-            if chosen is not None and not every and seq not in chosen:
+            if at in segment.opened.erased or (chosen is not None and not every and seq not in chosen):
                 continue
             rule = chosen.get(seq) if chosen else None
             notice = self._notice(segment, seq, hashes[at], rule)
@@ -126,7 +126,7 @@ class Reader:
         if not rules.rules:
             return {}
         found: dict[int, Rule | None] = {}
-        for seq, entry in enumerate(segment.opened.entries, segment.first):
+        for seq, entry in numbered(segment):
             event = alert_notices.event_of(entry, segment.opened.context)
             rule = self._matched(rules, event) if event is not None else None
             if rule is not None:
@@ -163,10 +163,8 @@ def _rank(rule: Rule) -> int:
 
 def hashes_of(segment: Segment) -> list[bytes]:
     """Return H of each entry of a segment. Raises `Tampered` where its head is not what comes of them."""
-    opened = segment.opened
-    salt = chain.salt(opened.nonce, opened.context)
     service = chain.service_of(segment.chain)
-    found = chain.links(segment.prev, chain.leaves(salt, opened.entries), segment.t, service)
+    found = chain.links(segment.prev, segment.opened.leaves(), segment.t, service)
     if len(found) != segment.count or found[-1] != segment.head:
         raise Tampered(segment.chain, segment.first, "hash", "its head does not come of its entries")
     return found

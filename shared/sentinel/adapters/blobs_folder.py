@@ -46,6 +46,14 @@ class FolderBlobs:
             raise Missing(f"nothing is kept under {digest[:12]}, or no more") from None
         return checked(digest, data)
 
+    def drop(self, digest: str) -> None:
+        """Take away what is kept; see `ports_erasure.ErasableBlobs`."""
+        if NAME.fullmatch(digest):
+            try:
+                (self._folder / digest).unlink(missing_ok=True)
+            except OSError as error:
+                raise Unavailable(f"{self._folder} cannot be written: {error.strerror}", 30.0) from None
+
 
 def checked(digest: str, data: bytes) -> bytes:
     """Return bytes that are those of a digest. Raises `Tampered`."""

@@ -64,6 +64,16 @@ class S3Blobs:
             raise TooLarge(f"what is kept under {digest[:12]} has more than {MOST:,} bytes")
         return checked(digest, data)
 
+    def drop(self, digest: str) -> None:
+        """Take away what is kept; see `ports_erasure.ErasableBlobs`. The bucket keeps no versions."""
+        if not NAME.fullmatch(digest):
+            return
+        try:
+            with translated():
+                self._s3.delete_object(Bucket=self._bucket, Key=self._prefix + digest)
+        except ClientError as error:
+            raise _named(error) from None
+
 
 def _named(error: ClientError) -> Exception:
     code = code_of(error)

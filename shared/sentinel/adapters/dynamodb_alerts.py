@@ -68,6 +68,37 @@ class DynamoAlerts:
                 return
             query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
+    def everything(self) -> Iterator[StoredAlert]:
+        """See `ports_erasure.ErasableAlerts`: reads the whole table."""
+        scan: dict[str, Any] = {"TableName": self._table, "ConsistentRead": True}
+        while True:
+            with translated():
+                page: Any = self._client.scan(**scan)
+            yield from map(_alert, page["Items"])
+            if "LastEvaluatedKey" not in page:
+                return
+            scan["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+    def drop(self, alert_id: str, version: int) -> bool:
+        """See `ports_erasure.ErasableAlerts`."""
+        try:
+            with translated():
+                self._client.delete_item(
+                    TableName=self._table,
+                    Key={"alert": {"S": alert_id}},
+                    ConditionExpression="attribute_not_exists(alert) OR #v = :v",
+                    ExpressionAttributeNames={"#v": "version"},
+                    ExpressionAttributeValues={":v": {"N": str(version)}},
+                )
+        except ClientError as error:
+            if code_of(error) != "ConditionalCheckFailedException":
+                raise
+            return False
+        return True
+
+    def compact(self) -> None:
+        """See `ports_erasure.ErasableAlerts`."""
+
     def _stored(self, alert: StoredAlert) -> bool:
         put: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(alert)"}
         if alert.version:

@@ -7,7 +7,7 @@ the token tells that it was this very call that was faster, and nothing is count
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -76,3 +76,41 @@ class DynamoCounters:
             response: Any = error.response
             return bool(response.get("Item", {}).get("token", {}).get("B") == token)
         return True
+
+    def walk(self, prefix: str) -> Iterator[tuple[str, bytes, int]]:
+        """See `ports_erasure.ErasableCounters`: reads the whole table."""
+        scan: dict[str, Any] = {
+            "TableName": self._table,
+            "FilterExpression": "begins_with(#k, :p)",
+            "ExpressionAttributeNames": {"#k": "key"},
+            "ExpressionAttributeValues": {":p": {"S": prefix}},
+            "ConsistentRead": True,
+        }
+        while True:
+            with translated():
+                page: dict[str, Any] = dict(self._client.scan(**scan))
+            for item in page["Items"]:
+                yield item["key"]["S"], bytes(item["state"]["B"]), int(item["version"]["N"])
+            if "LastEvaluatedKey" not in page:
+                return
+            scan["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+    def drop(self, key: str, version: int) -> bool:
+        """See `ports_erasure.ErasableCounters`."""
+        try:
+            with translated():
+                self._client.delete_item(
+                    TableName=self._table,
+                    Key={"key": {"S": key}},
+                    ConditionExpression="attribute_not_exists(#k) OR #v = :v",
+                    ExpressionAttributeNames={"#k": "key", "#v": "version"},
+                    ExpressionAttributeValues={":v": {"N": str(version)}},
+                )
+        except ClientError as error:
+            if code_of(error) != "ConditionalCheckFailedException":
+                raise
+            return False
+        return True
+
+    def compact(self) -> None:
+        """See `ports_erasure.ErasableCounters`."""

@@ -2,7 +2,8 @@
 
 Table `ledger` (`dynamodb_tables`): partition key `chain`, sort key `first`. The item of a chain's first
 segment also has `genesis`, the key of a sparse index that lists the chains. What is archived gets `expires`
-(`DynamoExpiring`), by which DynamoDB drops it. Nothing else here updates or deletes an item, and no role may.
+(`DynamoExpiring`), by which DynamoDB drops it. What else is updated is a payload, by an erasure, which no
+function's role may. No code here can delete an item.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from sentinel.adapters.aws_errors import translated, whole
+from sentinel.adapters.aws_errors import code_of, translated, whole
 from sentinel.core.segment import Segment
 from sentinel.errors import Tampered
 from sentinel.ports import SlotTaken
@@ -128,6 +129,38 @@ class DynamoLedger:
             ExpressionAttributeValues={":g": {"S": GENESIS}},
         )
         return (item["chain"]["S"] for item in items)
+
+    def replace(self, segment: Segment, before: Segment) -> bool:
+        """See `ports_erasure.ErasableSegments`: one conditional UpdateItem."""
+        sets = "SET payload = :p, codec = :c"
+        values: dict[str, Any] = {":p": {"B": segment.payload}}
+        values |= {":c": {"N": str(segment.codec)}, ":h": {"B": before.head}, ":b": {"B": before.payload}}
+        names = {"#h": "head"}
+        if segment.key:
+            sets, names = sets + ", #k = :k", {**names, "#k": "key"}
+            values[":k"] = {"S": segment.key}
+        update: dict[str, Any] = {
+            "TableName": self._table,
+            "Key": {"chain": {"S": before.chain}, "first": {"N": str(before.first)}},
+            "UpdateExpression": sets,
+            "ConditionExpression": "#h = :h AND payload = :b",
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": values,
+        }
+        try:
+            with translated():
+                self._client.update_item(**update)
+        except ClientError as error:
+            if code_of(error) != "ConditionalCheckFailedException":
+                raise
+            # The SDK may have sent it twice, after a lost answer.
+            stored = self.at(before.chain, before.first)
+            held = (stored.head, stored.payload) if stored else None
+            return held == (before.head, segment.payload)
+        return True
+
+    def compact(self) -> None:
+        """See `ports_erasure.ErasableSegments`."""
 
     def _pages(self, **query: Any) -> Iterator[dict[str, Any]]:
         while True:

@@ -137,6 +137,30 @@ class DynamoTasks:
         """Yield the id of every task of which there is anything; reads the whole table."""
         return scan.owners(self._client, self._table)
 
+    def rewrite(self, task: Task, effects: Sequence[Effect]) -> bool:
+        """See `ports_erasure.ErasableTasks`: one UpdateItem an effect, and one for the state."""
+        changed = [(EFFECT + each.key, effect_to_json(each).decode()) for each in effects]
+        for item, body in changed:
+            if not self._rewritten(task.id, item, body, "attribute_exists(task)"):
+                return False
+        held = {":v": {"N": str(task.version)}}
+        return self._rewritten(task.id, STATE_ITEM, task_to_json(task).decode(), "#v = :v", held)
+
+    def _rewritten(self, task: str, item: str, body: str, condition: str, held: Any = None) -> bool:
+        update: Any = {
+            "TableName": self._table,
+            "Key": {"task": {"S": task}, "item": {"S": item}},
+            "UpdateExpression": "SET body = :body",
+            "ConditionExpression": condition,
+            "ExpressionAttributeValues": {":body": {"S": body}, **(held or {})},
+        }
+        if held:
+            update["ExpressionAttributeNames"] = {"#v": "version"}
+        return self._holds(lambda: self._client.update_item(**update))
+
+    def compact(self) -> None:
+        """See `ports_erasure.ErasableTasks`."""
+
     def due(self, now: int, limit: int) -> list[Task]:
         """Return unfinished tasks whose `due` is at or before `now`, earliest first."""
         states = [state for state in State if not state.ended]

@@ -58,6 +58,28 @@ class SqliteAlerts:
                 return
             before = (rows[-1][3], rows[-1][0])
 
+    def everything(self) -> Iterator[StoredAlert]:
+        """See `ports_erasure.ErasableAlerts`."""
+        at = ""
+        while True:
+            with self._database.reading() as connection:
+                asked = f"{_SELECT} WHERE id > ? ORDER BY id LIMIT ?"
+                rows = connection.execute(asked, (at, _PAGE)).fetchall()
+            yield from (StoredAlert(*row) for row in rows)
+            if len(rows) < _PAGE:
+                return
+            at = rows[-1][0]
+
+    def drop(self, alert_id: str, version: int) -> bool:
+        """See `ports_erasure.ErasableAlerts`."""
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM alerts WHERE id = ? AND version = ?", (alert_id, version))
+            return connection.execute("SELECT 1 FROM alerts WHERE id = ?", (alert_id,)).fetchone() is None
+
+    def compact(self) -> None:
+        """See `ports_erasure.ErasableAlerts`."""
+        self._database.rewrite()
+
     def close(self) -> None:
         """Close the file."""
         self._database.close()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from sentinel.adapters.sqlite_open import Database
 
 VERSION = 1
+_PAGE = 500
 SCHEMA = """
 CREATE TABLE counters (
     key TEXT PRIMARY KEY NOT NULL, state BLOB NOT NULL, version INTEGER NOT NULL, expires INTEGER NOT NULL
@@ -42,6 +44,31 @@ class SqliteCounters:
         """Delete the states that expired before `now` (epoch seconds), as DynamoDB's TTL does; count them."""
         with self._database.transaction() as connection:
             return connection.execute("DELETE FROM counters WHERE expires < ?", (now,)).rowcount
+
+    def walk(self, prefix: str) -> Iterator[tuple[str, bytes, int]]:
+        """See `ports_erasure.ErasableCounters`."""
+        select = (
+            "SELECT key, state, version FROM counters WHERE key > ? AND substr(key, 1, ?) = ?"
+            " ORDER BY key LIMIT ?"
+        )
+        at = ""
+        while True:
+            with self._database.reading() as connection:
+                rows = connection.execute(select, (at, len(prefix), prefix, _PAGE)).fetchall()
+            yield from rows
+            if len(rows) < _PAGE:
+                return
+            at = rows[-1][0]
+
+    def drop(self, key: str, version: int) -> bool:
+        """See `ports_erasure.ErasableCounters`."""
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM counters WHERE key = ? AND version = ?", (key, version))
+            return connection.execute("SELECT 1 FROM counters WHERE key = ?", (key,)).fetchone() is None
+
+    def compact(self) -> None:
+        """See `ports_erasure.ErasableCounters`."""
+        self._database.rewrite()
 
     def close(self) -> None:
         """Close the file."""

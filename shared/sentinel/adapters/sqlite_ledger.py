@@ -2,7 +2,8 @@
 
 The primary key `(chain, first)` is the slot. Triggers note every change of the table in `changes`, also one
 that is made behind our back, with what the row was; the local feed reads them in order. Segments that are
-archived are marked and, once that is over, deleted (`SqliteExpiring`); else none is updated or deleted here.
+archived are marked and, once that is over, deleted (`SqliteExpiring`); what else is updated is a payload, by
+an erasure.
 """
 
 from __future__ import annotations
@@ -220,6 +221,21 @@ class SqliteLedger:
             if hasattr(error, "sqlite_errorcode"):  # an error of SQLite's own
                 raise
             raise Tampered(chain, 0, "type", "a segment has text that is not UTF-8") from None
+
+    def replace(self, segment: Segment, before: Segment) -> bool:
+        """See `ports_erasure.ErasableSegments`."""
+        update = (
+            "UPDATE segments SET payload = ?, codec = ?, key = ?"
+            " WHERE chain = ? AND first = ? AND head = ? AND payload = ?"
+        )
+        place = (before.chain, before.first, before.head, before.payload)
+        with self._db.writing() as connection:
+            row = (segment.payload, segment.codec, segment.key, *place)
+            return connection.execute(update, row).rowcount == 1
+
+    def compact(self) -> None:
+        """See `ports_erasure.ErasableSegments`."""
+        self._db.rewrite()
 
     def _one(self, where: str, values: tuple[object, ...]) -> Segment | None:
         with self._reading(str(values[0])) as connection:

@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -164,6 +164,35 @@ class Database:
             with self._writing:
                 self._group.lead(connection, waiting)
             return waiting.answer()
+
+    def scrub(self, statement: str, values: Sequence[object] = ()) -> int:
+        """Carry out one statement so that what it takes away is overwritten (SQLite's `secure_delete`).
+
+        Returns the number of rows. The log, which has what was written before, is emptied where nobody reads
+        it right now; `rewrite` sees to it. What pages held before that were divided is not overwritten.
+        """
+        connection = self.connection()
+        with translated(self.path), self._writing:
+            connection.execute("PRAGMA secure_delete = ON").fetchall()
+            try:
+                count = connection.execute(statement, values).rowcount
+            finally:
+                connection.execute("PRAGMA secure_delete = OFF").fetchall()
+        with translated(self.path):
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return count
+
+    def rewrite(self) -> None:
+        """Write the file anew, without anything that it held and holds no more, and empty its log.
+
+        Writers wait meanwhile. Raises `Unavailable` where somebody reads the log for too long.
+        """
+        connection = self.connection()
+        with translated(self.path), self._writing:
+            connection.execute("VACUUM")
+            busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy and self.path != MEMORY:
+            raise Unavailable(f"{self.path}: its log is being read; try again", 1.0)
 
     def close(self) -> None:
         """Close every connection that this process opened. The object is of no use afterwards."""

@@ -245,6 +245,19 @@ class SqliteTasks:
         with self._database.transaction() as connection:
             return connection.execute("DELETE FROM changes WHERE seq < ?", (below,)).rowcount
 
+    def rewrite(self, task: Task, effects: Sequence[Effect]) -> bool:
+        """See `ports_erasure.ErasableTasks`."""
+        with self._database.transaction() as connection:
+            state = (task_to_json(task), task.id, task.version)
+            update = "UPDATE tasks SET body = ? WHERE id = ? AND version = ?"
+            rows = [(effect_to_json(each), each.task_id, each.key) for each in effects]
+            connection.executemany("UPDATE effects SET body = ? WHERE task = ? AND key = ?", rows)
+            return connection.execute(update, state).rowcount == 1
+
+    def compact(self) -> None:
+        """See `ports_erasure.ErasableTasks`."""
+        self._database.rewrite()
+
     def close(self) -> None:
         """Close the file."""
         self._database.close()

@@ -28,6 +28,7 @@ from sentinel.cli import (
     dead,
     deliveries,
     detect,
+    erase,
     evaluate,
     fork,
     hooks,
@@ -79,6 +80,7 @@ cli.add_command(sealing.seal)
 cli.add_command(sealing.pubkey)
 cli.add_command(sealing.proof)
 cli.add_command(bundle.bundle)
+cli.add_command(erase.erase)
 cli.add_command(tasks.tasks)
 cli.add_command(alerts.alerts)
 cli.add_command(queues.queues)

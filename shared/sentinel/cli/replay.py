@@ -92,7 +92,11 @@ def _tell(found: Replayed, differ: str) -> None:
         echo(f"note: {plain(note)}")
     told = f"{found.entries:,} entries, {found.matches:,} matches, {found.firings:,} firings"
     echo(f"{told}: {found.asked:,} tasks asked for, {found.recorded:,} compared")
-    for count, what in ((found.waiting, "may not be made yet"), (found.doubtful, "could not be decided")):
+    for count, what in (
+        (found.waiting, "may not be made yet"),
+        (found.doubtful, "could not be decided"),
+        (found.erased, "were set off by an entry that was erased since: only their lineages were compared"),
+    ):
         if count:
             echo(f"{count:,} {what}")
     count = len(found.differences)

@@ -14,7 +14,7 @@ _AT_ONCE = click.option("--at-once", is_flag=True, help="The old one ends now: s
 
 @click.group()
 def rotate() -> None:
-    """Rotate API keys, webhook secrets or signing keys, in four steps that may be run again."""
+    """Rotate API keys, webhook secrets, signing keys or data keys, in steps that may be run again."""
 
 
 @rotate.command(name="signing-keys")
@@ -31,6 +31,26 @@ def signing_keys(at_once: bool, home: Path, as_json: bool) -> int:
         emit({"rotated": name})
     else:
         echo(f"{name} is rotated and published")
+    return 0
+
+
+@rotate.command(name="data-keys")
+@home_option
+@json_option
+def data_keys(home: Path, as_json: bool) -> int:
+    """Wrap the data keys of encrypted services by a new key of this machine, and drop the old one.
+
+    A copy of keys.db from before is of no use then, without a copy of data.key. In AWS it is KMS that
+    rotates.
+    """
+    app = application(home)
+    if not app.local:
+        raise click.UsageError("in AWS KMS rotates what wraps data keys: see docs/encryption.md")
+    count = app.local_keys.rewrap()
+    if as_json:
+        emit({"rewrapped": count})
+    else:
+        echo(f"{count:,} data keys are wrapped by a new key")
     return 0
 
 

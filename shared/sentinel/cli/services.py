@@ -12,7 +12,7 @@ import click
 
 from sentinel.cli.options import application, home_option, json_option
 from sentinel.cli.output import echo, emit, plain, table
-from sentinel.core.access import DEFAULT_SCOPES, MAX_DAYS, SCOPES, TIERS
+from sentinel.core.access import DEFAULT_SCOPES, ENCRYPTIONS, MAX_DAYS, SCOPES, TIERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +44,11 @@ _IDENTITY = click.option(
     help="Another CA's or issuer's id that stands for it: spiffe://DOMAIN/PATH or oidc:ISSUER#SUBJECT; "
     "repeatable.",
 )
+_ENCRYPTION = click.option(
+    "--encryption",
+    type=click.Choice(ENCRYPTIONS),
+    help="store: as the store encrypts all; own: with data keys of its own.",
+)
 
 
 _SHOWN = ("id", "tier", "scopes", "lanes", "disabled", "masking", "encryption", "archive_days", "identities")
@@ -61,17 +66,16 @@ def services() -> None:
 @_LANES
 @_ARCHIVE
 @_IDENTITY
+@_ENCRYPTION
 @home_option
 @json_option
 def add(
     service: str,
-    tier: str | None,
     scopes: tuple[str, ...],
-    lanes: int | None,
-    archive_days: int | None,
     identities: tuple[str, ...],
     home: Path,
     as_json: bool,
+    **single: Any,
 ) -> int:
     """Add SERVICE and print its API key, alone on standard output, this once."""
     from sentinel.core.access import Service
@@ -79,11 +83,9 @@ def add(
     desk = application(home, fresh=True).services
     wanted = Service(
         service,
-        tier=tier or "standard",
         scopes=tuple(dict.fromkeys(scopes)) or DEFAULT_SCOPES,
-        lanes=lanes or 0,
-        archive_days=archive_days or 0,
         identities=tuple(dict.fromkeys(identities)),
+        **{name: value for name, value in single.items() if value is not None},
     )
     tell_key(service, desk.secret_of(service), desk.add(wanted).api_key, as_json)
     return 0
@@ -143,6 +145,25 @@ def change(
     desk = application(home, fresh=True).services
     named = list(identities) if identities or no_identities else None
     desk.change(service, Changes(scopes=list(scopes) or None, identities=named, **single))
+    _tell(desk, service, as_json)
+    return 0
+
+
+@services.command()
+@click.argument("service")
+@click.argument("policy", type=click.Choice(ENCRYPTIONS))
+@click.option("--in-the-clear", is_flag=True, help="With store: what comes is stored without from now on.")
+@home_option
+@json_option
+def encryption(service: str, policy: str, in_the_clear: bool, home: Path, as_json: bool) -> int:
+    """Have SERVICE's entries encrypted with data keys of its own (own), or as the store does (store).
+
+    It holds for what comes once doors know of it; what is stored stays as it is.
+    """
+    from sentinel.usecases.services import Changes
+
+    desk = application(home, fresh=True).services
+    desk.change(service, Changes(encryption=policy, in_the_clear=in_the_clear))
     _tell(desk, service, as_json)
     return 0
 

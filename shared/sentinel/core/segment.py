@@ -228,5 +228,24 @@ class Batch:
 
 
 def numbered(segment: Segment) -> Iterator[tuple[int, bytes]]:
-    """Yield (sequence number, entry) of a segment."""
-    return enumerate(segment.opened.entries, segment.first)
+    """Yield (sequence number, entry) of a segment, of those that were not erased."""
+    opened = segment.opened
+    every = enumerate(opened.entries, segment.first)
+    if not opened.erased:  # nearly always
+        return every
+    return ((seq, entry) for seq, entry in every if seq - segment.first not in opened.erased)
+
+
+def entry_at(segment: Segment, seq: int) -> bytes | None:
+    """Return an entry of a segment by its sequence number; None where it was erased, or is not there."""
+    opened, at = segment.opened, seq - segment.first
+    return opened.entries[at] if 0 <= at < len(opened.entries) and at not in opened.erased else None
+
+
+def holds(segment: Segment, entries: Sequence[bytes]) -> bool:
+    """Say whether a segment has these entries. One that was erased was stored, whatever it was."""
+    opened = segment.opened
+    return len(entries) == len(opened.entries) and all(
+        at in opened.erased or held == given
+        for at, (held, given) in enumerate(zip(opened.entries, entries, strict=True))
+    )

@@ -149,8 +149,24 @@ def step_key(task: Task, step: str, inputs: Mapping[str, object]) -> str:
 
 
 def digest_of(result: Mapping[str, object]) -> str:
-    """Return what a lineage tells of a result that is kept beside it: SHA-256 of its JSON, hex."""
+    """Return what a lineage tells of a result that is kept beside it: SHA-256 of its JSON, hex.
+
+    >>> digest_of(erased({"a": 1})) == digest_of({"a": 1})
+    True
+    """
+    if is_erased(result):
+        return str(result["digest"])
     return sha256(orjson.dumps(dict(result), option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def erased(result: Mapping[str, object]) -> dict[str, object]:
+    """Return what stands in the place of a result, or of inputs, that quoted an entry which was erased."""
+    return {"sentinel": "erased", "digest": digest_of(result)}
+
+
+def is_erased(result: Mapping[str, object]) -> bool:
+    """Say whether a result was erased (docs/erasure.md)."""
+    return result.keys() == {"sentinel", "digest"} and result["sentinel"] == "erased"
 
 
 def lineage_chain(task: str) -> str:

@@ -49,6 +49,7 @@ def _origin(request: Request) -> Origin:
         signature=request.headers.get("sentinel-signature", ""),
         key=request.headers.get("sentinel-key-id", ""),
         lanes=request.identity.lanes,
+        encryption=request.identity.encryption,
     )
 
 

@@ -82,6 +82,7 @@ def _answer(stage: str, grant: Grant) -> dict[str, Any]:
             "scopes": " ".join(sorted(grant.scopes)),
             "tier": service.tier,
             "lanes": service.lanes,
+            "encryption": service.encryption,
         },
     }
     if service.usage:

@@ -32,7 +32,7 @@ def detect(app: App, records: list[dict[str, Any]]) -> int:
     begun = time.monotonic()
     done = 0
     while done < len(records) and (not done or time.monotonic() - begun < SECONDS):
-        segments, changes, end = _slice(records, done)
+        segments, changes, end = _slice(app, records, done)
         try:
             _watched(app, changes)
             known = _looked_at(app, segments)
@@ -109,7 +109,7 @@ def _folded(app: App, segments: list[Segment], *, known: bool) -> None:
             observe.count("detect", name, value)
 
 
-def _slice(records: list[dict[str, Any]], at: int) -> tuple[list[Segment], list[Change], int]:
+def _slice(app: App, records: list[dict[str, Any]], at: int) -> tuple[list[Segment], list[Change], int]:
     """Return new segments of the next records, some thousand entries or one; all changes; where they end."""
     segments: list[Segment] = []
     changes: list[Change] = []
@@ -119,7 +119,7 @@ def _slice(records: list[dict[str, Any]], at: int) -> tuple[list[Segment], list[
         at += 1
         new = changes[-1].new
         if changes[-1].kind == "INSERT" and new is not None:
-            segments.append(new)
+            segments.append(app.opens(new))
             size += new.count
     return segments, changes, at
 

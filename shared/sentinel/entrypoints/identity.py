@@ -132,6 +132,7 @@ def identity_of(event: Mapping[str, Any], header: str) -> Identity:
         scopes=scopes,
         tier=door.get("tier") or "",
         lanes=_lanes(door.get("lanes")),
+        encryption=door.get("encryption") or "",
         pem=pem,
     )
 

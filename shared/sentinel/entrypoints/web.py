@@ -23,7 +23,8 @@ class Identity:
     `signature`, `open`), whose function finds out itself. `subject` is the token's subject, `certificate` the
     client certificate's thumbprint (SHA-256 of its DER form, base64url without padding, as in `x5t#S256`).
     `scopes` are what the token allows, `tier` names the limits (`core.access.TIERS`), `lanes` is how many
-    chains the service is spread over (0: the deployment's own number). `address` is the sender's IP address,
+    chains the service is spread over (0: the deployment's own number), `encryption` its policy
+    (`core.access.ENCRYPTIONS`; "" where the door does not say). `address` is the sender's IP address,
     `pem` the client certificate as the TLS layer verified it, "" where there was none.
     """
 
@@ -34,6 +35,7 @@ class Identity:
     scopes: frozenset[str] = frozenset()
     tier: str = ""
     lanes: int = 0
+    encryption: str = ""
     pem: str = field(default="", repr=False)
 
 

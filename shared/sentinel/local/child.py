@@ -99,7 +99,7 @@ def _feeds(stop: lifeline.Stop) -> None:
     from sentinel.local.upkeep import Upkeep
 
     app = bootstrap()
-    ledger, tasks, counters = app.table, app.tasks, app.counters
+    ledger, tasks, counters = app.segments, app.tasks, app.counters
     assert isinstance(ledger, SqliteLedger)  # noqa: S101 - the supervisor refuses tables in AWS
     assert isinstance(tasks, SqliteTasks)  # noqa: S101 - as above
     assert isinstance(counters, SqliteCounters)  # noqa: S101 - as above

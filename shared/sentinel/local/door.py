@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sentinel.core.access import SCOPES
+from sentinel.errors import Unavailable
 from sentinel.local import refusals
 from sentinel.local.policies import Decision, decision_of
 from sentinel.local.proxy_events import Call, authorizer_event_of, header
@@ -122,18 +123,31 @@ class OpenDoor:
     """Takes a caller's word: the service is what the header `Sentinel-Service` says.
 
     It may do everything with its own things; `admin` is of the deployment, and not given. It has no tier,
-    and so no limits: anybody could use up another's.
+    and so no limits: anybody could use up another's. `encryption` tells a service's policy; without it
+    nothing can be stored.
     """
+
+    encryption: Callable[[str], str] | None = None
 
     async def admit(self, call: Call) -> Mapping[str, Any] | None:
         """Return the context for a route that would be behind a token, None for others."""
         if call.route.door != "token":
             return None
+        service = header(call.request, "Sentinel-Service", DEFAULT_SERVICE)
         return {
-            "service": header(call.request, "Sentinel-Service", DEFAULT_SERVICE),
+            "service": service,
             "scopes": " ".join(scope for scope in SCOPES if scope != "admin"),
             "tier": "",
             "lanes": "0",
+            "encryption": await self._encryption(service),
             "subject": "",
             "certificate": "",
         }
+
+    async def _encryption(self, service: str) -> str:
+        if self.encryption is None:
+            return ""
+        try:
+            return await asyncio.to_thread(self.encryption, service)
+        except Unavailable:
+            raise refusals.busy(2) from None

@@ -43,7 +43,7 @@ def build(mode: str, service: socket.socket, hooks: socket.socket) -> list[Front
         routes = open_routes(ROUTES)
         _load(route.function for route in (*routes, *hook_routes))
         return [
-            Front(service, Gateway(Paths.of(routes), OpenDoor())),
+            Front(service, Gateway(Paths.of(routes), OpenDoor(_encryption))),
             Front(hooks, hook_gateway, most=HOOK_CONNECTIONS),
         ]
     app = bootstrap()
@@ -60,6 +60,12 @@ def build(mode: str, service: socket.socket, hooks: socket.socket) -> list[Front
 def open_routes(routes: Iterable[Route]) -> list[Route]:
     """Return the routes that there are without doors: none that is about tokens or certificates."""
     return [route for route in routes if route.door == "token" and route.function != "certify"]
+
+
+def _encryption(service: str) -> str:
+    """Return the policy of a service that calls itself so; one that is not registered has none of its own."""
+    known = bootstrap().directory.service(service)
+    return known.encryption if known else "store"
 
 
 def _load(names: Iterable[str]) -> None:

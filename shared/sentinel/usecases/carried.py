@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from sentinel.core.segment import entry_at
 from sentinel.core.task_trace import Carried, of_context, of_entry, own
 from sentinel.errors import Tampered
 from sentinel.ports import Ledger
@@ -39,9 +40,10 @@ def _read(ledger: Ledger, places: list[Place]) -> tuple[Carried | None, str]:
     for segment, seq in _segments(ledger, places):
         try:
             opened = segment.opened
-            found = named(opened.entries[seq - segment.first])
-        except (Tampered, IndexError):
+            entry = entry_at(segment, seq)
+        except Tampered:
             continue
+        found = named(entry) if entry is not None else None
         if found is not None:
             return found, request
         request = request or of_context(opened.context)

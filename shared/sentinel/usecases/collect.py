@@ -66,8 +66,10 @@ class Collector:
         """
         by = f"hook/{SOURCE}/{sender.hook.id}"
         instance = f"{by}/{channel}" if channel else by
-        lanes = sender.service.lanes
-        origin = replace(origin, service=sender.service.id, subject=by, instance=instance, lanes=lanes)
+        of = sender.service
+        origin = replace(
+            origin, service=of.id, subject=by, instance=instance, lanes=of.lanes, encryption=of.encryption
+        )
         stored = []
         for number, part in enumerate(_parts(found.events)):
             body = b"\n".join(part)

@@ -14,9 +14,10 @@ from typing import Any, Literal
 
 from sentinel.core import entry as ndjson
 from sentinel.core.chain import chain_id, check_producer
+from sentinel.core.payload import Cipher
 from sentinel.core.segment import Batch
 from sentinel.core.window import BATCH_ID_BYTES
-from sentinel.errors import Malformed, TooLarge
+from sentinel.errors import Malformed, TooLarge, Unavailable
 from sentinel.usecases.append import SECOND, Appender, Receipt, lane_of
 
 SAME_CONTENT = 300 * SECOND  # how long equal OTLP content counts as the same batch
@@ -33,7 +34,8 @@ class Origin:
 
     `trace` is the id of the W3C trace that the request was a part of. `signature` is the sender's own of its
     batch, `key` the id of what signed it (docs/clients.md): stored as they came. `lanes` is how many chains
-    the service is spread over, 0 for the deployment's number; it is no part of the context.
+    the service is spread over, 0 for the deployment's number; `encryption` is the service's policy
+    (`core.access.ENCRYPTIONS`), "" where nobody said. Both are no part of the context.
     """
 
     service: str
@@ -48,6 +50,7 @@ class Origin:
     signature: str = ""
     key: str = ""
     lanes: int = 0
+    encryption: str = ""
 
     def context(self) -> dict[str, object]:
         """Return the context of the batch's segments; values are cut at 256 characters."""
@@ -176,11 +179,13 @@ class Ingest:
     """The use case. `lanes` is how many chains a service is spread over that has no number of its own.
 
     `admit(entries, bytes)` is called once a body is known to be good and nothing of it is stored yet, with
-    its size as unpacked; what it raises is raised.
+    its size as unpacked; what it raises is raised. `cipher` gives what encrypts for services that have a
+    policy of their own. Where it is not there, or the policy is not known, nothing is stored.
     """
 
     appender: Appender
     lanes: int = 1
+    cipher: Callable[[], Cipher] | None = None
 
     def entries(
         self,
@@ -262,9 +267,17 @@ class Ingest:
         lane = lane_of(origin.instance, origin.lanes or self.lanes) if origin.instance else 0
         batch = Batch(name, entries, origin.context())
         chain = chain_id(service, lane)
-        return self.appender.append(
-            chain, batch, within, full, None if since is None else _since(since, chain)
-        )
+        back_to = None if since is None else _since(since, chain)
+        return self.appender.append(chain, batch, within, full, back_to, self._cipher(origin))
+
+    def _cipher(self, origin: Origin) -> Cipher | None:
+        """Return what encrypts a batch; None where its service's policy is that the store does."""
+        if origin.encryption == "store":
+            return None
+        if origin.encryption != "own" or self.cipher is None:
+            why = "cannot encrypt" if origin.encryption == "own" else "is not told how to keep"
+            raise Unavailable(f"this {why} what {origin.service} sends, so nothing was stored", 5.0)
+        return self.cipher()
 
 
 def _since(text: str, chain: str) -> int:

@@ -155,7 +155,7 @@ def summary(task: Task) -> dict[str, object]:
 def exported(segment: Segment) -> dict[str, object]:
     """Return one line of an export: hashes and nonce in hex, context and entries as text.
 
-    An entry or context that is not UTF-8 becomes `{"b64": ...}`.
+    An entry or context that is not UTF-8 becomes `{"b64": ...}`, an entry that was erased `{"erased": LEAF}`.
     """
     opened = segment.opened
     return {
@@ -167,5 +167,8 @@ def exported(segment: Segment) -> dict[str, object]:
         "t": segment.t,
         "nonce": opened.nonce.hex(),
         "context": plain(opened.context),
-        "entries": [plain(entry) for entry in opened.entries],
+        "entries": [
+            {"erased": opened.erased[at].hex()} if at in opened.erased else plain(entry)
+            for at, entry in enumerate(opened.entries)
+        ],
     }

@@ -180,7 +180,7 @@ class Prover:
     def _segment(self, segment: Segment, wanted: Sequence[int]) -> Json:
         """Return a segment as hashes, having told the entries in it that are wanted."""
         opened = segment.opened
-        leaves = hashing.leaves(hashing.salt(opened.nonce, opened.context), opened.entries)
+        leaves = opened.leaves()
         hashes = hashing.links(segment.prev, leaves, segment.t, hashing.service_of(segment.chain))
         self._left -= len(leaves)
         held = _within(segment, wanted)
@@ -194,6 +194,9 @@ class Prover:
                 "leaf": leaves[at].hex(),
                 "hash": hashes[at].hex(),
             }
+            if at in opened.erased:
+                self._found.entries.append({**told, "erased": True})
+                continue
             trace = named(opened.entries[at])
             body = {"entry": plain(opened.entries[at])} if self._wish.bodies else {}
             self._found.entries.append({**told, **(trace.facts if trace else {}), **body})

@@ -36,13 +36,15 @@ log = logging.getLogger("sentinel.receive")
 class Proven:
     """A message whose sender has proven itself. `service` is whose chains it goes to.
 
-    `tier` names that service's limits, `lanes` is its number of chains (0: the deployment's). `heeds_429`
-    says whether the sender sends again after a 429; `answer` is what it asks for, once the message is stored.
+    `tier` names that service's limits, `lanes` is its number of chains (0: the deployment's), `encryption`
+    its policy. `heeds_429` says whether the sender sends again after a 429; `answer` is what it asks for,
+    once the message is stored.
     """
 
     service: str
     tier: str
     lanes: int
+    encryption: str
     delivery: Delivery
     entries: Sequence[bytes]
     size: int
@@ -91,6 +93,7 @@ class Receiver:
             service=service.id,
             tier=service.tier,
             lanes=service.lanes,
+            encryption=service.encryption,
             delivery=delivery,
             entries=entries,
             size=len(body),
@@ -122,7 +125,14 @@ class Receiver:
         names = "\0".join((proven.service, told.source, told.hook, told.id))
         batch = sha256(b"SW1" + names.encode("utf-8", "replace")).hexdigest()[:32]
         by = f"hook/{told.source}/{told.hook}"
-        origin = replace(origin, service=proven.service, subject=by, instance=by, lanes=proven.lanes)
+        origin = replace(
+            origin,
+            service=proven.service,
+            subject=by,
+            instance=by,
+            lanes=proven.lanes,
+            encryption=proven.encryption,
+        )
         receipt = self._ingest.entries(origin, b"\n".join(proven.entries), {"sentinel-batch-id": batch})
         if proven.answer is not None:
             self._answer(proven.answer, told)

@@ -48,7 +48,7 @@ class Recomputed:
     """All tasks that are asked for, by id, what was looked at, and what could not be read.
 
     `hits` are the groups that the recorded places count for, `groups` those whose firing asks for a task.
-    `doubts` are correlations with firings that are doubtful (see `Request`).
+    `doubts` are correlations with firings that are doubtful (see `Request`); `erased` says that entries were.
     """
 
     requests: dict[str, Request] = field(default_factory=dict)
@@ -59,6 +59,7 @@ class Recomputed:
     groups: dict[str, set[Group]] = field(default_factory=dict)
     doubts: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
+    erased: bool = False
 
 
 def look_back(plays: Iterable[Plays]) -> int:
@@ -147,6 +148,9 @@ class Recomputation:
 
     def _take(self, segment: Segment) -> None:
         plays = self._plays(segment.t)
+        if segment.opened.erased:  # what correlations counted of it cannot be counted any more
+            self._found.erased = True
+            self._found.doubts |= {each.id for each in plays.rules.correlations}
         asked, hits = Asked(), new_hits()
         matches = asked.by_entries(plays, segment, hits)
         if segment.t >= self._start:

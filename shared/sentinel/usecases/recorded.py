@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from sentinel.core.recipes import Recipe, Step
 from sentinel.core.states import TRANSITIONS, State
-from sentinel.core.tasks import Effect, EffectState, Event, Task, effect_key, verify_lineage
+from sentinel.core.tasks import Effect, EffectState, Event, Task, effect_key, is_erased, verify_lineage
 from sentinel.errors import Rejected, Tampered
 from sentinel.usecases.recall import of_step
 
@@ -78,5 +78,6 @@ def wrong_effects(
     if known.digest != task.recipe_digest:
         yield f"version {task.recipe_version} of its recipe is not the one that it was made for"
     for effect in done:
-        if keys.get(of_step(effect.key)) != effect.step:
+        # Its key is made of inputs, which an entry that was erased can have been a part of.
+        if not is_erased(effect.result) and keys.get(of_step(effect.key)) != effect.step:
             yield f"the effect of step {effect.step} is not one of its recipe: {effect.key}"

@@ -16,7 +16,7 @@ import orjson
 from sentinel.core.alert_notices import webhook_of
 from sentinel.core.failure_reading import failure_of
 from sentinel.core.failures import Failure
-from sentinel.core.segment import Segment
+from sentinel.core.segment import Segment, numbered
 from sentinel.core.steps import Matched
 from sentinel.ports import Ledger
 
@@ -83,7 +83,7 @@ def _around(ledger: Ledger, chain: str, seqs: Sequence[int], back: int) -> Itera
         while segment is not None and read < SEGMENTS:
             read += 1
             hook, trace = webhook_of(segment.opened.context), _trace(segment)
-            for place, entry in enumerate(segment.opened.entries, segment.first):
+            for place, entry in numbered(segment):
                 if place not in seen and seq - back <= place <= seq + AHEAD:
                     seen.add(place)
                     yield abs(seq - place), Matched(chain, place, segment.t, entry, hook), trace

@@ -21,6 +21,7 @@ from sentinel.core.tasks import SECOND, Event, Task
 from sentinel.ports import Catalog, Document, Ledger, Tasks
 from sentinel.usecases.asked import MAX_ENTRIES
 from sentinel.usecases.authors import Past
+from sentinel.usecases.evidence import cause_erased
 from sentinel.usecases.forks import is_fork, wrong_fork
 from sentinel.usecases.in_force import InForce
 from sentinel.usecases.playbook import Playbook, Plays
@@ -37,6 +38,7 @@ from sentinel.usecases.recorded import Inputs, as_written, wrong_effects, wrong_
 from sentinel.usecases.reenact import Reenact, tells_enough
 from sentinel.usecases.replayed import Difference, Replayed, of_task
 from sentinel.usecases.timetabled import Due, is_scheduled, missed, time_of, timetable
+from sentinel.usecases.wrong_causes import doubtful, wrong_cause
 
 FEED_SLACK = 60 * SECOND  # how late detection may come to a segment, beside the time of its catalog's cache
 SLACK = 30 * SECOND + FEED_SLACK
@@ -73,12 +75,18 @@ class Replay:
         runs = self._runs(force, {task.id: task.cause for task in there.values()}, start, end)
         found = _counted(*runs)
         found.recorded = len(there)
+        gone = {task.id for task in there.values() if cause_erased(self.ledger, task)}
+        found.erased = len(gone)
         asked = {task_id: request for run in runs for task_id, request in run.requests.items()}
         for task_id, _ in sorted(asked.items(), key=_by_time):
-            self._asked(found, task_id, runs, there)
+            if task_id not in gone:
+                self._asked(found, task_id, runs, there)
         # A recipe is read as it was when its author counted, whoever counts now.
         recipes = Playbook(self.catalog, self.clock, opener=past.ever() if past else None)
         for task in sorted(there.values(), key=lambda task: (task.created, task.id)):
+            if task.id in gone:
+                found.differ(task, list(wrong_lineage(self._steady(task)[1], task)))
+                continue
             self._there(found, task, runs)
             self._lived(found, task, recipes)
         by_clock = timetable(force, start, min(end, self.clock()), _first_scheduled(everything, end))
@@ -161,11 +169,11 @@ class Replay:
         requests = [run.requests[task_id] for run in runs if task_id in run.requests]
         task = there.get(task_id)
         if task is not None:
-            found.differ(task, _wrong_cause(task, requests, runs))
+            found.differ(task, wrong_cause(task, requests, runs))
         elif self.tasks.get(task_id) is None:  # else it was there before, and is asked for again
             if any(request.seen + self.slack > self.clock() for request in requests):
                 found.waiting += 1
-            elif len(requests) < len(runs) or any(request.doubtful for request in requests):
+            elif len(requests) < len(runs) or any(doubtful(request, runs) for request in requests):
                 found.doubtful += 1
             else:
                 found.differences.append(_of_request("missing", task_id, requests[0]))
@@ -253,30 +261,6 @@ def _counted(*runs: Recomputed) -> Replayed:
     notes = [f"cannot be read, so it was left out: {problem}" for problem in runs[0].problems]
     matches, firings = max(run.matches for run in runs), max(run.firings for run in runs)
     return Replayed(runs[0].entries, matches, firings, notes=notes)
-
-
-def _wrong_cause(task: Task, requests: Sequence[Request], runs: Sequence[Recomputed]) -> list[str]:
-    """Return what of a recorded cause nobody asks for.
-
-    A firing may name other entries than in order, where its feeds were not; they have to count for its group.
-    """
-    asked = requests[0].wanted
-    wrong = [] if any(request.met for request in requests) else unlike(task.cause, asked.cause)
-    if wrong == ["another entries"] and _supported(task, runs):
-        wrong = []
-    if (task.recipe, task.recipe_version) != (asked.recipe.id, asked.recipe.version):
-        wrong.append("another recipe or version")
-    elif task.recipe_digest != asked.recipe.digest:
-        wrong.append("another recipe under this version")
-    return wrong
-
-
-def _supported(task: Task, runs: Sequence[Recomputed]) -> bool:
-    return any(
-        groups and all(run.hits.get(place, set()) & groups for place in places_of(task.cause))
-        for run in runs
-        for groups in [run.groups.get(task.id, set())]
-    )
 
 
 def _of_request(what: str, task_id: str, request: Request, why: Sequence[str] = ()) -> Difference:

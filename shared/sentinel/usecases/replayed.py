@@ -11,7 +11,7 @@ from sentinel.usecases.recompute import places_of
 
 DIFFERENCES = ("missing", "unexpected", "different", "added", "gone", "changed")
 _COUNTED = ("entries", "matches", "firings", "asked", "recorded", "waiting", "doubtful", "reenacted", "older")
-_TOLD = (*_COUNTED, "notes")
+_TOLD = (*_COUNTED, "erased", "notes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,9 @@ class Replayed:
 
     `waiting` are asked for and may not have been made yet, `doubtful` could not be decided: two sets of rules
     may have been in force, a correlation may have been silent, or a schedule's time missed. `reenacted` tasks
-    were lived once more by the code; `older` ones tell too little for that. `notes` are for people. `missing`
-    are the tasks that are asked for by entries and not there, by id.
+    were lived once more by the code; `older` ones tell too little for that. Of `erased` ones an entry that
+    set them off was erased, so nothing but their lineage was compared. `notes` are for people. `missing` are
+    the tasks that are asked for by entries and not there, by id.
     """
 
     entries: int = 0
@@ -63,6 +64,7 @@ class Replayed:
     doubtful: int = 0
     reenacted: int = 0
     older: int = 0
+    erased: int = 0
     differences: list[Difference] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     missing: dict[str, Wanted] = field(default_factory=dict)

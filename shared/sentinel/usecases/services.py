@@ -36,6 +36,8 @@ class Changes:
     lanes: int | None = None
     identities: Sequence[str] | None = None
     archive_days: int | None = None
+    encryption: str | None = None
+    in_the_clear: bool = False  # says that a service's entries are to be stored in the clear from now on
 
     def of(self, service: Service) -> Service:
         """Return the service with these changes."""
@@ -48,7 +50,18 @@ class Changes:
             identities=service.identities
             if self.identities is None
             else tuple(dict.fromkeys(self.identities)),
+            encryption=self._encryption(service),
         )
+
+    def _encryption(self, service: Service) -> str:
+        if self.encryption is None or self.encryption == service.encryption:
+            return service.encryption
+        if service.encryption == "own" and not self.in_the_clear:
+            raise Conflict(
+                f"{service.id} is encrypted with data keys of its own; what comes would be stored without, "
+                "while what is stored stays as it is: say --in-the-clear, too"
+            )
+        return self.encryption
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from sentinel.core.segment import Segment
+from sentinel.core.segment import Segment, entry_at
 from sentinel.core.states import NEVER, State
 from sentinel.core.tasks import SECOND, Task
 from sentinel.errors import Tampered
@@ -101,8 +101,10 @@ class Forward:
     def _asked(self, segment: Segment, seq: int) -> set[str]:
         """Return the ids of the tasks that rules ask for because of an entry; of two sets, of both."""
         try:
-            entry = segment.opened.entries[seq - segment.first]
-        except (Tampered, IndexError):
+            entry = entry_at(segment, seq)
+        except Tampered:
+            return set()
+        if entry is None:
             return set()
         force = InForce.of(self.catalog, self.slack)
         asked = Asked()

@@ -1,0 +1,179 @@
+"""What tasks keep of entries, and how it is erased: results, effects, given inputs, blobs, dead letters.
+
+A task names the entries that set it off by their places; what it keeps besides can quote them. Of a task that
+names an erased entry all of that goes, and its digests stay, so that its lineage still verifies. A patch is
+made with what stands around its entries, too: tasks that made one close by are taken for tasks that quote.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import orjson
+
+from sentinel.core.tasks import Effect, Task, erased, is_erased
+from sentinel.errors import Missing, Rejected, Tampered, Unavailable
+from sentinel.ports_erasure import DeadLetters, ErasableBlobs, ErasableTasks
+from sentinel.usecases.erase_from import Forgotten, Target
+from sentinel.usecases.recompute import places_of
+from sentinel.usecases.related import AHEAD, BACK
+
+QUOTE: Final = 8  # characters from which on a text of an entry that stands elsewhere counts as a quotation
+DEPTH: Final = 4  # how far blobs name blobs
+_DIGEST = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+
+
+@dataclass(frozen=True, slots=True)
+class InTasks:
+    """Forgets what tasks keep. `blobs` are the stores of what tasks name by digests."""
+
+    tasks: ErasableTasks
+    blobs: Sequence[ErasableBlobs] = ()
+    letters: DeadLetters | None = None
+
+    def forget(self, target: Target) -> Forgotten:
+        """See `erase_from.Place`."""
+        found = Forgotten()
+        quotes = _texts(target)
+        gone: set[bytes] = set()
+        kept: set[bytes] = set()
+        about: list[str] = []
+        for task_id in self.tasks.ids():
+            try:
+                task, effects = self.tasks.get(task_id), self.tasks.effects(task_id)
+            except Tampered as error:
+                found.left.append(f"task {task_id} cannot be read, so it was let be: {error.kind}")
+                continue
+            named = _digests(task, effects)
+            if task is None or not _quotes(target, task, effects):
+                kept |= named
+                continue
+            if not task.state.ended:
+                found.unfinished.append(
+                    f"task {task.id} is {task.state.value} and may quote what is erased: when it has ended "
+                    "(`sentinel tasks cancel` ends it), run the same command again"
+                )
+                kept |= named
+                continue
+            gone |= named
+            about.append(task.id)
+            if self._rewritten(task, effects, found):
+                found.counts["tasks"] = found.counts.get("tasks", 0) + 1
+            found.left += self._told(task, effects, quotes)
+        self._drop(gone, kept, found)
+        if self.letters is not None and about:
+            self._bury_for_good(self.letters, about, found)
+        return found
+
+    def compact(self) -> None:
+        """See `erase_from.Place`."""
+        self.tasks.compact()
+
+    def _bury_for_good(self, letters: DeadLetters, about: Sequence[str], found: Forgotten) -> None:
+        try:
+            count = letters.forget(about)
+            letters.compact()
+        except Unavailable as error:
+            found.unfinished.append(f"dead letters cannot be reached, run it again when they can: {error}")
+            return
+        found.counts |= {"dead_letters": count} if count else {}
+
+    def _rewritten(self, task: Task, effects: Mapping[str, Effect], found: Forgotten) -> bool:
+        given: Any = erased(task.inputs) if task.inputs and not is_erased(task.inputs) else task.inputs
+        after = replace(
+            task,
+            results={step: _gone(result) for step, result in task.results.items()},
+            inputs=given,
+            asked={},
+            reason="erased" if task.reason else "",
+        )
+        changed = [replace(each, result=erased(each.result)) for each in effects.values() if _holds(each)]
+        if after == task and not changed:
+            return False
+        if not self.tasks.rewrite(after, changed):
+            found.unfinished.append(f"task {task.id} was moved meanwhile: run the same command again")
+        return True
+
+    def _told(self, task: Task, effects: Mapping[str, Effect], quotes: Sequence[bytes]) -> Iterator[str]:
+        """Yield what stays: what has left the system, and what a lineage says, which is hashed."""
+        for event in self.tasks.lineage(task.id):
+            if any(quote in event.entry for quote in quotes):
+                yield f"event {event.seq} of task {task.id} quotes it, and its lineage is hashed"
+        steps = sorted({each.step for each in effects.values()})
+        if steps:
+            yield f"steps {', '.join(steps)} of task {task.id} may have sent it outside"
+
+    def _drop(self, gone: set[bytes], kept: set[bytes], found: Forgotten) -> None:
+        if not gone or not self.blobs:
+            return
+        stays = self._with_named(kept)
+        for digest in sorted(self._with_named(gone) - stays):
+            for store in self.blobs:
+                if _blob(store, digest) is not None:
+                    store.drop(digest.decode())
+                    found.counts["blobs"] = found.counts.get("blobs", 0) + 1
+
+    def _with_named(self, digests: set[bytes]) -> set[bytes]:
+        """Return digests with those that the blobs under them name."""
+        found: set[bytes] = set()
+        left = digests
+        for _ in range(DEPTH):
+            found |= left
+            held = (_blob(store, each) for each in left for store in self.blobs)
+            left = {each for data in held if data for each in _DIGEST.findall(data)} - found
+        return found | left
+
+
+def _blob(store: ErasableBlobs, digest: bytes) -> bytes | None:
+    try:
+        return store.get(digest.decode())
+    except Missing:
+        return None
+    except (Rejected, Tampered):
+        return b""  # it is there, and is no more what it was
+
+
+def _gone(result: Any) -> Any:
+    return erased(result) if isinstance(result, Mapping) and result and not is_erased(result) else result
+
+
+def _holds(effect: Effect) -> bool:
+    return bool(effect.result) and not is_erased(effect.result)
+
+
+def _quotes(target: Target, task: Task, effects: Mapping[str, Effect]) -> bool:
+    places = places_of(task.cause)
+    if any(target.names(chain, seq) for chain, seq in places):
+        return True
+    near = any(
+        chain == target.chain and target.first - AHEAD <= seq <= target.last + BACK for chain, seq in places
+    )
+    return near and any("context" in each.result and "tree" in each.result for each in effects.values())
+
+
+def _digests(task: Task | None, effects: Mapping[str, Effect]) -> set[bytes]:
+    """Return what may be names of blobs in what a task keeps."""
+    told = [each.result for each in effects.values()] + ([dict(task.results)] if task else [])
+    return set(_DIGEST.findall(orjson.dumps(told, default=dict)))
+
+
+def _texts(target: Target) -> list[bytes]:
+    """Return the texts of the erased entries that are long enough to be known again, as JSON has them."""
+    found: dict[bytes, None] = {}
+    for _, raw in target.entries.values():
+        try:
+            found |= {orjson.dumps(text)[1:-1]: None for text in _within(orjson.loads(raw))}
+        except orjson.JSONDecodeError:
+            found[raw] = None
+    return list(found)
+
+
+def _within(value: object) -> Iterator[str]:
+    if isinstance(value, str) and len(value) >= QUOTE:
+        yield value
+    elif isinstance(value, Mapping | list):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from _within(each)
