@@ -32,6 +32,7 @@ from sentinel.cli import (
     hooks,
     ingest,
     openapi,
+    producers,
     queues,
     recipes,
     replay,
@@ -72,6 +73,7 @@ cli.add_command(ingest.ingest)
 cli.add_command(chains.chains)
 cli.add_command(chains.verify)
 cli.add_command(chains.export)
+cli.add_command(producers.producers)
 cli.add_command(tasks.tasks)
 cli.add_command(alerts.alerts)
 cli.add_command(queues.queues)
