@@ -22,6 +22,8 @@ from sentinel.ports import Ledger, SlotTaken
 
 SECOND = 1_000_000_000
 HEAD_FRESH = 300 * SECOND  # a head held for longer is read again: old slots leave the table
+SHARED_FRESH = SECOND // 100  # where others write, too: a lost write costs more than a read does
+HOT = SECOND // 20  # a slot that was taken longer ago was not lost in a race: this process was away
 WALK = 2  # slots found taken one after the other before the head is read
 TRIES = 4  # sends of one segment to one slot before the caller is told to come back
 PATIENCE = 5 * SECOND  # after which no further send is begun: whoever waits for the answer gives up, too
@@ -67,11 +69,15 @@ def lane_of(instance: str, lanes: int) -> int:
 
 @dataclass(slots=True)
 class _Warm:
-    """The head of a chain as this process knows it, and when it learnt it. `lock` orders its writers."""
+    """The head of a chain as this process knows it, and from when that is. `lock` orders its writers.
+
+    `shared` says that somebody else wrote to the chain since this process did before.
+    """
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     head: Head | None = None
     seen: int = 0
+    shared: bool = False
 
 
 @dataclass(slots=True)
@@ -161,17 +167,24 @@ class _Append:
                 return self._receipt(segment.first, segment.head, segment.t)
 
     def _head(self) -> Head:
-        now = self._by.clock()
-        if self._warm.head is None or self._taken >= WALK or not 0 <= now - self._warm.seen < HEAD_FRESH:
+        age, known = self._by.clock() - self._warm.seen, self._warm.head
+        if known is None or self._taken >= WALK or not 0 <= age < self._fresh():
             newest = self._by.ledger.head(self._chain)
-            self._learn(Head.after(newest) if newest else Head.genesis(self._chain))
+            found = Head.after(newest) if newest else Head.genesis(self._chain)
+            self._warm.shared = self._warm.shared and (known is None or found.next != known.next)
+            self._learn(found)
             self._taken = 0
         assert self._warm.head is not None  # noqa: S101 - for the type checker
         return self._warm.head
 
-    def _learn(self, head: Head) -> None:
+    def _fresh(self) -> int:
+        return SHARED_FRESH if self._warm.shared else HEAD_FRESH
+
+    def _learn(self, head: Head, since: int | None = None) -> None:
+        """Keep a head; `since` says from when it is, where that is not now."""
         self._warm.head = head if head.tree or not head.next else replace(head, tree=self._tree(head))
-        self._warm.seen = self._by.clock()
+        now = self._by.clock()
+        self._warm.seen = now if since is None else min(now, since)
 
     def _tree(self, head: Head) -> tuple[bytes, ...]:
         """Return the tree up to the head of a chain whose segments have none: of a version before trees."""
@@ -226,10 +239,12 @@ class _Append:
             self._send(segment)
         except SlotTaken as taken:
             # Also where it is this very segment, which had landed: it is recognised by its batch id like any.
-            self._learn(Head.after(taken.segment))
+            self._warm.shared = True
+            self._learn(Head.after(taken.segment), taken.segment.t)
             self._taken += 1
             self._lost += 1
-            self._by.sleep(self._by.jitter() * 0.01 * 2 ** min(self._taken, 5))
+            if self._by.clock() - taken.segment.t < HOT:
+                self._by.sleep(self._by.jitter() * 0.01 * 2 ** min(self._lost, 5))
             return None
         self._learn(after)
         self._placed[offset] = segment, self._draft.salt
