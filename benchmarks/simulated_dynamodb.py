@@ -8,8 +8,8 @@ The model, and nothing else of DynamoDB:
   there at the beginning. A request is let in while the partition owes nothing, and then takes its units.
   Adaptive capacity is off: a partition is neither split nor lent anything.
 - A condition that fails takes the units of the larger of both items, and brings the one that is there.
-- A throttled request is sent again by the SDK as `Wiring.dynamodb` has it (mode `standard`, two attempts:
-  up to a second between them), and is `Unavailable` then.
+- A throttled request is `Unavailable`: a write at once, as the SDK sends it once (`Wiring.dynamodb_once`), a
+  read after the SDK's second attempt (mode `standard`: up to a second later).
 
 Nothing is lost and nothing comes twice here: that is for the tests of faults.
 """
@@ -32,12 +32,13 @@ SIGMA = 0.25
 WRITE_UNITS = 1_000
 READ_UNITS = 3_000
 BURST = 300.0
-ATTEMPTS = 2
+WRITE_ATTEMPTS = 1
+READ_ATTEMPTS = 2
 THROTTLED = 1.0  # seconds: what the SDK waits between attempts is up to this
 
 
 def item_bytes(segment: Segment) -> int:
-    """Return an item's size as DynamoDB counts it: names and values; a number half a byte a digit, plus one."""
+    """Return an item's size as DynamoDB counts it: names and values; a number half a byte a digit and one."""
     size = 0
     for name, value in to_item(segment).items():
         [(kind, held)] = value.items()
@@ -108,7 +109,7 @@ class SimulatedLedger:
         self._timeline.sleep(self._place_cpu * segment.count)
         size = units(item_bytes(segment), 1024)
         partition = self._partition(segment.chain)
-        for attempt in range(ATTEMPTS):
+        for attempt in range(WRITE_ATTEMPTS):
             back = self._there()
             self.counts.writes += 1
             taken = partition.slots.get(segment.first)
@@ -123,7 +124,7 @@ class SimulatedLedger:
                     self.counts.lost += 1
                     raise SlotTaken(taken[0])
                 return
-            self._throttled(back, attempt)
+            self._throttled(back, attempt == WRITE_ATTEMPTS - 1)
 
     def head(self, chain: str) -> Segment | None:
         """See `ports.Ledger`: a Query of one item."""
@@ -157,7 +158,7 @@ class SimulatedLedger:
 
     def _query(self, chain: str, find: Any) -> Segment | None:
         partition = self._partition(chain)
-        for attempt in range(ATTEMPTS):
+        for attempt in range(READ_ATTEMPTS):
             back = self._there()
             self.counts.reads += 1
             found: Segment | None = find(partition)
@@ -165,7 +166,7 @@ class SimulatedLedger:
             if partition.reads.take(cost, self._timeline.now):
                 self._timeline.sleep(back)
                 return found
-            self._throttled(back, attempt)
+            self._throttled(back, attempt == READ_ATTEMPTS - 1)
         return None
 
     def _there(self) -> float:
@@ -174,9 +175,9 @@ class SimulatedLedger:
         self._timeline.sleep(half)
         return half
 
-    def _throttled(self, back: float, attempt: int) -> None:
+    def _throttled(self, back: float, last: bool) -> None:
         self.counts.throttled += 1
         self._timeline.sleep(back)
-        if attempt == ATTEMPTS - 1:
+        if last:
             raise Unavailable("throttled", 1.0)
         self._timeline.sleep(self._rng.random() * THROTTLED)

@@ -49,7 +49,7 @@ class Timeline:
                     work()
             except _Ended:
                 pass
-            except BaseException as error:  # told by `run`, in the thread that asked
+            except BaseException as error:  # noqa: BLE001 - told by `run`, in the thread that asked
                 self._failed.append(error)
             if not self._ending:
                 self._pass_on().gate.release()

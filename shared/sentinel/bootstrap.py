@@ -62,7 +62,7 @@ class App(People, Flows, Connecting, Patching, Logged):
             return SqliteLedger(self.home / "ledger.db")
         from sentinel.adapters.dynamodb_ledger import DynamoLedger
 
-        return DynamoLedger(self.dynamodb, self.settings.ledger_table)
+        return DynamoLedger(self.dynamodb, self.settings.ledger_table, self.dynamodb_once)
 
     @cached_property
     def appender(self) -> Appender:

@@ -14,6 +14,7 @@ from hashlib import sha256
 
 from sentinel.core.chain import NONCE_BYTES
 from sentinel.core.payload import Cipher
+from sentinel.core.receipt import Receipt as Receipt  # noqa: PLC0414 - what an append returns
 from sentinel.core.segment import Batch, Draft, Head, Piece, Segment
 from sentinel.core.verify import Verifier
 from sentinel.core.window import Part, decode_window
@@ -22,44 +23,13 @@ from sentinel.ports import Ledger, SlotTaken
 
 SECOND = 1_000_000_000
 HEAD_FRESH = 300 * SECOND  # a head held for longer is read again: old slots leave the table
-SHARED_FRESH = SECOND // 100  # where others write, too: a lost write costs more than a read does
+SHARED_FRESH = SECOND // 50  # where others write, too: a write that is lost costs more than a read does
 HOT = SECOND // 20  # a slot that was taken longer ago was not lost in a race: this process was away
 WALK = 2  # slots found taken one after the other before the head is read
 TRIES = 4  # sends of one segment to one slot before the caller is told to come back
 PATIENCE = 5 * SECOND  # after which no further send is begun: whoever waits for the answer gives up, too
 FARTHER = 16  # dedup windows beyond the newest that are looked through for a batch that may be there
 PATIENT_LOSSES = 10  # races lost before patience counts: a slow ledger is not a busy one
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What a producer gets for a batch: where its entries stand. `head` is H of the batch's last entry.
-
-    `first` is the sequence number of its first entry; `t` the time of its last segment, epoch nanoseconds.
-    `segments` are all of its segments in order, where they were asked for.
-    """
-
-    chain: str
-    first: int
-    count: int
-    head: bytes
-    t: int
-    batch_id: bytes
-    segments: tuple[Piece, ...] = ()
-
-    def json(self) -> dict[str, object]:
-        """Return the receipt as it is sent: bytes in hex."""
-        told: dict[str, object] = {
-            "chain": self.chain,
-            "first": self.first,
-            "count": self.count,
-            "head": self.head.hex(),
-            "t": self.t,
-            "batch_id": self.batch_id.hex(),
-        }
-        if self.segments:
-            told["segments"] = [each.json() for each in self.segments]
-        return told
 
 
 def lane_of(instance: str, lanes: int) -> int:
@@ -143,6 +113,7 @@ class _Append:
         self._since = since
         self._taken = 0
         self._lost = 0
+        self._failed = 0
         self._draft: Draft | None = None
         self._first: int | None = None
         self._placed: dict[int, tuple[Segment, bytes]] = {}  # by offset, with its salt
@@ -171,7 +142,8 @@ class _Append:
         if known is None or self._taken >= WALK or not 0 <= age < self._fresh():
             newest = self._by.ledger.head(self._chain)
             found = Head.after(newest) if newest else Head.genesis(self._chain)
-            self._warm.shared = self._warm.shared and (known is None or found.next != known.next)
+            if known is not None and found.next == known.next and not self._lost:
+                self._warm.shared = False
             self._learn(found)
             self._taken = 0
         assert self._warm.head is not None  # noqa: S101 - for the type checker
@@ -236,7 +208,8 @@ class _Append:
             self._draft = self._batch.draft(offset, self._by.entropy(NONCE_BYTES))
         segment, after = self._draft.place(self._chain, head, self._by.clock(), self._cipher)
         try:
-            self._send(segment)
+            if not self._send(segment):
+                return None
         except SlotTaken as taken:
             # Also where it is this very segment, which had landed: it is recognised by its batch id like any.
             self._warm.shared = True
@@ -250,18 +223,26 @@ class _Append:
         self._placed[offset] = segment, self._draft.salt
         return segment, after
 
-    def _send(self, segment: Segment) -> None:
+    def _send(self, segment: Segment) -> bool:
+        """Send a segment to its slot; return False where the head may have moved and is to be read first."""
         begun = self._by.clock()
-        for attempt in range(1, TRIES + 1):
+        while True:
             try:
-                return self._by.ledger.append(segment)
+                self._by.ledger.append(segment)
             except Unavailable as error:
-                if attempt == TRIES or self._by.clock() - begun >= PATIENCE:
+                self._failed += 1
+                if self._failed >= TRIES or self._by.clock() - begun >= PATIENCE:
                     # The slot may be ours or anybody's: whoever comes next asks.
                     self._warm.head = None
                     raise
-                self._by.sleep(self._by.jitter() * min(error.retry_after, 0.05 * 2**attempt))
-        return None
+                self._by.sleep(self._by.jitter() * min(error.retry_after, 0.05 * 2**self._failed))
+                if self._warm.shared:
+                    # If it landed, or lands yet, it has this very slot: it is found there, or takes it first.
+                    self._warm.head = None
+                    return False
+            else:
+                self._failed = 0
+                return True
 
     def _stored_earlier(self, head: Head, found: tuple[Part, int]) -> Receipt:
         """Tell where a batch stands that was complete before. Reads where it is not the newest."""
