@@ -369,7 +369,8 @@ def test_where_others_write_the_head_is_read_before_a_write_is_lost() -> None:
 
 def test_a_slot_that_was_lost_to_a_racer_is_waited_for_longer_each_time() -> None:
     """Jitter grows with the races lost, also over reads of the head; one who was just away does not wait."""
-    inner, clock, waits = SqliteLedger(":memory:"), Clock(), []
+    inner, clock = SqliteLedger(":memory:"), Clock()
+    waits: list[float] = []
     rival = appender(inner, clock, seed=5)
     names = itertools.count(1000)
 
