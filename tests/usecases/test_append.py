@@ -395,7 +395,7 @@ def test_a_slot_that_was_lost_to_a_racer_is_waited_for_longer_each_time() -> Non
 class Lossy(FaultyLedger):
     """Loses the answer of the first write from entry 8 on, which lands as `landing` says.
 
-    Never, at once, late (once the head was read again) or very late (before the next write).
+    Never, at once, late (once the slot was looked at) or very late (before the next write).
     """
 
     landing = ""
@@ -414,9 +414,9 @@ class Lossy(FaultyLedger):
             self._land()
         raise Unavailable("no answer", 1.0)
 
-    def head(self, chain: str) -> Segment | None:
+    def at(self, chain: str, seq: int) -> Segment | None:
         """See the class."""
-        found = super().head(chain)
+        found = super().at(chain, seq)
         if self.landing == "late":
             self._land()
         return found
@@ -431,7 +431,7 @@ class Lossy(FaultyLedger):
 @pytest.mark.parametrize("make", [numbered, large])
 @pytest.mark.parametrize("landing", ["never", "at once", "late", "very late"])
 def test_a_lost_write_to_a_shared_chain_is_not_doubled(make: Callable[[int], Batch], landing: str) -> None:
-    """Where others write, too, the head is read after a lost answer: whenever that write lands, it is one."""
+    """Where others write, too, the slot is read after a lost answer: whenever that write lands, it is one."""
     inner, clock = SqliteLedger(":memory:"), Clock()
     ledger, other = Lossy(inner), appender(inner, clock, seed=2)
     ledger.landing = landing
@@ -442,7 +442,7 @@ def test_a_lost_write_to_a_shared_chain_is_not_doubled(make: Callable[[int], Bat
     writer.append(CHAIN, numbered(53))
     ledger.log.clear()
     receipt = writer.append(CHAIN, make(1), full=True)
-    assert ledger.log[0] == "head", "it is asked where the chain ends before anything is sent again"
+    assert ledger.log[0] == "at", "it is looked what stands there before anything is sent again"
     assert (receipt.first, ledger.failed) == (8, True)
     assert [each.head for each in receipt.segments] == [
         each.head for each in inner.read(CHAIN) if each.parts[-1][0].batch_id == make(1).batch_id
@@ -450,3 +450,28 @@ def test_a_lost_write_to_a_shared_chain_is_not_doubled(make: Callable[[int], Bat
     once(inner, {1}, make)
     found = entries_of(inner)
     assert len(found) == len(set(found)) == 8 + len(make(1).entries)
+
+
+@pytest.mark.parametrize("make", [numbered, large])
+def test_a_lost_write_is_found_though_others_wrote_a_window_of_segments_since(
+    make: Callable[[int], Batch],
+) -> None:
+    """The very slot is looked at, not only the newest window: a landed write may be far behind the head."""
+    inner, clock = SqliteLedger(":memory:"), Clock()
+    ledger, other = Lossy(inner), appender(inner, clock, seed=2)
+    ledger.landing = "at once"
+    writer = appender(ledger, clock)
+    names = itertools.count(1000)
+
+    def busy(_: float) -> None:
+        clock.now += SECOND
+        for _ in range(WINDOW + 1 if ledger.failed else 0):
+            other.append(CHAIN, numbered(next(names)))
+
+    writer.sleep = busy
+    for each, name in ((writer, 50), (other, 51), (other, 52), (writer, 53)):
+        each.append(CHAIN, numbered(name))
+    receipt = writer.append(CHAIN, make(1), full=True)
+    assert (receipt.first, ledger.failed) == (8, True)
+    found = entries_of(inner)
+    assert len(found) == len(set(found)) == 8 + 2 * (next(names) - 1000) + len(make(1).entries)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 
 from sentinel.core.chain import NONCE_BYTES
+from sentinel.core.chain import lane_of as lane_of  # noqa: PLC0414 - for who chooses a chain to append to
 from sentinel.core.payload import Cipher
 from sentinel.core.receipt import Receipt as Receipt  # noqa: PLC0414 - what an append returns
 from sentinel.core.segment import Batch, Draft, Head, Piece, Segment
@@ -30,11 +30,6 @@ TRIES = 4  # sends of one segment to one slot before the caller is told to come 
 PATIENCE = 5 * SECOND  # after which no further send is begun: whoever waits for the answer gives up, too
 FARTHER = 16  # dedup windows beyond the newest that are looked through for a batch that may be there
 PATIENT_LOSSES = 10  # races lost before patience counts: a slow ledger is not a busy one
-
-
-def lane_of(instance: str, lanes: int) -> int:
-    """Choose the lane of a producer: always the same one, so that its own order is kept."""
-    return 0 if lanes == 1 else int.from_bytes(sha256(instance.encode()).digest()[:8], "big") % lanes
 
 
 @dataclass(slots=True)
@@ -113,7 +108,7 @@ class _Append:
         self._since = since
         self._taken = 0
         self._lost = 0
-        self._failed = 0
+        self._known: tuple[Part, int] | None = None  # the newest part that is stored, and where it begins
         self._draft: Draft | None = None
         self._first: int | None = None
         self._placed: dict[int, tuple[Segment, bytes]] = {}  # by offset, with its salt
@@ -169,7 +164,7 @@ class _Append:
 
     def _recognise(self, head: Head) -> tuple[Part, int] | None:
         """Find the newest stored part of this batch in the dedup window."""
-        found = head.find(self._batch.batch_id) or self._find_farther(head)
+        found = head.find(self._batch.batch_id) or self._find_farther(head) or self._known
         if found is None:
             return None
         part, first = found
@@ -184,12 +179,14 @@ class _Append:
         # A receipt for entries that are not there would be a loss that nobody sees.
         if not ours and self._at(first).opened.entries != list(self._batch.entries[part.offset : part.end]):
             raise Conflict("this batch id was used for other entries; these need an id of their own")
+        self._known = found
         return found
 
     def _find_farther(self, head: Head) -> tuple[Part, int] | None:
         """Find the batch beyond the newest window, each segment's own window showing the 63 before it."""
-        if self._since is None:
+        if self._since is None and self._known is None:
             return None
+        self._since = self._since or (self._known[1] if self._known else 0)
         at = head.next - sum(part.count for part, _ in decode_window(b"".join(head.window)))
         for _ in range(FARTHER):
             if at <= self._since:
@@ -208,41 +205,53 @@ class _Append:
             self._draft = self._batch.draft(offset, self._by.entropy(NONCE_BYTES))
         segment, after = self._draft.place(self._chain, head, self._by.clock(), self._cipher)
         try:
-            if not self._send(segment):
-                return None
+            self._send(segment)
         except SlotTaken as taken:
-            # Also where it is this very segment, which had landed: it is recognised by its batch id like any.
-            self._warm.shared = True
-            self._learn(Head.after(taken.segment), taken.segment.t)
-            self._taken += 1
-            self._lost += 1
-            if self._by.clock() - taken.segment.t < HOT:
-                self._by.sleep(self._by.jitter() * 0.01 * 2 ** min(self._lost, 5))
+            self._lose(taken.segment)
             return None
         self._learn(after)
         self._placed[offset] = segment, self._draft.salt
+        self._known = self._draft.part, segment.first
         return segment, after
 
-    def _send(self, segment: Segment) -> bool:
-        """Send a segment to its slot; return False where the head may have moved and is to be read first."""
+    def _lose(self, taken: Segment) -> None:
+        """Take in that a segment has the slot that was tried; wait a little where it was lost in a race."""
+        if taken.parts[-1][0].batch_id == self._batch.batch_id:
+            # It had landed: its own window tells so, and a newer one might have it no more.
+            self._learn(Head.after(taken))
+            self._taken = 0
+            return
+        self._warm.shared = True
+        self._learn(Head.after(taken), taken.t)
+        self._taken += 1
+        self._lost += 1
+        # Not by the clock alone: where ours is ahead of the others', all that they write looks old.
+        if self._lost > 1 or self._by.clock() - taken.t < HOT:
+            self._by.sleep(self._by.jitter() * 0.01 * 2 ** min(self._lost, 5))
+
+    def _send(self, segment: Segment) -> None:
         begun = self._by.clock()
-        while True:
+        for attempt in range(1, TRIES + 1):
             try:
-                self._by.ledger.append(segment)
+                return self._by.ledger.append(segment)
             except Unavailable as error:
-                self._failed += 1
-                if self._failed >= TRIES or self._by.clock() - begun >= PATIENCE:
-                    # The slot may be ours or anybody's: whoever comes next asks.
-                    self._warm.head = None
+                # The slot may be ours or anybody's: whoever comes next asks.
+                self._warm.head = None
+                if attempt == TRIES or self._by.clock() - begun >= PATIENCE:
                     raise
-                self._by.sleep(self._by.jitter() * min(error.retry_after, 0.05 * 2**self._failed))
-                if self._warm.shared:
-                    # If it landed, or lands yet, it has this very slot: it is found there, or takes it first.
-                    self._warm.head = None
-                    return False
-            else:
-                self._failed = 0
-                return True
+                self._by.sleep(self._by.jitter() * min(error.retry_after, 0.05 * 2**attempt))
+                self._look(segment)
+        return None
+
+    def _look(self, segment: Segment) -> None:
+        """Look whether a slot is taken by now, where others write, too. Raises `SlotTaken`.
+
+        That is what another write would say, for much less. Not the head is asked for: ours may have landed
+        so long ago that the newest window has it no more, while in its own slot it is recognised.
+        """
+        standing = self._by.ledger.at(self._chain, segment.first) if self._warm.shared else None
+        if standing is not None:
+            raise SlotTaken(standing)
 
     def _stored_earlier(self, head: Head, found: tuple[Part, int]) -> Receipt:
         """Tell where a batch stands that was complete before. Reads where it is not the newest."""
