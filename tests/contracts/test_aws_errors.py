@@ -276,7 +276,11 @@ def test_a_write_to_the_ledger_is_sent_once(server: Server, monkeypatch: pytest.
     server.answer = says(400, "ThrottlingException")
     ledger = App(Settings(ledger_table="ledger")).ledger
     [segment] = grow("s/0", [[b"{}"]])
-    for operation, sent in ((lambda: ledger.append(segment), 1), (lambda: ledger.head("s/0"), 2)):
+    calls: list[tuple[Callable[[], object], int]] = [
+        (lambda: ledger.append(segment), 1),
+        (lambda: ledger.head("s/0"), 2),
+    ]
+    for operation, sent in calls:
         server.requests = 0
         with pytest.raises(Unavailable):
             operation()
