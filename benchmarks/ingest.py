@@ -65,7 +65,7 @@ def handler_with_stub() -> tuple[Callable[[dict[str, Any], Any], dict[str, Any]]
         return answered(request, b"{}")
 
     app = bootstrap()
-    app.dynamodb.meta.events.register("before-send.dynamodb.PutItem", answer)
+    app.dynamodb_once.meta.events.register("before-send.dynamodb.PutItem", answer)
     app.dynamodb.meta.events.register(
         "before-send.dynamodb.Query", lambda request, **_: answered(request, b'{"Items":[],"Count":0}')
     )

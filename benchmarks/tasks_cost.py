@@ -150,7 +150,8 @@ def counted(folder: Path, steps: int) -> Iterator[tuple[App, Bill, DynamoTasks]]
         app.catalog.push("rule", "boom", RULE)
         waits = ", ".join(f"{{id: s{n}, uses: wait, with: {{for: 0s}}}}" for n in range(steps))
         app.catalog.push("recipe", "r", f"id: r\non: {{rule: boom}}\nsteps: [{waits}]\n".encode())
-        app.dynamodb.meta.events.register_first("before-send", sent)
+        for client in (app.dynamodb, app.dynamodb_once):
+            client.meta.events.register_first("before-send", sent)
         yield app, bill, DynamoTasks(uncounted, "tasks")
 
 

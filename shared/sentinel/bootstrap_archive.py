@@ -32,7 +32,7 @@ class Archiving(Base):
             return SqliteLedger(self.home / "ledger.db")
         from sentinel.adapters.dynamodb_ledger import DynamoLedger
 
-        return DynamoLedger(self.dynamodb, self.settings.ledger_table)
+        return DynamoLedger(self.dynamodb, self.settings.ledger_table, self.dynamodb_once)
 
     @cached_property
     def table(self) -> Ledger:

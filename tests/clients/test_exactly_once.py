@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks.client_kills import judged, run
 from sentinel.cli.clients import local_credentials
+from sentinel.usecases.producers import Producers
 from sentinel_client._counts import Counts
 from sentinel_client._door import Credentials, Door
 from sentinel_client._shipper import Pace, Shipper
@@ -68,14 +69,20 @@ def test_nothing_is_lost_or_doubled_on_the_way_through_the_doors(tmp_path: Path)
 
 
 def test_kills_lose_and_double_nothing(tmp_path: Path) -> None:
-    """Processes that log and send are killed, the server up, flapping and down: all is there, once."""
+    """Processes that log and send are killed, the server up, flapping and down: all is there, once.
+
+    By the producers' own numbers, too: no gap, no repeat.
+    """
     ledger = Ledger()
     try:
         figures = run(
             tmp_path, ledger.server.port, 200 if thorough() else 12, lambda: ledger.stored("bench/0")
         )
+        tracks = Producers(ledger.ledger).report("bench").tracks
     finally:
         ledger.stop()
+    assert sum(track.entries for track in tracks) == figures["accepted"] + figures["unannounced"]
+    assert {(track.missing, track.repeated, track.restarts) for track in tracks} == {(0, 0, 0)}
     assert (figures["lost"], figures["doubled"], figures["altered_or_refused"]) == (0, 0, 0)
     assert figures["accepted"] > figures["kills"]
 

@@ -15,8 +15,11 @@ from botocore.exceptions import ClientError
 from sentinel.adapters.aws_errors import canceled_by, code_of, translated
 from sentinel.adapters.dynamodb_counters import DynamoCounters
 from sentinel.adapters.dynamodb_tasks import DynamoTasks
+from sentinel.bootstrap import App
 from sentinel.core.tasks import State
 from sentinel.errors import Conflict, Tampered, TooLarge, Unavailable
+from sentinel.settings import Settings
+from tests.chains import grow
 from tests.contracts.made_tasks import created, step
 from tests.contracts.tables import client
 
@@ -261,3 +264,24 @@ def test_the_sdk_tries_again_by_itself(server: Server, monkeypatch: pytest.Monke
     server.answer = second
     assert counters.load("k") == (b"", 0)
     assert server.requests == 5
+
+
+def test_a_write_to_the_ledger_is_sent_once(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A throttled slot is none to come back to a second later: that is the appender's. Reads go twice."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", server.url)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
+    server.answer = says(400, "ThrottlingException")
+    ledger = App(Settings(ledger_table="ledger")).ledger
+    [segment] = grow("s/0", [[b"{}"]])
+    calls: list[tuple[Callable[[], object], int]] = [
+        (lambda: ledger.append(segment), 1),
+        (lambda: ledger.head("s/0"), 2),
+    ]
+    for operation, sent in calls:
+        server.requests = 0
+        with pytest.raises(Unavailable):
+            operation()
+        assert server.requests == sent

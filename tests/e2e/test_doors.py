@@ -249,6 +249,35 @@ def test_a_service_is_held_to_its_tier(tree: Tree) -> None:
     assert answer.headers["ratelimit"].startswith('"requests";r=0;')
 
 
+def test_a_service_is_spread_over_its_own_lanes(tree: Tree) -> None:
+    """`services add --lanes` reaches the gateway: instances spread, each in its lane, no number is missing.
+
+    So they have once the number of lanes is changed, which moves instances to other lanes.
+    """
+    commands(tree, "services", "add", "wide", "--tier", "high", "--lanes", "4")
+    wide = enrolled(tree, "wide")
+
+    def lanes_of(sequence: int) -> list[str]:
+        found = []
+        for number in range(12):
+            named = {"Sentinel-Instance": f"pod-{number}", "Sentinel-Producer": f"pod-{number}"}
+            named["Sentinel-Sequence"] = str(sequence)
+            answer = wide.request("POST", "/v1/entries", b'{"a":1}', named)
+            assert answer.status == 200
+            found.append(str(answer.told["chain"]))
+        return found
+
+    first = lanes_of(0)
+    assert set(first) == {f"wide/{lane}" for lane in range(4)}
+    assert lanes_of(1) == first
+    commands(tree, "services", "change", "wide", "--lanes", "2")
+    time.sleep(SECONDS + 0.5)
+    assert set(lanes_of(2)) == {"wide/0", "wide/1"}
+    told = commands(tree, "producers", "--service", "wide")
+    assert [each["next"] for each in told["producers"]] == [3] * 12
+    assert told["whole"]
+
+
 def test_webhooks_have_a_port_of_their_own(tree: Tree) -> None:
     """The webhook API asks for no certificate and has no route of the service API, nor that of its."""
     anybody = Plain(tree)

@@ -5,15 +5,20 @@ Erasure and TTL change a table from outside of the ledger's port: a `Store` is a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any, Protocol
+from weakref import finalize
 
+from sentinel.adapters.archive_folder import FolderArchive
 from sentinel.adapters.dynamodb_ledger import DynamoLedger, to_item
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.core.segment import Segment
-from sentinel.errors import Conflict
 from sentinel.ports import Ledger
+from sentinel.usecases.heads import HEAD_FRESH, Moment
+from sentinel.usecases.seam import Seam
 from tests.writers import CHAIN
 
 
@@ -66,62 +71,16 @@ class DynamoStore:
         self.client.delete_item(TableName="ledger", Key=key)
 
 
-class Archived:
-    """`ports_log.Archive` in memory."""
+class Archived(FolderArchive):
+    """An archive in a folder of its own."""
 
     def __init__(self) -> None:
-        self.segments: list[Segment] = []
-
-    def store(self, chain: str, segments: list[Segment]) -> None:
-        for segment in segments:
-            if segment.first < self.end(chain):
-                stored = self.at(chain, segment.first)
-                if stored is None or stored.head != segment.head:
-                    raise Conflict("something else is archived there")
-                continue
-            assert segment.first == self.end(chain)
-            self.segments.append(segment)
-
-    def replace(self, segment: Segment) -> bool:
-        places = [place for place, each in enumerate(self.segments) if each.first == segment.first]
-        for place in places:
-            self.segments[place] = segment
-        return bool(places)
-
-    def end(self, chain: str) -> int:
-        return self.segments[-1].next if self.segments else 0
-
-    def at(self, chain: str, seq: int) -> Segment | None:
-        return next((each for each in self.segments if each.first <= seq < each.next), None)
-
-    def read(self, chain: str, first: int = 0) -> Iterator[Segment]:
-        return iter([each for each in self.segments if each.first >= first])
-
-    def chains(self) -> Iterator[str]:
-        return iter([CHAIN] if self.segments else [])
+        folder = mkdtemp()
+        super().__init__(Path(folder))
+        finalize(self, rmtree, folder, ignore_errors=True)
 
 
-@dataclass
-class Seam:
-    """`ports.Ledger` over table and archive: what is below the archive's end is read there alone."""
-
-    table: Ledger
-    archive: Archived
-
-    def append(self, segment: Segment) -> None:
-        self.table.append(segment)
-
-    def head(self, chain: str) -> Segment | None:
-        return self.table.head(chain)
-
-    def at(self, chain: str, seq: int) -> Segment | None:
-        return (self.archive if seq < self.archive.end(chain) else self.table).at(chain, seq)
-
-    def read(self, chain: str, first: int = 0, limit: int | None = None) -> Iterator[Segment]:
-        assert limit is None
-        end = self.archive.end(chain)
-        yield from self.archive.read(chain, first)
-        yield from self.table.read(chain, max(first, end))
-
-    def chains(self) -> Iterator[str]:
-        return iter({*self.table.chains(), *self.archive.chains()})
+def seam(table: Ledger, archive: Archived) -> Seam:
+    """Return table and archive as one. The archive's end is asked for each time: here TTL does not wait."""
+    calls = count()
+    return Seam(table, lambda: archive, lambda: Moment(0, next(calls) * 2 * HEAD_FRESH))

@@ -16,9 +16,10 @@ from sentinel.core import chain as hashing
 from sentinel.core.segment import Batch, Segment
 from sentinel.core.window import WINDOW, Part
 from sentinel.errors import Conflict, Tampered, Unavailable
-from sentinel.usecases.append import HEAD_FRESH, SECOND, Receipt, lane_of
+from sentinel.ports import SlotTaken
+from sentinel.usecases.append import HEAD_FRESH, HOT, SECOND, SHARED_FRESH, Receipt, lane_of
 from tests.faults_ports import FaultyLedger
-from tests.usecases.ledger_stores import Archived, Seam, SqliteStore
+from tests.usecases.ledger_stores import Archived, SqliteStore, seam
 from tests.usecases.ledger_world import DAY, erased
 from tests.writers import CHAIN, Clock, appender, entries_of, large, numbered, once, send_all
 
@@ -430,9 +431,9 @@ def test_who_was_held_up_for_days_acknowledges_nothing_that_nobody_reads(
     """
     store = SqliteStore()
     archive = Archived()
-    seam = Seam(store.ledger, archive)
+    whole = seam(store.ledger, archive)
     clock = Clock()
-    rival = appender(seam, clock, seed=5)
+    rival = appender(whole, clock, seed=5)
 
     class Held(FaultyLedger):
         def append(self, segment: Segment) -> None:
@@ -450,14 +451,14 @@ def test_who_was_held_up_for_days_acknowledges_nothing_that_nobody_reads(
                 rival.append(CHAIN, numbered(name))
             clock.now += 3 * DAY
             archive.store(CHAIN, list(store.ledger.read(CHAIN))[:-1])
-            for segment in archive.segments:
+            for segment in archive.read(CHAIN):
                 if when != "taken" or segment.first > first:
                     store.remove(segment.first)
 
-    writer = appender(Held(seam), clock)
+    writer = appender(Held(whole), clock)
     receipt = writer.append(CHAIN, make(1))
     rival.append(CHAIN, numbered(8))
-    once(seam, {1, 2, 3, 4, 8}, lambda name: make(1) if name == 1 else numbered(name))
+    once(whole, {1, 2, 3, 4, 8}, lambda name: make(1) if name == 1 else numbered(name))
     assert writer.append(CHAIN, make(1)) == receipt
     assert writer.append(CHAIN, numbered(9)).first == len(make(1).entries) + 8
 
@@ -477,3 +478,138 @@ def test_a_batch_that_was_erased_since_is_recognised(gone: range) -> None:
         other = Batch(numbered(1).batch_id, numbered(2, 3).entries, {})
         with pytest.raises(Conflict, match="other entries"):
             writer.append(CHAIN, other)
+
+
+def test_where_others_write_the_head_is_read_before_a_write_is_lost() -> None:
+    """Once a slot was lost to another, a head that is not quite new is read, until nobody else wrote."""
+    inner, clock = SqliteLedger(":memory:"), Clock()
+    ledger = FaultyLedger(inner)
+    writer, other = appender(ledger, clock), appender(inner, clock, seed=2)
+    names = itertools.count(1)
+
+    def logged(pause: int, by_other: int) -> list[str]:
+        for _ in range(by_other):
+            other.append(CHAIN, numbered(next(names)))
+        clock.now += pause
+        ledger.log.clear()
+        writer.append(CHAIN, numbered(next(names)))
+        return ledger.log
+
+    writer.append(CHAIN, numbered(next(names)))
+    assert logged(SHARED_FRESH, 0) == ["append"]
+    assert logged(SECOND, 1) == ["append", "head", "append"], "whoever took the slot did so long ago"
+    assert logged(SHARED_FRESH, 1) == ["head", "append"]
+    assert logged(SHARED_FRESH - 1, 0) == ["append"], "nothing that is this new is read again"
+    assert logged(SHARED_FRESH, 0) == ["head", "append"]
+    assert logged(SHARED_FRESH, 0) == ["append"], "nobody else wrote"
+    assert len(entries_of(inner)) == 2 * (next(names) - 1)
+
+
+def test_a_slot_that_was_lost_to_a_racer_is_waited_for_longer_each_time() -> None:
+    """Jitter grows with the races lost, also over reads of the head; one who was just away does not wait."""
+    inner, clock = SqliteLedger(":memory:"), Clock()
+    waits: list[float] = []
+    rival = appender(inner, clock, seed=5)
+    names = itertools.count(1000)
+
+    class Contended(FaultyLedger):
+        def append(self, segment: Segment) -> None:
+            if len(waits) < 7:
+                rival.append(CHAIN, numbered(next(names)))
+            super().append(segment)
+
+    writer = appender(Contended(inner), clock)
+    writer.jitter, writer.sleep = lambda: 1.0, waits.append
+    writer.append(CHAIN, numbered(1))
+    assert waits == [0.02, 0.04, 0.08, 0.16, 0.32, 0.32, 0.32]
+    waits[:] = [0.0] * 7
+    rival.append(CHAIN, numbered(next(names)))
+    clock.now += HOT
+    writer.append(CHAIN, numbered(2))
+    assert len(waits) == 7
+    once(inner, {1, 2}, numbered)
+
+
+class Lossy(FaultyLedger):
+    """Loses the answer of the first write from entry 8 on, which lands as `landing` says.
+
+    Never, at once, late (once the slot was looked at) or very late (before the next write).
+    """
+
+    landing = ""
+    failed = False
+    held: Segment | None = None
+
+    def append(self, segment: Segment) -> None:
+        """See the class."""
+        if self.landing == "very late":
+            self._land()
+        if self.failed or segment.first < 8:
+            return super().append(segment)
+        self.failed = True
+        self.held = segment
+        if self.landing == "at once":
+            self._land()
+        raise Unavailable("no answer", 1.0)
+
+    def at(self, chain: str, seq: int) -> Segment | None:
+        """See the class."""
+        found = super().at(chain, seq)
+        if self.landing == "late":
+            self._land()
+        return found
+
+    def _land(self) -> None:
+        late, self.held = self.held, None
+        if late is not None:
+            with contextlib.suppress(SlotTaken):
+                self.inner.append(late)
+
+
+@pytest.mark.parametrize("make", [numbered, large])
+@pytest.mark.parametrize("landing", ["never", "at once", "late", "very late"])
+def test_a_lost_write_to_a_shared_chain_is_not_doubled(make: Callable[[int], Batch], landing: str) -> None:
+    """Where others write, too, the slot is read after a lost answer: whenever that write lands, it is one."""
+    inner, clock = SqliteLedger(":memory:"), Clock()
+    ledger, other = Lossy(inner), appender(inner, clock, seed=2)
+    ledger.landing = landing
+    writer = appender(ledger, clock)
+    writer.append(CHAIN, numbered(50))
+    other.append(CHAIN, numbered(51))
+    other.append(CHAIN, numbered(52))
+    writer.append(CHAIN, numbered(53))
+    ledger.log.clear()
+    receipt = writer.append(CHAIN, make(1), full=True)
+    assert ledger.log[0] == "at", "it is looked what stands there before anything is sent again"
+    assert (receipt.first, ledger.failed) == (8, True)
+    assert [each.head for each in receipt.segments] == [
+        each.head for each in inner.read(CHAIN) if each.parts[-1][0].batch_id == make(1).batch_id
+    ]
+    once(inner, {1}, make)
+    found = entries_of(inner)
+    assert len(found) == len(set(found)) == 8 + len(make(1).entries)
+
+
+@pytest.mark.parametrize("make", [numbered, large])
+def test_a_lost_write_is_found_though_others_wrote_a_window_of_segments_since(
+    make: Callable[[int], Batch],
+) -> None:
+    """The very slot is looked at, not only the newest window: a landed write may be far behind the head."""
+    inner, clock = SqliteLedger(":memory:"), Clock()
+    ledger, other = Lossy(inner), appender(inner, clock, seed=2)
+    ledger.landing = "at once"
+    writer = appender(ledger, clock)
+    names = itertools.count(1000)
+
+    def busy(_: float) -> None:
+        clock.now += SECOND
+        for _ in range(WINDOW + 1 if ledger.failed else 0):
+            other.append(CHAIN, numbered(next(names)))
+
+    writer.sleep = busy
+    for each, name in ((writer, 50), (other, 51), (other, 52), (writer, 53)):
+        each.append(CHAIN, numbered(name))
+    receipt = writer.append(CHAIN, make(1), full=True)
+    assert (receipt.first, ledger.failed) == (8, True)
+    found = entries_of(inner)
+    assert len(found) == len(set(found)) == 8 + 2 * (next(names) - 1000) + len(make(1).entries)

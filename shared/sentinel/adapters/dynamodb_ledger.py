@@ -73,17 +73,18 @@ def from_item(item: dict[str, Any]) -> Segment:
 
 
 class DynamoLedger:
-    """`ports.Ledger` on one table. `client` is a low-level DynamoDB client."""
+    """`ports.Ledger` on one table. `client` is a low-level DynamoDB client, `writes` the one that writes."""
 
-    def __init__(self, client: DynamoDBClient, table: str) -> None:
+    def __init__(self, client: DynamoDBClient, table: str, writes: DynamoDBClient | None = None) -> None:
         self._client = whole(client)
+        self._writes = whole(writes) if writes else self._client
         self._table = table
 
     def append(self, segment: Segment) -> None:
         """See `ports.Ledger`. The SDK's own retries send the same bytes to the same slot: they are safe."""
         try:
             with translated():
-                self._client.put_item(
+                self._writes.put_item(
                     TableName=self._table,
                     Item=to_item(segment),
                     ConditionExpression="attribute_not_exists(chain)",

@@ -34,6 +34,7 @@ from sentinel.cli import (
     hooks,
     ingest,
     openapi,
+    producers,
     queues,
     recipes,
     replay,
@@ -81,6 +82,7 @@ cli.add_command(sealing.pubkey)
 cli.add_command(sealing.proof)
 cli.add_command(bundle.bundle)
 cli.add_command(erase.erase)
+cli.add_command(producers.producers)
 cli.add_command(tasks.tasks)
 cli.add_command(alerts.alerts)
 cli.add_command(queues.queues)

@@ -67,6 +67,11 @@ def chain_id(service: str, lane: int) -> str:
     return f"{service}/{lane}"
 
 
+def lane_of(instance: str, lanes: int) -> int:
+    """Choose the lane of a producer: always the same one, so that its own order is kept."""
+    return 0 if lanes == 1 else int.from_bytes(sha256(instance.encode()).digest()[:8], "big") % lanes
+
+
 def service_of(chain: str) -> str:
     """Return the service id of a chain id.
 

@@ -25,11 +25,12 @@ class Lines:
     """A batch taken apart: the entries that are good, and what is wrong with the others.
 
     `problems` holds `{"line", "reason"}` for the first 20 bad lines, `numbers` the lines of all of them; both
-    count from 1.
+    count from 1. `places` are those of the bad ones among the lines that are not empty, from 0.
     """
 
     entries: list[bytes]
     numbers: list[int] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
     problems: list[dict[str, object]] = field(default_factory=list)
 
     @property
@@ -78,6 +79,7 @@ def _sort_out(body: bytes, lines: list[bytes]) -> Lines:
         if reason is None:
             found.entries.append(line)
             continue
+        found.places.append(len(found.entries) + found.bad)
         found.numbers.append(number)
         if len(found.problems) < MAX_REPORTED:
             found.problems.append({"line": number, "reason": reason})

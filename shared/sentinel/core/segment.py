@@ -17,6 +17,7 @@ import orjson
 
 from sentinel.core import chain as hashing
 from sentinel.core import merkle
+from sentinel.core.numbering import Numbering
 from sentinel.core.payload import CODEC_SEALED, CODEC_ZSTD, Cipher, Opened, Opener, Place, pack, unpack
 from sentinel.core.window import WINDOW, Part, decode_window
 from sentinel.errors import Tampered
@@ -200,13 +201,14 @@ class Draft:
 class Batch:
     """Entries that came together: each one JSON object on one line, as bytes.
 
-    `context` is the metadata that the salt commits to; batch id, offset and total are added to it. `nonce`
-    is 32 random bytes a segment, from the caller.
+    `context` is the metadata that the salt commits to; batch id, offset and total are added to it, and of
+    `numbering` what a segment answers for. `nonce` is 32 random bytes a segment, from the caller.
     """
 
     batch_id: bytes
     entries: Sequence[bytes]
     context: dict[str, object]
+    numbering: Numbering | None = None
 
     def draft(self, offset: int, nonce: bytes) -> Draft:
         """Hash and compress the longest run from `offset` that fits one segment.
@@ -219,7 +221,8 @@ class Batch:
         while True:
             entries = self.entries[offset : offset + count]
             part = Part(self.batch_id, count, offset, total)
-            context = orjson.dumps({**self.context, **part.context()})
+            numbers = self.numbering.context(offset, count, total) if self.numbering else {}
+            context = orjson.dumps({**self.context, **numbers, **part.context()})
             payload = pack(nonce, context, entries)
             if len(payload) <= STORED_LIMIT or count == 1:
                 salt = hashing.salt(nonce, context)

@@ -71,7 +71,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         "entries",
         "Store a batch of entries",
         (Answer("the receipt: the entries are durable", json_content("Receipt")),),
-        ("partial", "encoding", "batch", "instance", "since", "receipt", "trace"),
+        ("partial", "encoding", "batch", "instance", "since", "producer", "sequence", "receipt", "trace"),
         _body("newline-delimited JSON, at most 5,000,000 bytes unpacked", {NDJSON: {"schema": _ENTRY}}),
         (409,),
     ),

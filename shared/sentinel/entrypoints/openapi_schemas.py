@@ -275,6 +275,15 @@ PARAMETERS: Mapping[str, dict[str, Any]] = {
     ),
     "instance": _parameter("Sentinel-Instance", "header", "names the sender among the service's instances"),
     "since": _parameter("Sentinel-Since", "header", "`N CHAIN`: the batch may be stored, at N or behind it"),
+    "producer": _parameter(
+        "Sentinel-Producer", "header", "who numbered the entries", {"type": "string", "maxLength": 128}
+    ),
+    "sequence": _parameter(
+        "Sentinel-Sequence",
+        "header",
+        "the number of the first entry",
+        {"type": "string", "pattern": "^[0-9]+$"},
+    ),
     "receipt": _parameter("Sentinel-Receipt", "header", "`full`: the receipt says what heads are made of"),
     "trace": _parameter("traceparent", "header", "W3C trace context; the ledger keeps the trace id"),
     "webhook-id": _parameter("webhook-id", "header", "the message's id, the same each time it is sent"),

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 
 from sentinel.core.chain import NONCE_BYTES
+from sentinel.core.chain import lane_of as lane_of  # noqa: PLC0414 - for who chooses a chain to append to
 from sentinel.core.payload import Cipher
+from sentinel.core.receipt import Receipt as Receipt  # noqa: PLC0414 - what an append returns
 from sentinel.core.segment import Batch, Draft, Head, Piece, Segment
 from sentinel.core.window import Part
 from sentinel.errors import Conflict, Unavailable
@@ -22,46 +23,12 @@ from sentinel.usecases.heads import SECOND as SECOND  # noqa: PLC0414 - as above
 from sentinel.usecases.heads import Moment, Warm
 from sentinel.usecases.stored import Stored
 
+SHARED_FRESH = SECOND // 50  # where others write, too: a write that is lost costs more than a read does
+HOT = SECOND // 20  # a slot that was taken longer ago was not lost in a race: this process was away
 WALK = 2  # slots found taken one after the other before the head is read
 TRIES = 4  # sends of one segment to one slot before the caller is told to come back
 PATIENCE = 5 * SECOND  # after which no further send is begun: whoever waits for the answer gives up, too
 PATIENT_LOSSES = 10  # races lost before patience counts: a slow ledger is not a busy one
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What a producer gets for a batch: where its entries stand. `head` is H of the batch's last entry.
-
-    `first` is the sequence number of its first entry; `t` the time of its last segment, epoch nanoseconds.
-    `segments` are all of its segments in order, where they were asked for.
-    """
-
-    chain: str
-    first: int
-    count: int
-    head: bytes
-    t: int
-    batch_id: bytes
-    segments: tuple[Piece, ...] = ()
-
-    def json(self) -> dict[str, object]:
-        """Return the receipt as it is sent: bytes in hex."""
-        told: dict[str, object] = {
-            "chain": self.chain,
-            "first": self.first,
-            "count": self.count,
-            "head": self.head.hex(),
-            "t": self.t,
-            "batch_id": self.batch_id.hex(),
-        }
-        if self.segments:
-            told["segments"] = [each.json() for each in self.segments]
-        return told
-
-
-def lane_of(instance: str, lanes: int) -> int:
-    """Choose the lane of a producer: always the same one, so that its own order is kept."""
-    return 0 if lanes == 1 else int.from_bytes(sha256(instance.encode()).digest()[:8], "big") % lanes
 
 
 @dataclass(slots=True)
@@ -135,6 +102,7 @@ class _Append:
         self._since = since
         self._taken = 0
         self._lost = 0
+        self._known: tuple[Part, int] | None = None  # the newest part that is stored, and where it begins
         self._draft: Draft | None = None
         self._first: int | None = None
         self._from: int | None = None  # the first slot that was tried: what stands there or behind it is new
@@ -161,10 +129,15 @@ class _Append:
                 return self._receipt(segment.first, segment.head, segment.t)
 
     def _head(self) -> Head:
-        if self._warm.head is None or self._taken >= WALK or not self._warm.fresh(self._by.now()):
+        known = self._warm.head
+        limit = SHARED_FRESH if self._warm.shared else HEAD_FRESH
+        if known is None or self._taken >= WALK or not self._warm.fresh(self._by.now(), limit):
             asked = self._by.now()
             newest = self._by.ledger.head(self._chain)
-            self._learn(Head.after(newest) if newest else Head.genesis(self._chain), asked)
+            found = Head.after(newest) if newest else Head.genesis(self._chain)
+            if known is not None and found.next == known.next and not self._lost:
+                self._warm.shared = False
+            self._learn(found, asked)
             self._taken = 0
         assert self._warm.head is not None  # noqa: S101 - for the type checker
         return self._warm.head
@@ -175,7 +148,10 @@ class _Append:
     def _recognise(self, head: Head) -> tuple[Part, int] | None:
         """Find the newest stored part of this batch in the dedup window."""
         found = head.find(self._batch.batch_id)
-        if found is None and self._since is not None:
+        if found is None and self._known is not None:
+            # A part is stored: another may be, too, though over a window of others' came in between.
+            found = self._stored.farther(head, self._known[1]) or self._known
+        elif found is None and self._since is not None:
             found = self._stored.farther(head, self._since)
         if found is None:
             # It is not there up to this head, which may be an old one: the next may be windows farther on.
@@ -197,6 +173,7 @@ class _Append:
         # A receipt for entries that are not there would be a loss that nobody sees.
         if not self._ours(head, part, first) and not self._stored.holds(part, first):
             raise Conflict("this batch id was used for other entries; these need an id of their own")
+        self._known = found
         return found
 
     def _ours(self, head: Head, part: Part, first: int) -> bool:
@@ -216,20 +193,31 @@ class _Append:
         try:
             self._send(segment)
         except SlotTaken as taken:
-            # Also where it is this very segment, which had landed: it is recognised by its batch id like any.
-            # That it stands there does not say that it is the newest: `seen` stays.
-            self._learn(Head.after(taken.segment), self._warm.seen)
-            if self._by.clock() - taken.segment.t >= HEAD_FRESH:
-                self._warm.head = None  # lost long ago: the slots behind it may be empty again
-            self._taken += 1
-            self._lost += 1
-            self._by.sleep(self._by.jitter() * 0.01 * 2 ** min(self._taken, 5))
+            self._lose(taken.segment)
             return None
         if not self._warm.fresh(self._by.now()) and not self._stands(segment):
             return None
         self._learn(after, sent)
         self._placed[offset] = segment, self._draft.salt
+        self._known = self._draft.part, segment.first
         return segment, after
+
+    def _lose(self, taken: Segment) -> None:
+        """Take in that a segment has the slot that was tried; wait a little where it was lost in a race."""
+        # That it stands there does not say that it is the newest: `seen` stays.
+        self._learn(Head.after(taken), self._warm.seen)
+        if self._by.clock() - taken.t >= HEAD_FRESH:
+            self._warm.head = None  # lost long ago: the slots behind it may be empty again
+        if taken.parts[-1][0].batch_id == self._batch.batch_id:
+            # It had landed: its own window tells so, and a newer one might have it no more.
+            self._taken = 0
+            return
+        self._warm.shared = True
+        self._taken += 1
+        self._lost += 1
+        # Not by the clock alone: where ours is ahead of the others', all that they write looks old.
+        if self._lost > 1 or self._by.clock() - taken.t < HOT:
+            self._by.sleep(self._by.jitter() * 0.01 * 2 ** min(self._lost, 5))
 
     def _stands(self, segment: Segment) -> bool:
         """Say whether a segment that was stored late is a part of the chain; else forget the head.
@@ -252,12 +240,23 @@ class _Append:
             try:
                 return self._by.ledger.append(segment)
             except Unavailable as error:
+                # The slot may be ours or anybody's: whoever comes next asks.
+                self._warm.head = None
                 if attempt == TRIES or self._by.clock() - begun >= PATIENCE:
-                    # The slot may be ours or anybody's: whoever comes next asks.
-                    self._warm.head = None
                     raise
                 self._by.sleep(self._by.jitter() * min(error.retry_after, 0.05 * 2**attempt))
+                self._look(segment)
         return None
+
+    def _look(self, segment: Segment) -> None:
+        """Look whether a slot is taken by now, where others write, too. Raises `SlotTaken`.
+
+        That is what another write would say, for much less. Not the head is asked for: ours may have landed
+        so long ago that the newest window has it no more, while in its own slot it is recognised.
+        """
+        standing = self._by.ledger.at(self._chain, segment.first) if self._warm.shared else None
+        if standing is not None:
+            raise SlotTaken(standing)
 
     def _stored_earlier(self, head: Head, found: tuple[Part, int]) -> Receipt:
         """Tell where a batch stands that was complete before. Reads where it is not the newest."""

@@ -39,16 +39,17 @@ class Warm:
     """The head of a chain as this process knows it. `lock` orders its writers.
 
     `seen` is when the head was the newest for certain: not later than when it was asked for, or its own
-    segment was sent.
+    segment was sent. `shared` says that somebody else wrote to the chain since this process did before.
     """
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     head: Head | None = None
     seen: Moment = Moment()
+    shared: bool = False
 
-    def fresh(self, now: Moment) -> bool:
-        """Say whether so little time has passed that no slot was emptied meanwhile."""
-        return now.soon_after(self.seen, HEAD_FRESH)
+    def fresh(self, now: Moment, limit: int = HEAD_FRESH) -> bool:
+        """Say whether under `limit` nanoseconds have passed; by default so few that no slot was emptied."""
+        return now.soon_after(self.seen, limit)
 
     def learn(self, ledger: Ledger, chain: str, head: Head, seen: Moment) -> None:
         """Take a head that was read or made; its tree is computed where its segments are of before trees."""

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from sentinel.core import entry as ndjson
 from sentinel.core.chain import chain_id, check_producer
+from sentinel.core.numbering import Numbering, numbering
 from sentinel.core.payload import Cipher
 from sentinel.core.segment import Batch
 from sentinel.core.window import BATCH_ID_BYTES
@@ -197,7 +198,8 @@ class Ingest:
     ) -> dict[str, object]:
         """Store an NDJSON body (`core.entry`) and return the receipt.
 
-        Headers in lower case: `content-encoding`, `sentinel-batch-id`, `sentinel-since`, `sentinel-receipt`.
+        Headers in lower case: `content-encoding`, `sentinel-batch-id`, `sentinel-since`, `sentinel-receipt`,
+        `sentinel-producer` and `sentinel-sequence` (`core.numbering`).
         Without a batch id each request is a batch of its own. A bad line rejects the batch with the first 20
         bad lines; with `partial` the good lines are stored, and the receipt says `rejected` and `problems`.
         With a `sentinel-receipt` of `full` it also says what its head is made of, and all the lines that are
@@ -214,10 +216,11 @@ class Ingest:
             )
         given = headers.get("sentinel-batch-id")
         name = batch_id(given) if given else _digest("request", origin.service, origin.request_id.encode())
+        numbers = numbering(headers.get("sentinel-producer"), headers.get("sentinel-sequence"), lines.places)
         admit(len(lines.entries), len(plain))
         full = headers.get("sentinel-receipt", "").strip().lower() == "full"
         since = headers.get("sentinel-since")
-        receipt = self._append(origin, name, lines.entries, None, full, since).json()
+        receipt = self._append(origin, name, lines.entries, None, full, since, numbers).json()
         if lines.bad:
             receipt |= {"rejected": lines.bad, "problems": lines.problems}
             if full:
@@ -260,12 +263,13 @@ class Ingest:
         within: int | None,
         full: bool = False,
         since: str | None = None,
+        numbers: Numbering | None = None,
     ) -> Receipt:
         service = check_producer(origin.service)
         # Without a name there is no telling whether a sender that moved is the same: its retry must land in
         # the lane that remembers the batch, so all unnamed ones share lane 0.
         lane = lane_of(origin.instance, origin.lanes or self.lanes) if origin.instance else 0
-        batch = Batch(name, entries, origin.context())
+        batch = Batch(name, entries, origin.context(), numbers)
         chain = chain_id(service, lane)
         back_to = None if since is None else _since(since, chain)
         return self.appender.append(chain, batch, within, full, back_to, self._cipher(origin))
