@@ -25,11 +25,13 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+import sentinel_verify
 from examples import check_export, traffic
 from examples.checkout.shipping import handler_for
 from examples.desk import Desk
@@ -49,7 +51,7 @@ from sentinel.local.supervisor import Supervisor, settings_for
 INTERRUPTED = 130
 MAX_SERVICE = 128
 PATIENCE = 60.0  # seconds without any progress before a run that should end is given up
-_GREEN = frozenset({"delivered", "verified", "checked"})
+_GREEN = frozenset({"delivered", "sealed", "verified", "checked", "proven"})
 _RED = frozenset({"failed", "damaged"})
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -137,19 +139,29 @@ class Run:
         }
 
     def verify(self, chain: str) -> bool:
-        """Verify a chain, and check its export with nothing but hashlib."""
+        """Seal and verify a chain; check its export by hashlib alone, its bundle by the public key alone."""
         try:
+            sealed = self.app.sealer.seal(chain)
+            signed = f"checkpoint {sealed.number:,} of {sealed.checkpoint.size:,} entries"
+            say("sealed", f"{chain}  {signed}, root {sealed.checkpoint.root.hex()[:12]}")
             found = self.app.inspect.verify(chain)
             say("verified", f"{chain}  {found.entries:,} entries, head {found.head[:12]}")
             _, size, head = check_export.check(orjson.dumps(each) for each in self.app.inspect.export(chain))
-            sealed = self.app.sealer.seal(chain)
-        except (Tampered, check_export.Broken) as error:
+            say("checked", f"{chain}  its export, {size:,} entries, by hashlib alone")
+            proven = self.prove(chain)
+        except (Tampered, check_export.Broken, sentinel_verify.Refused) as error:
             say("damaged", str(error))
             return False
-        say("checked", f"{chain}  its export, {size:,} entries, by hashlib alone")
-        signed = f"checkpoint {sealed.number:,} of {sealed.checkpoint.size:,} entries is signed"
-        say("sealed", f"{chain}  {signed}, root {sealed.checkpoint.root.hex()[:12]}")
+        say("proven", f"{chain}  its bundle, {proven:,} entries, by sentinel-verify and the log's public key")
         return head == found.head
+
+    def prove(self, chain: str) -> int:
+        """Check a chain's bundle as an auditor does, who has the log's key and nothing else."""
+        lines = (
+            orjson.dumps(each, option=orjson.OPT_APPEND_NEWLINE) for each in self.app.bundler.chain(chain)
+        )
+        key = sentinel_verify.Key.read(self.app.log_keys.own.vkey)
+        return sentinel_verify.verify(BytesIO(b"".join(lines)), [key], [], 0).size
 
     def tell_where(self) -> None:
         """Say where everything is and what to try."""

@@ -133,7 +133,11 @@ def test_a_key_file_is_made_once_and_its_owners_alone(tmp_path: Path) -> None:
         FileLogKey(path)
 
 
-@pytest.mark.parametrize("data", [b"", b"x", der(ec.generate_private_key(ec.SECP256R1())), b"\0" * 9_000])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"x", der(ec.generate_private_key(ec.SECP256R1())), b"\0" * 9_000],
+    ids=["empty", "short", "other", "long"],
+)
 def test_a_damaged_key_file_is_refused(tmp_path: Path, data: bytes) -> None:
     """A file that is no Ed25519 key is refused in our own words, and never written over."""
     path = tmp_path / "log.key"
