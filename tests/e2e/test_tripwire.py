@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
@@ -18,9 +17,8 @@ from sentinel.adapters.sqlite_cursors import SqliteCursors
 from sentinel.adapters.sqlite_ledger import SqliteExpiring, SqliteLedger
 from sentinel.adapters.sqlite_tasks import SqliteTasks
 from sentinel.bootstrap import App
-from sentinel.core import notes
+from sentinel.core import erasure
 from sentinel.core.access import Service
-from sentinel.core.notes import ED25519, Key
 from sentinel.core.payload import CODEC_ERASED, Opened
 from sentinel.core.segment import Batch, Segment
 from sentinel.core.tripwire import CHAIN as ALERTS
@@ -45,7 +43,7 @@ class Home:
         self.folder = folder
         self.app = App(Settings(home=str(folder)))
         self.cursors = SqliteCursors(folder / "feeds.db")
-        table = self.app.table
+        table = self.app.segments
         assert isinstance(table, SqliteLedger)
         self.table = table
 
@@ -250,13 +248,10 @@ def _erased(segment: Segment, *places: int) -> Segment:
 
 def _record(home: Home, first: int, last: int, leaves: bytes, sign: Callable[[bytes], bytes]) -> None:
     """Append what an erasure records (docs/erasure.md)."""
-    keys = home.app.sealer.keys
-    origin = keys.of(CHAIN).name
-    digests = [b64encode(sha256(each).digest()).decode() for each in (leaves, b"asked for")]
-    text = "\n".join(("sentinel-erasure/v1", origin, f"{first}-{last}", "1700000000", *digests, ""))
-    key = Key(origin, ED25519, keys.public)
-    note = notes.Note(text, (notes.signed(text, key, sign),))
-    entry = orjson.dumps({"erasure": note.bytes.decode()})
+    key, digest = home.app.sealer.keys.of(CHAIN), sha256(leaves).digest()
+    reason = sha256(b"asked for").digest()
+    statement = erasure.Statement(key.name, first, last, 1_700_000_000, digest, reason)
+    entry = erasure.entry(statement, "auditor", "asked for", [], key, sign)
     home.app.appender.append(
         CHAIN, Batch(bytes([first]) * 16, [entry], {"service": "s", "endpoint": "erase"})
     )
@@ -300,7 +295,7 @@ def test_an_erasure_that_is_not_recorded_is_told(
 
         sign = Ed25519PrivateKey.generate().sign
     if forged == "endpoint":
-        monkeypatch.setattr("sentinel.usecases.erased.ENDPOINT", "other")
+        monkeypatch.setattr("sentinel.core.erasure_check.ENDPOINT", "other")
     if forged != "none":
         first, last = (0, 3) if forged == "range" else (4, 5)
         covered = _leaves(home, 0, 3) if forged == "range" else leaves

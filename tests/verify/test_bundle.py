@@ -203,8 +203,8 @@ def test_other_processes_find_the_same(tmp_path: Path) -> None:
     alone = ChainVerification(home.ledger)
     spread = replace(alone, spread=Processes(home.settings, home.ledger), cores=2, small=1, run=1)
     assert spread.verify("a/0") == alone.verify("a/0")
-    assert isinstance(home.ledger, SqliteLedger)
-    with home.ledger._db.writing() as table:
+    assert isinstance(home.segments, SqliteLedger)
+    with home.segments._db.writing() as table:
         table.execute("UPDATE segments SET t = t + 1 WHERE first = 7")
     found = []
     for each in (alone, spread):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import sentinel_verify
-from sentinel.core import erasure_check, payload, segment, verify
+from sentinel.core import erasure, erasure_check, payload, segment, verify
 from sentinel.usecases import course, seal, verify_chain
 from tests.sampling import taken, thorough
 from tests.verify import broken, tampering, vectors
@@ -43,7 +43,8 @@ CHAIN = [
     *(each for each in mutants(verify) if each.function != "Verifier.check_all"),
     *mutants(verify_chain),
     *mutants(course),
-    *mutants(erasure_check, ("candidates", "read", "unrecorded")),
+    *mutants(erasure_check, ("candidates", "unrecorded")),
+    *mutants(erasure, ("read",)),
     *mutants(payload, ("unpack", "_erased")),
     *mutants(segment, ("Segment.peaks", "Segment.parts")),
     *mutants(seal, ("LogKeys.read",)),

@@ -22,15 +22,15 @@ import sentinel_verify
 from sentinel.adapters.log_folder import FolderNotes, FolderTiles
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.core import chain as hashing
-from sentinel.core import notes
-from sentinel.core.notes import COSIGNATURE, ED25519, Key
+from sentinel.core import merkle, notes
+from sentinel.core.notes import COSIGNATURE, ED25519, Checkpoint, Key
 from sentinel.core.payload import CODEC_ERASED, ERASED_ENTRY, Opened
 from sentinel.core.segment import Draft, Head, Segment
 from sentinel.core.window import Part
 from sentinel.errors import Tampered
 from sentinel.usecases.bundle import Bundler
 from sentinel.usecases.course import Attested
-from sentinel.usecases.seal import LogKeys, Sealer
+from sentinel.usecases.seal import LogKeys, Sealed, Sealer
 from sentinel.usecases.verify_chain import ChainVerification, Verified
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -195,8 +195,8 @@ class World:
         clock = self._clock
         self.sealer = Sealer(self.ledger, self.notes, self.tiles, SIGNER, LOG, clock)
         self.segments: list[Segment] = []
-        for _ in range(sealed_after.count(0)):
-            self.seal()
+        for number in range(sealed_after.count(0)):
+            self._seal_empty(number)
         for number, segment in enumerate(segments, 1):
             self._append(segment)
             for _ in range(sealed_after.count(number) + (number == len(segments))):
@@ -215,7 +215,18 @@ class World:
 
     def seal(self) -> None:
         """Sign a checkpoint, and have it cosigned."""
-        sealed = self.sealer.seal(CHAIN)
+        self._cosign(self.sealer.seal(CHAIN))
+
+    def _seal_empty(self, number: int) -> None:
+        """Sign what this log never signs, but the format allows: a chain without an entry."""
+        text = Checkpoint(KEYS.of(CHAIN).name, 0, merkle.EMPTY_ROOT).text
+        seconds = self._clock() // 10**9
+        signed = notes.signed(text, KEYS.of(CHAIN), SIGNER.sign)
+        note = notes.Note(text, (signed, notes.cosigned(text, KEYS.timed, SIGNER.sign, seconds)))
+        self.notes.put(CHAIN, number, note.bytes)
+        self._cosign(KEYS.read(CHAIN, number, note.bytes))
+
+    def _cosign(self, sealed: Sealed) -> None:
         line = notes.cosigned(sealed.note.text, WITNESS_KEY, WITNESS.sign, sealed.seconds + 1).line
         self.notes.attach(CHAIN, sealed.number, "witness-1", line.encode())
 

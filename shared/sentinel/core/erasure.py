@@ -99,6 +99,10 @@ class Record:
         """The last one."""
         return self.statement.last
 
+    def covers(self, seq: int) -> bool:
+        """Say whether it is about an entry."""
+        return self.first <= seq <= self.last
+
 
 def entry(statement: Statement, by: str, reason: str, keys: Sequence[str], key: Key, sign: Sign) -> bytes:
     """Return the entry that records an erasure, signed by the chain's key."""
@@ -121,7 +125,7 @@ def read(raw: bytes, seq: int, key: Key) -> Record:
         told: Any = orjson.loads(raw)
         note, by, reason = (str(told[name]) for name in ("note", "by", "reason"))
         keys = tuple(str(each) for each in told.get("keys", ()))
-        span = (told["first"], told["last"])
+        span = (told["first"], told["last"]) if told.get("sentinel") == "erasure" else None
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         raise Malformed("this is no record of an erasure") from None
     signed = notes.read(note.encode("utf-8", "replace"))

@@ -6,36 +6,18 @@ has no key cannot make one, and what is erased without one is damage like any ot
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 
 import orjson
 
-from sentinel.core import notes
+from sentinel.core import erasure
+from sentinel.core.erasure import ENDPOINT, Record
 from sentinel.core.notes import Key
 from sentinel.core.payload import Opened
 from sentinel.errors import Malformed
 
-VERSION = "sentinel-erasure/v1"
-ENDPOINT = "erase"
-
 Leaf = Callable[[int], bytes | None]  # the leaf of an entry of the chain, by its sequence number
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A record whose note is signed: where it stands, what was erased, and the digest of the leaves."""
-
-    seq: int
-    first: int
-    last: int
-    digest: str
-
-    def covers(self, seq: int) -> bool:
-        """Say whether it is about an entry."""
-        return self.first <= seq <= self.last
 
 
 def candidates(first: int, opened: Opened) -> list[tuple[int, bytes]]:
@@ -50,30 +32,10 @@ def candidates(first: int, opened: Opened) -> list[tuple[int, bytes]]:
 
 def read(seq: int, entry: bytes, key: Key) -> Record | None:
     """Return the record that an entry is; None where it is none, or not signed by the chain's key `key`."""
-    told = _object(entry)
-    if told is None or told.get("sentinel") != "erasure":
-        return None
-    note, reason = told.get("note"), told.get("reason")
-    if not isinstance(note, str) or not isinstance(reason, str):
-        return None
     try:
-        signed = notes.read(note.encode())
-        if not signed.verified([key]):
-            return None
-    except (Malformed, UnicodeEncodeError):
+        return erasure.read(entry, seq, key)
+    except Malformed:
         return None
-    lines = signed.text.split("\n")
-    first, last = told.get("first"), told.get("last")
-    if (
-        len(lines) != 7
-        or lines[:3] != [VERSION, key.name, f"{first}-{last}"]
-        or lines[5] != b64encode(sha256(reason.encode()).digest()).decode()
-        or type(first) is not int
-        or type(last) is not int
-        or not 0 <= first <= last < seq
-    ):
-        return None
-    return Record(seq, first, last, lines[4])
 
 
 def unrecorded(
@@ -88,7 +50,11 @@ def unrecorded(
     covered: set[int] = set()
     for record in records:
         mine = [seq for seq in erased if record.covers(seq)]
-        if mine and not covered.issuperset(mine) and _digest(record, erased, leaf_of) == record.digest:
+        if (
+            mine
+            and not covered.issuperset(mine)
+            and _digest(record, erased, leaf_of) == record.statement.leaves
+        ):
             covered.update(mine)
     return min((seq for seq in erased if seq not in covered), default=None)
 
@@ -100,14 +66,14 @@ def readable(erased: Mapping[int, bytes], found: Sequence[tuple[int, bytes]], ke
     return len(named.difference(erased))
 
 
-def _digest(record: Record, erased: Mapping[int, bytes], leaf_of: Leaf) -> str:
+def _digest(record: Record, erased: Mapping[int, bytes], leaf_of: Leaf) -> bytes:
     hashed = sha256()
     for seq in range(record.first, record.last + 1):
         leaf = erased.get(seq) or leaf_of(seq)
         if leaf is None:
-            return ""
+            return b""
         hashed.update(leaf)
-    return b64encode(hashed.digest()).decode()
+    return hashed.digest()
 
 
 def _object(raw: bytes) -> dict[str, object] | None:

@@ -1,40 +1,24 @@
-"""What was recorded of erasures: entries of endpoint `erase` in the same chain, each with a note by the log.
+"""What was recorded of erasures, looked up for one segment: for who looks at changes, not at whole chains.
 
-Its text is ``sentinel-erasure/v1``, the chain's origin, ``first-last``, epoch seconds, and in base64 the
-SHA-256 of the erased entries' leaves, one after the other, and that of the reason (docs/erasure.md). Without
-the log's key nobody can make one.
+The records of a chain stand behind what they are about, mostly near its end (`core.erasure`).
 """
 
 from __future__ import annotations
 
-from base64 import b64decode
-from binascii import Error as NotBase64
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 
-import orjson
-
-from sentinel.core import notes
-from sentinel.core.notes import ED25519, Key
+from sentinel.core.erasure import Record
+from sentinel.core.erasure_check import candidates, read
+from sentinel.core.notes import Key
 from sentinel.core.payload import Opened
 from sentinel.core.segment import Segment
-from sentinel.errors import Forbidden, Malformed, Missing, Tampered
+from sentinel.errors import Forbidden, Missing, Tampered
 from sentinel.ports import Ledger
 from sentinel.usecases.seal import LogKeys
 
-KIND = "sentinel-erasure/v1"
-ENDPOINT = "erase"
 SPAN = 1_000  # entries that are looked through first, the newest; then ten times as many, and so on
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One erasure: entries `first` to `last`, and the SHA-256 of their leaves."""
-
-    first: int
-    last: int
-    leaves: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +44,13 @@ class Records:
         """Yield a chain's records behind an entry, those of the newest part of the chain first."""
         newest = self.ledger.head(chain)
         end, span = newest.next if newest else 0, SPAN
-        keys = self.keys()
-        known = [keys.of(chain), Key(keys.log, ED25519, keys.public)]
+        key = self.keys().of(chain)
         while end > after:
             begin = max(after, end - span)
             for segment in self.ledger.read(chain, begin):
                 if segment.first >= end:
                     break
-                yield from _read(segment, keys.of(chain).name, known)
+                yield from _read(segment, key)
             end, span = begin, span * 10
 
     def _true(self, segment: Segment, record: Record) -> bool:
@@ -84,7 +67,7 @@ class Records:
             for seq, leaf in enumerate(opened.leaves() if opened else (), one.first):
                 if record.first <= seq <= record.last:
                     digest.update(leaf)
-        return digest.digest() == record.leaves
+        return digest.digest() == record.statement.leaves
 
 
 def _opened(segment: Segment) -> Opened | None:
@@ -95,32 +78,10 @@ def _opened(segment: Segment) -> Opened | None:
         return None
 
 
-def _object(raw: bytes) -> dict[str, object]:
-    try:
-        found = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _read(segment: Segment, origin: str, keys: list[Key]) -> Iterator[Record]:
+def _read(segment: Segment, key: Key) -> Iterator[Record]:
     opened = _opened(segment)
-    if opened is None or _object(opened.context).get("endpoint") != ENDPOINT:
-        return
-    for entry in opened.entries:
-        for value in _object(entry).values():
-            found = _record(value, origin, keys) if isinstance(value, str) else None
-            if found is not None:
-                yield found
-
-
-def _record(value: str, origin: str, keys: list[Key]) -> Record | None:
-    try:
-        note = notes.read(value.encode())
-        lines = note.text.split("\n")
-        if lines[:2] != [KIND, origin] or len(lines) != 7 or not note.verified(keys):
-            return None
-        first, _, last = lines[2].partition("-")
-        return Record(int(first), int(last), b64decode(lines[4], validate=True))
-    except (Malformed, ValueError, NotBase64):
-        return None
+    found = candidates(segment.first, opened) if opened is not None else []
+    for seq, entry in found:
+        record = read(seq, entry, key)
+        if record is not None:
+            yield record
