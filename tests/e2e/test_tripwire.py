@@ -29,9 +29,10 @@ from sentinel.local.feeds import Feed, ledger_changes
 from sentinel.local.upkeep import Upkeep
 from sentinel.settings import Settings
 from sentinel.usecases import records
+from sentinel.usecases.append import SECOND
 from sentinel.usecases.archive import DAY
 from tests.e2e.test_feeds import Stopping
-from tests.writers import CHAIN, SECOND, Clock, numbered
+from tests.writers import CHAIN, Clock, numbered
 
 
 class Home:
@@ -289,7 +290,7 @@ def test_an_erasure_that_is_not_recorded_is_told(
     """Without a record, or with one that another key signed, or of other entries, it is an alert."""
     row = list(home.table.read(CHAIN))[2]
     leaves = _leaves(home, 4, 5)
-    sign = home.app.log_signer.sign
+    sign: Callable[[bytes], bytes] = home.app.log_signer.sign
     if forged == "key":
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
