@@ -14,7 +14,8 @@ from sentinel.adapters.archive_folder import FolderArchive
 from sentinel.adapters.archive_s3 import S3Archive
 from sentinel.adapters.log_folder import FolderNotes, FolderTiles
 from sentinel.adapters.log_key_file import FileLogKey
-from sentinel.adapters.sqlite_ledger import SqliteExpiring, SqliteLedger
+from sentinel.adapters.sqlite_expiring import SqliteExpiring
+from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.core.segment import Segment
 from sentinel.ports import Ledger
 from sentinel.ports_log import Archive

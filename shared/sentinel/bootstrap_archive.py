@@ -74,7 +74,7 @@ class Archiving(Base):
     def expiring(self) -> Expiring:
         """Marks what may leave the table."""
         if self.local:
-            from sentinel.adapters.sqlite_ledger import SqliteExpiring
+            from sentinel.adapters.sqlite_expiring import SqliteExpiring
 
             return SqliteExpiring(self.home / "ledger.db")
         from sentinel.adapters.dynamodb_ledger import DynamoExpiring

@@ -13,7 +13,8 @@ import pytest
 from sentinel.adapters.archive_folder import FolderArchive
 from sentinel.adapters.archive_s3 import S3Archive
 from sentinel.adapters.dynamodb_ledger import DynamoExpiring, DynamoLedger
-from sentinel.adapters.sqlite_ledger import SqliteExpiring, SqliteLedger
+from sentinel.adapters.sqlite_expiring import SqliteExpiring
+from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.core.runs import TARGET, Run, decode
 from sentinel.core.segment import Segment
 from sentinel.core.verify import Verifier

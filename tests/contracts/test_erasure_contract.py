@@ -24,6 +24,7 @@ from sentinel.adapters.dynamodb_alerts import DynamoAlerts
 from sentinel.adapters.dynamodb_counters import DynamoCounters
 from sentinel.adapters.dynamodb_ledger import DynamoLedger
 from sentinel.adapters.dynamodb_tasks import DynamoTasks
+from sentinel.adapters.log_key_file import FileLogKey
 from sentinel.adapters.redis_letters import RedisLetters
 from sentinel.adapters.redis_streams import RedisQueue
 from sentinel.adapters.sqlite_alerts import SqliteAlerts
@@ -253,6 +254,7 @@ def test_in_aws_nothing_of_an_erased_entry_is_found(
             data_key=kms.create_key()["KeyMetadata"]["KeyId"],
             **tables,
         )
+        FileLogKey(tmp_path / "log.key", create=True)
         app = App(settings)
         app.registry.put(Record(Service.KIND, "shop", encode(Service("shop", encryption=policy))))
         app.catalog.push("rule", "boom", rule("boom", "boom"))

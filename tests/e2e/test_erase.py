@@ -115,7 +115,7 @@ class Machine:
             if all(task.state.ended for task in app.tasks.listing()):
                 break
             time.sleep(0.02)
-        app.deliverer.run(time.time_ns() + 10 * SECOND, lambda: False, idle=0.05)
+        app.deliverer.run(time.time_ns() + 10 * SECOND, lambda: False, idle=1.0)
         states = {(task.recipe, task.state, task.reason) for task in app.tasks.listing()}
         assert {state for _, state, _ in states} == {State.SUCCEEDED, State.FAILED}, states
 

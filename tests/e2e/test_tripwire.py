@@ -14,7 +14,8 @@ import pytest
 
 from sentinel.adapters.sqlite_counters import SqliteCounters
 from sentinel.adapters.sqlite_cursors import SqliteCursors
-from sentinel.adapters.sqlite_ledger import SqliteExpiring, SqliteLedger
+from sentinel.adapters.sqlite_expiring import SqliteExpiring
+from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.adapters.sqlite_tasks import SqliteTasks
 from sentinel.bootstrap import App
 from sentinel.core import erasure

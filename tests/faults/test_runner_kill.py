@@ -11,6 +11,7 @@ import pytest
 from benchmarks.ledger_kills import run
 from benchmarks.ledger_kills_load import BATCH, CHAIN, judged
 from sentinel.bootstrap import App
+from sentinel.core import notes
 from sentinel.core.segment import Batch
 from sentinel.settings import Settings
 from tests.sampling import thorough
@@ -54,7 +55,7 @@ def test_the_judge_of_kills_sees_what_is_wrong(tmp_path: Path) -> None:
     assert (found["lost"], found["doubled"], found["unannounced"]) == (BATCH, BATCH, BATCH)
     point = app.sealer.newest(CHAIN)
     assert point is not None
-    other = replace(point, number=1, checkpoint=replace(point.checkpoint, root=bytes(32)))
-    signed = app.sealer._signed(CHAIN, point, other.checkpoint)
-    assert app.notes.put(CHAIN, 1, signed.note.bytes)
+    text, keys, sign = replace(point.checkpoint, root=bytes(32)).text, app.log_keys, app.log_signer.sign
+    lines = (notes.signed(text, keys.of(CHAIN), sign), notes.cosigned(text, keys.timed, sign, point.seconds))
+    assert app.notes.put(CHAIN, 1, notes.Note(text, lines).bytes)
     assert judged(app, receipts)["contradicted"] == 1

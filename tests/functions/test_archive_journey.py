@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from sentinel.adapters.dynamodb_tables import TABLES
+from sentinel.adapters.log_key_file import FileLogKey
 from sentinel.bootstrap import App
 from sentinel.core.access import Service
 from sentinel.core.tripwire import CHAIN as ALERTS
@@ -37,6 +38,7 @@ class Account:
         for name in TABLES:
             dynamodb.create_table(**definition(name, TABLES[name]))
         tables = {f"{name}_table": name for name in TABLES if name != "keys"}
+        FileLogKey(home / "log.key", create=True)
         settings = Settings(home=str(home), archive_bucket=BUCKET, **tables)
         self.cloud = Cloud(dynamodb, settings, monkeypatch)
 

@@ -67,6 +67,8 @@ def test_the_policy_names_every_route_of_the_scopes(world: World, authorize: Aut
         f"{STAGE}/POST/v1/entries",
         f"{STAGE}/POST/v1/logs",
         f"{STAGE}/GET/v1/chains",
+        f"{STAGE}/GET/v1/chains/*/*/checkpoint",
+        f"{STAGE}/GET/v1/chains/*/*/proof",
         f"{STAGE}/GET/v1/tasks",
         f"{STAGE}/GET/v1/tasks/*",
         f"{STAGE}/GET/v1/tasks/*/trace",

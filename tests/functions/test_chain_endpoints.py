@@ -55,7 +55,7 @@ def grown(app: App, **chains: int) -> None:
 def test_a_service_proves_its_entries(app: App, ask: Ask) -> None:
     """What is answered leads from the entry to the checkpoint that is in the answer."""
     grown(app, checkout=300)
-    assert seal() == {"rounds": 1, "sealed": 1, "unsealed": 0, "findings": 1, "tampered": 0}
+    assert seal() == {"rounds": 1, "sealed": 1, "unsealed": 0, "findings": 1, "unwitnessed": 0, "tampered": 0}
     status, found, _ = ask(PROOF, entry="7")
     assert status == 200
     sealed = app.log_keys.read("checkout/0", 0, found["checkpoint"].encode())

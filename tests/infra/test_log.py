@@ -14,9 +14,13 @@ if TYPE_CHECKING:
     from tests.infra.conftest import Resource, Templates
 
 
+READ = {"archive", "control", "detect", "seal"}  # who holds something against what was signed
+
+
 def bucket(templates: Templates, name: str) -> tuple[str, Resource]:
     """Return the logical id of one of the log's buckets, and the bucket."""
-    found = [each for each in templates.of("AWS::S3::Bucket").items() if each[0].startswith(f"Log{name}")]
+    begins = {"Checkpoints": "LogCheckpoints", "Archive": "ArchiveBucket"}[name]
+    found = [each for each in templates.of("AWS::S3::Bucket").items() if each[0].startswith(begins)]
     ((logical, resource),) = found
     return logical, resource
 
@@ -92,11 +96,11 @@ def test_only_seal_signs_and_puts_checkpoints(templates: Templates) -> None:
     """Of all functions one may sign and put, below the log's folder; what proves may read, and no more."""
     arn, _ = key(templates)
     for operation in operations("kms"):
-        expected = {"Sign": {"seal"}, "GetPublicKey": {"seal", "control"}}.get(operation, set())
+        expected = {"Sign": {"seal"}, "GetPublicKey": READ}.get(operation, set())
         assert verbs(templates, f"kms:{operation}", arn) == expected, operation
     rights = {
-        "Checkpoints": {"PutObject": {"seal"}, "GetObjectVersion": {"seal", "control"}},
-        "Archive": {"PutObject": {"seal"}, "GetObject": {"seal", "control"}},
+        "Checkpoints": {"PutObject": {"seal"}, "GetObjectVersion": READ},
+        "Archive": {"PutObject": {"seal"}, "GetObject": READ},
     }
     objects = ("GetObject", "GetObjectVersion", "PutObject", "DeleteObject", "DeleteObjectVersion")
     more = ("PutObjectRetention", "PutObjectLegalHold", "BypassGovernanceRetention", "PutObjectAcl")
@@ -122,7 +126,11 @@ def test_lists_are_of_the_log_alone(templates: Templates) -> None:
                 for each in templates.statements(role)
                 if each["Action"] == action and templates.text(each["Resource"]) == f"arn:aws:{logical}:Arn"
             ]
-            assert [each["Condition"] for each in found] == [{"StringLike": {"s3:prefix": "log/*"}}]
+            folders = [{"StringLike": {"s3:prefix": "log/*"}}]
+            if name == "Archive":  # what was archived is read there, too
+                folders.append({"StringLike": {"s3:prefix": "archive/*"}})
+            conditions = [each["Condition"] for each in found]
+            assert sorted(conditions, key=str) == sorted(folders, key=str)
 
 
 def test_the_key_is_of_ed25519_and_kept(templates: Templates) -> None:

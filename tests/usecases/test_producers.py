@@ -228,8 +228,15 @@ def test_headers_become_context(bench: Bench) -> None:
     """Both headers are in the context, refused lines beside them, and all numbers are accounted for."""
     ingest = Ingest(bench.writer)
     headers = {"sentinel-producer": "p", "sentinel-sequence": "0"}
-    ingest.entries(Origin("s", "/v1/entries", "a"), b'[]\n{}\n\n{}\nx\n{"a":1}', headers, partial=True)
-    ingest.entries(Origin("s", "/v1/entries", "b"), b"{}", {**headers, "sentinel-sequence": "5"})
+    ingest.entries(
+        Origin("s", "/v1/entries", "a", encryption="store"),
+        b'[]\n{}\n\n{}\nx\n{"a":1}',
+        headers,
+        partial=True,
+    )
+    ingest.entries(
+        Origin("s", "/v1/entries", "b", encryption="store"), b"{}", {**headers, "sentinel-sequence": "5"}
+    )
     contexts = [orjson.loads(each.opened.context) for each in bench.ledger.read("s/0")]
     assert [(each["producer"], each["sequence"], each.get("refused")) for each in contexts] == [
         ("p", 0, [[0, 0], [3, 3]]),
@@ -245,7 +252,10 @@ def test_nothing_is_stored_with_bad_headers(bench: Bench) -> None:
     for headers in ({"sentinel-producer": "p"}, {"sentinel-producer": "p", "sentinel-sequence": "x"}):
         with pytest.raises(Malformed):
             Ingest(bench.writer).entries(
-                Origin("s", "/v1/entries", "a"), b"{}", headers, admit=lambda n, _: taken.append(n)
+                Origin("s", "/v1/entries", "a", encryption="store"),
+                b"{}",
+                headers,
+                admit=lambda n, _: taken.append(n),
             )
     assert (list(bench.ledger.chains()), taken) == ([], [])
 

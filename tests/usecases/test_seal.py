@@ -217,7 +217,7 @@ def test_the_segment_of_a_checkpoint_that_was_removed_is_missing(log: Log) -> No
     [
         ("payload = x'00'", "payload"),
         ("t = t + 1", "hash"),
-        ("t = -1", "hash"),
+        ("t = -1", "time"),
         ("head = zeroblob(32)", "rewritten"),
         ("prev = zeroblob(32)", "hash"),
         ("count = count - 1", "cut"),

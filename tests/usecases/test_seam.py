@@ -154,7 +154,7 @@ def test_a_stray_is_never_seen_but_told(world: World) -> None:
     assert ledger.head(CHAIN) == whole[-1]
     (told,) = ledger.strays(CHAIN)
     assert (told.kind, told.seq) == ("stray", 10)
-    inspect = Inspect(ledger, lambda: pytest.fail("no tasks are looked at"), ledger.strays)
+    inspect = Inspect(ledger, lambda: pytest.fail("no tasks are looked at"), strays=ledger.strays)
     with pytest.raises(Tampered, match="stray"):
         inspect.verify(CHAIN)
 

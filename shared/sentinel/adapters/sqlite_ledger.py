@@ -2,7 +2,7 @@
 
 The primary key `(chain, first)` is the slot. Triggers note every change of the table in `changes`, also one
 that is made behind our back, with what the row was; the local feed reads them in order. Segments that are
-archived are marked and, once that is over, deleted (`SqliteExpiring`); what else is updated is a payload, by
+archived are marked and, once that is over, deleted (`sqlite_expiring`); what else is updated is a payload, by
 an erasure.
 """
 
@@ -267,47 +267,3 @@ def _change(row: tuple[Any, ...]) -> Change:
         return Change(seq, kind, chain, first)
     old = Segment(chain, first, count, prev, head, t, b"", codec, recent, tree, key)
     return Change(seq, kind, chain, first, old, expires, bool(same))
-
-
-class SqliteExpiring:
-    """`ports_log.Expiring` on the same file, and what DynamoDB's TTL does by itself: `expired`, `drop`."""
-
-    def __init__(self, path: Path | str) -> None:
-        self._db = Database(path, SCHEMA, VERSION, migrations=MIGRATIONS)
-
-    def expire(self, chain: str, first: int, seconds: int) -> None:
-        """See `ports_log.Expiring`."""
-        with self._db.writing() as connection:
-            connection.execute(
-                "UPDATE segments SET expires = ? WHERE chain = ? AND first = ? AND expires = 0",
-                (seconds, chain, first),
-            )
-
-    def unmarked(self, chain: str, end: int) -> list[int]:
-        """See `ports_log.Expiring`."""
-        found: list[int] = []
-        with self._db.reading() as connection:
-            rows = connection.execute(
-                "SELECT first, expires FROM segments WHERE chain = ? AND first < ? ORDER BY first DESC",
-                (chain, end),
-            )
-            for first, expires in rows:
-                if expires:
-                    break
-                found.append(first)
-        return found
-
-    def expired(self, now: int, limit: int) -> list[tuple[str, int]]:
-        """Return (chain, first) of segments whose time was up before `now`, epoch seconds."""
-        with self._db.reading() as connection:
-            return connection.execute(
-                "SELECT chain, first FROM segments WHERE expires > 0 AND expires <= ? LIMIT ?", (now, limit)
-            ).fetchall()
-
-    def drop(self, chain: str, first: int, now: int) -> int:
-        """Delete a segment whose time was up before `now`, epoch seconds; return how many were."""
-        with self._db.writing() as connection:
-            return connection.execute(
-                "DELETE FROM segments WHERE chain = ? AND first = ? AND expires > 0 AND expires <= ?",
-                (chain, first, now),
-            ).rowcount

@@ -92,7 +92,8 @@ def _gateway(mode: str, fds: list[int], stop: lifeline.Stop) -> None:
 def _feeds(stop: lifeline.Stop) -> None:
     from sentinel.adapters.sqlite_counters import SqliteCounters
     from sentinel.adapters.sqlite_cursors import SqliteCursors
-    from sentinel.adapters.sqlite_ledger import SqliteExpiring, SqliteLedger
+    from sentinel.adapters.sqlite_expiring import SqliteExpiring
+    from sentinel.adapters.sqlite_ledger import SqliteLedger
     from sentinel.adapters.sqlite_tasks import SqliteTasks
     from sentinel.bootstrap import bootstrap
     from sentinel.local import feeds, functions, home, loops

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from sentinel.adapters.sqlite_counters import SqliteCounters
 from sentinel.adapters.sqlite_cursors import SqliteCursors
-from sentinel.adapters.sqlite_ledger import SqliteExpiring, SqliteLedger
+from sentinel.adapters.sqlite_expiring import SqliteExpiring
+from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.adapters.sqlite_tasks import SqliteTasks
 from sentinel.core.runs import alike
 from sentinel.errors import Tampered, Unavailable
