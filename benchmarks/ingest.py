@@ -66,6 +66,10 @@ def handler_with_stub() -> tuple[Callable[[dict[str, Any], Any], dict[str, Any]]
 
     app = bootstrap()
     app.dynamodb_once.meta.events.register("before-send.dynamodb.PutItem", answer)
+    # The record of a data key, one a process and half an hour.
+    app.dynamodb.meta.events.register(
+        "before-send.dynamodb.PutItem", lambda request, **_: answered(request, b"{}")
+    )
     app.dynamodb.meta.events.register(
         "before-send.dynamodb.Query", lambda request, **_: answered(request, b'{"Items":[],"Count":0}')
     )

@@ -19,19 +19,16 @@ import contextlib
 import json
 import os
 import random
-import secrets
 import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from benchmarks.ingest import BATCH, BATCHES, Context, cpu, event, floor, handler_with_stub
@@ -39,10 +36,6 @@ from benchmarks.lines import entries
 from benchmarks.report import report
 from sentinel.core import merkle, notes, tiles
 from sentinel.core.notes import COSIGNATURE, ED25519, Checkpoint, Key, Note
-from sentinel.core.payload import Place
-from sentinel.core.segment import Batch
-from sentinel.usecases.append import Appender, Receipt
-from sentinel.usecases.ingest import Ingest
 
 ROUNDS = 40
 SIZE = 10_000_000
@@ -59,57 +52,19 @@ TARGETS: dict[str, dict[str, float]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class AesCipher:
-    """`core.payload.Cipher` with one data key in memory: what a warm process does for each segment."""
-
-    key: str
-    data_key: bytes
-
-    def seal(self, payload: bytes, place: Place) -> tuple[str, bytes]:
-        """See `core.payload.Cipher`: AES-256-GCM, a random nonce of 12 bytes before it."""
-        nonce = secrets.token_bytes(12)
-        return self.key, nonce + AESGCM(self.data_key).encrypt(nonce, payload, place.bound(self.key))
-
-
-@dataclass(frozen=True, slots=True)
-class Sealing:
-    """An appender that encrypts everything."""
-
-    inner: Appender
-    cipher: AesCipher
-
-    def append(
-        self,
-        chain: str,
-        batch: Batch,
-        within: int | None = None,
-        full: bool = False,
-        since: int | None = None,
-    ) -> Receipt:
-        """See `Appender.append`."""
-        return self.inner.append(chain, batch, within, full, since, self.cipher)
-
-
 def ingest() -> dict[str, float]:
     """Measure the handler as it is and encrypting; count its write requests."""
-    from sentinel.bootstrap import bootstrap
-
     lines, source = entries(BATCH * BATCHES)
     print(f"entries: {source}")
     batches = [lines[i * BATCH : (i + 1) * BATCH] for i in range(BATCHES)]
     handler, sizes = handler_with_stub()
-    app = bootstrap()
-    sealing: Any = Sealing(app.appender, AesCipher("k1", secrets.token_bytes(32)))
-    ways = {"handler": app.ingest, "encrypted": Ingest(sealing)}
+    ways = {"handler": "store", "encrypted": "own"}
     spent: dict[str, list[float]] = {"floor": [], **{name: [] for name in ways}}
     for turn in range(BATCHES + ROUNDS):
         batch = batches[turn % BATCHES]
         spent["floor"].append(cpu(lambda batch=batch: floor(batch)))  # type: ignore[misc]
-        for number, (name, way) in enumerate(ways.items(), 1):
-            app.__dict__["ingest"] = way
-            spent[name].append(_handled(handler, event(batch, turn * len(ways) + number)))
-    app.__dict__["ingest"] = ways["handler"]
+        for name, policy in ways.items():
+            spent[name].append(_handled(handler, event(batch, turn + 1, policy)))
     per = {name: statistics.median(each[BATCHES:]) / BATCH * 1e6 for name, each in spent.items()}
     return {
         **{f"{name}_us_per_entry": round(each, 3) for name, each in per.items()},

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 from hashlib import sha256
 
-import pytest
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-from benchmarks.ledger import PERIOD, AesCipher, Sealing, checkpoint, proofs, stored_tiles
-from sentinel.adapters.sqlite_ledger import SqliteLedger
+from benchmarks.ledger import PERIOD, checkpoint, proofs, stored_tiles
 from sentinel.core import merkle, notes, tiles
-from sentinel.core.payload import CODEC_SEALED
-from tests.writers import CHAIN, appender, numbered
+from tests.writers import CHAIN
 
 
 def test_the_tiles_are_those_of_the_tree() -> None:
@@ -42,15 +35,3 @@ def test_the_checkpoint_is_one() -> None:
     note = notes.read(checkpoint(CHAIN, 7, merkle.leaf(b"x")))
     found = notes.Checkpoint.read(note.text)
     assert (found.size, found.root, len(note.signatures)) == (7, merkle.leaf(b"x"), 2)
-
-
-def test_payloads_are_encrypted_and_bound_to_their_place() -> None:
-    """What the benchmark stores encrypted nobody reads elsewhere, or with another key."""
-    cipher, ledger = AesCipher("k1", secrets.token_bytes(32)), SqliteLedger(":memory:")
-    Sealing(appender(ledger), cipher).append(CHAIN, numbered(1))
-    [segment] = ledger.read(CHAIN)
-    assert (segment.key, bool(segment.codec & CODEC_SEALED)) == ("k1", True)
-    nonce, sealed = segment.payload[:12], segment.payload[12:]
-    assert AESGCM(cipher.data_key).decrypt(nonce, sealed, segment.place.bound("k1"))
-    with pytest.raises(InvalidTag):
-        AESGCM(cipher.data_key).decrypt(nonce, sealed, segment.place.bound("k2"))

@@ -20,11 +20,12 @@ from sentinel.entrypoints import archive, feeds
 from sentinel.entrypoints.changes import TTL
 from sentinel.settings import Settings
 from sentinel.usecases import records
+from sentinel.usecases.append import SECOND
 from sentinel.usecases.archive import DAY
 from tests.archives import BUCKET, bucket
 from tests.contracts.tables import client, definition
 from tests.functions.test_aws_journey import Cloud, Record
-from tests.writers import CHAIN, SECOND, Clock, numbered
+from tests.writers import CHAIN, Clock, numbered
 
 
 class Account:
@@ -37,7 +38,7 @@ class Account:
         dynamodb = client()
         for name in TABLES:
             dynamodb.create_table(**definition(name, TABLES[name]))
-        tables = {f"{name}_table": name for name in TABLES if name != "keys"}
+        tables: dict[str, Any] = {f"{name}_table": name for name in TABLES if name != "keys"}
         FileLogKey(home / "log.key", create=True)
         settings = Settings(home=str(home), archive_bucket=BUCKET, **tables)
         self.cloud = Cloud(dynamodb, settings, monkeypatch)
@@ -71,8 +72,8 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account
         account = Account(tmp_path, monkeypatch)
         app = account.app()
         records.save(app.registry, Service("checkout", archive_days=1), 0)
-        for name in range(8):
-            app.appender.append(CHAIN, numbered(name + 1))
+        for batch in range(8):
+            app.appender.append(CHAIN, numbered(batch + 1))
             account.clock.now += 3_600 * SECOND
         app.sealer.seal(CHAIN)
         assert account.detect(account.cloud.stream("ledger")) == []

@@ -16,11 +16,12 @@ from sentinel.core import runs
 from sentinel.core.payload import CODEC_ERASED, Opened
 from sentinel.core.segment import Segment
 from sentinel.errors import Tampered, Unavailable
+from sentinel.usecases.append import SECOND
 from sentinel.usecases.archive import DAY, GRACE, MARGIN, PATIENCE
 from sentinel.usecases.erased import Records
 from tests.archives import World
 from tests.faults_calls import Faults, Killed
-from tests.writers import CHAIN, SECOND, entries_of, numbered
+from tests.writers import CHAIN, entries_of, numbered
 
 
 def _ready(home: Path, batches: int = 30, **more: Any) -> World:

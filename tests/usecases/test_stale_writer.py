@@ -13,11 +13,11 @@ from sentinel.adapters.dynamodb_ledger import DynamoLedger
 from sentinel.core.segment import Batch, Segment
 from sentinel.errors import Unavailable
 from sentinel.ports import Ledger
-from sentinel.usecases.append import HEAD_FRESH, Appender
+from sentinel.usecases.append import HEAD_FRESH, SECOND, Appender
 from sentinel.usecases.archive import DAY
 from tests.archives import World
 from tests.contracts.tables import dynamodb
-from tests.writers import CHAIN, SECOND, Clock, entries_of, large, numbered
+from tests.writers import CHAIN, Clock, entries_of, large, numbered
 
 
 class Emptied(World):
