@@ -20,10 +20,10 @@ from sentinel.errors import Conflict, Unavailable
 from sentinel.ports import Ledger, SlotTaken
 from sentinel.usecases.heads import HEAD_FRESH as HEAD_FRESH  # noqa: PLC0414 - a limit of appends
 from sentinel.usecases.heads import SECOND as SECOND  # noqa: PLC0414 - as above
+from sentinel.usecases.heads import SHARED_FRESH as SHARED_FRESH  # noqa: PLC0414 - as above
 from sentinel.usecases.heads import Moment, Warm
 from sentinel.usecases.stored import Stored
 
-SHARED_FRESH = SECOND // 50  # where others write, too: a write that is lost costs more than a read does
 HOT = SECOND // 20  # a slot that was taken longer ago was not lost in a race: this process was away
 WALK = 2  # slots found taken one after the other before the head is read
 TRIES = 4  # sends of one segment to one slot before the caller is told to come back
@@ -130,8 +130,7 @@ class _Append:
 
     def _head(self) -> Head:
         known = self._warm.head
-        limit = SHARED_FRESH if self._warm.shared else HEAD_FRESH
-        if known is None or self._taken >= WALK or not self._warm.fresh(self._by.now(), limit):
+        if known is None or self._taken >= WALK or not self._warm.newest(self._by.now()):
             asked = self._by.now()
             newest = self._by.ledger.head(self._chain)
             found = Head.after(newest) if newest else Head.genesis(self._chain)
@@ -142,8 +141,10 @@ class _Append:
         assert self._warm.head is not None  # noqa: S101 - for the type checker
         return self._warm.head
 
-    def _learn(self, head: Head, seen: Moment) -> None:
-        self._warm.learn(self._by.ledger, self._chain, head, seen)
+    def _learn(self, head: Head, seen: Moment, told: int | None = None) -> None:
+        """Keep a head; `told` says from when it is, where that is not now."""
+        now = self._by.clock()
+        self._warm.learn(self._by.ledger, self._chain, head, seen, now if told is None else min(now, told))
 
     def _recognise(self, head: Head) -> tuple[Part, int] | None:
         """Find the newest stored part of this batch in the dedup window."""
@@ -205,7 +206,7 @@ class _Append:
     def _lose(self, taken: Segment) -> None:
         """Take in that a segment has the slot that was tried; wait a little where it was lost in a race."""
         # That it stands there does not say that it is the newest: `seen` stays.
-        self._learn(Head.after(taken), self._warm.seen)
+        self._learn(Head.after(taken), self._warm.seen, taken.t)
         if self._by.clock() - taken.t >= HEAD_FRESH:
             self._warm.head = None  # lost long ago: the slots behind it may be empty again
         if taken.parts[-1][0].batch_id == self._batch.batch_id:

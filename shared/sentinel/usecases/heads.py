@@ -14,6 +14,7 @@ from sentinel.core.verify import Verifier
 from sentinel.ports import Ledger
 
 SECOND = 1_000_000_000
+SHARED_FRESH = SECOND // 50  # where others write, too: a write that is lost costs more than a read does
 HEAD_FRESH = 300 * SECOND  # a head held for longer is read again: old slots leave the table
 
 
@@ -39,20 +40,27 @@ class Warm:
     """The head of a chain as this process knows it. `lock` orders its writers.
 
     `seen` is when the head was the newest for certain: not later than when it was asked for, or its own
-    segment was sent. `shared` says that somebody else wrote to the chain since this process did before.
+    segment was sent. `shared` says that somebody else wrote to the chain since this process did before; then
+    it matters from when the head is, by the wall's clock: `told`, in nanoseconds.
     """
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     head: Head | None = None
     seen: Moment = Moment()
     shared: bool = False
+    told: int = 0
 
-    def fresh(self, now: Moment, limit: int = HEAD_FRESH) -> bool:
-        """Say whether under `limit` nanoseconds have passed; by default so few that no slot was emptied."""
-        return now.soon_after(self.seen, limit)
+    def fresh(self, now: Moment) -> bool:
+        """Say whether so little time has passed that no slot was emptied meanwhile."""
+        return now.soon_after(self.seen, HEAD_FRESH)
 
-    def learn(self, ledger: Ledger, chain: str, head: Head, seen: Moment) -> None:
+    def newest(self, now: Moment) -> bool:
+        """Say whether the head is likely to be the newest still: where others write that is soon over."""
+        return self.fresh(now) and (not self.shared or 0 <= now.wall - self.told < SHARED_FRESH)
+
+    def learn(self, ledger: Ledger, chain: str, head: Head, seen: Moment, told: int) -> None:
         """Take a head that was read or made; its tree is computed where its segments are of before trees."""
+        self.told = told
         self.head = head if head.tree or not head.next else replace(head, tree=_tree(ledger, chain, head))
         self.seen = seen
 
