@@ -13,7 +13,7 @@ import pytest
 from sentinel.adapters.dynamodb_ledger import DynamoLedger, from_item, to_item
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.core import merkle
-from sentinel.core.segment import Segment
+from sentinel.core.segment import Head, Segment
 from sentinel.core.verify import Verifier
 from sentinel.errors import Tampered, Unsupported
 from tests.chains import grow
@@ -172,3 +172,22 @@ def test_a_file_of_version_1_that_cannot_be_written_is_refused(
     with pytest.raises(Unsupported, match="version 1"):
         SqliteLedger(path)
     assert path.read_bytes() == before
+
+
+def test_a_program_of_version_1_that_has_the_file_open_writes_no_more(tmp_path: Path) -> None:
+    """Its segments have no tree: behind one that has, the chain would be damaged, and take nothing more."""
+    path = tmp_path / "ledger.db"
+    version_1(path, OLD)
+    old = sqlite3.connect(path, isolation_level=None)
+    assert old.execute("SELECT count(*) FROM segments").fetchone() == (5,)
+    ledger = SqliteLedger(path)
+    appender(ledger).append(CHAIN, numbered(9))
+    newest = ledger.head(CHAIN)
+    assert newest is not None
+    late, _ = numbered(10).draft(0, bytes(32)).place(CHAIN, Head.after(newest), newest.t)
+    row = tuple(getattr(late, name) for name in COLUMNS.split(", "))
+    with pytest.raises(sqlite3.IntegrityError, match="start what writes to it again"):
+        old.execute(f"INSERT INTO segments ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)", row)
+    old.close()
+    assert appender(ledger).append(CHAIN, numbered(11)).first == 17
+    assert len(entries_of(ledger)) == 19
