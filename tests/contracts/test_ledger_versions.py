@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,9 @@ import pytest
 from sentinel.adapters.dynamodb_ledger import DynamoLedger, from_item, to_item
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.core import merkle
-from sentinel.core.segment import Segment
+from sentinel.core.segment import Head, Segment
 from sentinel.core.verify import Verifier
-from sentinel.errors import Tampered
+from sentinel.errors import Tampered, Unsupported
 from tests.chains import grow
 from tests.contracts.tables import dynamodb
 from tests.writers import CHAIN, appender, entries_of, numbered
@@ -158,3 +159,35 @@ def test_items_that_nobody_of_ours_wrote(change: dict[str, Any]) -> None:
     item = {name: each for name, each in (to_item(OLD[1]) | change).items() if each is not None}
     with pytest.raises(Tampered, match="no segment"):
         from_item(item)
+
+
+def test_a_file_of_version_1_that_cannot_be_written_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An old copy on read-only media is not brought up to date: it says which version it is, and stays."""
+    path = tmp_path / "ledger.db"
+    version_1(path, OLD)
+    before = path.read_bytes()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(Unsupported, match="version 1"):
+        SqliteLedger(path)
+    assert path.read_bytes() == before
+
+
+def test_a_program_of_version_1_that_has_the_file_open_writes_no_more(tmp_path: Path) -> None:
+    """Its segments have no tree: behind one that has, the chain would be damaged, and take nothing more."""
+    path = tmp_path / "ledger.db"
+    version_1(path, OLD)
+    old = sqlite3.connect(path, isolation_level=None)
+    assert old.execute("SELECT count(*) FROM segments").fetchone() == (5,)
+    ledger = SqliteLedger(path)
+    appender(ledger).append(CHAIN, numbered(9))
+    newest = ledger.head(CHAIN)
+    assert newest is not None
+    late, _ = numbered(10).draft(0, bytes(32)).place(CHAIN, Head.after(newest), newest.t)
+    row = tuple(getattr(late, name) for name in COLUMNS.split(", "))
+    with pytest.raises(sqlite3.IntegrityError, match="start what writes to it again"):
+        old.execute(f"INSERT INTO segments ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)", row)
+    old.close()
+    assert appender(ledger).append(CHAIN, numbered(11)).first == 17
+    assert len(entries_of(ledger)) == 19

@@ -18,6 +18,7 @@ from sentinel.core.window import WINDOW, Part
 from sentinel.errors import Conflict, Tampered, Unavailable
 from sentinel.ports import SlotTaken
 from sentinel.usecases.append import HEAD_FRESH, HOT, SECOND, SHARED_FRESH, Receipt, lane_of
+from sentinel.usecases.heads import Warm
 from tests.faults_ports import FaultyLedger
 from tests.usecases.ledger_stores import Archived, SqliteStore, seam
 from tests.usecases.ledger_world import DAY, erased
@@ -613,3 +614,27 @@ def test_a_lost_write_is_found_though_others_wrote_a_window_of_segments_since(
     assert (receipt.first, ledger.failed) == (8, True)
     found = entries_of(inner)
     assert len(found) == len(set(found)) == 8 + 2 * (next(names) - 1000) + len(make(1).entries)
+
+
+def test_old_content_does_not_hide_that_a_lost_write_landed() -> None:
+    """A lost write is found behind a window of others' also where the same content was stored before."""
+    inner, clock = SqliteLedger(":memory:"), Clock()
+    ledger, other = Lossy(inner), appender(inner, clock, seed=2)
+    writer = appender(ledger, clock)
+    for name in (1, 50, 51, 52, 53):
+        other.append(CHAIN, numbered(name))
+    names = itertools.count(1000)
+
+    def busy(_: float) -> None:
+        if ledger.failed and next(names) == 1000:
+            for _ in range(WINDOW + 1):
+                other.append(CHAIN, numbered(next(names)))
+        clock.now += SECOND
+
+    writer.sleep = busy
+    writer._warm[CHAIN] = Warm(shared=True)
+    clock.now += 61 * SECOND
+    ledger.landing = "at once"
+    receipt = writer.append(CHAIN, numbered(1), within=60 * SECOND)
+    assert (receipt.first, ledger.failed) == (10, True)
+    assert entries_of(inner).count(numbered(1).entries[0]) == 2

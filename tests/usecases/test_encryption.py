@@ -17,7 +17,7 @@ from sentinel.adapters.wrapping_keys import WrappingKeys
 from sentinel.core.payload import CODEC_SEALED, CODEC_ZSTD, Place
 from sentinel.core.segment import Head, Segment
 from sentinel.core.verify import Verifier
-from sentinel.errors import Forbidden, Tampered, Unavailable
+from sentinel.errors import Forbidden, Missing, Tampered, Unavailable
 from sentinel.ports import SlotTaken
 from sentinel.usecases import encryption
 from sentinel.usecases.append import Appender
@@ -330,3 +330,21 @@ def test_a_sealed_segment_s_repr_shows_no_key_material(world: World) -> None:
     (segment,) = world.ledger.read(CHAIN)
     assert isinstance(segment, Segment)
     assert "Keyring" not in repr(segment)
+
+
+@pytest.mark.parametrize("refusal", [Forbidden("KMS: AccessDenied"), Missing("no bucket")])
+def test_a_retry_that_cannot_be_compared_has_producers_wait(world: World, refusal: Exception) -> None:
+    """Who sends again and meets what cannot be opened is told to come back: a refusal would be a loss."""
+    origin = Origin("checkout", "/v1/entries", "1", encryption="own")
+    headers = {"sentinel-batch-id": "a"}
+    first = _ingest(world, lambda: world.ring).entries(origin, MARK, headers)
+
+    def refuse(segment: Segment) -> bytes:
+        raise refusal
+
+    ring = world.keyring()
+    ring.open = refuse  # type: ignore[method-assign]
+    other = Ingest(appender(OpenedLedger(world.stored, ring.opens), world.clock), 1, lambda: ring)
+    with pytest.raises(Unavailable, match="send it again"):
+        other.entries(origin, MARK, headers)
+    assert _ingest(world, lambda: world.ring).entries(origin, MARK, headers) == first

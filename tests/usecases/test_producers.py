@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.core.numbering import Numbering
 from sentinel.core.payload import CODEC_ERASED, Opened
-from sentinel.core.segment import Batch, Segment
+from sentinel.core.segment import Batch, Head, Segment
+from sentinel.core.verify import Verifier
 from sentinel.errors import Malformed, Missing, Tampered
 from sentinel.usecases import producers as module
 from sentinel.usecases.append import SECOND, Appender
@@ -268,3 +269,29 @@ def test_a_batch_that_was_cut_short_goes_on_with_its_numbers(bench: Bench) -> No
     bench.send(101)
     assert len(list(bench.ledger.read("s/0"))) > 2
     assert bench.gaps() == [(100, 100)]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"producer": "p", "sequence": 1, "refused": 5},
+        {"producer": "p", "sequence": 1, "refused": [[1]]},
+        {"producer": "p", "sequence": 1, "refused": [["a", "b"]]},
+        {"producer": "p", "sequence": 1, "refused": [[9, 2]]},
+        {"producer": "p", "sequence": -1},
+    ],
+)
+def test_a_context_that_is_none_of_ours_is_tampered_with(bench: Bench, told: dict[str, object]) -> None:
+    """Who can write the table may give a segment any context that its head commits to: that is said."""
+    draft = Batch(bytes(16), [b"{}"], told).draft(0, bytes(32))
+    bench.ledger.append(draft.place("s/0", Head.genesis("s/0"), SECOND)[0])
+    Verifier("s/0").check_all(bench.ledger.read("s/0"))
+    with pytest.raises(Tampered, match="context"):
+        Producers(bench.ledger).report()
+
+
+def test_an_instance_that_is_no_text_does_not_end_a_report(bench: Bench) -> None:
+    """It is of a segment without numbers, of which nothing is reported."""
+    bench.writer.append("s/0", Batch(bytes(16), [b"{}"], {"service": "s", "instance": [1]}))
+    bench.send(0)
+    assert bench.gaps() == []

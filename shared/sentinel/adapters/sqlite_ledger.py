@@ -69,7 +69,8 @@ CREATE TABLE IF NOT EXISTS changes (
 );
 {_TRIGGERS}"""
 VERSION = 2
-# What a file of an earlier version is brought up to date by.
+# What a file of an earlier version is brought up to date by. A program of version 1 that had it open goes on
+# writing, segments without a tree: behind one that has it they would be damage for good, and end the chain.
 MIGRATIONS = {
     1: f"""
 ALTER TABLE segments ADD COLUMN tree BLOB NOT NULL DEFAULT x'';
@@ -79,6 +80,9 @@ ALTER TABLE segments ADD COLUMN expires INTEGER NOT NULL DEFAULT 0;
 DROP TRIGGER IF EXISTS segments_insert;
 DROP TRIGGER IF EXISTS segments_update;
 DROP TRIGGER IF EXISTS segments_delete;
+CREATE TRIGGER segments_treeless BEFORE INSERT ON segments WHEN length(new.tree) = 0 BEGIN
+    SELECT RAISE(ABORT, 'the file was brought up to date: start what writes to it again');
+END;
 {_TRIGGERS}"""
 }
 _COLUMNS = "chain, first, count, prev, head, t, payload, codec, recent, tree, key"

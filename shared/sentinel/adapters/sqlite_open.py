@@ -230,6 +230,8 @@ class Database:
 
     def _migrate(self, connection: sqlite3.Connection, version: int) -> None:
         """Bring a file of an earlier version up to date, where it may be written."""
+        if "?mode=ro" in self._uri:
+            return
         while (found := _look(connection)[0]) in self._migrations and found < version:
             with self.transaction():
                 if _look(connection)[0] == found:  # else another process was faster

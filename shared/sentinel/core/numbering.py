@@ -91,12 +91,19 @@ def numbering(producer: str | None, sequence: str | None, refused: Sequence[int]
 def numbers_of(context: Mapping[str, object], count: int) -> Numbered | None:
     """Read the context of a stored segment of `count` entries; None where its producer gave no numbers.
 
-    Only this writes the three fields: senders have no other way into a context.
+    Only this writes the three fields: senders have no other way into a context. Raises `ValueError` for
+    what cannot have been written so.
     """
     producer, first = context.get("producer"), context.get("sequence")
     if not isinstance(producer, str) or type(first) is not int:
         return None
     ranges: Any = context.get("refused", [])
+    try:
+        right = all(type(begin) is type(last) is int and begin <= last for begin, last in ranges)
+    except (TypeError, ValueError):
+        right = False
+    if not right or first < 0:
+        raise ValueError("the producer's numbers are none")
     refused = sum(last - begin + 1 for begin, last in ranges)
     return Numbered(producer, first, first + count + refused, refused)
 

@@ -165,6 +165,7 @@ class _Append:
             and not new
             and self._by.clock() - self._stored.at(first).t > self._within
         ):
+            self._since = head.next  # as above: this is the newest up to here
             return None
         if part.total != len(self._batch.entries):
             raise Conflict(

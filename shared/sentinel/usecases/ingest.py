@@ -18,7 +18,7 @@ from sentinel.core.numbering import Numbering, numbering
 from sentinel.core.payload import Cipher
 from sentinel.core.segment import Batch
 from sentinel.core.window import BATCH_ID_BYTES
-from sentinel.errors import Malformed, TooLarge, Unavailable
+from sentinel.errors import Forbidden, Malformed, Missing, TooLarge, Unavailable
 from sentinel.usecases.append import SECOND, Appender, Receipt, lane_of
 
 SAME_CONTENT = 300 * SECOND  # how long equal OTLP content counts as the same batch
@@ -272,7 +272,12 @@ class Ingest:
         batch = Batch(name, entries, origin.context(), numbers)
         chain = chain_id(service, lane)
         back_to = None if since is None else _since(since, chain)
-        return self.appender.append(chain, batch, within, full, back_to, self._cipher(origin))
+        try:
+            return self.appender.append(chain, batch, within, full, back_to, self._cipher(origin))
+        except (Forbidden, Missing):
+            # What is stored already cannot be read: a fault of the deployment, which no sender may take for a
+            # refusal of what it sends. It would throw that away, and some of it may not be stored.
+            raise Unavailable("what is stored cannot be compared with this: send it again", 30.0) from None
 
     def _cipher(self, origin: Origin) -> Cipher | None:
         """Return what encrypts a batch; None where its service's policy is that the store does."""

@@ -19,7 +19,7 @@ from sentinel.core.chain import service_of
 from sentinel.core.numbering import Numbered, numbers_of
 from sentinel.core.segment import Segment
 from sentinel.core.verify import Verifier
-from sentinel.errors import Missing
+from sentinel.errors import Missing, Tampered
 from sentinel.ports import Ledger
 
 LISTED = 1_000  # gaps of a producer, and repeats, that are kept; what is beyond is counted
@@ -225,10 +225,13 @@ class _Reading:
             self._erased += segment.count
             return
         context: dict[str, Any] = orjson.loads(segment.opened.context)
-        numbers = numbers_of(context, segment.count)
+        try:
+            numbers = numbers_of(context, segment.count)
+        except ValueError as error:
+            raise Tampered(segment.chain, segment.first, "context", str(error)) from None
         if numbers is None:
             if len(self._unnumbered) < PRODUCERS:
-                self._unnumbered.add(context.get("instance", ""))
+                self._unnumbered.add(str(context.get("instance", "")))
             return
         track = self._tracks.get(numbers.producer) or self._begin(numbers)
         if track is None:
