@@ -194,6 +194,12 @@ function quoted(chain) {
     .replace(/%(2F|3A|40)/g, decodeURIComponent);
 }
 
+/** What nobody has signed, as it may be printed: a terminal obeys some characters. */
+function shown(text) {
+  const escaped = (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return JSON.stringify(text).replace(/[^ -~]/g, escaped);
+}
+
 // --- Keys and signed notes.
 
 export class Key {
@@ -331,7 +337,7 @@ class Bundle {
     this.service = Buffer.from(chain.slice(0, Math.max(0, chain.lastIndexOf("/"))));
     Object.assign(this, { kind, chain, origin, hash: sha256("SG1", chain) });
     const mine = this.keys.filter((key) => key.name === log || key.name === origin);
-    if (!mine.length) this.refuse("key", 0, `none of the keys given is of the log ${log}`);
+    if (!mine.length) this.refuse("key", 0, `none of the keys given is of the log ${shown(log)}`);
     this.signers = mine.map(({ bytes }) => [new Key(origin, PLAIN, bytes), new Key(log, TIMED, bytes)]);
   }
 

@@ -253,7 +253,7 @@ class Bundle:
         self.hash = sha256(b"SG1" + self.chain.encode()).digest()
         mine = {key.public for key in self.keys if key.name in (log, self.origin)}
         if not mine:
-            raise Refused("key", 0, f"none of the keys given is of the log {log}")
+            raise Refused("key", 0, f"none of the keys given is of the log {json.dumps(log)}")
         self.signers = [(Key(self.origin, PLAIN, each), Key(log, TIMED, each)) for each in mine]
 
     def line(self, value: Any) -> None:
