@@ -143,7 +143,10 @@ class Bundler:
         for segment in self.ledger.read(chain, begin.first):
             for at, entry in erasure_check.candidates(segment.first, segment.opened):
                 found = erasure_check.read(at, entry, key)
-                if found and found.covers(seq) and at < sealed.checkpoint.size:
+                if found and found.covers(seq):
+                    if at >= sealed.checkpoint.size:
+                        what = f"entry {seq} of {chain} was erased, and the record of it, entry {at},"
+                        raise Conflict(f"{what} is in no checkpoint yet: one is signed each minute")
                     leaves: list[str] = []
                     for each in self._from(chain, found.first, found.last + 1):
                         mine = each.opened.leaves()[max(0, found.first - each.first) :]
