@@ -187,6 +187,11 @@ function entryOf(value, salt) {
   return { line, leaf: sha256("SL1", salt, line) };
 }
 
+/** Whether nonce and context are those beside what was erased: no hash commits to others. */
+function blank(nonce, context) {
+  return /^0*$/.test(nonce) && stored(context).toString("latin1") === "{}";
+}
+
 /** Percent-encode (RFC 3986) all but unreserved characters and `/:@`, as origins are. */
 function quoted(chain) {
   return encodeURIComponent(chain)
@@ -377,6 +382,8 @@ class Bundle {
     if (!hash.equals(digest(head))) {
       this.refuse("hash", first, "its entries, context or time are not those its head commits to");
     }
+    const whole = lines.every(({ line }) => line === undefined);
+    if (whole && !blank(nonce, context)) this.refuse("hash", first, "beside erased entries something stands");
     const records = isErasure(stored(context));
     lines.forEach(({ line, leaf }, place) => {
       if (line === undefined) this.erased(first + place, leaf);
@@ -448,6 +455,7 @@ class Bundle {
     if (!rootOf(seq, size, hash, list(proof).map(digest))?.equals(root)) {
       this.refuse("proof", seq, `it is not entry ${seq} of the tree of ${size} that was signed`);
     }
+    if (line === undefined && !blank(nonce, context)) this.refuse("hash", seq, "beside its leaf something stands");
     return { seq, line, leaf };
   }
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from sentinel.core import chain as hashing
 from sentinel.core import erasure_check, merkle, notes, tiles
+from sentinel.core.payload import BLANK
 from sentinel.core.segment import Segment
 from sentinel.errors import Conflict, Malformed, Missing, Tampered
 from sentinel.ports import Ledger
@@ -127,12 +128,13 @@ class Bundler:
             what = f"it is not the one in the tree of {known.size} that was signed"
             raise Tampered(segment.chain, seq, "rewritten", what)
         erased = opened.erased.get(place)
+        nonce, context = BLANK if erased else (opened.nonce, opened.context)
         return {
             "seq": seq,
             "t": str(segment.t),
             "prev": before.hex(),
-            "nonce": opened.nonce.hex(),
-            "context": plain(opened.context),
+            "nonce": nonce.hex(),
+            "context": plain(context),
             "entry": {"erased": erased.hex()} if erased else plain(opened.entries[place]),
             "proof": [each.hex() for each in proof],
         }
