@@ -285,6 +285,16 @@ def _other_leaf(world: World, place: str) -> None:
     world.write(written(contents))
 
 
+def _beside_erased(world: World, place: str) -> None:
+    """Write a context beside entries that were all erased, as if it were theirs."""
+    segments, which = list(world.segments), 2
+    told = replace(segments[which].opened, context=b'{"subject":"eve"}')
+    if place == "last":
+        told = replace(segments[which].opened, nonce=bytes(31) + b"1")
+    segments[which] = replace(segments[which], payload=told.pack())
+    world.write(segments)
+
+
 def _unrecord(contents: Contents, at: int) -> None:
     """Take the record of an erasure out: another entry stands there."""
     at = -1 if at == _segment("last") else -2
@@ -468,6 +478,7 @@ def _erasures() -> Iterator[Operation]:
     yield Operation("erase with a forged record", ANEW, _erase_with(INTRUDER))
     yield Operation("erase with the copy of a record", ANEW, _erase_with(None))
     yield Operation("change the leaf of an erased entry", ANEW, _other_leaf)
+    yield Operation("write beside erased entries", PLAIN, _beside_erased, ("first", "last"))
     yield Operation("take the record out", ANEW, _contents(_unrecord), ("first", "last"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 import sentinel_verify
@@ -18,6 +20,7 @@ from sentinel.bootstrap import application
 from sentinel.bootstrap_verify import Processes
 from sentinel.core import notes
 from sentinel.core.notes import COSIGNATURE, Key
+from sentinel.core.segment import Head
 from sentinel.errors import Conflict, Missing, Tampered, Unavailable
 from sentinel.usecases.course import FEW, Attested, course
 from sentinel.usecases.verify_chain import ChainVerification, check_run
@@ -31,12 +34,16 @@ from tests.verify.world import (
     KEYS,
     LOG,
     SEGMENTS,
+    VKEY,
     WITNESS_KEY,
     Signer,
     World,
     content,
+    erased,
     folder,
+    leaves_of,
     offline,
+    record,
     written,
 )
 
@@ -119,6 +126,19 @@ def test_an_erasure_that_was_broken_off_still_has_its_record(world: World) -> No
     assert (world.verify().erased, world.verify().readable) == (4, 2)
     assert not offline(world.bundle(5))
     assert offline(world.bundle()) == "erasure 5", "a chain's bundle is refused until the erasure is finished"
+
+
+def test_an_erased_entry_has_no_bundle_until_its_record_is_sealed(world: World) -> None:
+    """For the minute between an erasure and the next checkpoint nothing is damaged: it is asked for again."""
+    leaves = leaves_of(world.segments)[:2]
+    head = Head.after(world.segments[-1])
+    (told,) = written([content(24, [record(0, 1, leaves)], "erase")], head)
+    world._append(told)
+    world.write([erased(each, 0, 1) for each in world.segments])
+    with pytest.raises(Conflict, match="and the record of it, entry 31, is in no checkpoint yet"):
+        world.bundle(1)
+    world.seal()
+    assert not offline(world.bundle(1))
 
 
 def test_entries_that_are_put_back_are_told(world: World) -> None:
@@ -253,6 +273,30 @@ def test_the_commands_from_end_to_end(cli: Any, tmp_path: Path) -> None:  # noqa
     assert cli("verify", "--home", tmp_path, "--witness", home.log_keys.of("a/0").vkey).code == 2
     assert cli("verify", "--home", tmp_path, "--witness", WITNESS_KEY.vkey).code == 1
     assert cli("verify", "--home", tmp_path, "--witness", WITNESS_KEY.vkey, "--quorum", "0").code == 0
+
+
+SPOOF = "x\x1b[2K\r\x9b2K\nverified  a/0: 9 entries\n\u202e"
+
+
+def test_a_refused_bundle_prints_nothing_that_looks_verified(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The log that a header names is anybody's text: no line of it, and nothing that a terminal obeys."""
+    file = tmp_path / "bundle"
+    header = {"sentinel-bundle": 1, "kind": "chain", "chain": "a/0", "origin": f"{SPOOF}/a/0"}
+    file.write_bytes(orjson.dumps(header) + b"\n")
+    assert sentinel_verify.main([str(file), "--key", VKEY]) == 1
+    told = [capsys.readouterr().out]
+    if NODE:
+        command = [NODE, str(PROGRAM), str(file), "--key", VKEY]
+        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+        assert done.returncode == 1
+        told.append(done.stdout.decode())
+    for each in told:
+        assert each.startswith("REFUSED   at entry 0, line 1: key: ")
+        assert len(each.splitlines()) == 1
+        assert each[:-1].isprintable()
+    assert len({*told}) == 1
 
 
 def test_looking_makes_no_key(cli: Any, tmp_path: Path) -> None:  # noqa: F811

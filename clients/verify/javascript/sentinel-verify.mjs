@@ -187,11 +187,22 @@ function entryOf(value, salt) {
   return { line, leaf: sha256("SL1", salt, line) };
 }
 
+/** Whether nonce and context are those beside what was erased: no hash commits to others. */
+function blank(nonce, context) {
+  return /^0*$/.test(nonce) && stored(context).toString("latin1") === "{}";
+}
+
 /** Percent-encode (RFC 3986) all but unreserved characters and `/:@`, as origins are. */
 function quoted(chain) {
   return encodeURIComponent(chain)
     .replace(/[!'()*]/g, (found) => `%${found.charCodeAt(0).toString(16).toUpperCase()}`)
     .replace(/%(2F|3A|40)/g, decodeURIComponent);
+}
+
+/** What nobody has signed, as it may be printed: a terminal obeys some characters. */
+function shown(text) {
+  const escaped = (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return JSON.stringify(text).replace(/[^ -~]/g, escaped);
 }
 
 // --- Keys and signed notes.
@@ -331,7 +342,7 @@ class Bundle {
     this.service = Buffer.from(chain.slice(0, Math.max(0, chain.lastIndexOf("/"))));
     Object.assign(this, { kind, chain, origin, hash: sha256("SG1", chain) });
     const mine = this.keys.filter((key) => key.name === log || key.name === origin);
-    if (!mine.length) this.refuse("key", 0, `none of the keys given is of the log ${log}`);
+    if (!mine.length) this.refuse("key", 0, `none of the keys given is of the log ${shown(log)}`);
     this.signers = mine.map(({ bytes }) => [new Key(origin, PLAIN, bytes), new Key(log, TIMED, bytes)]);
   }
 
@@ -371,6 +382,8 @@ class Bundle {
     if (!hash.equals(digest(head))) {
       this.refuse("hash", first, "its entries, context or time are not those its head commits to");
     }
+    const whole = lines.every(({ line }) => line === undefined);
+    if (whole && !blank(nonce, context)) this.refuse("hash", first, "beside erased entries something stands");
     const records = isErasure(stored(context));
     lines.forEach(({ line, leaf }, place) => {
       if (line === undefined) this.erased(first + place, leaf);
@@ -442,6 +455,7 @@ class Bundle {
     if (!rootOf(seq, size, hash, list(proof).map(digest))?.equals(root)) {
       this.refuse("proof", seq, `it is not entry ${seq} of the tree of ${size} that was signed`);
     }
+    if (line === undefined && !blank(nonce, context)) this.refuse("hash", seq, "beside its leaf something stands");
     return { seq, line, leaf };
   }
 

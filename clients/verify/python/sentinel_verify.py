@@ -32,6 +32,7 @@ LINE_LIMIT = 1 << 27  # bytes of a line; a segment unpacks to 16 MB at most, and
 PLAIN, TIMED = 1, 4  # types of keys: Ed25519 over the text, and over time and text (a cosignature)
 NUMBER = re.compile(r"0|[1-9][0-9]{0,14}")
 ENTRY = ("seq", "t", "prev", "nonce", "context", "entry", "proof")
+BLANK = (bytes(32), b"{}")  # nonce and context beside what was erased: no hash commits to others
 Signatures = list[tuple[str, bytes, bytes]]  # name, key id, signature
 
 
@@ -253,7 +254,7 @@ class Bundle:
         self.hash = sha256(b"SG1" + self.chain.encode()).digest()
         mine = {key.public for key in self.keys if key.name in (log, self.origin)}
         if not mine:
-            raise Refused("key", 0, f"none of the keys given is of the log {log}")
+            raise Refused("key", 0, f"none of the keys given is of the log {json.dumps(log)}")
         self.signers = [(Key(self.origin, PLAIN, each), Key(log, TIMED, each)) for each in mine]
 
     def line(self, value: Any) -> None:
@@ -285,6 +286,8 @@ class Bundle:
             self.tree.push(hashed)
         if hashed != digest(head):
             raise Refused("hash", first, "its entries, context or time are not those its head commits to")
+        if all(line is None for line, _ in lines) and (digest(nonce), stored(context)) != BLANK:
+            raise Refused("hash", first, "beside erased entries something stands")
         for seq, (line, leaf) in enumerate(lines, first):
             if line is None:
                 self.leaves[seq] = leaf
@@ -367,6 +370,8 @@ class Bundle:
         path = [digest(each) for each in listed(proof)]
         if root_by_proof(seq, self.size, hashed, path) != self.root:
             raise Refused("proof", seq, f"it is not entry {seq} of the tree of {self.size} that was signed")
+        if line is None and (digest(nonce), stored(context)) != BLANK:
+            raise Refused("hash", seq, "beside its leaf something stands")
         return seq, line, leaf, stored(context)
 
     def _settle(self, seq: int, entry: bytes, leaves: list[bytes] | None) -> None:

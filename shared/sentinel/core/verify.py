@@ -15,6 +15,7 @@ import orjson
 
 from sentinel.core import chain as hashing
 from sentinel.core import merkle
+from sentinel.core.payload import BLANK
 from sentinel.core.segment import NUMBERS, Segment
 from sentinel.core.window import WINDOW, decode_window
 from sentinel.errors import Tampered
@@ -84,6 +85,8 @@ class Verifier:
             raise self._tampered(
                 segment, "hash", "its entries, context or time are not those its head commits to"
             )
+        if len(opened.erased) == segment.count and (opened.nonce, opened.context) != BLANK:
+            raise self._tampered(segment, "hash", "beside erased entries something stands")
         self._check_window(segment)
         self.tree = self._check_tree(segment, hashes)
         self.next += segment.count

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from sentinel.core import chain as hashing
 from sentinel.core import erasure_check, merkle, notes, tiles
+from sentinel.core.payload import BLANK
 from sentinel.core.segment import Segment
 from sentinel.errors import Conflict, Malformed, Missing, Tampered
 from sentinel.ports import Ledger
@@ -127,12 +128,13 @@ class Bundler:
             what = f"it is not the one in the tree of {known.size} that was signed"
             raise Tampered(segment.chain, seq, "rewritten", what)
         erased = opened.erased.get(place)
+        nonce, context = BLANK if erased else (opened.nonce, opened.context)
         return {
             "seq": seq,
             "t": str(segment.t),
             "prev": before.hex(),
-            "nonce": opened.nonce.hex(),
-            "context": plain(opened.context),
+            "nonce": nonce.hex(),
+            "context": plain(context),
             "entry": {"erased": erased.hex()} if erased else plain(opened.entries[place]),
             "proof": [each.hex() for each in proof],
         }
@@ -143,7 +145,10 @@ class Bundler:
         for segment in self.ledger.read(chain, begin.first):
             for at, entry in erasure_check.candidates(segment.first, segment.opened):
                 found = erasure_check.read(at, entry, key)
-                if found and found.covers(seq) and at < sealed.checkpoint.size:
+                if found and found.covers(seq):
+                    if at >= sealed.checkpoint.size:
+                        what = f"entry {seq} of {chain} was erased, and the record of it, entry {at},"
+                        raise Conflict(f"{what} is in no checkpoint yet: one is signed each minute")
                     leaves: list[str] = []
                     for each in self._from(chain, found.first, found.last + 1):
                         mine = each.opened.leaves()[max(0, found.first - each.first) :]

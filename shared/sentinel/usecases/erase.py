@@ -16,7 +16,7 @@ from hashlib import sha256
 from sentinel.core import chain as hashing
 from sentinel.core import erasure
 from sentinel.core.erasure import ENDPOINT, Erasures, Record, Statement
-from sentinel.core.payload import CODEC_ERASED, Cipher, Opened
+from sentinel.core.payload import BLANK, CODEC_ERASED, Cipher, Opened
 from sentinel.core.segment import Batch, Segment
 from sentinel.errors import Malformed, Missing, Unavailable
 from sentinel.ports import Ledger
@@ -253,5 +253,5 @@ def _without(segment: Segment, first: int, last: int) -> Opened | None:
     leaves = opened.leaves()
     erased = {**opened.erased, **{at: leaves[at] for at in gone}}
     if len(erased) == segment.count:
-        return Opened(bytes(hashing.NONCE_BYTES), b"{}", [b""] * segment.count, erased)
+        return Opened(*BLANK, [b""] * segment.count, erased)
     return replace(opened, erased=erased)
