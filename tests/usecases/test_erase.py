@@ -52,8 +52,8 @@ class FolderArchive:
     def store(self, segments: Sequence[Segment]) -> None:
         self.held |= {segment.first: replace(segment, opener=None) for segment in segments}
 
-    def replace(self, segment: Segment) -> bool:
-        there = segment.first in self.held
+    def replace(self, segment: Segment, before: Segment) -> bool:
+        there = self.held.get(segment.first) in (before, segment)
         if there:
             self.held[segment.first] = replace(segment, opener=None)
         return there
@@ -287,6 +287,21 @@ def test_somebody_else_s_change_of_a_segment_is_not_undone(world: World) -> None
     assert not world.stored.replace(first, replace(first, head=bytes(32)))
     kinds = [change.kind for change in world.stored.changes(0, 100)]
     assert kinds.count("MODIFY") == (3 if world.encrypted else 1)
+
+
+def test_two_at_once_undo_nothing_in_the_archive(world: World) -> None:
+    """Who read an archived segment before another erased in it does not put that back."""
+    world.archive = FolderArchive()
+    world.archive.store(list(world.stored.read(CHAIN))[:2])
+    slow = world.eraser()
+    forms = list(slow._forms(CHAIN, 0))
+    world.eraser().erase(wish(0, 0))
+    form, put = forms[1]
+    with pytest.raises(Unavailable):
+        put(slow._sealed(replace(form, payload=form.opener.open(form) if form.opener else form.payload)))
+    held = world.archive.at(CHAIN, 0)
+    assert held is not None
+    assert list(world.keyring().opens(held).opened.erased) == [0]
 
 
 @pytest.mark.parametrize("applied", [False, True], ids=["unsent", "answer lost"])

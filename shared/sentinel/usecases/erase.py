@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
+from itertools import chain as chained
 
 from sentinel.core import chain as hashing
 from sentinel.core import erasure
@@ -175,10 +176,12 @@ class Eraser:
         if self.archive is not None:
             archived = self.archive.at(chain, first)
             if archived is not None:
-                yield self.opens(archived), self.archive.replace  # type: ignore[misc] # what it returns is let be
+                yield self.opens(archived), partial(self._put, archived, store=self.archive)
 
-    def _put(self, before: Segment, segment: Segment) -> None:
-        if not self.segments.replace(segment, before):
+    def _put(
+        self, before: Segment, segment: Segment, store: Archive | ErasableSegments | None = None
+    ) -> None:
+        if not (store or self.segments).replace(segment, before):
             raise Unavailable(f"somebody else changed the segment at {segment.first}: run it again", 1.0)
 
     def _sealed(self, segment: Segment) -> Segment:
@@ -218,7 +221,7 @@ class Eraser:
     def _under(self, chain: str, keys: set[str]) -> Iterator[int]:
         """Yield where the segments begin that have a form which is encrypted under one of these keys."""
         archived = self.archive.read(chain) if self.archive is not None else iter(())
-        both = (*self.segments.read(chain), *archived)
+        both = chained(self.segments.read(chain), archived)
         yield from sorted({segment.first for segment in both if segment.key in keys})
 
     def _reencrypted(self, chain: str, first: int, keys: set[str]) -> bool:
