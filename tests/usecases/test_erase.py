@@ -21,6 +21,7 @@ from sentinel.errors import Conflict, Malformed, Missing, Tampered, Unavailable
 from sentinel.usecases.encryption import FRESH, SECOND, USED, Keyring, OpenedLedger
 from sentinel.usecases.erase import MARGIN, Eraser
 from sentinel.usecases.erase_from import Forgotten, Target, Wish
+from sentinel.usecases.erased import Records
 from sentinel.usecases.inspect import exported
 from sentinel.usecases.seal import LogKeys
 from tests.faults_calls import Faults
@@ -287,6 +288,19 @@ def test_somebody_else_s_change_of_a_segment_is_not_undone(world: World) -> None
     assert not world.stored.replace(first, replace(first, head=bytes(32)))
     kinds = [change.kind for change in world.stored.changes(0, 100)]
     assert kinds.count("MODIFY") == (3 if world.encrypted else 1)
+
+
+def test_a_record_of_many_segments_is_held_against_the_chain_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of its segments is a change that is looked at; all of its leaves are hashed for the first alone."""
+    world.append(*range(4, 30))
+    world.eraser().erase(wish(0, 57, whole=True))
+    records = Records(world.ledger, lambda: LogKeys(LOG, world.signer.public_key()))
+    erased = [each for each in world.ledger.read(CHAIN) if each.first < 58]
+    assert [records.cover(each) for each in erased[:1]] == [True]
+    monkeypatch.setattr(OpenedLedger, "read", lambda *_: pytest.fail("the chain was read again"))
+    assert all(records.cover(each) for each in erased)
 
 
 def test_two_at_once_undo_nothing_in_the_archive(world: World) -> None:
