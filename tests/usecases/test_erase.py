@@ -293,7 +293,7 @@ def test_somebody_else_s_change_of_a_segment_is_not_undone(world: World) -> None
 def test_a_record_of_many_segments_is_held_against_the_chain_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each of its segments is a change that is looked at; all of its leaves are hashed for the first alone."""
+    """Each of its segments is looked at when it changes; all leaves are hashed for the first alone."""
     world.append(*range(4, 30))
     world.eraser().erase(wish(0, 57, whole=True))
     records = Records(world.ledger, lambda: LogKeys(LOG, world.signer.public_key()))
