@@ -153,7 +153,7 @@ def test_rotation_wraps_all_anew_and_drops_the_old_key(tmp_path: Path) -> None:
 def test_a_rotation_that_ends_meanwhile_refuses_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who has read a data key wrapped by the old wrapping key, which is gone by then, opens it all the same."""
+    """Who has read a data key wrapped by the old wrapping key, which is gone by then, opens it."""
     keys = local(tmp_path)
     name, plain = keys.make("a/0")
     read, rotated = WrappingKeys.read, list[int]()

@@ -17,7 +17,7 @@ from sentinel.adapters.wrapping_keys import WrappingKeys
 from sentinel.core.erasure import Erasures
 from sentinel.core.segment import Segment
 from sentinel.core.verify import Verifier
-from sentinel.errors import Conflict, Malformed, Missing, Tampered, Unavailable
+from sentinel.errors import Conflict, Malformed, Missing, Tampered, TooLarge, Unavailable
 from sentinel.usecases.encryption import FRESH, SECOND, USED, Keyring, OpenedLedger
 from sentinel.usecases.erase import MARGIN, Eraser
 from sentinel.usecases.erase_from import Forgotten, Target, Wish
@@ -288,6 +288,20 @@ def test_somebody_else_s_change_of_a_segment_is_not_undone(world: World) -> None
     assert not world.stored.replace(first, replace(first, head=bytes(32)))
     kinds = [change.kind for change in world.stored.changes(0, 100)]
     assert kinds.count("MODIFY") == (3 if world.encrypted else 1)
+
+
+def test_leaves_that_do_not_fit_are_refused_before_anything_is_changed(world: World) -> None:
+    """Entries that are nearly alike compress to less than their leaves; the whole segment always has room."""
+    lines = [b'{"a":%d}' % n for n in range(9_000)]
+    lines += [b'{"b":"%s"}' % os.urandom(150).hex().encode() for _ in range(1_000)]
+    world.writer.append(CHAIN, replace(numbered(9), entries=lines), cipher=world.ring)
+    before = list(world.stored.read(CHAIN))
+    with pytest.raises(TooLarge, match="whole-segments"):
+        world.eraser().erase(wish(6, 9_005))
+    assert list(world.stored.read(CHAIN)) == before
+    assert world.elsewhere.asked == []
+    world.eraser().erase(wish(6, 9_005, whole=True))
+    assert max(len(each.payload) for each in world.stored.read(CHAIN)) <= 390_000
 
 
 def test_a_record_of_many_segments_is_held_against_the_chain_once(
