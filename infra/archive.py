@@ -7,7 +7,7 @@ read from here is checked against the chain, and the chain against checkpoints, 
 
 from __future__ import annotations
 
-from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack, aws_kms, aws_s3
+from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack, aws_iam, aws_kms, aws_s3
 from constructs import Construct
 
 from infra.config import Deployment
@@ -36,6 +36,8 @@ class Archive(Construct):
             lifecycle_rules=[_cleared(), *_cooled(deployment.archive_cold_days)],
             removal_policy=RemovalPolicy.RETAIN if deployment.keep else RemovalPolicy.DESTROY,
         )
+        if deployment.keep:
+            self._fence()
         acknowledge(
             self.bucket,
             "AwsSolutions-S1",
@@ -47,6 +49,18 @@ class Archive(Construct):
             "ArchiveName",
             value=self.bucket.bucket_name,
             description="SENTINEL_ARCHIVE_BUCKET",
+        )
+
+    def _fence(self) -> None:
+        """Deny deleting what was archived: the table dropped it, so there is no other. Erasing replaces."""
+        self.bucket.add_to_resource_policy(
+            aws_iam.PolicyStatement(
+                sid="NobodyDeletesWhatWasArchived",
+                effect=aws_iam.Effect.DENY,
+                principals=[aws_iam.AnyPrincipal()],
+                actions=["s3:DeleteObject", "s3:DeleteObjectVersion"],
+                resources=[self.bucket.arn_for_objects(f"{ARCHIVE}*")],
+            )
         )
 
 

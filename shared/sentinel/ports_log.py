@@ -96,10 +96,10 @@ class Archive(Protocol):
         Raises `Conflict` where other segments are stored there.
         """
 
-    def replace(self, segment: Segment) -> bool:
-        """Put another form of a segment in its place: one that was erased, or encrypted anew.
+    def replace(self, segment: Segment, before: Segment) -> bool:
+        """Put another form of a segment in the place of `before`: one that was erased, or encrypted anew.
 
-        Return whether it was there.
+        Return False, changing nothing, where what is there is not `before`, and not what was to be put.
         """
 
     def end(self, chain: str) -> int:

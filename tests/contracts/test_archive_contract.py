@@ -49,7 +49,7 @@ def test_an_empty_archive(archive: Archive) -> None:
     assert archive.at(CHAIN, 0) is None
     assert list(archive.read(CHAIN)) == []
     assert list(archive.chains()) == []
-    assert not archive.replace(SEGMENTS[0])
+    assert not archive.replace(SEGMENTS[0], SEGMENTS[0])
 
 
 def test_runs_read_as_one_chain(archive: Archive) -> None:
@@ -114,12 +114,13 @@ def test_a_segment_is_replaced_by_another_form_of_itself(archive: Archive) -> No
     _filled(archive)
     for place in (0, 3, 5, 8):
         erased = replace(SEGMENTS[place], payload=b"leaves", codec=5)
-        assert archive.replace(erased)
-        assert archive.replace(erased)
+        assert archive.replace(erased, SEGMENTS[place])
+        assert archive.replace(erased, SEGMENTS[place])
+        assert not archive.replace(SEGMENTS[place], replace(erased, payload=b"else"))
         assert archive.at(CHAIN, erased.first) == erased
     assert [each.codec for each in archive.read(CHAIN)] == [5, 1, 1, 5, 1, 5, 1, 1, 5]
-    assert not archive.replace(replace(SEGMENTS[1], head=bytes(32)))
-    assert not archive.replace(SEGMENTS[9])
+    assert not archive.replace(replace(SEGMENTS[1], head=bytes(32)), SEGMENTS[1])
+    assert not archive.replace(SEGMENTS[9], SEGMENTS[9])
     assert list(archive.read(CHAIN))[1] == SEGMENTS[1]
 
 
@@ -127,7 +128,8 @@ def test_replacements_at_once_are_all_there(archive: Archive) -> None:
     """Two segments of one run that are replaced at once: none is put back by the other."""
     archive.store(CHAIN, SEGMENTS)
     changed = [replace(each, payload=b"leaves", codec=5) for each in SEGMENTS]
-    threads = [threading.Thread(target=archive.replace, args=(each,)) for each in changed[:4]]
+    pairs = list(zip(changed[:4], SEGMENTS, strict=False))
+    threads = [threading.Thread(target=archive.replace, args=pair) for pair in pairs]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -150,6 +150,25 @@ def test_rotation_wraps_all_anew_and_drops_the_old_key(tmp_path: Path) -> None:
             again.open("a/0" if name == made[0][1] else "b/0", name)
 
 
+def test_a_rotation_that_ends_meanwhile_refuses_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has read a data key wrapped by the old wrapping key, which is gone by then, opens it."""
+    keys = local(tmp_path)
+    name, plain = keys.make("a/0")
+    read, rotated = WrappingKeys.read, list[int]()
+
+    def late(self: WrappingKeys) -> dict[str, bytes]:
+        if not rotated:
+            rotated.append(1)
+            rotated.append(local(tmp_path).rewrap())
+        return read(self)
+
+    monkeypatch.setattr(WrappingKeys, "read", late)
+    assert keys.open("a/0", name) == plain
+    assert rotated == [1, 1]
+
+
 def test_a_rotation_that_was_cut_off_loses_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever it stops, all keys can be opened, also those made then, and the next one completes it."""
     keys = local(tmp_path)

@@ -9,6 +9,7 @@ import pytest
 
 from sentinel.adapters.dynamodb_ledger import to_item
 from sentinel.core.segment import Segment
+from sentinel.core.tripwire import alert
 from sentinel.entrypoints.changes import change_of
 from tests.chains import grow
 
@@ -67,3 +68,24 @@ def test_what_is_no_segment_is_damage() -> None:
     assert "no segment" in change_of(_record("MODIFY", _image(NEW), None)).damage
     assert change_of(_record("REMOVE", odd, None)).old is None
     assert change_of(_record("MODIFY", _image(NEW), _image(NEW, expires={"N": "soon"}))).new_expires == 0
+
+
+@pytest.mark.parametrize("place", ["1.5", "-1", "1e-7", "9223372036854775808", "1" + "0" * 37])
+@pytest.mark.parametrize("kind", ["INSERT", "MODIFY", "REMOVE"])
+def test_a_place_that_none_can_have_is_damage(kind: str, place: str) -> None:
+    """A number that is no entry's holds up no shard: it is told of, and the alert can be written."""
+    key = {"first": {"N": place}}
+    told = _record(kind, _image(OLD, **key), None if kind == "REMOVE" else _image(NEW, **key))
+    told["dynamodb"]["Keys"]["first"] = key["first"]
+    change = change_of(told)
+    assert "place" in change.damage
+    assert b'"first":0' in alert(change, change.damage).entries[0]
+
+
+def test_a_chain_that_leaves_the_list_of_chains_is_told() -> None:
+    """Without its mark a chain would be listed, sealed and verified no more; all else of the item stays."""
+    unlisted = _image(OLD)
+    del unlisted["genesis"]
+    assert "list of chains" in change_of(_record("MODIFY", _image(OLD), unlisted)).damage
+    assert "list of chains" in change_of(_record("MODIFY", unlisted, _image(OLD))).damage
+    assert not change_of(_record("MODIFY", _image(OLD), _image(OLD))).damage

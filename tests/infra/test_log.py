@@ -92,6 +92,16 @@ def test_nobody_deletes_or_replaces_a_checkpoint(templates: Templates) -> None:
     }
 
 
+def test_nobody_deletes_what_was_archived(templates: Templates) -> None:
+    """The archive's own policy denies it to everybody; tiles, which can be made anew, are let be."""
+    logical, _ = bucket(templates, "Archive")
+    (found,) = [each for each in policy(templates, logical) if "Delete" in str(each["Action"])]
+    assert (found["Effect"], found["Principal"]) == ("Deny", {"AWS": "*"})
+    assert found["Action"] == ["s3:DeleteObject", "s3:DeleteObjectVersion"]
+    assert found["Resource"] == {"Fn::Join": ["", [{"Fn::GetAtt": [logical, "Arn"]}, "/archive/*"]]}
+    assert "Condition" not in found
+
+
 def test_only_seal_signs_and_puts_checkpoints(templates: Templates) -> None:
     """Of all functions one may sign and put, below the log's folder; what proves may read, and no more."""
     arn, _ = key(templates)

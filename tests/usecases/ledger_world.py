@@ -239,7 +239,9 @@ class World:
         stored = self.store.ledger.at(CHAIN, segment.first)
         if stored is not None and stored.head == segment.head:
             self.store.put(segment)
-        self.archive.replace(segment)
+        archived = self.archive.at(CHAIN, segment.first)
+        if archived is not None:
+            assert self.archive.replace(segment, archived)
 
     def check(self) -> None:
         """What is new continues what was verified, and checkpoints are of it."""

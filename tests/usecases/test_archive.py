@@ -15,9 +15,9 @@ import pytest
 from sentinel.core import runs
 from sentinel.core.payload import CODEC_ERASED, Opened
 from sentinel.core.segment import Segment
-from sentinel.errors import Tampered, Unavailable
+from sentinel.errors import Forbidden, Tampered, Unavailable
 from sentinel.usecases.append import SECOND
-from sentinel.usecases.archive import DAY, GRACE, MARGIN, PATIENCE
+from sentinel.usecases.archive import DAY, GRACE, MARGIN, PATIENCE, Archived, Archiver
 from sentinel.usecases.erased import Records
 from tests.archives import World
 from tests.faults_calls import Faults, Killed
@@ -209,6 +209,74 @@ def test_what_was_erased_on_the_way_is_erased_in_the_archive(
     assert world.archived().damaged == 0
     assert world.archive.at(CHAIN, row.first) == erased
     assert world.raw.expires(CHAIN, row.first) > 0
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before the table is asked again", "after it"])
+def test_what_is_erased_while_it_is_marked_does_not_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    """The row in hand is older than an erasure in table and archive: it takes the place of neither."""
+    world = _ready(tmp_path)
+    monkeypatch.setattr(Records, "cover", lambda *_: True)
+    row = world.stored()[2]
+    opened = row.opened
+    gone = Opened(opened.nonce, opened.context, list(opened.entries), {0: opened.leaves()[0]})
+    erased = replace(row, payload=gone.pack(), codec=row.codec | CODEC_ERASED)
+    kept = replace(row, payload=opened.pack(), key="old")  # what is there before it was encrypted anew
+
+    def erase() -> None:
+        sql = "UPDATE segments SET payload = ?, codec = ? WHERE first = ?"
+        _update(world, sql, erased.payload, erased.codec, erased.first)
+        stored = world.archive.at(CHAIN, row.first)
+        assert stored is not None
+        assert world.archive.replace(erased, stored)
+
+    archiver = world.archiver()
+    world.archive.store(CHAIN, [*world.stored()[:2], kept])
+    at = world.table.at
+
+    def asked(chain: str, seq: int) -> Segment | None:
+        found = at(chain, seq)
+        erase()
+        return found
+
+    if late:
+        monkeypatch.setattr(world.table, "at", asked)
+    else:
+        erase()
+    archiver._mark_one(row, kept, Archived())
+    assert world.archive.at(CHAIN, row.first) == erased
+    assert world.archived().damaged == 0
+    assert world.archive.at(CHAIN, row.first) == erased
+
+
+def test_a_chain_that_may_not_be_opened_keeps_no_other_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All others are archived, and then it is said."""
+    world = _ready(tmp_path, 3)
+    other = "checkout/1"
+    world.fill(3, start=50, chain=other)
+    world.sealer.seal(other)
+    world.later(2)
+    archiver = world.archiver()
+    begin = archiver._begin
+
+    def opening(_: Archiver, chain: str, start: int) -> Any:
+        if chain == shut:
+            raise Forbidden("its key may not be used")
+        return begin(chain, start)
+
+    monkeypatch.setattr(Archiver, "_begin", opening)
+    for shut in (CHAIN, other):
+        for path in (tmp_path / "archive").glob("*/0*"):
+            path.unlink()
+        with pytest.raises(Forbidden):
+            archiver.run(lambda: 1_000.0, patience=0)
+        assert {chain: world.archive.end(chain) for chain in (CHAIN, other)} == {
+            CHAIN: 0 if shut == CHAIN else 4,
+            other: 0 if shut == other else 4,
+        }
 
 
 def _whole(world: World, batches: int) -> None:

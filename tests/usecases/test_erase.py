@@ -17,10 +17,11 @@ from sentinel.adapters.wrapping_keys import WrappingKeys
 from sentinel.core.erasure import Erasures
 from sentinel.core.segment import Segment
 from sentinel.core.verify import Verifier
-from sentinel.errors import Conflict, Malformed, Missing, Tampered, Unavailable
+from sentinel.errors import Conflict, Malformed, Missing, Tampered, TooLarge, Unavailable
 from sentinel.usecases.encryption import FRESH, SECOND, USED, Keyring, OpenedLedger
 from sentinel.usecases.erase import MARGIN, Eraser
 from sentinel.usecases.erase_from import Forgotten, Target, Wish
+from sentinel.usecases.erased import Records
 from sentinel.usecases.inspect import exported
 from sentinel.usecases.seal import LogKeys
 from tests.faults_calls import Faults
@@ -52,8 +53,8 @@ class FolderArchive:
     def store(self, segments: Sequence[Segment]) -> None:
         self.held |= {segment.first: replace(segment, opener=None) for segment in segments}
 
-    def replace(self, segment: Segment) -> bool:
-        there = segment.first in self.held
+    def replace(self, segment: Segment, before: Segment) -> bool:
+        there = self.held.get(segment.first) in (before, segment)
         if there:
             self.held[segment.first] = replace(segment, opener=None)
         return there
@@ -287,6 +288,48 @@ def test_somebody_else_s_change_of_a_segment_is_not_undone(world: World) -> None
     assert not world.stored.replace(first, replace(first, head=bytes(32)))
     kinds = [change.kind for change in world.stored.changes(0, 100)]
     assert kinds.count("MODIFY") == (3 if world.encrypted else 1)
+
+
+def test_leaves_that_do_not_fit_are_refused_before_anything_is_changed(world: World) -> None:
+    """Entries that are nearly alike compress to less than their leaves; the whole segment always has room."""
+    lines = [b'{"a":%d}' % n for n in range(9_000)]
+    lines += [b'{"b":"%s"}' % os.urandom(150).hex().encode() for _ in range(1_000)]
+    world.writer.append(CHAIN, replace(numbered(9), entries=lines), cipher=world.ring)
+    before = list(world.stored.read(CHAIN))
+    with pytest.raises(TooLarge, match="whole-segments"):
+        world.eraser().erase(wish(6, 9_005))
+    assert list(world.stored.read(CHAIN)) == before
+    assert world.elsewhere.asked == []
+    world.eraser().erase(wish(6, 9_005, whole=True))
+    assert max(len(each.payload) for each in world.stored.read(CHAIN)) <= 390_000
+
+
+def test_a_record_of_many_segments_is_held_against_the_chain_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of its segments is looked at when it changes; all leaves are hashed for the first alone."""
+    world.append(*range(4, 30))
+    world.eraser().erase(wish(0, 57, whole=True))
+    records = Records(world.ledger, lambda: LogKeys(LOG, world.signer.public_key()))
+    erased = [each for each in world.ledger.read(CHAIN) if each.first < 58]
+    assert [records.cover(each) for each in erased[:1]] == [True]
+    monkeypatch.setattr(OpenedLedger, "read", lambda *_: pytest.fail("the chain was read again"))
+    assert all(records.cover(each) for each in erased)
+
+
+def test_two_at_once_undo_nothing_in_the_archive(world: World) -> None:
+    """Who read an archived segment before another erased in it does not put that back."""
+    world.archive = FolderArchive()
+    world.archive.store(list(world.stored.read(CHAIN))[:2])
+    slow = world.eraser()
+    forms = list(slow._forms(CHAIN, 0))
+    world.eraser().erase(wish(0, 0))
+    form, put = forms[1]
+    with pytest.raises(Unavailable):
+        put(slow._sealed(replace(form, payload=form.opener.open(form) if form.opener else form.payload)))
+    held = world.archive.at(CHAIN, 0)
+    assert held is not None
+    assert list(world.keyring().opens(held).opened.erased) == [0]
 
 
 @pytest.mark.parametrize("applied", [False, True], ids=["unsent", "answer lost"])

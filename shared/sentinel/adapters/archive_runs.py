@@ -61,7 +61,7 @@ class Runs(ABC):
         if not all(map(alike, found.segments, segments)):
             raise Conflict(f"the archive has other segments of {chain} from entry {run.first} on")
 
-    def replace(self, segment: Segment) -> bool:
+    def replace(self, segment: Segment, before: Segment) -> bool:
         """See `ports_log.Archive`."""
         for _ in range(_TRIES):
             first = self.newest_at(segment.chain, segment.first)
@@ -71,7 +71,8 @@ class Runs(ABC):
             raw, version = stored
             run = decode(segment.chain, first, raw, self._opener)
             changed = run.with_segment(segment)
-            if changed is None:
+            # Others erase and encrypt anew, too: what they took out may not come back.
+            if changed is None or run.at(segment.first) not in (before, segment):
                 return False
             if changed == run or self.replace_run(changed, version):
                 return True

@@ -53,13 +53,20 @@ class SqliteDataKeys:
 
     def open(self, chain: str, key: str) -> bytes:
         """See `ports_log.DataKeys`."""
+        row = self._row(chain, key)
+        wrapping = self._wrapping.read()
+        if row[0] not in wrapping:  # a rotation may have ended meanwhile: then the row has another one
+            row = self._row(chain, key)
+        return _unwrapped(wrapping, chain, key, *row)
+
+    def _row(self, chain: str, key: str) -> tuple[str, bytes]:
         with self._database.reading() as connection:
-            row = connection.execute(
+            found: tuple[str, bytes] | None = connection.execute(
                 "SELECT wrapper, wrapped FROM keys WHERE chain = ? AND id = ?", (chain, key)
             ).fetchone()
-        if row is None:
+        if found is None:
             raise Missing("this data key was destroyed")
-        return _unwrapped(self._wrapping.read(), chain, key, *row)
+        return found
 
     def destroy(self, chain: str, key: str) -> None:
         """See `ports_log.DataKeys`."""

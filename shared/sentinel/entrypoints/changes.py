@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sentinel.core.segment import Segment
     from sentinel.core.tripwire import Change
 
+LISTED = "genesis"  # what puts a chain on the list of chains (`dynamodb_ledger`)
 TTL = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
 
 
@@ -28,10 +29,15 @@ def change_of(record: dict[str, Any]) -> Change:
     damage = found_new if isinstance(found_new, str) else ""
     if kind != "REMOVE" and not new:
         damage = "it is no segment any more"
+    first = _place(told["Keys"]["first"]["N"])
+    if first is None:
+        damage = "its place is none that an entry can have"
+    elif kind == "MODIFY" and old and old.get(LISTED) != new.get(LISTED):
+        damage = damage or "whether the list of chains has its chain was changed"
     return Change(
         kind=kind,
         chain=told["Keys"]["chain"]["S"],
-        first=int(told["Keys"]["first"]["N"]),
+        first=first or 0,
         old=None if isinstance(found_old, str) else found_old,
         new=None if isinstance(found_new, str) else found_new,
         old_expires=_expires(old),
@@ -53,6 +59,17 @@ def _segment(item: dict[str, Any]) -> Segment | str | None:
         return from_item({"payload": {"B": b""}, **item})
     except Tampered as error:
         return f"{error.kind}: {error.detail}"
+
+
+def _place(number: str) -> int | None:
+    """Return a sort key as the number of an entry; None for what a store may hold and no entry has."""
+    from sentinel.core.segment import NUMBERS
+
+    try:
+        place = int(number)
+    except ValueError:  # 1.5 is a key like any other
+        return None
+    return place if 0 <= place < NUMBERS else None
 
 
 def _expires(item: dict[str, Any]) -> int:

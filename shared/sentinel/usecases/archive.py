@@ -18,7 +18,7 @@ from sentinel.core.runs import alike
 from sentinel.core.segment import Segment
 from sentinel.core.tiles import TiledNodes
 from sentinel.core.verify import Verifier
-from sentinel.errors import Conflict, Tampered
+from sentinel.errors import Conflict, Forbidden, Tampered
 from sentinel.ports import Ledger
 from sentinel.ports_log import Archive, Expiring, Tiles
 from sentinel.usecases.seal import Sealed
@@ -64,9 +64,11 @@ class Archiver:
     def run(self, left: Callable[[], float], patience: int = PATIENCE) -> Archived:
         """Archive what is due in all chains until the seconds `left` are nearly none. Raises `Unavailable`.
 
-        Damage in one chain is logged and keeps no other waiting.
+        Damage in one chain is logged and keeps no other waiting. Nor does one that may not be opened: its
+        `Forbidden` is raised when all others had their turn.
         """
         done = Archived()
+        refused: Forbidden | None = None
         days = {service: each for service, each in self.days().items() if each > 0}
         chains = sorted(chain for chain in self.ledger.chains() if days.get(hashing.service_of(chain)))
         # Each call begins with another chain, so that one which takes all the time is not always the same.
@@ -79,8 +81,12 @@ class Archiver:
             except Tampered as error:
                 log.critical("tampered: %s", error)
                 done.damaged += 1
+            except Forbidden as error:
+                refused = error
             if done.more:
                 break
+        if refused is not None:
+            raise refused
         return done
 
     def _step(self, chain: str, limit: int, patience: int, left: Callable[[], float], done: Archived) -> bool:
@@ -191,8 +197,13 @@ class Archiver:
             done.damaged += 1
             return
         if row != kept:  # it was erased, or encrypted anew, while it was on its way
-            self._check_sound(row)
-            self.archive.replace(row)
+            # Whoever erases begins with the table: what is read of it now is not older than what was kept.
+            now = self.table.at(row.chain, row.first)
+            if now is None or not alike(now, kept):
+                return
+            self._check_sound(now)
+            if not self.archive.replace(now, kept):
+                return  # somebody is erasing: the next run marks it
         self.expiring.expire(row.chain, row.first, self.clock() // SECOND + GRACE)
         done.marked += 1
 

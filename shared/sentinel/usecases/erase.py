@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
+from itertools import chain as chained
 
 from sentinel.core import chain as hashing
 from sentinel.core import erasure
 from sentinel.core.erasure import ENDPOINT, Erasures, Record, Statement
 from sentinel.core.payload import BLANK, CODEC_ERASED, Cipher, Opened
 from sentinel.core.segment import Batch, Segment
-from sentinel.errors import Malformed, Missing, Unavailable
+from sentinel.errors import Malformed, Missing, TooLarge, Unavailable
 from sentinel.ports import Ledger
 from sentinel.ports_erasure import ErasableSegments
 from sentinel.ports_log import Archive, DataKeys, LogSigner
@@ -32,6 +33,7 @@ SECOND = 1_000_000_000
 # differ.
 MARGIN = 600 * SECOND
 TRIES = 5
+ROOM = 390_000  # bytes of payload: a DynamoDB item may have 400 KB in all
 MAX_REASON = 1_000  # characters
 
 
@@ -105,7 +107,21 @@ class Eraser:
                 raise Malformed(f"entry {segment.first} is the record of an erasure, which stays")
         if wish.whole:
             wish = replace(wish, first=touched[0].first, last=touched[-1].next - 1)
+        self._check_room(wish, touched)
         return wish, touched
+
+    def _check_room(self, wish: Wish, touched: Sequence[Segment]) -> None:
+        """Raise `TooLarge` where what stays of a segment and the leaves of what goes would be no item."""
+        for segment in touched:
+            # A leaf does not compress; with less than so many of them, or with nothing else, there is room.
+            after = _without(segment, wish.first, wish.last)
+            if after is None or len(segment.payload) + 36 * len(after.erased) <= ROOM:
+                continue
+            if len(after.pack()) > ROOM and self.segments.at(wish.chain, segment.first) is not None:
+                raise TooLarge(
+                    f"the segment of entries {segment.first} to {segment.next - 1} has no room for the "
+                    "hashes of these: nothing was erased; erase fewer of them, or --whole-segments"
+                )
 
     def erase(self, wish: Wish) -> Erased:
         """Erase; the same again completes what was cut off. Raises as `plan`, `Unavailable`, `Tampered`."""
@@ -175,10 +191,12 @@ class Eraser:
         if self.archive is not None:
             archived = self.archive.at(chain, first)
             if archived is not None:
-                yield self.opens(archived), self.archive.replace  # type: ignore[misc] # what it returns is let be
+                yield self.opens(archived), partial(self._put, archived, store=self.archive)
 
-    def _put(self, before: Segment, segment: Segment) -> None:
-        if not self.segments.replace(segment, before):
+    def _put(
+        self, before: Segment, segment: Segment, store: Archive | ErasableSegments | None = None
+    ) -> None:
+        if not (store or self.segments).replace(segment, before):
             raise Unavailable(f"somebody else changed the segment at {segment.first}: run it again", 1.0)
 
     def _sealed(self, segment: Segment) -> Segment:
@@ -218,7 +236,7 @@ class Eraser:
     def _under(self, chain: str, keys: set[str]) -> Iterator[int]:
         """Yield where the segments begin that have a form which is encrypted under one of these keys."""
         archived = self.archive.read(chain) if self.archive is not None else iter(())
-        both = (*self.segments.read(chain), *archived)
+        both = chained(self.segments.read(chain), archived)
         yield from sorted({segment.first for segment in both if segment.key in keys})
 
     def _reencrypted(self, chain: str, first: int, keys: set[str]) -> bool:

@@ -6,7 +6,7 @@ The records of a chain stand behind what they are about, mostly near its end (`c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from sentinel.core.erasure import Record
@@ -18,24 +18,34 @@ from sentinel.errors import Forbidden, Missing, Tampered
 from sentinel.ports import Ledger
 from sentinel.usecases.seal import LogKeys
 
+KEPT = 32  # true records of a chain, the newest
 SPAN = 1_000  # entries that are looked through first, the newest; then ten times as many, and so on
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """Looks records up. `keys` are the log's."""
+    """Looks records up. `keys` are the log's.
+
+    Records that were found to be true are kept: an erasure of thousands of segments has one, which is about
+    all of their leaves, and is asked for with each of them.
+    """
 
     ledger: Ledger
     keys: Callable[[], LogKeys]
+    _true_ones: dict[str, tuple[Record, ...]] = field(default_factory=dict, init=False)
 
     def cover(self, segment: Segment) -> bool:
         """Say whether all of a segment's erased entries are recorded in its chain as erased."""
+        chain = segment.chain
         left = {segment.first + place for place in segment.opened.erased}
+        for record in self._true_ones.get(chain, ()):
+            left = {seq for seq in left if not record.covers(seq)}
         if not left:
             return True
-        for record in self._of(segment.chain, segment.next):
-            if left & set(range(record.first, record.last + 1)) and self._true(segment, record):
-                left -= set(range(record.first, record.last + 1))
+        for record in self._of(chain, segment.next):
+            if any(map(record.covers, left)) and self._true(segment, record):
+                self._true_ones[chain] = (record, *self._true_ones.get(chain, ()))[:KEPT]
+                left = {seq for seq in left if not record.covers(seq)}
                 if not left:
                     return True
         return False
