@@ -39,8 +39,10 @@ def gone(segment: Segment, *places: int) -> Segment:
     """Return a segment without some entries, as an erasure leaves it."""
     opened = segment.opened
     leaves = opened.leaves()
-    erased = {at: leaves[at] for at in places}
-    payload = replace(opened, erased={**opened.erased, **erased}).pack()
+    erased = {**opened.erased, **{at: leaves[at] for at in places}}
+    if len(erased) == segment.count:
+        opened = replace(opened, nonce=bytes(32), context=b"{}")
+    payload = replace(opened, erased=erased).pack()
     return replace(segment, payload=payload, codec=segment.codec | CODEC_ERASED)
 
 

@@ -244,7 +244,10 @@ def test_a_segment_in_an_emptied_slot_is_told(home: Home) -> None:
 def _erased(segment: Segment, *places: int) -> Segment:
     opened = segment.opened
     gone = {place: opened.leaves()[place] for place in places}
-    packed = Opened(opened.nonce, opened.context, list(opened.entries), gone).pack()
+    nonce, context = opened.nonce, opened.context
+    if len(gone) == segment.count:
+        nonce, context = bytes(32), b"{}"
+    packed = Opened(nonce, context, list(opened.entries), gone).pack()
     return replace(segment, payload=packed, codec=segment.codec | CODEC_ERASED)
 
 
