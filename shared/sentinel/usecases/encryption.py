@@ -96,11 +96,6 @@ class Keyring:
         """Return a segment as one whose payload this opens."""
         return replace(segment, opener=self) if segment.key else segment
 
-    def forget(self, chain: str, key: str) -> None:
-        """Forget a key that was destroyed."""
-        with self._lock:
-            self._opened.pop((chain, key), None)
-
     def _usable(self, chain: str, current: _Current | None) -> _Current:
         """Return the key in hand, or another one where that has become old. Raises `Unavailable`."""
         now = self._clock()
