@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ CHANNEL = "22c50c8e-7a3f-4b0a-9d7c-0a1b2c3d4e5f"
 EVENT = b'{"event":"a","time":1}'
 NAMED = {"X-Splunk-Request-Channel": CHANNEL}
 EVENTS = COLLECTOR + "/event"
+GUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass
@@ -136,7 +138,8 @@ def test_two_tokens_count_while_one_is_rotated(desk: Desk) -> None:
         desk.app.rotation.now(desk.app.settings.hook_prefix + name)
         new = hec_tokens.token(name, desk.app.services.hook_secret(name))
         assert new != old
-        assert (len(new), new[8] == "-") == (len(old), old[8] == "-")
+        assert [hec_tokens.parse(shown).hook for shown in (new, old)] == [name, name]
+        assert [bool(GUID.fullmatch(shown)) for shown in (new, old)] == [name != "plain"] * 2
         bootstrap.cache_clear()
         assert [desk.send(token=token)[0] for token in (old, new)] == [200, 200]
         desk.app = bootstrap()
