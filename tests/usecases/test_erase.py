@@ -49,6 +49,7 @@ class FolderArchive:
     """An archive in memory: `ports_log.Archive` as far as an erasure asks for it."""
 
     held: dict[int, Segment] = field(default_factory=dict)
+    tidied: str = ""
 
     def store(self, segments: Sequence[Segment]) -> None:
         self.held |= {segment.first: replace(segment, opener=None) for segment in segments}
@@ -58,6 +59,9 @@ class FolderArchive:
         if there:
             self.held[segment.first] = replace(segment, opener=None)
         return there
+
+    def tidy(self, chain: str) -> None:
+        self.tidied = chain
 
     def at(self, chain: str, seq: int) -> Segment | None:
         return next((each for each in self.held.values() if each.first <= seq < each.next), None)
@@ -278,6 +282,7 @@ def test_both_forms_of_a_segment_on_its_way_to_the_archive_are_erased(world: Wor
     for again in (world.archive.at(CHAIN, 0), world.stored.at(CHAIN, 0)):
         assert again is not None
         assert list(world.keyring().opens(again).opened.erased) == [0, 1]
+    assert world.archive.tidied == CHAIN  # what an archiver was killed over has them, too
 
 
 def test_somebody_else_s_change_of_a_segment_is_not_undone(world: World) -> None:

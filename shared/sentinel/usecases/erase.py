@@ -134,6 +134,8 @@ class Eraser:
         changed = [self._replaced(wish, segment.first) for segment in touched]
         again, destroyed = self._rotate(wish.chain, record, forgotten)
         self.segments.compact()
+        if self.archive is not None:
+            self.archive.tidy(wish.chain)  # runs that an archiver was killed over are in no place but there
         for place in self.places:
             place.compact()
         now = list(self._touched(wish.chain, wish.first, wish.last))
