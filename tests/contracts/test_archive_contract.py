@@ -128,7 +128,7 @@ def test_a_segment_is_replaced_by_another_form_of_itself(archive: Archive) -> No
 
 @pytest.mark.parametrize("call", ["link", "fsync"])
 def test_a_run_that_was_cut_off_leaves_nothing_behind(tmp_path: Path, call: str) -> None:
-    """Whoever is killed over a run leaves a file that nobody reads, and all of it is in there: tidying takes it."""
+    """Whoever is killed over a run leaves a file that nobody reads, with its entries: tidying takes it."""
     archive = FolderArchive(tmp_path / "archive")
     archive.store(CHAIN, SEGMENTS[:3])
     died = """

@@ -250,6 +250,77 @@ def test_what_is_erased_while_it_is_marked_does_not_come_back(
     assert world.archive.at(CHAIN, row.first) == erased
 
 
+def _without_first(row: Segment) -> Segment:
+    opened = row.opened
+    gone = Opened(opened.nonce, opened.context, list(opened.entries), {0: opened.leaves()[0]})
+    return replace(row, payload=gone.pack(), codec=row.codec | CODEC_ERASED)
+
+
+def _put(world: World, row: Segment) -> None:
+    _update(
+        world, "UPDATE segments SET payload = ?, codec = ? WHERE first = ?", row.payload, row.codec, row.first
+    )
+
+
+@pytest.mark.parametrize("days", [{}, {"checkout": 0}], ids=["no record", "no limit"])
+def test_what_was_erased_behind_a_killed_archiver_goes_though_nothing_more_is_archived(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: dict[str, int]
+) -> None:
+    """A run that was stored as it was before an erasure is mended, whatever became of its service's limit."""
+    world = _ready(tmp_path)
+    monkeypatch.setattr(Records, "cover", lambda *_: True)
+    row = world.stored()[2]
+    world.archive.store(CHAIN, world.stored()[:5])
+    _put(world, _without_first(row))
+    world.days = days
+    done = world.archived()
+    assert (done.objects, done.marked, done.damaged) == (0, 5, 0)
+    assert world.archive.at(CHAIN, row.first) == _without_first(row)
+
+
+def test_a_table_from_a_backup_brings_nothing_erased_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is erased in the archive and not in the table is told of; it stays erased."""
+    world = _ready(tmp_path)
+    monkeypatch.setattr(Records, "cover", lambda *_: True)
+    rows = world.stored()
+    world.archive.store(CHAIN, [*rows[:2], _without_first(rows[2]), *rows[3:5]])
+    assert world.archived().damaged == 1
+    assert world.archive.at(CHAIN, rows[2].first) == _without_first(rows[2])
+    assert "erase them again" in caplog.text
+    _put(world, _without_first(rows[2]))
+    assert world.archived().damaged == 0
+
+
+def test_what_somebody_is_changing_is_marked_by_the_next_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Marks are set in order, so none is passed over: the store looks no farther down than the first."""
+    world = _ready(tmp_path)
+    monkeypatch.setattr(Records, "cover", lambda *_: True)
+    rows = world.stored()
+    world.archive.store(CHAIN, rows[:5])
+    _put(world, _without_first(rows[2]))
+    with monkeypatch.context() as busy:
+        busy.setattr(world.archive, "replace", lambda *_: False)
+        world.days = {}
+        assert world.archived().marked == 2
+    world.archived()
+    assert all(world.raw.expires(CHAIN, row.first) for row in rows[:5])
+
+
+def test_a_data_key_that_is_gone_from_the_archive_alone_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was archived under a key that was destroyed meanwhile is replaced by what the table has."""
+    world = _ready(tmp_path)
+    rows = world.stored()
+    world.archive.store(CHAIN, [*rows[:2], replace(rows[2], payload=b"what opens no more"), *rows[3:5]])
+    assert world.archived().damaged == 0
+    assert world.archive.at(CHAIN, rows[2].first) == rows[2]
+
+
 def test_a_chain_that_may_not_be_opened_keeps_no_other_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,11 +70,15 @@ class Archiver:
         done = Archived()
         refused: Forbidden | None = None
         days = {service: each for service, each in self.days().items() if each > 0}
-        chains = sorted(chain for chain in self.ledger.chains() if days.get(hashing.service_of(chain)))
+        # What a call that was cut off has archived is looked through also where nothing more is to go.
+        begun = set(self.archive.chains())
+        chains = sorted(
+            chain for chain in self.ledger.chains() if chain in begun or hashing.service_of(chain) in days
+        )
         # Each call begins with another chain, so that one which takes all the time is not always the same.
         turn = self.clock() // (3_600 * SECOND) % max(len(chains), 1)
         for chain in chains[turn:] + chains[:turn]:
-            limit = days[hashing.service_of(chain)] * DAY
+            limit = days.get(hashing.service_of(chain), 0) * DAY
             try:
                 while not done.more and self._step(chain, limit, patience, left, done):
                     pass
@@ -90,11 +94,16 @@ class Archiver:
         return done
 
     def _step(self, chain: str, limit: int, patience: int, left: Callable[[], float], done: Archived) -> bool:
-        """Mark what is stored of a chain, and store one run more; return whether there was one."""
+        """Mark what is stored of a chain, and store one run more; return whether there was one.
+
+        A `limit` of 0 is none: of such a chain nothing more is stored.
+        """
         start = self.archive.end(chain)
         self._mark(chain, start, left, done)
         if done.more or left() < MARGIN:
             done.more = True
+            return False
+        if not limit:
             return False
         now = self.clock()
         found, full = self._due(chain, start, now - limit * SECOND)
@@ -188,27 +197,40 @@ class Archiver:
                 return
             while kept is not None and kept.first < row.first:
                 kept = next(archived, None)
-            if row.first in waiting:
-                self._mark_one(row, kept, done)
+            if row.first in waiting and not self._mark_one(row, kept, done):
+                return  # marks are set in order: what is passed over would not be looked at again
 
-    def _mark_one(self, row: Segment, kept: Segment | None, done: Archived) -> None:
+    def _mark_one(self, row: Segment, kept: Segment | None, done: Archived) -> bool:
+        """Mark a segment; return False where somebody is changing it, so that the next call has to."""
         if kept is None or not alike(row, kept):
             log.critical("tampered: %s at entry %d stands where another was archived", row.chain, row.first)
             done.damaged += 1
-            return
+            return True
         if row != kept:  # it was erased, or encrypted anew, while it was on its way
             # Whoever erases begins with the table: what is read of it now is not older than what was kept.
             now = self.table.at(row.chain, row.first)
             if now is None or not alike(now, kept):
-                return
+                return False
             self._check_sound(now)
+            if not _erased(kept) <= set(now.opened.erased):
+                detail = "has entries in the table that are erased in the archive: erase them again"
+                raise Tampered(row.chain, row.first, "archive", detail)
             if not self.archive.replace(now, kept):
-                return  # somebody is erasing: the next run marks it
+                return False
         self.expiring.expire(row.chain, row.first, self.clock() // SECOND + GRACE)
         done.marked += 1
+        return True
 
     def _check_sound(self, row: Segment) -> None:
         leaves = row.opened.leaves()
         service = hashing.service_of(row.chain)
         if hashing.head(row.prev, leaves, row.t, service) != row.head or not self.covered(row):
             raise Tampered(row.chain, row.first, "archive", "was changed, and the archive keeps what it was")
+
+
+def _erased(kept: Segment) -> set[int]:
+    """Return the places that are erased in what is archived; none where its data key is gone."""
+    try:
+        return set(kept.opened.erased)
+    except Tampered:
+        return set()
