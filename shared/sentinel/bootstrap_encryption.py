@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from sentinel.usecases.erase_from import Place
 
 
+# For how long the ledger's stream hands a segment to detection as it was put: until it gives up, and a call.
+FEED_SECONDS = 2 * 3_600 + 900
+
+
 class Encrypting(Base):
     """The adapters and use cases of encryption and erasure, each made on first use."""
 
@@ -80,6 +84,7 @@ class Encrypting(Base):
             encrypted=self._encrypted,
             places=self._places(),
             clock=time.time_ns,
+            feed=0 if self.local else FEED_SECONDS * 1_000_000_000,
         )
 
     def _encrypted(self, service: str) -> bool:
