@@ -323,10 +323,10 @@ def test_marks_stay_and_only_what_is_over_is_dropped(tmp_path: Path) -> None:
     expiring.expire(CHAIN, 0, 1_000)
     expiring.expire(CHAIN, 0, 9_000)
     assert ledger.expires(CHAIN, 0) == 1_000
-    assert expiring.expired(999, 10) == []
-    assert expiring.drop(CHAIN, 0, 999) == expiring.drop(CHAIN, 2, 9_999) == 0
-    assert expiring.expired(1_000, 10) == [(CHAIN, 0)]
-    assert expiring.drop(CHAIN, 0, 1_000) == 1
+    assert list(expiring.expired(999, 10)) == []
+    assert expiring.drop(CHAIN, [0, 2], 999) == expiring.drop(CHAIN, [2], 9_999) == 0
+    assert list(expiring.expired(1_000, 10)) == [[(CHAIN, 0)]]
+    assert expiring.drop(CHAIN, [0, 2], 1_000) == 1
     assert list(ledger.read(CHAIN)) == SEGMENTS[1:]
 
 
@@ -349,7 +349,7 @@ def test_a_segment_behind_the_end_is_taken_in_sqlite(tmp_path: Path) -> None:
     for segment in SEGMENTS:
         ledger.append(segment)
     expiring.expire(CHAIN, 2, 1)
-    expiring.drop(CHAIN, 2, 2)
+    expiring.drop(CHAIN, [2], 2)
     stray: Segment = grow(CHAIN, [[b"{}"] * 2] * 2, seed=7)[1]
     with pytest.raises(SlotTaken) as taken:
         ledger.append(stray)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from sentinel.adapters.archive_folder import FolderArchive
 from sentinel.adapters.sqlite_counters import SqliteCounters
 from sentinel.adapters.sqlite_cursors import SqliteCursors
+from sentinel.adapters.sqlite_expiring import SqliteExpiring
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.adapters.sqlite_tasks import SqliteTasks
+from sentinel.local import upkeep as upkeeping
 from sentinel.local.upkeep import Upkeep
 from tests.chains import grow
 
@@ -28,3 +33,38 @@ def test_only_what_every_reader_has_passed_is_forgotten(tmp_path: Path) -> None:
     assert [each.seq for each in ledger.changes(0, 99)] == list(range(5, 11))
     assert len(list(ledger.read("a/0"))) == 10
     assert (counters.load("old"), counters.load("new")) == ((b"", 0), (b"x", 1))
+
+
+def test_what_the_archive_holds_leaves_the_table_whatever_else_is_marked(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page of segments that are nowhere else keeps no other from going, and is told of in a line."""
+    monkeypatch.setattr(upkeeping, "DROPPED", 4)
+    ledger, archive = SqliteLedger(tmp_path / "l.db"), FolderArchive(tmp_path / "archive")
+    expiring = SqliteExpiring(tmp_path / "l.db")
+    chains = {name: grow(name, [[b"{}"]] * 12) for name in ("a/0", "b/0", "c/0")}
+    for name, segments in chains.items():
+        for segment in segments:
+            ledger.append(segment)
+            expiring.expire(name, segment.first, 1 if segment.first < 10 else 101)
+        if name == "b/0":
+            archive.store(name, segments[:5])
+            archive.store(name, segments[5:10])
+        if name == "c/0":
+            archive.store(name, grow(name, [[b"{}"]] * 12, seed=9)[:8])
+    reads = []
+    read = archive._run
+    monkeypatch.setattr(archive, "_run", lambda chain, first: reads.append(first) or read(chain, first))
+    parts = (
+        SqliteTasks(tmp_path / "t.db"),
+        SqliteCounters(tmp_path / "c.db"),
+        SqliteCursors(tmp_path / "f.db"),
+    )
+    upkeep = Upkeep(ledger, *parts, lambda: 100 * 10**9, expiring=expiring, archive=archive)
+    assert upkeep.tidy() == 10
+    left = {name: [each.first for each in ledger.read(name)] for name in chains}
+    assert left == {"a/0": list(range(12)), "b/0": [10, 11], "c/0": list(range(12))}
+    told = [record.getMessage() for record in caplog.records]
+    assert [each for each in told if "of a/0 from entry 0" in each] == told[:1]
+    assert len(reads) < 16  # of objects, not one for each segment
+    assert upkeep.tidy() == 0
