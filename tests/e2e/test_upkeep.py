@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from sentinel.adapters.sqlite_cursors import SqliteCursors
 from sentinel.adapters.sqlite_expiring import SqliteExpiring
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.adapters.sqlite_tasks import SqliteTasks
+from sentinel.local import loops
 from sentinel.local import upkeep as upkeeping
 from sentinel.local.upkeep import Upkeep
 from tests.chains import grow
@@ -68,3 +70,27 @@ def test_what_the_archive_holds_leaves_the_table_whatever_else_is_marked(
     assert [each for each in told if "of a/0 from entry 0" in each] == told[:1]
     assert len(reads) < 16  # of objects, not one for each segment
     assert upkeep.tidy() == 0
+
+
+def test_archiving_begins_soon_and_goes_on_while_there_is_more() -> None:
+    """An `up` that ends within the hour has archived; a backlog does not wait an hour after each call."""
+    answers: list[dict[str, Any] | None] = [{"more": True}, {"more": True}, None, {"more": False}, {}]
+    waits: list[float] = []
+
+    class Stop:
+        def is_set(self) -> bool:
+            return False
+
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout or 0.0)
+            return not answers
+
+    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        assert (event, context.get_remaining_time_in_millis() > 0) == (loops.SCHEDULED, True)
+        answer = answers.pop(0)
+        if answer is None:
+            raise RuntimeError("a fault of ours")
+        return answer
+
+    loops.archive(handler, Stop(), seconds=3_600.0, later=60.0)
+    assert waits == [60.0, 0.01, 0.01, 3_600.0, 3_600.0, 3_600.0]

@@ -350,6 +350,46 @@ def test_a_chain_that_may_not_be_opened_keeps_no_other_waiting(
         }
 
 
+def test_chains_are_archived_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as there are workers: one that waits for its store keeps no other from going on."""
+    world = _ready(tmp_path, 3)
+    chains = [CHAIN, *(f"checkout/{lane}" for lane in range(1, 5))]
+    for chain in chains[1:]:
+        world.fill(3, start=50, chain=chain)
+        world.sealer.seal(chain)
+    world.later(2)
+    store, together = world.archive.store, threading.Barrier(len(chains), timeout=60)
+
+    def waiting(chain: str, segments: list[Segment]) -> None:
+        together.wait()
+        store(chain, segments)
+
+    monkeypatch.setattr(world.archive, "store", waiting)
+    done = replace(world.archiver(), workers=len(chains)).run(lambda: 1_000.0, patience=0)
+    assert (done.objects, done.segments, done.marked, done.more) == (5, 10, 10, False)
+    assert {world.archive.end(chain) for chain in chains} == {4}
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_store_that_is_away_ends_it_for_all_chains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    """It is told of, and no further chain is begun."""
+    world = _ready(tmp_path, 3)
+    for lane in range(1, 30):
+        world.fill(2, start=50, chain=f"checkout/{lane}")
+    looked = []
+
+    def away(chain: str) -> int:
+        looked.append(chain)
+        raise Unavailable("the archive is away", 1.0)
+
+    monkeypatch.setattr(world.archive, "end", away)
+    with pytest.raises(Unavailable):
+        replace(world.archiver(), workers=workers).run(lambda: 1_000.0)
+    assert len(looked) <= 2 * workers
+
+
 def _whole(world: World, batches: int) -> None:
     """Check that every entry is there once, in order, and that the table lacks nothing unarchived."""
     found = Counter(entries_of(world.seam()))

@@ -9,7 +9,9 @@ once: a run of segments begins where the archive ends, and one alone can store i
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from sentinel.core import chain as hashing
@@ -42,13 +44,25 @@ class Archived:
     damaged: int = 0
     more: bool = False
 
+    def add(self, other: Archived) -> None:
+        """Take in what was done in another chain."""
+        self.segments += other.segments
+        self.objects += other.objects
+        self.marked += other.marked
+        self.damaged += other.damaged
+        self.more = self.more or other.more
+
+
+_Done = tuple[Archived, Forbidden | None]
+
 
 @dataclass(frozen=True, slots=True)
 class Archiver:
     """The use case. `ledger` reads over the seam, `table` is the table alone.
 
     `sealed` returns a chain's newest checkpoint, `covered` says whether all that a segment says was erased is
-    recorded, `days` gives the limit of each service, `clock` epoch nanoseconds.
+    recorded, `days` gives the limit of each service, `clock` epoch nanoseconds. `workers` is how many chains
+    are worked at together: each waits for its stores most of the time.
     """
 
     ledger: Ledger
@@ -60,6 +74,7 @@ class Archiver:
     covered: Callable[[Segment], bool]
     days: Callable[[], Mapping[str, int]]
     clock: Callable[[], int]
+    workers: int = 1
 
     def run(self, left: Callable[[], float], patience: int = PATIENCE) -> Archived:
         """Archive what is due in all chains until the seconds `left` are nearly none. Raises `Unavailable`.
@@ -67,8 +82,6 @@ class Archiver:
         Damage in one chain is logged and keeps no other waiting. Nor does one that may not be opened: its
         `Forbidden` is raised when all others had their turn.
         """
-        done = Archived()
-        refused: Forbidden | None = None
         days = {service: each for service, each in self.days().items() if each > 0}
         # What a call that was cut off has archived is looked through also where nothing more is to go.
         begun = set(self.archive.chains())
@@ -77,21 +90,46 @@ class Archiver:
         )
         # Each call begins with another chain, so that one which takes all the time is not always the same.
         turn = self.clock() // (3_600 * SECOND) % max(len(chains), 1)
-        for chain in chains[turn:] + chains[:turn]:
+        cut = threading.Event()
+
+        def one(chain: str) -> tuple[Archived, Forbidden | None]:
             limit = days.get(hashing.service_of(chain), 0) * DAY
             try:
-                while not done.more and self._step(chain, limit, patience, left, done):
-                    pass
-            except Tampered as error:
-                log.critical("tampered: %s", error)
-                done.damaged += 1
-            except Forbidden as error:
-                refused = error
-            if done.more:
-                break
+                return self._one(chain, limit, patience, lambda: 0.0 if cut.is_set() else left())
+            except BaseException:
+                cut.set()  # nobody waits for the others any more
+                raise
+
+        done = Archived()
+        refused: Forbidden | None = None
+        for found, error in self._each(one, chains[turn:] + chains[:turn]):
+            done.add(found)
+            refused = error or refused
         if refused is not None:
             raise refused
         return done
+
+    def _each(self, one: Callable[[str], _Done], chains: Sequence[str]) -> Iterator[_Done]:
+        if self.workers == 1:
+            yield from map(one, chains)
+            return
+        with ThreadPoolExecutor(self.workers, "archive") as pool:
+            yield from pool.map(one, chains)
+
+    def _one(self, chain: str, limit: int, patience: int, left: Callable[[], float]) -> _Done:
+        """Archive what is due in one chain."""
+        if left() < MARGIN:
+            return Archived(more=True), None
+        done = Archived()
+        try:
+            while not done.more and self._step(chain, limit, patience, left, done):
+                pass
+        except Tampered as error:
+            log.critical("tampered: %s", error)
+            done.damaged += 1
+        except Forbidden as error:
+            return done, error
+        return done, None
 
     def _step(self, chain: str, limit: int, patience: int, left: Callable[[], float], done: Archived) -> bool:
         """Mark what is stored of a chain, and store one run more; return whether there was one.
