@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -31,6 +32,22 @@ def create(path: Path, data: bytes, mode: int = PRIVATE) -> None:
             raise Conflict(f"{path.name} is there already") from None
         finally:
             fresh.unlink(missing_ok=True)
+
+
+def tidy(path: Path) -> None:
+    """Remove what was left beside a file by who was killed while writing it. Nobody may be writing it now.
+
+    Raises `Unavailable`.
+    """
+    begun = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{16}}")
+    try:
+        for name in os.listdir(path.parent):  # noqa: PTH208 - names are wanted, not paths
+            if begun.fullmatch(name):
+                path.with_name(name).unlink(missing_ok=True)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise Unavailable(f"{path.parent} cannot be tidied: {error.strerror}", 30.0) from None
 
 
 def read_private(path: Path, most: int) -> bytes:
