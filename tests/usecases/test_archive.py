@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from sentinel.adapters import archive_folder
 from sentinel.core import runs
 from sentinel.core.payload import CODEC_ERASED, Opened
-from sentinel.core.segment import Segment
-from sentinel.errors import Forbidden, Tampered, Unavailable
+from sentinel.core.segment import Batch, Segment
+from sentinel.errors import Forbidden, Tampered, TooLarge, Unavailable
 from sentinel.usecases.append import SECOND
 from sentinel.usecases.archive import DAY, GRACE, MARGIN, PATIENCE, Archived, Archiver
 from sentinel.usecases.erased import Records
@@ -115,6 +116,43 @@ def test_runs_are_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     sizes = [path.stat().st_size for path in (tmp_path / "archive").glob("*/0*")]
     assert len(sizes) > 5
     assert list(world.archive.read(CHAIN)) == world.stored()[:-1]
+
+
+def test_a_run_can_be_read_when_all_of_it_was_erased(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines that are nearly alike compress to a byte each, their leaves to 34: a run has room for these."""
+    scale = 20
+    monkeypatch.setattr(runs, "TARGET", runs.TARGET // scale)
+    for module in (runs, archive_folder):
+        monkeypatch.setattr(module, "MOST_BYTES", module.MOST_BYTES // scale)
+    monkeypatch.setattr(Records, "cover", lambda *_: True)
+    world = World(tmp_path)
+    writer = world.writer()
+    for name in range(30):
+        lines = [b'{"message":"GET /healthz 200","n":%d}' % n for n in range(1_000)]
+        writer.append(CHAIN, Batch(name.to_bytes(16, "big"), lines, {}))
+        world.clock.now += 3_600 * SECOND
+    world.sealer.seal(CHAIN)
+    world.later(100)
+    assert world.archived().segments == 29
+    rows = world.stored()
+    for row in rows[:-1]:
+        gone = Opened(bytes(32), b"{}", [b""] * row.count, dict(enumerate(row.opened.leaves())))
+        erased = replace(row, payload=gone.pack(), codec=row.codec | CODEC_ERASED)
+        assert world.archive.replace(erased, row)
+    assert [len(each.opened.erased) for each in world.archive.read(CHAIN)] == [1_000] * 29
+    sizes = [path.stat().st_size for path in (tmp_path / "archive").glob("*/0*")]
+    assert max(sizes) < runs.TARGET * 1.2 < runs.MOST_BYTES / 2
+
+
+def test_what_could_not_be_read_again_is_not_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever changes a run to one that is too large is told, and it stays as it is."""
+    world = _ready(tmp_path)
+    rows = world.stored()[:3]
+    world.archive.store(CHAIN, rows)
+    monkeypatch.setattr(runs, "MOST_BYTES", 5_000)
+    with pytest.raises(TooLarge, match="from entry 0 on would be over 5,000 bytes"):
+        world.archive.replace(replace(rows[1], payload=bytes(5_000)), rows[1])
+    assert list(world.archive.read(CHAIN)) == rows
 
 
 def test_time_that_is_up_ends_it(tmp_path: Path) -> None:
