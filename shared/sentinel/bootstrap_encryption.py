@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sentinel.errors import Forbidden
-from sentinel.wiring import Base
+from sentinel.wiring import Base, steady_ns
 
 if TYPE_CHECKING:
     from sentinel.adapters.sqlite_keys import SqliteDataKeys
@@ -58,7 +58,7 @@ class Encrypting(Base):
         """Encrypts and decrypts payloads."""
         from sentinel.usecases.encryption import Keyring
 
-        return Keyring(lambda: self.data_keys, time.time_ns, secrets.token_bytes)
+        return Keyring(lambda: self.data_keys, time.time_ns, secrets.token_bytes, steady_ns)
 
     def opens(self, segment: Segment) -> Segment:
         """Return a segment as one that can be opened. What is not encrypted stays as it is."""
@@ -80,7 +80,7 @@ class Encrypting(Base):
             signer=app.log_signer,
             log=self.settings.log,
             keys=lambda: self.data_keys,
-            cipher=Keyring(lambda: self.data_keys, time.time_ns, secrets.token_bytes),
+            cipher=Keyring(lambda: self.data_keys, time.time_ns, secrets.token_bytes, steady_ns),
             encrypted=self._encrypted,
             places=self._places(),
             clock=time.time_ns,

@@ -13,6 +13,7 @@ from sentinel.adapters.sqlite_cursors import SqliteCursors
 from sentinel.adapters.sqlite_expiring import SqliteExpiring
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.adapters.sqlite_tasks import SqliteTasks
+from sentinel.core.runs import Run
 from sentinel.local import loops
 from sentinel.local import upkeep as upkeeping
 from sentinel.local.upkeep import Upkeep
@@ -54,9 +55,14 @@ def test_what_the_archive_holds_leaves_the_table_whatever_else_is_marked(
             archive.store(name, segments[5:10])
         if name == "c/0":
             archive.store(name, grow(name, [[b"{}"]] * 12, seed=9)[:8])
-    reads = []
+    reads: list[int] = []
     read = archive._run
-    monkeypatch.setattr(archive, "_run", lambda chain, first: reads.append(first) or read(chain, first))
+
+    def counted(chain: str, first: int) -> Run | None:
+        reads.append(first)
+        return read(chain, first)
+
+    monkeypatch.setattr(archive, "_run", counted)
     parts = (
         SqliteTasks(tmp_path / "t.db"),
         SqliteCounters(tmp_path / "c.db"),
