@@ -94,7 +94,7 @@ class Encrypting(Base):
         return record is not None and decode(Service, service, record.body).encryption == "own"
 
     def _places(self) -> list[Place]:
-        from sentinel.usecases.erase_elsewhere import InAlerts, InCorrelations, InDeliveries
+        from sentinel.usecases.erase_elsewhere import InAlerts, InCorrelations, InDeliveries, InStrays
         from sentinel.usecases.erase_tasks import InTasks
 
         app = self._all
@@ -104,6 +104,7 @@ class Encrypting(Base):
             InAlerts(app.alerts, app.ledger),
             InCorrelations(app.counters),
             InDeliveries(app.counters, app.counters, plans, time.time_ns),
+            *([InStrays(app.segments, app.archive)] if app.archived else []),
         ]
 
     def _quoting_blobs(self) -> list[ErasableBlobs]:
