@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -107,7 +108,8 @@ class World:
     def drop(self) -> int:
         """Delete what is marked and over, as a TTL does; return how many."""
         now = self.clock() // SECOND
-        return sum(self.rows.drop(chain, first, now) for chain, first in self.rows.expired(now, 10_000))
+        over = itertools.chain.from_iterable(self.rows.expired(now, 10_000))
+        return sum(self.rows.drop(chain, [first], now) for chain, first in list(over))
 
     def stored(self, chain: str = CHAIN) -> list[Segment]:
         """Return what the table has."""

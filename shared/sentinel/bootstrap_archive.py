@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from sentinel.usecases.tripwire import Tripwire
 
 
+WORKERS, LOCAL_WORKERS = 8, 1  # chains that are archived at once; on one machine acknowledging comes first
+
+
 class Archiving(Base):
     """The adapters and use cases of the archive, each made on first use."""
 
@@ -106,7 +109,8 @@ class Archiving(Base):
             return found
 
         stores = (app.ledger, app.table, app.archive, app.expiring)
-        return Archiver(*stores, sealed, app.tiles, app.erasures.cover, days, time.time_ns)
+        workers = LOCAL_WORKERS if self.local else WORKERS
+        return Archiver(*stores, sealed, app.tiles, app.erasures.cover, days, time.time_ns, workers)
 
     @cached_property
     def tripwire(self) -> Tripwire:

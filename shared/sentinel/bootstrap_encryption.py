@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sentinel.errors import Forbidden
-from sentinel.wiring import Base
+from sentinel.wiring import Base, steady_ns
 
 if TYPE_CHECKING:
     from sentinel.adapters.sqlite_keys import SqliteDataKeys
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from sentinel.usecases.encryption import Keyring
     from sentinel.usecases.erase import Eraser
     from sentinel.usecases.erase_from import Place
+
+
+# For how long the ledger's stream hands a segment to detection as it was put: until it gives up, and a call.
+FEED_SECONDS = 2 * 3_600 + 900
 
 
 class Encrypting(Base):
@@ -54,7 +58,7 @@ class Encrypting(Base):
         """Encrypts and decrypts payloads."""
         from sentinel.usecases.encryption import Keyring
 
-        return Keyring(lambda: self.data_keys, time.time_ns, secrets.token_bytes)
+        return Keyring(lambda: self.data_keys, time.time_ns, secrets.token_bytes, steady_ns)
 
     def opens(self, segment: Segment) -> Segment:
         """Return a segment as one that can be opened. What is not encrypted stays as it is."""
@@ -76,10 +80,11 @@ class Encrypting(Base):
             signer=app.log_signer,
             log=self.settings.log,
             keys=lambda: self.data_keys,
-            cipher=Keyring(lambda: self.data_keys, time.time_ns, secrets.token_bytes),
+            cipher=Keyring(lambda: self.data_keys, time.time_ns, secrets.token_bytes, steady_ns),
             encrypted=self._encrypted,
             places=self._places(),
             clock=time.time_ns,
+            feed=0 if self.local else FEED_SECONDS * 1_000_000_000,
         )
 
     def _encrypted(self, service: str) -> bool:
@@ -89,7 +94,7 @@ class Encrypting(Base):
         return record is not None and decode(Service, service, record.body).encryption == "own"
 
     def _places(self) -> list[Place]:
-        from sentinel.usecases.erase_elsewhere import InAlerts, InCorrelations, InDeliveries
+        from sentinel.usecases.erase_elsewhere import InAlerts, InCorrelations, InDeliveries, InStrays
         from sentinel.usecases.erase_tasks import InTasks
 
         app = self._all
@@ -99,6 +104,7 @@ class Encrypting(Base):
             InAlerts(app.alerts, app.ledger),
             InCorrelations(app.counters),
             InDeliveries(app.counters, app.counters, plans, time.time_ns),
+            *([InStrays(app.segments, app.archive)] if app.archived else []),
         ]
 
     def _quoting_blobs(self) -> list[ErasableBlobs]:

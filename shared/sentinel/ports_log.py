@@ -111,6 +111,9 @@ class Archive(Protocol):
     def read(self, chain: str, first: int = 0) -> Iterator[Segment]:
         """Yield archived segments in order, from the first whose `first` is at least `first`."""
 
+    def tidy(self, chain: str) -> None:
+        """Take away what was left by who was cut off while writing what is archived of a chain."""
+
     def chains(self) -> Iterator[str]:
         """Yield the id of every chain that has an archived segment, in any order."""
 

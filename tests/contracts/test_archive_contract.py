@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -122,6 +124,52 @@ def test_a_segment_is_replaced_by_another_form_of_itself(archive: Archive) -> No
     assert not archive.replace(replace(SEGMENTS[1], head=bytes(32)), SEGMENTS[1])
     assert not archive.replace(SEGMENTS[9], SEGMENTS[9])
     assert list(archive.read(CHAIN))[1] == SEGMENTS[1]
+
+
+@pytest.mark.parametrize("call", ["link", "fsync"])
+def test_a_run_that_was_cut_off_leaves_nothing_behind(tmp_path: Path, call: str) -> None:
+    """Whoever is killed over a run leaves a file that nobody reads, with its entries: tidying takes it."""
+    archive = FolderArchive(tmp_path / "archive")
+    archive.store(CHAIN, SEGMENTS[:3])
+    died = """
+import os, sys
+from pathlib import Path
+from sentinel.adapters.archive_folder import FolderArchive
+from sentinel.core.runs import decode
+setattr(os, sys.argv[2], lambda *_: os._exit(9))
+run = decode(sys.argv[3], 6, sys.stdin.buffer.read())
+FolderArchive(Path(sys.argv[1])).store(run.chain, list(run.segments))
+"""
+    told, run = [str(tmp_path / "archive"), call, CHAIN], Run(tuple(SEGMENTS[3:9])).encode()
+    ended = subprocess.run([sys.executable, "-c", died, *told], input=run, check=False)
+    assert ended.returncode == 9
+    folder = next((tmp_path / "archive").iterdir())
+    assert [path.name[:18] for path in folder.glob(".0*")] == [".0000000000000006."]
+    archive.tidy("another/0")
+    archive.tidy(CHAIN)
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", "0000000000000000"]
+    archive.store(CHAIN, SEGMENTS[3:9])
+    assert list(archive.read(CHAIN)) == SEGMENTS[:9]
+
+
+def test_tidying_takes_nothing_from_who_is_writing(tmp_path: Path) -> None:
+    """A run that is being stored, or replaced, is no leftover."""
+    archive, stop = FolderArchive(tmp_path), threading.Event()
+
+    def tidying() -> None:
+        while not stop.is_set():
+            archive.tidy(CHAIN)
+
+    thread = threading.Thread(target=tidying)
+    thread.start()
+    try:
+        for each in SEGMENTS:
+            archive.store(CHAIN, [each])
+            assert archive.replace(replace(each, payload=b"leaves", codec=5), each)
+    finally:
+        stop.set()
+        thread.join()
+    assert [each.codec for each in archive.read(CHAIN)] == [5] * len(SEGMENTS)
 
 
 def test_replacements_at_once_are_all_there(archive: Archive) -> None:
@@ -275,10 +323,10 @@ def test_marks_stay_and_only_what_is_over_is_dropped(tmp_path: Path) -> None:
     expiring.expire(CHAIN, 0, 1_000)
     expiring.expire(CHAIN, 0, 9_000)
     assert ledger.expires(CHAIN, 0) == 1_000
-    assert expiring.expired(999, 10) == []
-    assert expiring.drop(CHAIN, 0, 999) == expiring.drop(CHAIN, 2, 9_999) == 0
-    assert expiring.expired(1_000, 10) == [(CHAIN, 0)]
-    assert expiring.drop(CHAIN, 0, 1_000) == 1
+    assert list(expiring.expired(999, 10)) == []
+    assert expiring.drop(CHAIN, [0, 2], 999) == expiring.drop(CHAIN, [2], 9_999) == 0
+    assert list(expiring.expired(1_000, 10)) == [[(CHAIN, 0)]]
+    assert expiring.drop(CHAIN, [0, 2], 1_000) == 1
     assert list(ledger.read(CHAIN)) == SEGMENTS[1:]
 
 
@@ -301,7 +349,7 @@ def test_a_segment_behind_the_end_is_taken_in_sqlite(tmp_path: Path) -> None:
     for segment in SEGMENTS:
         ledger.append(segment)
     expiring.expire(CHAIN, 2, 1)
-    expiring.drop(CHAIN, 2, 2)
+    expiring.drop(CHAIN, [2], 2)
     stray: Segment = grow(CHAIN, [[b"{}"] * 2] * 2, seed=7)[1]
     with pytest.raises(SlotTaken) as taken:
         ledger.append(stray)

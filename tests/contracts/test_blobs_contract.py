@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -54,6 +56,24 @@ def test_what_is_put_is_got(store: Store, data: bytes) -> None:
     assert blobs.get(digest) == data
     assert blobs.put(data) == digest
     assert names() == [digest]
+
+
+def test_what_a_killed_process_left_of_a_blob_goes_with_it(tmp_path: Path) -> None:
+    """A worker that dies while it keeps something leaves it under another name: dropping takes that, too."""
+    died = """
+import os, sys
+from pathlib import Path
+from sentinel.adapters.blobs_folder import FolderBlobs
+os.link = lambda *_: os._exit(9)
+FolderBlobs(Path(sys.argv[1])).put(b"who it is about")
+"""
+    assert subprocess.run([sys.executable, "-c", died, tmp_path], check=False).returncode == 9
+    blobs = FolderBlobs(tmp_path)
+    other, digest = blobs.put(b"another"), blobs.put(b"who it is about")
+    assert len(list(tmp_path.iterdir())) == 3
+    blobs.drop(digest)
+    assert [each.name for each in tmp_path.iterdir()] == [other]
+    FolderBlobs(tmp_path / "nowhere").drop(digest)
 
 
 def test_what_is_not_there_is_missing(store: Store) -> None:

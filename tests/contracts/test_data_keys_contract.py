@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -191,6 +193,24 @@ def test_a_rotation_that_was_cut_off_loses_no_key(tmp_path: Path, monkeypatch: p
     keys.rewrap()
     assert len((tmp_path / "data.key").read_text().splitlines()) == 2
     assert all(keys.open("a/0", name) == plain for name, plain in made)
+
+
+def test_a_rotation_that_was_killed_leaves_no_old_key_behind(tmp_path: Path) -> None:
+    """The next one removes what was half written, with the old wrapping key in it."""
+    local(tmp_path).make("a/0")
+    old = (tmp_path / "data.key").read_bytes().split()[-1]
+    died = """
+import os, pathlib, sys
+from sentinel.adapters.wrapping_keys import WrappingKeys
+pathlib.Path.replace = lambda *_: os._exit(9)
+WrappingKeys(pathlib.Path(sys.argv[1]), os.urandom).add()
+"""
+    ended = subprocess.run([sys.executable, "-c", died, tmp_path / "data.key"], check=False)
+    assert ended.returncode == 9
+    holding = [path.name[:10] for path in tmp_path.iterdir() if old in path.read_bytes()]
+    assert sorted(holding) == [".data.key.", "data.key"]
+    local(tmp_path).rewrap()
+    assert not any(old in path.read_bytes() for path in tmp_path.iterdir())
 
 
 def test_kms_authenticates_what_a_key_is_for() -> None:

@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentinel.core import chain as hashing
+from sentinel.core import entry, otlp
+from sentinel.core import segment as segment_module
 from sentinel.core.payload import PLAIN_LIMIT
-from sentinel.core.segment import STORED_LIMIT, Head, Segment, numbered
+from sentinel.core.segment import ENTRIES_LIMIT, STORED_LIMIT, Head, Segment, numbered
 from sentinel.core.verify import Verifier
 from sentinel.core.window import WINDOW, Part, decode_window
 from sentinel.errors import Tampered
@@ -48,6 +50,34 @@ def test_parts_survive_encoding(batch_id: bytes, count: int, offset: int, rest: 
     """A dedup record decodes to what was encoded."""
     part = Part(batch_id, count, offset, offset + count + rest)
     assert decode_window(part.encode() * 2) == [(part, part.encode())] * 2
+
+
+def test_what_compresses_very_well_is_cut_so_that_it_can_be_read() -> None:
+    """A segment holds no more than may be unpacked, however few bytes that takes; nothing is left out."""
+    entries = [b'{"resource":"%s","n":%d}' % (b"x" * 1_980, n) for n in range(10_000)]
+    segments = grow(CHAIN, [entries])
+    assert len(segments) == 3
+    assert [entry for segment in segments for _, entry in numbered(segment)] == entries
+    assert verify(segments).next == 10_000
+    assert all(sum(map(len, each.opened.entries)) <= ENTRIES_LIMIT for each in segments)
+    assert ENTRIES_LIMIT * 2 < PLAIN_LIMIT
+    assert otlp.MAX_BYTES + 2 * entry.MAX_ENTRIES < PLAIN_LIMIT  # what was stored whole can be read, too
+
+
+def test_the_size_of_entries_cuts_where_it_has_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fits to the byte is whole; an entry that is over it by itself stands alone."""
+    monkeypatch.setattr(segment_module, "ENTRIES_LIMIT", 60)
+    counts = {}
+    for sizes in ([30, 30], [30, 31], [61, 2], [20, 20, 20, 1], [10] * 13):
+        lines = [b'{"m":"' + b"x" * (size - 8) + b'"}' if size > 8 else b"{}" for size in sizes]
+        counts[tuple(map(len, lines))] = [each.count for each in grow(CHAIN, [lines])]
+    assert counts == {
+        (30, 30): [2],
+        (30, 31): [1, 1],
+        (61, 2): [1, 1],
+        (20, 20, 20, 2): [3, 1],
+        (10,) * 13: [6, 6, 1],
+    }
 
 
 @pytest.mark.parametrize("cut", range(1, 19))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -118,12 +119,33 @@ def test_without_the_wrapping_key_nothing_is_told_as_whole(
     app: App, home: Path, cli: Callable[..., Ran]
 ) -> None:
     """A copy without it is no damage; it cannot be checked, and says why. No new key takes its place."""
-    del app
+    app.ingest.entries(Origin("clear", "/v1/entries", uuid4().hex, encryption="store"), b"{}", {})
     (home / "data.key").unlink()
-    code, out, err = cli("verify")
-    assert (code, out) == (1, "")
-    assert "data.key is not there: restore it" in err
+    code, out, _ = cli("verify")
+    assert code == 1
+    (clear, _, shop) = out.splitlines()
+    assert clear.startswith("whole    clear/0: 1 entries")  # and is not kept waiting by another's keys
+    assert shop.startswith("unread   shop/0: forbidden: the wrapping key ")
+    assert "data.key is not there: restore it" in shop
     assert not (home / "data.key").exists()
+    assert [each["verified"] for each in json.loads(cli("verify", "--json")[1])] == [True, False]
+
+
+def test_what_stands_beside_the_archive_is_told_by_verify(home: Path, cli: Callable[..., Ran]) -> None:
+    """A segment in the table where another was archived is no part of the chain, and does not stay unseen."""
+    found = application(str(home))
+    for n in range(3):
+        origin = Origin("shop", "/v1/entries", uuid4().hex, encryption="store")
+        found.ingest.entries(origin, b'{"n":%d}' % n, {})
+    rows = list(found.segments.read("shop/0"))
+    found.archive.store("shop/0", rows[:2])
+    assert cli("verify")[0] == 0
+    with sqlite3.connect(home / "ledger.db") as db:
+        db.execute("UPDATE segments SET head = zeroblob(32) WHERE first = 1")
+    db.close()
+    code, out, _ = cli("verify")
+    assert code == 1
+    assert out.startswith("damaged  shop/0 at entry 1: stray: stands in the table")
 
 
 def test_detection_reads_what_is_encrypted(app: App) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sentinel.bootstrap_encryption import FEED_SECONDS
+
 if TYPE_CHECKING:
     from tests.infra.conftest import Templates
 
@@ -36,6 +38,13 @@ def test_feeds_lose_nothing_in_silence(templates: Templates, verb: str, table: s
     assert feed["BatchSize"] == 100
     queue = feed["DestinationConfig"]["OnFailure"]["Destination"]["Fn::GetAtt"][0]
     assert queue in templates.of("AWS::SQS::Queue")
+
+
+def test_an_erasure_knows_how_long_detection_may_be_behind(templates: Templates) -> None:
+    """Until a record is given up, and for one call more, detection may make something of what was erased."""
+    feed = _feeds(templates)["detect"]
+    function = templates.of("AWS::Lambda::Function")[feed["FunctionName"]["Ref"]]["Properties"]
+    assert feed["MaximumRecordAgeInSeconds"] + function["Timeout"] <= FEED_SECONDS
 
 
 def test_the_queue_of_detections_failures_is_told(templates: Templates) -> None:

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from sentinel.adapters import archive_folder
 from sentinel.core import runs
 from sentinel.core.payload import CODEC_ERASED, Opened
-from sentinel.core.segment import Segment
-from sentinel.errors import Forbidden, Tampered, Unavailable
+from sentinel.core.segment import Batch, Segment
+from sentinel.errors import Forbidden, Tampered, TooLarge, Unavailable
 from sentinel.usecases.append import SECOND
 from sentinel.usecases.archive import DAY, GRACE, MARGIN, PATIENCE, Archived, Archiver
 from sentinel.usecases.erased import Records
@@ -115,6 +116,43 @@ def test_runs_are_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     sizes = [path.stat().st_size for path in (tmp_path / "archive").glob("*/0*")]
     assert len(sizes) > 5
     assert list(world.archive.read(CHAIN)) == world.stored()[:-1]
+
+
+def test_a_run_can_be_read_when_all_of_it_was_erased(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines that are nearly alike compress to a byte each, their leaves to 34: a run has room for these."""
+    scale = 20
+    monkeypatch.setattr(runs, "TARGET", runs.TARGET // scale)
+    for module in (runs, archive_folder):
+        monkeypatch.setattr(module, "MOST_BYTES", module.MOST_BYTES // scale)
+    monkeypatch.setattr(Records, "cover", lambda *_: True)
+    world = World(tmp_path)
+    writer = world.writer()
+    for name in range(30):
+        lines = [b'{"message":"GET /healthz 200","n":%d}' % n for n in range(1_000)]
+        writer.append(CHAIN, Batch(name.to_bytes(16, "big"), lines, {}))
+        world.clock.now += 3_600 * SECOND
+    world.sealer.seal(CHAIN)
+    world.later(100)
+    assert world.archived().segments == 29
+    rows = world.stored()
+    for row in rows[:-1]:
+        gone = Opened(bytes(32), b"{}", [b""] * row.count, dict(enumerate(row.opened.leaves())))
+        erased = replace(row, payload=gone.pack(), codec=row.codec | CODEC_ERASED)
+        assert world.archive.replace(erased, row)
+    assert [len(each.opened.erased) for each in world.archive.read(CHAIN)] == [1_000] * 29
+    sizes = [path.stat().st_size for path in (tmp_path / "archive").glob("*/0*")]
+    assert max(sizes) < runs.TARGET * 1.2 < runs.MOST_BYTES / 2
+
+
+def test_what_could_not_be_read_again_is_not_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever changes a run to one that is too large is told, and it stays as it is."""
+    world = _ready(tmp_path)
+    rows = world.stored()[:3]
+    world.archive.store(CHAIN, rows)
+    monkeypatch.setattr(runs, "MOST_BYTES", 5_000)
+    with pytest.raises(TooLarge, match="from entry 0 on would be over 5,000 bytes"):
+        world.archive.replace(replace(rows[1], payload=bytes(5_000)), rows[1])
+    assert list(world.archive.read(CHAIN)) == rows
 
 
 def test_time_that_is_up_ends_it(tmp_path: Path) -> None:
@@ -250,6 +288,77 @@ def test_what_is_erased_while_it_is_marked_does_not_come_back(
     assert world.archive.at(CHAIN, row.first) == erased
 
 
+def _without_first(row: Segment) -> Segment:
+    opened = row.opened
+    gone = Opened(opened.nonce, opened.context, list(opened.entries), {0: opened.leaves()[0]})
+    return replace(row, payload=gone.pack(), codec=row.codec | CODEC_ERASED)
+
+
+def _put(world: World, row: Segment) -> None:
+    _update(
+        world, "UPDATE segments SET payload = ?, codec = ? WHERE first = ?", row.payload, row.codec, row.first
+    )
+
+
+@pytest.mark.parametrize("days", [{}, {"checkout": 0}], ids=["no record", "no limit"])
+def test_what_was_erased_behind_a_killed_archiver_goes_though_nothing_more_is_archived(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: dict[str, int]
+) -> None:
+    """A run that was stored as it was before an erasure is mended, whatever became of its service's limit."""
+    world = _ready(tmp_path)
+    monkeypatch.setattr(Records, "cover", lambda *_: True)
+    row = world.stored()[2]
+    world.archive.store(CHAIN, world.stored()[:5])
+    _put(world, _without_first(row))
+    world.days = days
+    done = world.archived()
+    assert (done.objects, done.marked, done.damaged) == (0, 5, 0)
+    assert world.archive.at(CHAIN, row.first) == _without_first(row)
+
+
+def test_a_table_from_a_backup_brings_nothing_erased_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is erased in the archive and not in the table is told of; it stays erased."""
+    world = _ready(tmp_path)
+    monkeypatch.setattr(Records, "cover", lambda *_: True)
+    rows = world.stored()
+    world.archive.store(CHAIN, [*rows[:2], _without_first(rows[2]), *rows[3:5]])
+    assert world.archived().damaged == 1
+    assert world.archive.at(CHAIN, rows[2].first) == _without_first(rows[2])
+    assert "erase them again" in caplog.text
+    _put(world, _without_first(rows[2]))
+    assert world.archived().damaged == 0
+
+
+def test_what_somebody_is_changing_is_marked_by_the_next_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Marks are set in order, so none is passed over: the store looks no farther down than the first."""
+    world = _ready(tmp_path)
+    monkeypatch.setattr(Records, "cover", lambda *_: True)
+    rows = world.stored()
+    world.archive.store(CHAIN, rows[:5])
+    _put(world, _without_first(rows[2]))
+    with monkeypatch.context() as busy:
+        busy.setattr(world.archive, "replace", lambda *_: False)
+        world.days = {}
+        assert world.archived().marked == 2
+    world.archived()
+    assert all(world.raw.expires(CHAIN, row.first) for row in rows[:5])
+
+
+def test_a_data_key_that_is_gone_from_the_archive_alone_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was archived under a key that was destroyed meanwhile is replaced by what the table has."""
+    world = _ready(tmp_path)
+    rows = world.stored()
+    world.archive.store(CHAIN, [*rows[:2], replace(rows[2], payload=b"what opens no more"), *rows[3:5]])
+    assert world.archived().damaged == 0
+    assert world.archive.at(CHAIN, rows[2].first) == rows[2]
+
+
 def test_a_chain_that_may_not_be_opened_keeps_no_other_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,6 +386,46 @@ def test_a_chain_that_may_not_be_opened_keeps_no_other_waiting(
             CHAIN: 0 if shut == CHAIN else 4,
             other: 0 if shut == other else 4,
         }
+
+
+def test_chains_are_archived_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as there are workers: one that waits for its store keeps no other from going on."""
+    world = _ready(tmp_path, 3)
+    chains = [CHAIN, *(f"checkout/{lane}" for lane in range(1, 5))]
+    for chain in chains[1:]:
+        world.fill(3, start=50, chain=chain)
+        world.sealer.seal(chain)
+    world.later(2)
+    store, together = world.archive.store, threading.Barrier(len(chains), timeout=60)
+
+    def waiting(chain: str, segments: list[Segment]) -> None:
+        together.wait()
+        store(chain, segments)
+
+    monkeypatch.setattr(world.archive, "store", waiting)
+    done = replace(world.archiver(), workers=len(chains)).run(lambda: 1_000.0, patience=0)
+    assert (done.objects, done.segments, done.marked, done.more) == (5, 10, 10, False)
+    assert {world.archive.end(chain) for chain in chains} == {4}
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_store_that_is_away_ends_it_for_all_chains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    """It is told of, and no further chain is begun."""
+    world = _ready(tmp_path, 3)
+    for lane in range(1, 30):
+        world.fill(2, start=50, chain=f"checkout/{lane}")
+    looked = []
+
+    def away(chain: str) -> int:
+        looked.append(chain)
+        raise Unavailable("the archive is away", 1.0)
+
+    monkeypatch.setattr(world.archive, "end", away)
+    with pytest.raises(Unavailable):
+        replace(world.archiver(), workers=workers).run(lambda: 1_000.0)
+    assert len(looked) <= 2 * workers
 
 
 def _whole(world: World, batches: int) -> None:

@@ -170,6 +170,25 @@ def test_a_clock_that_goes_back_makes_no_key_last_longer(world: World) -> None:
     assert world.ring.seal(b"x", place)[0] != world.used[0]
 
 
+def test_a_clock_that_stands_still_makes_no_key_last_longer(world: World) -> None:
+    """Whoever erases on another machine counts the hour of a key by a clock of its own."""
+    steady = Clock()
+    ring = Keyring(lambda: world.faults.wrap("keys", world.keys), world.clock, os.urandom, steady)
+    place = Place(CHAIN, 0, 1, bytes(32), 1)
+    first = ring.seal(b"x", place)[0]
+    steady.now += FRESH - 1
+    assert ring.seal(b"x", place)[0] == first
+    steady.now += 1
+    second = ring.seal(b"x", place)[0]
+    assert second != first
+    world.away()
+    steady.now += USED - 1
+    assert ring.seal(b"x", place)[0] == second
+    steady.now += 1
+    with pytest.raises(Unavailable):
+        ring.seal(b"x", place)
+
+
 def test_with_a_key_in_hand_appends_go_on_when_the_key_service_is_away(world: World) -> None:
     """Until the key in hand is `USED` old; it is not asked for each time."""
     world.append(1)

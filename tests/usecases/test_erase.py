@@ -49,6 +49,7 @@ class FolderArchive:
     """An archive in memory: `ports_log.Archive` as far as an erasure asks for it."""
 
     held: dict[int, Segment] = field(default_factory=dict)
+    tidied: str = ""
 
     def store(self, segments: Sequence[Segment]) -> None:
         self.held |= {segment.first: replace(segment, opener=None) for segment in segments}
@@ -58,6 +59,9 @@ class FolderArchive:
         if there:
             self.held[segment.first] = replace(segment, opener=None)
         return there
+
+    def tidy(self, chain: str) -> None:
+        self.tidied = chain
 
     def at(self, chain: str, seq: int) -> Segment | None:
         return next((each for each in self.held.values() if each.first <= seq < each.next), None)
@@ -252,6 +256,42 @@ def test_a_data_key_goes_when_nobody_can_be_using_it(tmp_path: Path) -> None:
     assert world.eraser().erase(wish(0, 1)).json()["keys_destroyed"] == 0
 
 
+def test_the_chain_is_looked_through_as_often_for_many_keys_as_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A month's entries are under a thousand keys, and reading ten million entries takes minutes."""
+    world = World(tmp_path, encrypted=True)
+    for name in range(1, 7):
+        world.append(name)
+        world.clock.now += USED
+    world.later()
+    looks: list[int] = []
+    read = world.stored.read
+
+    def counted(chain: str, first: int = 0, limit: int | None = None) -> Iterator[Segment]:
+        looks.append(first)
+        return read(chain, first, limit)
+
+    monkeypatch.setattr(world.stored, "read", counted)
+    found = world.eraser().erase(wish(0, 11))
+    assert found.keys == 6
+    assert looks.count(0) == 2  # what is under these keys, and once more when nobody writes with them
+    assert len(looks) == 5  # what is to be erased and what was is read in one go each
+
+
+def test_what_detection_may_still_be_given_is_not_finished(world: World) -> None:
+    """A feed that is behind has entries as they were: it is said until when to look again, and no longer."""
+    eraser = replace(world.eraser(), feed=7_200 * SECOND)
+    stored = max(segment.t for segment in world.stored.read(CHAIN))
+    (told,) = (each for each in eraser.erase(wish(0, 5)).forgotten.unfinished if "feed" in each)
+    assert f"after {stored // SECOND + 7_201} " in told
+    world.clock.now = stored + 7_200 * SECOND
+    assert "feed" in str(eraser.erase(wish(0, 5)).forgotten.unfinished)
+    world.clock.now += 1
+    assert "feed" not in str(eraser.erase(wish(0, 5)).forgotten.unfinished)
+    assert len(world.elsewhere.asked) == 3
+
+
 def test_a_copy_of_the_old_segment_opens_no_more(tmp_path: Path) -> None:
     """Once the key is gone a backup of the table gives nothing away."""
     world = World(tmp_path, encrypted=True)
@@ -278,6 +318,7 @@ def test_both_forms_of_a_segment_on_its_way_to_the_archive_are_erased(world: Wor
     for again in (world.archive.at(CHAIN, 0), world.stored.at(CHAIN, 0)):
         assert again is not None
         assert list(world.keyring().opens(again).opened.erased) == [0, 1]
+    assert world.archive.tidied == CHAIN  # what an archiver was killed over has them, too
 
 
 def test_somebody_else_s_change_of_a_segment_is_not_undone(world: World) -> None:

@@ -11,6 +11,8 @@ import pytest
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.core.segment import Batch, Head, Segment
 from sentinel.errors import Tampered
+from sentinel.usecases.erase_elsewhere import InStrays
+from sentinel.usecases.erase_from import Target
 from sentinel.usecases.heads import HEAD_FRESH, SECOND, Moment
 from sentinel.usecases.inspect import Inspect
 from tests.archives import World
@@ -158,6 +160,22 @@ def test_a_stray_is_never_seen_but_told(world: World) -> None:
     inspect = Inspect(ledger, lambda: pytest.fail("no tasks are looked at"), strays=ledger.strays)
     with pytest.raises(Tampered, match="stray"):
         inspect.verify(CHAIN)
+
+
+def test_an_erasure_names_strays_of_its_batches(world: World) -> None:
+    """A stray holds its batch once more, which stands at the chain's end: who erases it is told of both."""
+    stray = _stray(world, 10)
+    _put(world, stray)
+    writer = world.writer(seed=5)
+    first = writer.append(CHAIN, Batch(bytes(16), [b'{"stray":1}'], {})).first
+    place = InStrays(world.raw, world.archive)
+    for seq, told in ((first, 1), (first - 1, 0)):
+        segment = world.seam().at(CHAIN, seq)
+        assert segment is not None
+        found = place.forget(Target(CHAIN, seq, seq, {seq: (segment, b"{}")}))
+        assert len(found.left) == told
+        assert all("at 10 is no part" in each for each in found.left)
+    assert place.forget(Target(CHAIN, first, first, {})).left == []
 
 
 def test_what_is_in_both_is_no_stray(tmp_path: Path) -> None:

@@ -1,13 +1,15 @@
 """The archive as files of one machine: `ports_log.Archive` below a folder.
 
 Below it each chain has a folder of its own, named by its percent-encoded id, with a file for each run, named
-by its first entry: `s%2F0/0000000000000042`. Files are whole or not there, and flushed.
+by its first entry: `s%2F0/0000000000000042`. Files are whole or not there, and flushed. What is being written
+has another name, `.0000000000000042.` and a random one; who writes has the chain's lock meanwhile.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -21,6 +23,7 @@ from sentinel.core.runs import BEGIN_BYTES, MOST_BYTES, Run
 from sentinel.errors import Conflict, Missing, Unavailable
 
 _LOCK = ".lock"
+_BEGUN = re.compile(r"\.[0-9]{16}\..+")
 
 
 class FolderArchive(Runs):
@@ -42,11 +45,25 @@ class FolderArchive(Runs):
 
     def put(self, run: Run) -> bool:
         """See `Runs`."""
-        try:
-            whole_files.create(self._path(run.chain, run.first), run.encode())
-        except Conflict:
-            return False
+        path, data = self._path(run.chain, run.first), run.encode()
+        with self._locked(path.parent):
+            try:
+                whole_files.create(path, data)
+            except Conflict:
+                return False
         return True
+
+    def tidy(self, chain: str) -> None:
+        """See `ports_log.Archive`. Whoever has the lock knows that who wrote these files is gone."""
+        folder = self._root / quote(chain, safe="")
+        if not any(map(_BEGUN.fullmatch, _names(folder))):
+            return
+        with self._locked(folder):
+            for name in filter(_BEGUN.fullmatch, _names(folder)):
+                try:
+                    (folder / name).unlink(missing_ok=True)
+                except OSError as error:
+                    raise Unavailable(f"{folder / name} cannot be removed: {error.strerror}") from None
 
     def get(self, chain: str, first: int) -> tuple[bytes, str] | None:
         """See `Runs`."""
@@ -83,6 +100,7 @@ class FolderArchive(Runs):
     @contextmanager
     def _locked(self, folder: Path) -> Iterator[None]:
         try:
+            whole_files.make(folder)
             fd = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise Unavailable(f"{folder} cannot be locked: {error.strerror}") from None

@@ -46,6 +46,10 @@ class Runs(ABC):
         """Return where the last run begins that begins at `seq` or before it."""
 
     @abstractmethod
+    def tidy(self, chain: str) -> None:
+        """See `ports_log.Archive`."""
+
+    @abstractmethod
     def chains(self) -> Iterator[str]:
         """See `ports_log.Archive`."""
 

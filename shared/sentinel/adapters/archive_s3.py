@@ -45,6 +45,9 @@ class S3Archive(Runs):
         """See `Runs`: one PutObject; the old bytes go, as the bucket keeps no versions."""
         return self._put(run, IfMatch=version)
 
+    def tidy(self, chain: str) -> None:
+        """See `ports_log.Archive`. An object is there whole, or nothing is."""
+
     def get(self, chain: str, first: int) -> tuple[bytes, str] | None:
         """See `Runs`: one GetObject."""
         return self._get(chain, first)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from sentinel.adapters.whole_files import create, flush, read_private
+from sentinel.adapters.whole_files import create, flush, read_private, tidy
 from sentinel.core.trees import digest_of
 from sentinel.errors import Conflict, Missing, Tampered, Unavailable
 
@@ -53,6 +53,7 @@ class FolderBlobs:
                 (self._folder / digest).unlink(missing_ok=True)
             except OSError as error:
                 raise Unavailable(f"{self._folder} cannot be written: {error.strerror}", 30.0) from None
+            tidy(self._folder / digest)  # a worker that was killed over it has left it under another name
 
 
 def checked(digest: str, data: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sentinel.adapters.sqlite_ledger import MIGRATIONS, SCHEMA, VERSION
@@ -36,17 +37,29 @@ class SqliteExpiring:
                 found.append(first)
         return found
 
-    def expired(self, now: int, limit: int) -> list[tuple[str, int]]:
-        """Return (chain, first) of segments whose time was up before `now`, epoch seconds."""
-        with self._db.reading() as connection:
-            return connection.execute(
-                "SELECT chain, first FROM segments WHERE expires > 0 AND expires <= ? LIMIT ?", (now, limit)
-            ).fetchall()
+    def expired(self, now: int, limit: int) -> Iterator[list[tuple[str, int]]]:
+        """Yield pages of (chain, first) of the segments whose time was up before `now`, epoch seconds.
 
-    def drop(self, chain: str, first: int, now: int) -> int:
-        """Delete a segment whose time was up before `now`, epoch seconds; return how many were."""
-        with self._db.writing() as connection:
-            return connection.execute(
+        Each is there once, also one that stays: the next page begins behind it.
+        """
+        at = (0, 0)
+        while True:
+            with self._db.reading() as connection:
+                rows = connection.execute(
+                    "SELECT expires, rowid, chain, first FROM segments"
+                    " WHERE expires > 0 AND expires <= ? AND (expires, rowid) > (?, ?)"
+                    " ORDER BY expires, rowid LIMIT ?",
+                    (now, *at, limit),
+                ).fetchall()
+            if not rows:
+                return
+            yield [(chain, first) for _, _, chain, first in rows]
+            at = rows[-1][:2]
+
+    def drop(self, chain: str, places: Sequence[int], now: int) -> int:
+        """Delete those segments, by their `first`, whose time was up before `now`; return how many were."""
+        with self._db.transaction() as connection:
+            return connection.executemany(
                 "DELETE FROM segments WHERE chain = ? AND first = ? AND expires > 0 AND expires <= ?",
-                (chain, first, now),
+                [(chain, first, now) for first in places],
             ).rowcount

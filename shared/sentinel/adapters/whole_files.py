@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -31,6 +32,22 @@ def create(path: Path, data: bytes, mode: int = PRIVATE) -> None:
             raise Conflict(f"{path.name} is there already") from None
         finally:
             fresh.unlink(missing_ok=True)
+
+
+def tidy(path: Path) -> None:
+    """Remove what was left beside a file by who was killed while writing it. Nobody may be writing it now.
+
+    Raises `Unavailable`.
+    """
+    begun = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{16}}")
+    try:
+        for name in os.listdir(path.parent):  # noqa: PTH208 - names are wanted, not paths
+            if begun.fullmatch(name):
+                path.with_name(name).unlink(missing_ok=True)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise Unavailable(f"{path.parent} cannot be tidied: {error.strerror}", 30.0) from None
 
 
 def read_private(path: Path, most: int) -> bytes:
@@ -74,7 +91,7 @@ def _check(path: Path, found: os.stat_result) -> None:
 def _written(path: Path, data: bytes, mode: int) -> Iterator[Path]:
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        _make(path.parent)
+        make(path.parent)
         fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
         with os.fdopen(fd, "wb") as file:
             os.fchmod(fd, mode)  # whatever the process's mask takes away
@@ -89,8 +106,8 @@ def _written(path: Path, data: bytes, mode: int) -> Iterator[Path]:
         raise Unavailable(f"{path} cannot be written: {error.strerror}", 30.0) from None
 
 
-def _make(folder: Path) -> None:
-    """Make a folder where it is not there, and all above it; their names are flushed, too."""
+def make(folder: Path) -> None:
+    """Make a folder, and all above it, where they are not there, and flush their names. Raises `OSError`."""
     new = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for each in new:

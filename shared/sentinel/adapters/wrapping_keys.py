@@ -56,8 +56,12 @@ class WrappingKeys:
         return keys
 
     def keep(self, key: str) -> None:
-        """Drop all keys but one."""
+        """Drop all keys but one, also from what a rotation that was killed left beside the file.
+
+        One at a time may change the file.
+        """
         whole_files.replace(self._path, _text({key: self.read()[key]}))
+        whole_files.tidy(self._path)
 
     def _fresh(self) -> str:
         return self._entropy(8).hex()

@@ -67,13 +67,13 @@ def verify(
 ) -> int:
     """Check chains from their first entry to their last, and against every checkpoint that was signed.
 
-    Exits 1 for a damaged one.
+    Exits 1 for a damaged one, and for one that may not be read here.
     """
     app = application(home)
     verification = app.verifying(_keys(witnesses), len(witnesses) if quorum is None else quorum)
     known = written_down(against) if against else {}
     names = [chain] if chain else sorted({*app.ledger.chains(), *app.notes.chains(), *known})
-    found = [_verified(verification, name, known.get(name)) for name in names]
+    found = [_verified(app, verification, name, known.get(name)) for name in names]
     of_tasks = _tasks(app) if tasks else {"verified": True}
     if as_json:
         emit({"chains": found, "tasks": of_tasks} if tasks else found)
@@ -119,11 +119,15 @@ def _tell_tasks(found: dict[str, Any]) -> None:
         echo(f"         task {plain(each)} was moved all the time: verify again")
 
 
-def _verified(by: ChainVerification, chain: str, expected: dict[int, str] | None) -> dict[str, Any]:
-    from sentinel.errors import Tampered
+def _verified(app: App, by: ChainVerification, chain: str, expected: dict[int, str] | None) -> dict[str, Any]:
+    from sentinel.errors import Forbidden, Tampered
 
     try:
-        return by.verify(chain, expected).json()
+        found = by.verify(chain, expected)
+        for stray in app.inspect.strays(chain):
+            raise stray
+    except Forbidden as error:  # others can be checked all the same
+        return {"chain": chain, "verified": False, "kind": "forbidden", "detail": str(error)}
     except Tampered as damage:
         return {
             "chain": chain,
@@ -132,6 +136,7 @@ def _verified(by: ChainVerification, chain: str, expected: dict[int, str] | None
             "kind": damage.kind,
             "detail": damage.detail,
         }
+    return found.json()
 
 
 def _tell(each: dict[str, Any]) -> None:
@@ -142,6 +147,9 @@ def _tell(each: dict[str, Any]) -> None:
         _tell_signed(each)
     else:
         what = f"{each['kind']}: {each['detail']}"
+        if each["kind"] == "forbidden":
+            echo(f"{style('unread', 'red')}   {name}: {plain(what)}")
+            return
         echo(f"{style('damaged', 'red')}  {name} at entry {each['entry']:,}: {plain(what)}")
 
 

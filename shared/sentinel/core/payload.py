@@ -28,7 +28,7 @@ CODECS = frozenset({1, 3, 5, 7})
 ERASED = b"!"  # and behind it the entry's leaf, in hex; no entry begins so, as each is a JSON object
 ERASED_ENTRY = b'{"sentinel":"erased"}'  # what readers are shown in the place of an entry that was erased
 BLANK = (bytes(hashing.NONCE_BYTES), b"{}")  # nonce and context where all entries were erased
-PLAIN_LIMIT = 16_000_000  # bytes a payload may unpack to: three times the largest batch
+PLAIN_LIMIT = 24_000_000  # bytes a payload may unpack to: as much as the records of an OTLP request come to
 _ZSTD_LEVEL = 1
 _LEAF = re.compile(rb"[0-9a-f]{%d}" % (2 * hashing.HASH_BYTES))
 

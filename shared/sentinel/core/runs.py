@@ -16,12 +16,13 @@ import zstandard
 
 from sentinel.core.payload import Opener
 from sentinel.core.segment import Segment
-from sentinel.errors import Tampered
+from sentinel.errors import Tampered, TooLarge
 
 MAGIC = b"SAR1"
-TARGET = 6_000_000  # bytes after which a run is full
+TARGET = 6_000_000  # bytes after which a run is full, by `weight`
 MOST_SEGMENTS = 1_000
 MOST_BYTES = 16_000_000  # of an object: a full run and its last segment are well below
+LEAF = 36  # bytes that the leaf of an erased entry takes: 64 hex digits of it, which compress to half
 _BEGIN = struct.Struct(">4sQQ")
 _SEGMENT = struct.Struct(">QIQI32s32s")
 _SIZE = struct.Struct(">I")
@@ -60,14 +61,20 @@ class Run:
         return Run(tuple(changed if each.first == changed.first else each for each in self.segments))
 
     def encode(self) -> bytes:
-        """Return the object's bytes."""
+        """Return the object's bytes. Raises `TooLarge` for more than can be read again."""
         name = self.chain.encode()
         parts = [len(name).to_bytes(2, "big"), name]
         for each in self.segments:
             parts.append(_SEGMENT.pack(each.first, each.count, each.t, each.codec, each.prev, each.head))
             for value in (each.recent, each.tree, each.key.encode(), each.payload):
                 parts += (_SIZE.pack(len(value)), value)
-        packed = zstandard.ZstdCompressor(level=3, write_checksum=True).compress(b"".join(parts))
+        body = b"".join(parts)
+        if len(body) > MOST_BYTES:
+            raise TooLarge(
+                f"what is archived of {self.chain} from entry {self.first} on would be over "
+                f"{MOST_BYTES:,} bytes"
+            )
+        packed = zstandard.ZstdCompressor(level=3, write_checksum=True).compress(body)
         return _BEGIN.pack(MAGIC, self.first, self.end) + packed
 
 
@@ -84,8 +91,12 @@ def _committed(it: Segment) -> tuple[object, ...]:
 
 
 def weight(segment: Segment) -> int:
-    """Return about how many bytes a segment adds to a run."""
-    return len(segment.payload) + len(segment.recent) + len(segment.tree) + len(segment.key) + _SEGMENT.size
+    """Return how many bytes a segment adds to a run at most, whatever of it is erased later on.
+
+    Lines that are alike compress to a byte or two each, and their leaves do not.
+    """
+    carried = len(segment.recent) + len(segment.tree) + len(segment.key) + _SEGMENT.size
+    return len(segment.payload) + LEAF * segment.count + carried
 
 
 def check_linked(chain: str, segments: Sequence[Segment]) -> None:

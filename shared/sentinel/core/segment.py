@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate
 
 import orjson
 
@@ -24,6 +25,9 @@ from sentinel.errors import Tampered
 
 NUMBERS = 1 << 63  # what sequence numbers, counts and times stay below: signed integers of 64 bits
 STORED_LIMIT = 350_000  # bytes of payload; a DynamoDB item may have 400 KB in all
+# Bytes of entries: what repeats itself compresses so well that a whole OTLP request would fit the above, and
+# unpack to more than `payload.PLAIN_LIMIT`, so that nobody could read it.
+ENTRIES_LIMIT = 8_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +221,7 @@ class Batch:
         N + 1 compressions.
         """
         total = len(self.entries)
-        count = total - offset
+        count = self._room(offset)
         while True:
             entries = self.entries[offset : offset + count]
             part = Part(self.batch_id, count, offset, total)
@@ -228,6 +232,13 @@ class Batch:
                 salt = hashing.salt(nonce, context)
                 return Draft(part, salt, hashing.leaves(salt, entries), payload)
             count = max(1, min(count - 1, count * STORED_LIMIT * 95 // (len(payload) * 100)))
+
+    def _room(self, offset: int) -> int:
+        """Return how many entries from `offset` on a segment may hold by their size; one at least."""
+        entries = self.entries[offset:]
+        if sum(map(len, entries)) <= ENTRIES_LIMIT:  # nearly always
+            return len(entries)
+        return max(1, sum(size <= ENTRIES_LIMIT for size in accumulate(map(len, entries))))
 
 
 def numbered(segment: Segment) -> Iterator[tuple[int, bytes]]:

@@ -26,7 +26,9 @@ def run(app: App, left: Callable[[], float]) -> dict[str, Any]:
         log.warning("archiving stops until its next schedule: %s", error)
         return {"unavailable": str(error)}
     told = {"segments": done.segments, "objects": done.objects, "marked": done.marked}
-    for name, value in (*told.items(), ("tampered", done.damaged)):
+    if done.more:
+        log.warning("there was more to archive than time: the next call goes on")
+    for name, value in (*told.items(), ("tampered", done.damaged), ("behind", int(done.more))):
         if value:
             observe.count("archive", name, value)
     return dataclasses.asdict(done)

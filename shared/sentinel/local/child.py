@@ -119,8 +119,8 @@ def _feeds(stop: lifeline.Stop) -> None:
     upkeep = Upkeep(ledger, tasks, counters, cursors, time.time_ns)
     upkeep = replace(upkeep, expiring=SqliteExpiring(app.home / "ledger.db"), archive=app.archive)
     threads.append(threading.Thread(target=upkeep.run, args=(stop,), name="upkeep"))
-    archive = (loops.ARCHIVE_SECONDS, "archive", functions.load("archive"), stop)
-    threads.append(threading.Thread(target=loops.every, args=archive, name="archive"))
+    archive = (functions.load("archive"), stop)
+    threads.append(threading.Thread(target=loops.archive, args=archive, name="archive"))
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -16,6 +16,7 @@ DELIVER_SECONDS = 1.0
 SEAL_SECONDS = 60.0
 SEAL_LATER = 2.0  # seconds that the first round waits, while everything else starts
 ARCHIVE_SECONDS = 3_600.0
+ARCHIVE_LATER = 60.0  # seconds that the first call waits: many an `up` ends within the hour
 SEAL_LAST = 13.0  # seconds of the last round, within what a child has to end in
 CALL_SECONDS = 120.0
 _BREATH = 0.01
@@ -48,6 +49,16 @@ def seal(handler: Handler, stop: Stop, seconds: float = SEAL_SECONDS) -> None:
     _call("seal", handler, SCHEDULED, lambda: False, SEAL_LAST)
 
 
+def archive(
+    handler: Handler, stop: Stop, seconds: float = ARCHIVE_SECONDS, later: float = ARCHIVE_LATER
+) -> None:
+    """Archive `later` seconds after the start, then every `seconds`; at once where a call's time was up."""
+    pause = later
+    while not stop.wait(pause):
+        answer = _answer("archive", handler, SCHEDULED, stop.is_set)
+        pause = _BREATH if answer is not None and answer.get("more") else seconds
+
+
 def seconds_of(stream: str) -> float:
     """Return how long a call of a stream's worker may take: twice the margin at least."""
     from sentinel.core.tasks import SECOND
@@ -78,11 +89,22 @@ def _call(
     seconds: float = CALL_SECONDS,
 ) -> bool:
     """Call a handler; return whether it went well. One that found a store or the queue away says so."""
+    answer = _answer(function, handler, event, cut, seconds)
+    return answer is not None and "unavailable" not in answer
+
+
+def _answer(
+    function: str,
+    handler: Handler,
+    event: dict[str, Any],
+    cut: Callable[[], bool],
+    seconds: float = CALL_SECONDS,
+) -> dict[str, Any] | None:
+    """Call a handler; return its answer, or None where it failed."""
     try:
-        answer = handler(event, Context(function, uuid.uuid4().hex, seconds, cut))
+        return handler(event, Context(function, uuid.uuid4().hex, seconds, cut))
     except Exception as error:
         # The entrypoint of everything below. Tasks are durable: the next call goes on where this one ended.
         log.warning("%s: %s: %s", function, type(error).__name__, error)
         log.debug("%s failed", function, exc_info=True)
-        return False
-    return "unavailable" not in answer
+        return None

@@ -8,8 +8,10 @@ in the table is over are deleted, each only where the archive holds it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 from sentinel.adapters.sqlite_counters import SqliteCounters
 from sentinel.adapters.sqlite_cursors import SqliteCursors
@@ -24,6 +26,7 @@ from sentinel.ports_log import Archive
 SECONDS = 60.0
 KEPT = 10_000  # changes behind the cursor
 DROPPED = 1_000  # segments that are deleted at once
+LONGEST = 10_000_000_000  # nanoseconds after which no more are
 
 log = logging.getLogger("sentinel.upkeep")
 
@@ -59,17 +62,36 @@ class Upkeep:
         return gone + self.counters.forget(now) + self._drop(now)
 
     def _drop(self, now: int) -> int:
-        """Delete the segments whose time in the table is over; return how many."""
+        """Delete the segments whose time in the table is over; return how many. It goes on in a minute."""
         if self.expiring is None or self.archive is None:
             return 0
-        gone = 0
-        for chain, first in self.expiring.expired(now, DROPPED):
-            row, kept = next(self.ledger.read(chain, first, 1), None), self.archive.at(chain, first)
-            if row is None or row.first != first:
-                continue
-            if kept is None or not alike(row, kept):
-                # The tripwire has told of who marked it. What is nowhere else stays.
-                log.critical("tampered: %s at entry %d is marked, and not in the archive", chain, first)
-                continue
-            gone += self.expiring.drop(chain, first, now)
+        gone, end = 0, self.clock() + LONGEST
+        for page in self.expiring.expired(now, DROPPED):
+            for chain, places in groupby(sorted(page), itemgetter(0)):
+                firsts = [first for _, first in places]
+                try:
+                    kept = list(self._archived(self.archive, chain, firsts))
+                except Tampered as error:
+                    log.critical("tampered: %s", error)
+                    continue
+                if len(kept) < len(firsts):
+                    # The tripwire has told of who marked them. What is nowhere else stays.
+                    log.critical(
+                        "tampered: %d segments of %s from entry %d on are marked, and not in the archive",
+                        *(len(firsts) - len(kept), chain, min(set(firsts) - set(kept))),
+                    )
+                gone += self.expiring.drop(chain, kept, now)
+            if self.clock() >= end:
+                break
         return gone
+
+    def _archived(self, archive: Archive, chain: str, firsts: Sequence[int]) -> Iterator[int]:
+        """Yield those of a chain's segments, by number, that are archived. Each object is read once."""
+        archived = archive.read(chain, firsts[0])
+        kept = next(archived, None)
+        for first in firsts:
+            while kept is not None and kept.first < first:
+                kept = next(archived, None)
+            row = next(self.ledger.read(chain, first, 1), None)
+            if row is not None and row.first == first and kept is not None and alike(row, kept):
+                yield first

@@ -9,7 +9,9 @@ once: a run of segments begins where the archive ends, and one alone can store i
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from sentinel.core import chain as hashing
@@ -42,13 +44,25 @@ class Archived:
     damaged: int = 0
     more: bool = False
 
+    def add(self, other: Archived) -> None:
+        """Take in what was done in another chain."""
+        self.segments += other.segments
+        self.objects += other.objects
+        self.marked += other.marked
+        self.damaged += other.damaged
+        self.more = self.more or other.more
+
+
+_Done = tuple[Archived, Forbidden | None]
+
 
 @dataclass(frozen=True, slots=True)
 class Archiver:
     """The use case. `ledger` reads over the seam, `table` is the table alone.
 
     `sealed` returns a chain's newest checkpoint, `covered` says whether all that a segment says was erased is
-    recorded, `days` gives the limit of each service, `clock` epoch nanoseconds.
+    recorded, `days` gives the limit of each service, `clock` epoch nanoseconds. `workers` is how many chains
+    are worked at together: each waits for its stores most of the time.
     """
 
     ledger: Ledger
@@ -60,6 +74,7 @@ class Archiver:
     covered: Callable[[Segment], bool]
     days: Callable[[], Mapping[str, int]]
     clock: Callable[[], int]
+    workers: int = 1
 
     def run(self, left: Callable[[], float], patience: int = PATIENCE) -> Archived:
         """Archive what is due in all chains until the seconds `left` are nearly none. Raises `Unavailable`.
@@ -67,34 +82,66 @@ class Archiver:
         Damage in one chain is logged and keeps no other waiting. Nor does one that may not be opened: its
         `Forbidden` is raised when all others had their turn.
         """
-        done = Archived()
-        refused: Forbidden | None = None
         days = {service: each for service, each in self.days().items() if each > 0}
-        chains = sorted(chain for chain in self.ledger.chains() if days.get(hashing.service_of(chain)))
+        # What a call that was cut off has archived is looked through also where nothing more is to go.
+        begun = set(self.archive.chains())
+        chains = sorted(
+            chain for chain in self.ledger.chains() if chain in begun or hashing.service_of(chain) in days
+        )
         # Each call begins with another chain, so that one which takes all the time is not always the same.
         turn = self.clock() // (3_600 * SECOND) % max(len(chains), 1)
-        for chain in chains[turn:] + chains[:turn]:
-            limit = days[hashing.service_of(chain)] * DAY
+        cut = threading.Event()
+
+        def one(chain: str) -> tuple[Archived, Forbidden | None]:
+            limit = days.get(hashing.service_of(chain), 0) * DAY
             try:
-                while not done.more and self._step(chain, limit, patience, left, done):
-                    pass
-            except Tampered as error:
-                log.critical("tampered: %s", error)
-                done.damaged += 1
-            except Forbidden as error:
-                refused = error
-            if done.more:
-                break
+                return self._one(chain, limit, patience, lambda: 0.0 if cut.is_set() else left())
+            except BaseException:
+                cut.set()  # nobody waits for the others any more
+                raise
+
+        done = Archived()
+        refused: Forbidden | None = None
+        for found, error in self._each(one, chains[turn:] + chains[:turn]):
+            done.add(found)
+            refused = error or refused
         if refused is not None:
             raise refused
         return done
 
+    def _each(self, one: Callable[[str], _Done], chains: Sequence[str]) -> Iterator[_Done]:
+        if self.workers == 1:
+            yield from map(one, chains)
+            return
+        with ThreadPoolExecutor(self.workers, "archive") as pool:
+            yield from pool.map(one, chains)
+
+    def _one(self, chain: str, limit: int, patience: int, left: Callable[[], float]) -> _Done:
+        """Archive what is due in one chain."""
+        if left() < MARGIN:
+            return Archived(more=True), None
+        done = Archived()
+        try:
+            while not done.more and self._step(chain, limit, patience, left, done):
+                pass
+        except Tampered as error:
+            log.critical("tampered: %s", error)
+            done.damaged += 1
+        except Forbidden as error:
+            return done, error
+        return done, None
+
     def _step(self, chain: str, limit: int, patience: int, left: Callable[[], float], done: Archived) -> bool:
-        """Mark what is stored of a chain, and store one run more; return whether there was one."""
+        """Mark what is stored of a chain, and store one run more; return whether there was one.
+
+        A `limit` of 0 is none: of such a chain nothing more is stored.
+        """
         start = self.archive.end(chain)
         self._mark(chain, start, left, done)
         if done.more or left() < MARGIN:
             done.more = True
+            return False
+        if not limit:
             return False
         now = self.clock()
         found, full = self._due(chain, start, now - limit * SECOND)
@@ -188,27 +235,40 @@ class Archiver:
                 return
             while kept is not None and kept.first < row.first:
                 kept = next(archived, None)
-            if row.first in waiting:
-                self._mark_one(row, kept, done)
+            if row.first in waiting and not self._mark_one(row, kept, done):
+                return  # marks are set in order: what is passed over would not be looked at again
 
-    def _mark_one(self, row: Segment, kept: Segment | None, done: Archived) -> None:
+    def _mark_one(self, row: Segment, kept: Segment | None, done: Archived) -> bool:
+        """Mark a segment; return False where somebody is changing it, so that the next call has to."""
         if kept is None or not alike(row, kept):
             log.critical("tampered: %s at entry %d stands where another was archived", row.chain, row.first)
             done.damaged += 1
-            return
+            return True
         if row != kept:  # it was erased, or encrypted anew, while it was on its way
             # Whoever erases begins with the table: what is read of it now is not older than what was kept.
             now = self.table.at(row.chain, row.first)
             if now is None or not alike(now, kept):
-                return
+                return False
             self._check_sound(now)
+            if not _erased(kept) <= set(now.opened.erased):
+                detail = "has entries in the table that are erased in the archive: erase them again"
+                raise Tampered(row.chain, row.first, "archive", detail)
             if not self.archive.replace(now, kept):
-                return  # somebody is erasing: the next run marks it
+                return False
         self.expiring.expire(row.chain, row.first, self.clock() // SECOND + GRACE)
         done.marked += 1
+        return True
 
     def _check_sound(self, row: Segment) -> None:
         leaves = row.opened.leaves()
         service = hashing.service_of(row.chain)
         if hashing.head(row.prev, leaves, row.t, service) != row.head or not self.covered(row):
             raise Tampered(row.chain, row.first, "archive", "was changed, and the archive keeps what it was")
+
+
+def _erased(kept: Segment) -> set[int]:
+    """Return the places that are erased in what is archived; none where its data key is gone."""
+    try:
+        return set(kept.opened.erased)
+    except Tampered:
+        return set()

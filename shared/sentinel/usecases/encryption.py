@@ -20,6 +20,7 @@ from sentinel.core.segment import Segment
 from sentinel.errors import Forbidden, Missing, Rejected, Tampered, Unavailable
 from sentinel.ports import Ledger, SlotTaken
 from sentinel.ports_log import DataKeys
+from sentinel.usecases.heads import Moment
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -39,13 +40,13 @@ NONCE = 12
 
 @dataclass(slots=True)
 class _Current:
-    """The key that a chain is written with. Times in epoch nanoseconds."""
+    """The key that a chain is written with."""
 
     key: str
     aead: AESGCM
-    made: int
+    made: Moment
     used: int = 0
-    again: int = 0  # not before this is another one asked for
+    again: int = 0  # not before this, by the steady clock, is another one asked for
 
 
 @dataclass(slots=True)
@@ -58,13 +59,20 @@ class Keyring:
     """`Cipher` and `Opener` of one process, for any number of threads.
 
     `clock` gives epoch nanoseconds, `entropy(n)` n random bytes. `keys` is asked for only when it is needed.
+    `steady` gives nanoseconds of a clock that never steps back (None: there is no other clock): elsewhere who
+    erases counts the hour of a key, too, and by a clock that stepped back it would be longer here.
     """
 
     def __init__(
-        self, keys: Callable[[], DataKeys], clock: Callable[[], int], entropy: Callable[[int], bytes]
+        self,
+        keys: Callable[[], DataKeys],
+        clock: Callable[[], int],
+        entropy: Callable[[int], bytes],
+        steady: Callable[[], int] | None = None,
     ) -> None:
         self._keys = keys
         self._clock = clock
+        self._steady = steady or clock
         self._entropy = entropy
         self._chains: dict[str, _Chain] = {}
         self._opened: OrderedDict[tuple[str, str], tuple[AESGCM, int]] = OrderedDict()
@@ -98,18 +106,18 @@ class Keyring:
 
     def _usable(self, chain: str, current: _Current | None) -> _Current:
         """Return the key in hand, or another one where that has become old. Raises `Unavailable`."""
-        now = self._clock()
-        if current is None or not 0 <= now - current.made < USED or current.used >= MESSAGES:
+        now = Moment(self._clock(), self._steady())
+        if current is None or not now.soon_after(current.made, USED) or current.used >= MESSAGES:
             return self._made(chain, now)
-        if now - current.made < FRESH or now < current.again:
+        if now.soon_after(current.made, FRESH) or now.steady < current.again:
             return current
         try:
             return self._made(chain, now)
         except Unavailable:
-            current.again = now + PAUSE
+            current.again = now.steady + PAUSE
             return current
 
-    def _made(self, chain: str, now: int) -> _Current:
+    def _made(self, chain: str, now: Moment) -> _Current:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         # Its age counts from before it was asked for, as nobody knows better.

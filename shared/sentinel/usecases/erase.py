@@ -74,7 +74,8 @@ class Eraser:
 
     `ledger` shows segments that can be opened, `segments` is its table, of which `opens` opens those.
     `cipher` encrypts under a data key of this call's own. `encrypted(service)` says whether a service has
-    data keys. `clock` gives epoch nanoseconds.
+    data keys. `clock` gives epoch nanoseconds. `feed` is for how many of them the change feed may hand
+    a new segment to detection as it was: 0 where it tells of places alone.
     """
 
     ledger: Ledger
@@ -89,6 +90,7 @@ class Eraser:
     places: Sequence[Place]
     clock: Callable[[], int]
     archive: Archive | None = None
+    feed: int = 0
 
     def plan(self, wish: Wish) -> tuple[Wish, list[Segment]]:
         """Return a wish with its range as it will be, and the segments that it touches; nothing is changed.
@@ -132,19 +134,36 @@ class Eraser:
         for place in self.places:
             forgotten.add(place.forget(target))
         changed = [self._replaced(wish, segment.first) for segment in touched]
+        self._check_fed(touched, forgotten)
         again, destroyed = self._rotate(wish.chain, record, forgotten)
         self.segments.compact()
+        if self.archive is not None:
+            self.archive.tidy(wish.chain)  # runs that an archiver was killed over are in no place but there
         for place in self.places:
             place.compact()
         now = list(self._touched(wish.chain, wish.first, wish.last))
         salts = any(len(each.opened.erased) < each.count for each in now)
         return Erased(record, sum(changed), again, destroyed, salts, forgotten)
 
+    def _check_fed(self, touched: Sequence[Segment], forgotten: Forgotten) -> None:
+        """Say until when detection may still be given these entries, and make of them what quotes them."""
+        until = max(segment.t for segment in touched) + self.feed
+        if self.feed and self.clock() <= until:
+            forgotten.unfinished.append(
+                "detection may still be given these entries by the change feed as they were, and make tasks "
+                f"and alerts of them: run the same command after {until // SECOND + 1} (epoch seconds)"
+            )
+
     def _touched(self, chain: str, first: int, last: int) -> Iterator[Segment]:
+        """Yield the segments that have these entries, up to the first that is missing."""
         found = self.ledger.at(chain, first)
-        while found is not None and found.first <= last:
-            yield found
-            found = self.ledger.at(chain, found.next)
+        if found is None:
+            return
+        yield found
+        for segment in self.ledger.read(chain, found.next):
+            if segment.first > last or segment.first != found.next:
+                return
+            yield (found := segment)
 
     def _recorded(self, wish: Wish, touched: Sequence[Segment]) -> Record:
         """Return the record of this erasure, which is appended where there is none."""
@@ -214,30 +233,33 @@ class Eraser:
         if not doomed:
             return 0, 0
         for _ in range(TRIES):
-            these = list(self._under(chain, doomed))
+            these = sorted({first for first, _ in self._under(chain, doomed)})
             if not these:
                 break
             again += sum(self._reencrypted(chain, first, doomed) for first in these)
         else:
             raise Unavailable("others write to this chain with the keys that are to go", 1.0)
-        for key in sorted(doomed):
-            free = made[key] + USED + MARGIN
-            # Nobody writes with it from then on; and what came since the look above is looked for once more.
-            if self.clock() < free or any(self._under(chain, {key})):
-                when = max(free, self.clock()) // SECOND + 1
-                forgotten.unfinished.append(
-                    f"data key {key} may be in use: run the same command after {when} (epoch seconds)"
-                )
+        now = self.clock()
+        free = {key: made[key] + USED + MARGIN for key in sorted(doomed)}
+        idle = {key for key, when in free.items() if when <= now}
+        # Nobody writes with these from now on; and what came since the look above is looked for once more.
+        used = {key for _, key in self._under(chain, idle)} if idle else set()
+        for key, when in free.items():
+            if key in idle - used:
+                self.keys().destroy(chain, key)
+                destroyed += 1
                 continue
-            self.keys().destroy(chain, key)
-            destroyed += 1
+            forgotten.unfinished.append(
+                f"data key {key} may be in use: run the same command after {max(when, now) // SECOND + 1} "
+                "(epoch seconds)"
+            )
         return again, destroyed
 
-    def _under(self, chain: str, keys: set[str]) -> Iterator[int]:
-        """Yield where the segments begin that have a form which is encrypted under one of these keys."""
+    def _under(self, chain: str, keys: set[str]) -> Iterator[tuple[int, str]]:
+        """Yield (first, key) of each form of a segment that is encrypted under one of these keys."""
         archived = self.archive.read(chain) if self.archive is not None else iter(())
         both = chained(self.segments.read(chain), archived)
-        yield from sorted({segment.first for segment in both if segment.key in keys})
+        return ((segment.first, segment.key) for segment in both if segment.key in keys)
 
     def _reencrypted(self, chain: str, first: int, keys: set[str]) -> bool:
         done = False

@@ -1,4 +1,4 @@
-"""What alerts, correlations and deliveries keep of entries, and how it is erased."""
+"""What alerts, correlations, deliveries and strays keep of entries, and how it is erased."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from sentinel.core.alert_notices import Notice, notices
 from sentinel.core.chain import service_of
 from sentinel.core.delivered import Dead, unpack
 from sentinel.core.deliveries import DeliveryPlan
+from sentinel.core.runs import alike
 from sentinel.errors import Unavailable
 from sentinel.ports import Counters, Ledger
 from sentinel.ports_alerts import StoredAlert
 from sentinel.ports_erasure import ErasableAlerts, ErasableCounters
+from sentinel.ports_log import Archive
 from sentinel.usecases.erase_from import Forgotten, Target
 
 CORRELATION, DELIVERY = "correlation/", "delivery/"
@@ -165,6 +167,38 @@ class InDeliveries:
     def compact(self) -> None:
         """See `erase_from.Place`."""
         self.counters.compact()
+
+
+@dataclass(frozen=True, slots=True)
+class InStrays:
+    """Says which items of the ledger's table hold an erased batch once more, and are no part of its chain.
+
+    A writer that was stopped for days may have left them where slots were emptied (docs/archive.md).
+    """
+
+    table: Ledger
+    archive: Archive
+
+    def forget(self, target: Target) -> Forgotten:
+        """See `erase_from.Place`. Reads what the table still has of what was archived."""
+        found = Forgotten()
+        batches = {segment.parts[-1][0].batch_id for segment, _ in target.entries.values()}
+        end = self.archive.end(target.chain) if batches else 0
+        for row in self.table.read(target.chain) if end else ():
+            if row.first >= end:
+                break
+            if row.parts[-1][0].batch_id not in batches:
+                continue
+            kept = self.archive.at(target.chain, row.first)
+            if kept is None or not alike(kept, row):
+                found.left.append(
+                    f"the table's item of {target.chain} at {row.first} is no part of the chain, and has a "
+                    "batch of these once more: delete the item"
+                )
+        return found
+
+    def compact(self) -> None:
+        """See `erase_from.Place`."""
 
 
 def _without_reason(dead: Dead, target: Target) -> Dead:

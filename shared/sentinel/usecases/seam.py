@@ -90,11 +90,14 @@ class Seam:
         A writer that was stopped for days may have left it, which is harmless, or somebody has put it there.
         """
         end = self.archive().end(chain)
-        archived = self.archive().read(chain)
-        kept = next(archived, None)
+        archived: Iterator[Segment] | None = None
+        kept: Segment | None = None
         for segment in self.table.read(chain):
             if segment.first >= end:
                 return
+            if archived is None:  # what the table dropped needs no second look
+                archived = self.archive().read(chain, segment.first)
+                kept = next(archived, None)
             while kept is not None and kept.first < segment.first:
                 kept = next(archived, None)
             if kept is None or not alike(kept, segment):
