@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from sentinel.core.payload import CODEC_ERASED, CODEC_SEALED, Opened, pack
+from sentinel.core.runs import alike
 from sentinel.core.segment import Segment
 from sentinel.core.tripwire import CHAIN, SERVICE, Change, Known, alert, wrong
 from tests.chains import grow
@@ -21,7 +22,11 @@ FORGED = grow("a/0", [[b'{"n":1}', b'{"secret":"hunter2"}'], [b'{"n":3}', b'{"n"
 
 def known(archived: Segment | None = IT, end: int = 4, *, covered: bool = False) -> Known:
     """Return what the rule knows: by default that the archive holds the segment."""
-    return Known(NOW, lambda _: end, lambda *_: archived, lambda _: covered)
+
+    def holds(segment: Segment) -> bool:
+        return archived is not None and alike(archived, segment)
+
+    return Known(NOW, lambda _: end, holds, lambda _: covered)
 
 
 NOTHING = known(None, 0)

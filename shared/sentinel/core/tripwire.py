@@ -50,19 +50,14 @@ class Change:
 class Known:
     """What the rule asks for.
 
-    The `end` of a chain's archive, what is archived `at` a place, and whether all that a segment says was
-    erased is `covered` by records in its chain. `now` is in epoch seconds.
+    The `end` of a chain's archive, whether the archive `holds` a form of a segment, and whether all that a
+    segment says was erased is `covered` by records in its chain. `now` is in epoch seconds.
     """
 
     now: int
     end: Callable[[str], int]
-    at: Callable[[str, int], Segment | None]
+    holds: Callable[[Segment], bool]
     covered: Callable[[Segment], bool]
-
-    def holds(self, segment: Segment) -> bool:
-        """Say whether the archive holds a segment."""
-        found = self.at(segment.chain, segment.first)
-        return found is not None and alike(found, segment)
 
 
 def wrong(change: Change, known: Known) -> str:

@@ -60,7 +60,7 @@ class Tripwire:
         if change.new is not None and self.opener is not None:
             change = replace(change, new=replace(change.new, opener=self.opener))
         try:
-            return wrong(change, Known(self.clock() // SECOND, self._end, self._at, self.covered))
+            return wrong(change, Known(self.clock() // SECOND, self._end, self._holds, self.covered))
         except (Tampered, Forbidden, Missing) as error:
             return (
                 f"nobody can tell whether it is right: {type(error).__name__} in what is archived or recorded"
@@ -81,5 +81,5 @@ class Tripwire:
             log.warning("new segments are not held against the archive for a while: %s", error)
             return 0
 
-    def _at(self, chain: str, seq: int) -> Segment | None:
-        return self.archive().at(chain, seq) if self.archive is not None else None
+    def _holds(self, segment: Segment) -> bool:
+        return self.archive is not None and self.archive().holds(segment)
