@@ -73,7 +73,7 @@ class Records:
             left = self._without(segment, left, found, budget)
             if not left:
                 return None
-        gaps = self.memory.gaps(chain, segment.next, end)
+        gaps = self.memory.gaps(chain, segment.next, end) if budget.spent else ()
         return gaps[-1][1] if gaps else segment.next
 
     def _without(self, segment: Segment, left: list[int], records: list[Named], budget: Budget) -> list[int]:
