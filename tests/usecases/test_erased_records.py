@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
+from sentinel.adapters.dynamodb_ledger import DynamoLedger
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.core.payload import CODEC_SEALED
 from sentinel.core.segment import Head, Segment
@@ -20,6 +21,7 @@ from sentinel.usecases import erased_memory
 from sentinel.usecases.erased import SPAN, Records
 from sentinel.usecases.erased_memory import ALLOWANCE, FRESH, LEAST, Memory
 from sentinel.usecases.tripwire import Tripwire
+from tests.contracts.tables import dynamodb
 from tests.verify.world import CHAIN, KEYS, Content, Signer, content, erased, leaves_of, record, written
 from tests.writers import Clock, appender
 
@@ -154,7 +156,8 @@ def test_what_a_look_costs_is_bounded(world: World, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(erased_memory, "ALLOWANCE", 1_000_000)
     monkeypatch.setattr(erased_memory, "LEAST", 600_000)
     world.append(world.record(3, 4), *plain(1_000, 2_000))
-    came, reads = [], []
+    came: list[int | None] = []
+    reads: list[int] = []
     while not came or came[-1] is not None:
         world.ledger.reset()
         came += world.look(3)
@@ -383,3 +386,18 @@ def test_a_head_that_nobody_can_have_written_costs_little(world: World) -> None:
     assert found is not None
     assert world.ledger.calls < 60
     assert world.ledger.segments < 1_400
+
+
+def test_dynamodb_is_looked_through_as_sqlite_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In steps of a few items each: records are found, and what has none is told."""
+    monkeypatch.setattr("sentinel.usecases.erased.SPAN", 4)
+    world = World(SEGMENTS[:20])
+    world.append(world.record(2, 5), *plain(15, 2_000), world.record(9, 9), *plain(5, 3_000))
+    with dynamodb("ledger") as client:
+        table = DynamoLedger(client, "ledger")
+        for each in world.segments:
+            table.append(each)
+        records = Records(table, lambda: KEYS, Memory(world.clock))
+        found = [records.unrecorded(gone(each)) for each in world.segments[:12]]
+    assert found == [1, 2, None, None, None, None, 7, 8, 9, None, 11, 12]
+    assert world.look(*range(12)) == found
