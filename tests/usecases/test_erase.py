@@ -18,6 +18,7 @@ from sentinel.core.erasure import Erasures, Record
 from sentinel.core.segment import Segment
 from sentinel.core.verify import Verifier
 from sentinel.errors import Conflict, Malformed, Missing, Tampered, TooLarge, Unavailable
+from sentinel.usecases import erased_memory
 from sentinel.usecases.encryption import FRESH, SECOND, USED, Keyring, OpenedLedger
 from sentinel.usecases.erase import MARGIN, NEAR, Eraser
 from sentinel.usecases.erase_from import Forgotten, Target, Wish
@@ -324,7 +325,9 @@ def test_a_record_of_many_segments_is_held_against_the_chain_once(
     assert all(records.cover(each) for each in erased)
 
 
-def test_an_erasure_that_goes_on_much_later_is_recorded_again(world: World) -> None:
+def test_an_erasure_that_goes_on_much_later_is_recorded_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Who looks at what it changes finds a record near the chain's end; one that is done is not repeated."""
     faults = Faults(fails=lambda _: faults.log[-1] == "segments.replace")
     with pytest.raises(Unavailable):
@@ -342,6 +345,10 @@ def test_an_erasure_that_goes_on_much_later_is_recorded_again(world: World) -> N
     assert told.record == again
     assert (again.first, again.last, again.statement.leaves) == (0, 3, first.statement.leaves)
     assert set(again.keys) == set(first.keys) == keys
+    for name in ("ALLOWANCE", "LEAST"):  # of a look at what it changed
+        monkeypatch.setattr(erased_memory, name, 1)
+    records = Records(world.ledger, lambda: LogKeys(LOG, world.signer.public_key()))
+    assert [records.unrecorded(each) for each in world.ledger.read(CHAIN, 0, 2)] == [None, None]
     world.append(*range(200, 200 + NEAR))
     world.later()
     assert world.eraser().erase(wish(0, 3)).forgotten.unfinished == []

@@ -190,18 +190,18 @@ def test_an_allowance_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_alert_says_how_far_was_looked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """An alert of a look that ended early claims nothing of what it did not see, and there is one."""
-    monkeypatch.setattr(erased_memory, "ALLOWANCE", 2_000_000)
-    monkeypatch.setattr(erased_memory, "LEAST", 1)
+    for name in ("ALLOWANCE", "LEAST"):  # two steps
+        monkeypatch.setattr(erased_memory, name, 1_000_000)
     alerts = SqliteLedger(":memory:")
     wire = Tripwire(None, lambda _: 0, world.records.unrecorded, appender(alerts, world.clock), world.clock)
     change = Change("MODIFY", CHAIN, 3, world.segments[3], gone(world.segments[3]), number="1")
     told = wire.look(change)
-    assert "no signed record from entry 1" in told
+    assert f"no signed record from entry {600 - 2 * SPAN} on" in told
     for _ in range(30):
         told = wire.look(change)
     assert told == "entries were erased, and no signed record says so"
     (alert,) = alerts.read(ALERTS)
-    assert "no signed record from entry 1" in orjson.loads(alert.opened.entries[0])["why"]
+    assert f"no signed record from entry {600 - 2 * SPAN} on" in orjson.loads(alert.opened.entries[0])["why"]
 
 
 def test_what_cannot_be_read_hides_nothing_else(world: World) -> None:
@@ -233,6 +233,44 @@ def test_an_untrue_record_is_held_against_the_chain_once(world: World) -> None:
     assert world.ledger.segments <= 600 + 400 + 20
     world.append(world.record(100, 499))
     assert world.look(*range(100, 300)) == [None] * 200
+
+
+def test_leaves_that_cannot_be_told_end_a_check(world: World) -> None:
+    """A damaged segment among those that a record names: nothing behind it is read for that record."""
+    world.append(world.record(0, 549))
+    damaged = replace(world.segments[20], payload=b"garbage")
+    assert world.table.replace(damaged, world.segments[20])
+    assert world.look(400, 401) == [401, 402]
+    assert world.ledger.segments <= 210 + 30
+
+
+def test_a_step_that_gets_dear_is_left_for_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps grow by what was cheap; one that comes upon large segments ends not far beyond the allowance."""
+    monkeypatch.setattr(erased_memory, "ALLOWANCE", LEAST)
+    rng = random.Random(7)
+    large = [content(n, [b'{"n":"%s"}' % rng.randbytes(20_000).hex().encode()]) for n in range(200)]
+    world = World(written(large + plain(200, 1_000)))
+    (found,) = world.look(0)
+    assert found is not None
+    assert world.memory._used < 2 * LEAST + 200_000
+    assert world.ledger.segments < 300
+
+
+def test_a_short_record_is_held_against_the_chain_whatever_is_spent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only one of very many entries counts by its signature alone."""
+    monkeypatch.setattr(erased_memory, "ALLOWANCE", 1)
+    monkeypatch.setattr(erased_memory, "LEAST", 1)
+    world.append(world.record(3, 9, [bytes(32)]), world.record(12, 14))
+    assert [found is None for found in world.look(3, 12)] == [False, True]
+
+
+def test_a_change_is_judged_by_what_it_was(world: World) -> None:
+    """Somebody who damages a segment after it was erased makes no alert of the erasure."""
+    world.append(world.record(3, 9))
+    assert world.table.replace(replace(world.segments[5], payload=b"garbage"), world.segments[5])
+    assert world.look(5) == [None]
 
 
 @pytest.fixture
@@ -380,7 +418,7 @@ def test_any_chain_is_looked_through_as_a_whole_one(seed: int, monkeypatch: pyte
 
 def test_a_head_that_nobody_can_have_written_costs_little(world: World) -> None:
     """A segment that somebody put behind all others, far out, keeps nobody reading."""
-    far = replace(world.segments[-1], first=2**62, count=2**62 + 7)
+    far = replace(world.segments[-1], first=2**62, count=2**62 + 5_000)
     world.table.append(far)
     (found,) = world.look(3)
     assert found is not None

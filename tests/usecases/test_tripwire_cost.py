@@ -16,8 +16,10 @@ from sentinel.adapters import archive_kept
 from sentinel.adapters.archive_folder import FolderArchive
 from sentinel.adapters.archive_s3 import S3Archive
 from sentinel.adapters.sqlite_ledger import SqliteLedger
+from sentinel.core.runs import alike, commitment
 from sentinel.core.segment import Segment
 from sentinel.core.tripwire import Change
+from sentinel.errors import Unavailable
 from sentinel.ports_log import Archive
 from sentinel.usecases.tripwire import Tripwire
 from tests.archives import BUCKET, bucket
@@ -198,3 +200,55 @@ def test_what_is_kept_is_bounded(
         for at in (0, 1, 0, 2, 0, 1):
             assert not wire.look(removal(ARCHIVED[at * RUN]))
         assert counted.runs == 4
+
+
+@pytest.mark.parametrize("kind", ["newest_at", "get", "version"])
+def test_an_archive_that_is_away_is_asked_again(tmp_path: Path, kind: str) -> None:
+    """Whichever call fails nothing is known by it: the look is repeated, and says what is there."""
+    away = True
+
+    def failing(*_: object) -> None:
+        raise Unavailable("away")
+
+    with _counted("folder", tmp_path) as counted:
+        archive: Any = counted.archive
+        for forged, wanted in ((ARCHIVED[2], ""), (replace(ARCHIVED[2], t=1), "does not hold")):
+            wire = counted.wire()
+            real = getattr(archive, kind)
+            setattr(archive, kind, failing)
+            try:
+                wire.look(removal(forged))
+                away = False
+            except Unavailable:
+                away = True
+            setattr(archive, kind, real)
+            assert wanted in wire.look(removal(forged))
+        assert away == (
+            kind != "get"
+        )  # the forged one is asked for, whatever is kept, and nothing read for it
+
+
+def test_an_object_that_is_damaged_is_told_and_not_kept(tmp_path: Path) -> None:
+    """As long as nobody can read it each look says so; once it is mended all is as it was."""
+    with _counted("folder", tmp_path) as counted:
+        archive: Any = counted.archive
+        wire = counted.wire()
+        (path,) = archive._root.glob("*/0000000000000000")
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-9])
+        for number in "12":
+            assert "nobody can tell" in wire.look(removal(ARCHIVED[0], number=number))
+        path.write_bytes(whole)
+        assert not wire.look(removal(ARCHIVED[0], number="3"))
+
+
+def test_a_commitment_is_what_forms_share() -> None:
+    """It differs where one attribute differs that all forms have in common, and nowhere else."""
+    one = SEGMENTS[3]
+    forms = (replace(one, payload=b"x"), replace(one, codec=7), replace(one, key="k"))
+    assert {commitment(each) for each in forms} == {commitment(one)}
+    changes: dict[str, Any] = {"chain": "b/0", "first": 4, "count": 2, "t": 1, "recent": b"", "tree": b""}
+    changes |= {"prev": one.head, "head": one.prev}
+    others = [replace(one, **{name: value}) for name, value in changes.items()]
+    assert len({commitment(each) for each in (one, *others)}) == len(others) + 1
+    assert not any(alike(each, one) for each in others)

@@ -17,7 +17,7 @@ from sentinel.core.notes import Key
 from sentinel.core.payload import Opened
 from sentinel.core.runs import weight
 from sentinel.core.segment import NUMBERS, Segment
-from sentinel.core.spans import any_of, outside
+from sentinel.core.spans import Span, any_of, outside
 from sentinel.errors import Forbidden, Missing, Tampered, Unavailable
 from sentinel.ports import Ledger
 from sentinel.usecases.erased_memory import LEAST, Budget, Check, Memory, Named
@@ -90,23 +90,25 @@ class Records:
             to, size = stop, SPAN
             while to > begin:
                 at, used = max(begin, to - size), budget.used
-                yield self._recorded(chain, at, to, key, budget)
+                yield self._recorded(chain, (at, to), key, budget, sure=end - SPAN)
                 if budget.spent:
                     return
                 each = (budget.used - used) / (to - at)
                 to, size = at, max(SPAN, int(min(size * GROWTH, (budget.whole - budget.used) / each)))
 
-    def _recorded(self, chain: str, begin: int, end: int, key: Key, budget: Budget) -> list[Named]:
-        """Return what the records name that stand from entry `begin` on below `end`.
+    def _recorded(self, chain: str, span: Span, key: Key, budget: Budget, *, sure: int) -> list[Named]:
+        """Return what the records name that stand in a span of a chain.
 
-        Where that costs much more than what stood behind them the rest is left for another look.
+        Where that costs much more than what stood behind it the rest is left for another look, but for what
+        stands from entry `sure` on.
         """
         found: list[tuple[int, Named]] = []
+        begin, end = span
         for segment in self._segments(chain, begin, end, budget):
             budget.use(SEGMENT + weight(segment))
             if segment.count == 1:  # a record stands alone
                 found += self._records(segment, key, budget)
-            if budget.used > 2 * budget.whole and end - begin > SPAN:
+            if budget.used > 2 * budget.whole and segment.first < sure:
                 end = segment.first + 1
                 break
         self.memory.looked(chain, begin, end, found)
