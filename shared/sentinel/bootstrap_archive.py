@@ -120,7 +120,7 @@ class Archiving(Base):
         app = _whole(self)
         archive = (lambda: self.archive) if self.archived else None
         ended = self.seam.end if self.archived else (lambda _: 0)
-        known = (archive, ended, app.erasures.cover)
+        known = (archive, ended, app.erasures.unrecorded)
         return Tripwire(*known, app.appender, time.time_ns, app.keyring)
 
 

@@ -108,6 +108,13 @@ class Archive(Protocol):
     def at(self, chain: str, seq: int) -> Segment | None:
         """Return the archived segment that holds entry `seq`, or None."""
 
+    def holds(self, segment: Segment) -> bool:
+        """Say whether this segment is archived, in whichever form (`core.runs.alike`).
+
+        That it is may be known from what was read some minutes ago; that it is not is looked up each time.
+        Asking for neighbours, in any order, reads what they share once.
+        """
+
     def read(self, chain: str, first: int = 0) -> Iterator[Segment]:
         """Yield archived segments in order, from the first whose `first` is at least `first`."""
 

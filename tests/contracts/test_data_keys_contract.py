@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -109,17 +110,53 @@ def test_the_wrapping_key_is_its_owner_s(tmp_path: Path) -> None:
         local(tmp_path).open("a/0", name)
 
 
-def test_no_data_key_stands_in_the_files(tmp_path: Path) -> None:
-    """What is stored is wrapped; what was destroyed is overwritten, in the file and in its log."""
-    keys = local(tmp_path)
-    name, plain = keys.make("a/0")
-    files = [tmp_path / "keys.db", tmp_path / "keys.db-wal"]
-    assert not any(plain in each.read_bytes() for each in files)
+def wrapped_in(keys: SqliteDataKeys) -> dict[str, bytes]:
+    """Return the wrapped form of each key."""
     with keys._database.reading() as connection:
-        (wrapped,) = connection.execute("SELECT wrapped FROM keys").fetchone()
-    assert any(wrapped in each.read_bytes() for each in files)
+        return dict(connection.execute("SELECT id, wrapped FROM keys").fetchall())
+
+
+def held(folder: Path, wrapped: bytes) -> list[str]:
+    """Return the files that have these bytes, or half of them, somewhere."""
+    files = [each for each in folder.iterdir() if each.name.startswith("keys.db")]
+    halves = (wrapped[: len(wrapped) // 2], wrapped[len(wrapped) // 2 :])
+    return [each.name for each in files if any(half in each.read_bytes() for half in halves)]
+
+
+def test_no_data_key_stands_in_the_files(tmp_path: Path) -> None:
+    """What is stored is wrapped; what was destroyed is in no file, nor in what pages held that divided."""
+    keys = local(tmp_path)
+    made = [keys.make(f"a/{n % 7}")[0] for n in range(120)]
+    _, plain = keys.make("a/0")
+    assert held(tmp_path, plain) == []
+    for at, name in ((0, made[0]), (77, made[77])):
+        wrapped = wrapped_in(keys)[name]
+        assert held(tmp_path, wrapped)
+        keys.destroy(f"a/{at % 7}", name)
+        assert held(tmp_path, wrapped) == []
+    assert len(wrapped_in(keys)) == 119
+
+
+def test_a_key_is_destroyed_when_no_file_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While somebody reads the log it is Unavailable: the key opens nothing, and goes the next time."""
+    monkeypatch.setattr("sentinel.adapters.sqlite_open.BUSY_MS", 20)
+    keys = local(tmp_path)
+    name, _ = keys.make("a/0")
+    wrapped = wrapped_in(keys)[name]
+    reader = sqlite3.connect(tmp_path / "keys.db", isolation_level=None)
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT count(*) FROM keys").fetchone() == (1,)
+    with pytest.raises(Unavailable, match="being read"):
+        keys.destroy("a/0", name)
+    assert [each for each, _ in keys.ids("a/0")] == [name]
+    with pytest.raises(Missing):
+        keys.open("a/0", name)
+    assert held(tmp_path, wrapped)
+    assert local(tmp_path).rewrap() == 0
+    assert len((tmp_path / "data.key").read_text().splitlines()) == 2
+    reader.close()
     keys.destroy("a/0", name)
-    assert not any(wrapped in each.read_bytes() for each in files)
+    assert (keys.ids("a/0"), held(tmp_path, wrapped)) == ([], [])
 
 
 def test_a_row_stands_for_no_other(tmp_path: Path) -> None:

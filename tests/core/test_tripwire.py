@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import orjson
 import pytest
 
 from sentinel.core.payload import CODEC_ERASED, CODEC_SEALED, Opened, pack
+from sentinel.core.runs import alike
 from sentinel.core.segment import Segment
 from sentinel.core.tripwire import CHAIN, SERVICE, Change, Known, alert, wrong
 from tests.chains import grow
@@ -21,7 +22,11 @@ FORGED = grow("a/0", [[b'{"n":1}', b'{"secret":"hunter2"}'], [b'{"n":3}', b'{"n"
 
 def known(archived: Segment | None = IT, end: int = 4, *, covered: bool = False) -> Known:
     """Return what the rule knows: by default that the archive holds the segment."""
-    return Known(NOW, lambda _: end, lambda *_: archived, lambda _: covered)
+
+    def holds(segment: Segment) -> bool:
+        return archived is not None and alike(archived, segment)
+
+    return Known(NOW, lambda _: end, holds, lambda *_: None if covered else 4)
 
 
 NOTHING = known(None, 0)
@@ -115,18 +120,39 @@ def test_every_other_change_is_told(change: dict[str, object], expires: int) -> 
 @pytest.mark.parametrize("places", [(0,), (1,), (0, 1)])
 def test_an_erasure_is_ours_where_it_is_recorded(places: tuple[int, ...]) -> None:
     """Leaves in the place of entries are fine with a record for each, and told without."""
-    asked: list[Segment] = []
+    asked: list[tuple[Segment, list[int]]] = []
 
-    def covered(segment: Segment) -> bool:
-        asked.append(segment)
-        return True
+    def unrecorded(segment: Segment, but: Collection[int]) -> None:
+        asked.append((segment, sorted(but)))
 
     new = erased(*places)
-    assert not wrong(modify(new), replace(NOTHING, covered=covered))
-    assert asked == [new]
+    assert not wrong(modify(new), replace(NOTHING, unrecorded=unrecorded))
+    assert asked == [(new, [])]
     assert "no signed record" in wrong(modify(new), NOTHING)
     # What the old payload was is not known where it was not kept: then it is told by the new one alone.
     assert not wrong(modify(new, replace(IT, payload=b"")), known(covered=True))
+
+
+def test_what_was_erased_before_was_told_of_then() -> None:
+    """Only what is newly erased needs a record, where it is known what was erased before."""
+    asked: list[list[int]] = []
+
+    def unrecorded(_: Segment, but: Collection[int]) -> int:
+        asked.append(sorted(but))
+        return 4
+
+    known = replace(NOTHING, unrecorded=unrecorded)
+    for old in (erased(0), replace(erased(0), payload=b""), replace(erased(0), payload=b"x")):
+        assert "no signed record says so" in wrong(modify(erased(0, 1), old), known)
+    assert "no signed record says so" in wrong(modify(erased(0, 1)), known)
+    assert asked == [[0], [], [], []]
+
+
+def test_an_alert_says_how_far_anybody_looked() -> None:
+    """Where not all of the chain was looked through it says from where on, and what looks at the rest."""
+    far = wrong(modify(erased(0)), replace(NOTHING, unrecorded=lambda *_: 400))
+    assert "no signed record from entry 400 on" in far
+    assert "sentinel verify" in far
 
 
 def test_an_erased_entry_with_a_wrong_leaf_is_told() -> None:

@@ -14,12 +14,13 @@ from sentinel.adapters.log_key_file import FileLogKey
 from sentinel.adapters.sqlite_keys import SqliteDataKeys
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.adapters.wrapping_keys import WrappingKeys
-from sentinel.core.erasure import Erasures
+from sentinel.core.erasure import Erasures, Record
 from sentinel.core.segment import Segment
 from sentinel.core.verify import Verifier
 from sentinel.errors import Conflict, Malformed, Missing, Tampered, TooLarge, Unavailable
+from sentinel.usecases import erased_memory
 from sentinel.usecases.encryption import FRESH, SECOND, USED, Keyring, OpenedLedger
-from sentinel.usecases.erase import MARGIN, Eraser
+from sentinel.usecases.erase import MARGIN, NEAR, Eraser
 from sentinel.usecases.erase_from import Forgotten, Target, Wish
 from sentinel.usecases.erased import Records
 from sentinel.usecases.inspect import exported
@@ -133,6 +134,13 @@ class World:
             found += told
         assert list(erasures.check(lambda first, last: leaves[first : last + 1])) == []
         return found
+
+    def records(self) -> list[Record]:
+        """Return the records that the chain has."""
+        found = Erasures(CHAIN, LogKeys(LOG, self.signer.public_key()).of(CHAIN))
+        for segment in self.ledger.read(CHAIN):
+            found.take(segment)
+        return found.records
 
     def sealed_under(self) -> list[str]:
         return [segment.key for segment in self.stored.read(CHAIN)]
@@ -356,6 +364,37 @@ def test_a_record_of_many_segments_is_held_against_the_chain_once(
     assert [records.cover(each) for each in erased[:1]] == [True]
     monkeypatch.setattr(OpenedLedger, "read", lambda *_: pytest.fail("the chain was read again"))
     assert all(records.cover(each) for each in erased)
+
+
+def test_an_erasure_that_goes_on_much_later_is_recorded_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who looks at what it changes finds a record near the chain's end; one that is done is not repeated."""
+    faults = Faults(fails=lambda _: faults.log[-1] == "segments.replace")
+    with pytest.raises(Unavailable):
+        world.eraser(faults).erase(wish(0, 3))
+    world.append(*range(4, 4 + NEAR // 2 - 1))
+    (first,) = world.records()
+    assert world.eraser(faults).plan(wish(0, 3))
+    with pytest.raises(Unavailable):  # no more than so many came behind it
+        world.eraser(faults).erase(wish(0, 3))
+    world.append(100)
+    world.clock.now += SECOND
+    keys = {segment.key for segment in world.stored.read(CHAIN) if segment.first < 4} - {""}
+    told = world.eraser().erase(wish(0, 3))
+    again = world.records()[-1]
+    assert told.record == again
+    assert (again.first, again.last, again.statement.leaves) == (0, 3, first.statement.leaves)
+    assert set(again.keys) == set(first.keys) == keys
+    for name in ("ALLOWANCE", "LEAST"):  # of a look at what it changed
+        monkeypatch.setattr(erased_memory, name, 1)
+    records = Records(world.ledger, lambda: LogKeys(LOG, world.signer.public_key()))
+    assert [records.unrecorded(each) for each in world.ledger.read(CHAIN, 0, 2)] == [None, None]
+    world.append(*range(200, 200 + NEAR))
+    world.later()
+    assert world.eraser().erase(wish(0, 3)).forgotten.unfinished == []
+    assert len(world.records()) == 2
+    assert [bool(isinstance(each, dict)) for each in world.entries()[:4]] == [True] * 4
 
 
 def test_two_at_once_undo_nothing_in_the_archive(world: World) -> None:

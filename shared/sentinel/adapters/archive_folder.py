@@ -10,7 +10,8 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -29,8 +30,10 @@ _BEGUN = re.compile(r"\.[0-9]{16}\..+")
 class FolderArchive(Runs):
     """`ports_log.Archive` below a folder, which is made when it is first written to."""
 
-    def __init__(self, root: Path, opener: Opener | None = None) -> None:
-        super().__init__(opener)
+    def __init__(
+        self, root: Path, opener: Opener | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        super().__init__(opener, clock)
         self._root = root
 
     def replace_run(self, run: Run, version: str) -> bool:
@@ -72,6 +75,11 @@ class FolderArchive(Runs):
         except Missing:
             return None
         return data, sha256(data).hexdigest()
+
+    def version(self, chain: str, first: int) -> str | None:
+        """See `Runs`."""
+        found = self.get(chain, first)
+        return found[1] if found else None
 
     def begin(self, chain: str, first: int) -> bytes:
         """See `Runs`."""

@@ -7,11 +7,13 @@ so that reading on needs no listing.
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from sentinel.adapters.archive_kept import KeptRuns
 from sentinel.core.payload import Opener
-from sentinel.core.runs import Run, alike, check_linked, decode, end_of
+from sentinel.core.runs import Run, alike, check_linked, commitment, decode, end_of
 from sentinel.core.segment import Segment
 from sentinel.errors import Conflict, Tampered, Unavailable
 
@@ -20,10 +22,14 @@ _TRIES = 8
 
 
 class Runs(ABC):
-    """`ports_log.Archive` on objects. `opener` decrypts what is read, where it is encrypted."""
+    """`ports_log.Archive` on objects. `opener` decrypts what is read, where it is encrypted.
 
-    def __init__(self, opener: Opener | None) -> None:
+    `clock` gives epoch seconds.
+    """
+
+    def __init__(self, opener: Opener | None, clock: Callable[[], float] = time.time) -> None:
         self._opener = opener
+        self._kept = KeptRuns(clock)
 
     @abstractmethod
     def put(self, run: Run) -> bool:
@@ -32,6 +38,10 @@ class Runs(ABC):
     @abstractmethod
     def get(self, chain: str, first: int) -> tuple[bytes, str] | None:
         """Return the bytes of the run that begins at `first`, and their version."""
+
+    @abstractmethod
+    def version(self, chain: str, first: int) -> str | None:
+        """Return the version of the run that begins at `first`, as `get` does; None where there is none."""
 
     @abstractmethod
     def begin(self, chain: str, first: int) -> bytes:
@@ -92,6 +102,27 @@ class Runs(ABC):
         first = self.newest_at(chain, seq)
         run = None if first is None else self._run(chain, first)
         return None if run is None else run.at(seq)
+
+    def holds(self, segment: Segment) -> bool:
+        """See `ports_log.Archive`.
+
+        An object is read again only where it is of another version than what is kept of it.
+        """
+        chain, digest = segment.chain, commitment(segment)
+        if self._kept.has(chain, segment.first, digest):
+            return True
+        first = self.newest_at(chain, segment.first)
+        if first is None:
+            return False
+        known = self._kept.get(chain, first)
+        if known is not None and self.version(chain, first) == known.version:
+            self._kept.renew(chain, known)
+            return digest in known.digests
+        stored = self.get(chain, first)
+        if stored is None:
+            self._kept.forget(chain, first)
+            return False
+        return digest in self._kept.keep(decode(chain, first, stored[0]), stored[1]).digests
 
     def read(self, chain: str, first: int = 0) -> Iterator[Segment]:
         """See `ports_log.Archive`. Raises `Tampered` where a run is gone, or not linked to the one before."""

@@ -8,8 +8,9 @@ takes another's place.
 
 from __future__ import annotations
 
+import time
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import Any
 from urllib.parse import quote, unquote
@@ -32,8 +33,10 @@ _BUSY = frozenset({"ConditionalRequestConflict", "409"})
 class S3Archive(Runs):
     """`ports_log.Archive` in a bucket; `s3` is botocore's client."""
 
-    def __init__(self, s3: Any, bucket: str, opener: Opener | None = None) -> None:
-        super().__init__(opener)
+    def __init__(
+        self, s3: Any, bucket: str, opener: Opener | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        super().__init__(opener, clock)
         self._s3 = s3
         self._bucket = bucket
 
@@ -51,6 +54,17 @@ class S3Archive(Runs):
     def get(self, chain: str, first: int) -> tuple[bytes, str] | None:
         """See `Runs`: one GetObject."""
         return self._get(chain, first)
+
+    def version(self, chain: str, first: int) -> str | None:
+        """See `Runs`: one HeadObject."""
+        try:
+            with translated():
+                found: str = self._s3.head_object(Bucket=self._bucket, Key=_key(chain, first))["ETag"]
+        except ClientError as error:
+            if code_of(error) in _ABSENT:
+                return None
+            raise _named(error) from None
+        return found
 
     def begin(self, chain: str, first: int) -> bytes:
         """See `Runs`: one GetObject of as many bytes."""

@@ -1,7 +1,8 @@
 """Data keys of one machine: `ports_log.DataKeys` on SQLite, wrapped by a key in a file beside it.
 
 A data key is wrapped by AES-256-GCM (12 random bytes, ciphertext, tag) with its chain and id as associated
-data, so that no row can stand for another. What is destroyed is overwritten in the file and in its log.
+data, so that no row can stand for another. What is destroyed is in none of the files any more: a row that is
+blank, which has been destroyed and may still be somewhere in them, is a key no more.
 """
 
 from __future__ import annotations
@@ -64,13 +65,21 @@ class SqliteDataKeys:
             found: tuple[str, bytes] | None = connection.execute(
                 "SELECT wrapper, wrapped FROM keys WHERE chain = ? AND id = ?", (chain, key)
             ).fetchone()
-        if found is None:
+        if found is None or not found[1]:
             raise Missing("this data key was destroyed")
         return found
 
     def destroy(self, chain: str, key: str) -> None:
-        """See `ports_log.DataKeys`."""
-        self._database.scrub("DELETE FROM keys WHERE chain = ? AND id = ?", (chain, key))
+        """See `ports_log.DataKeys`. Writers of this file wait meanwhile: it is written anew.
+
+        Its row goes last. Where the log cannot be emptied, as somebody reads it, the key is listed still, and
+        whoever was told so destroys it again.
+        """
+        which = (chain, key)
+        if self._database.scrub("UPDATE keys SET wrapped = x'' WHERE chain = ? AND id = ?", which):
+            self._database.rewrite()
+            with self._database.writing() as connection:
+                connection.execute("DELETE FROM keys WHERE chain = ? AND id = ?", which)
 
     def ids(self, chain: str) -> list[tuple[str, int]]:
         """See `ports_log.DataKeys`."""
@@ -87,7 +96,9 @@ class SqliteDataKeys:
         with self._database.transaction() as connection:
             keys = self._wrapping.add()
             newest, by = next(iter(keys.items()))
-            rows = connection.execute("SELECT chain, id, wrapper, wrapped FROM keys").fetchall()
+            rows = connection.execute(
+                "SELECT chain, id, wrapper, wrapped FROM keys WHERE wrapped <> x''"
+            ).fetchall()
             for chain, key, wrapper, wrapped in rows:
                 plain = _unwrapped(keys, chain, key, wrapper, wrapped)
                 again = (newest, self._wrap(by, chain, key, plain), chain, key)
@@ -95,7 +106,8 @@ class SqliteDataKeys:
                     "UPDATE keys SET wrapper = ?, wrapped = ? WHERE chain = ? AND id = ?", again
                 )
         with self._database.transaction() as connection:
-            left = connection.execute("SELECT count(*) FROM keys WHERE wrapper <> ?", (newest,)).fetchone()[0]
+            others = "SELECT count(*) FROM keys WHERE wrapper <> ? AND wrapped <> x''"
+            left = connection.execute(others, (newest,)).fetchone()[0]
             if not left:
                 self._wrapping.keep(newest)
         return len(rows)

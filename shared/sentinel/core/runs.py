@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 import zstandard
 
@@ -84,6 +85,11 @@ def alike(one: Segment, other: Segment) -> bool:
     Their payloads may differ, where one was erased or is encrypted otherwise.
     """
     return _committed(one) == _committed(other)
+
+
+def commitment(segment: Segment) -> bytes:
+    """Return a SHA-256 that two segments share where they are `alike`, and only there."""
+    return sha256(repr(_committed(segment)).encode()).digest()
 
 
 def _committed(it: Segment) -> tuple[object, ...]:

@@ -7,13 +7,14 @@ erasure the chain has a signed record. Everything else was done by somebody else
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from hashlib import sha256
 
 import orjson
 
 from sentinel.core import chain as hashing
+from sentinel.core.payload import CODEC_ERASED
 from sentinel.core.runs import alike
 from sentinel.core.segment import Batch, Segment
 from sentinel.errors import Forbidden, Missing, Tampered
@@ -50,19 +51,16 @@ class Change:
 class Known:
     """What the rule asks for.
 
-    The `end` of a chain's archive, what is archived `at` a place, and whether all that a segment says was
-    erased is `covered` by records in its chain. `now` is in epoch seconds.
+    The `end` of a chain's archive, whether the archive `holds` a form of a segment, and whether entries of a
+    segment are `unrecorded` that it says were erased, but for those in some places: None where records in its
+    chain tell of each, else the entry from which on the chain was looked through for them. `now` is in epoch
+    seconds.
     """
 
     now: int
     end: Callable[[str], int]
-    at: Callable[[str, int], Segment | None]
-    covered: Callable[[Segment], bool]
-
-    def holds(self, segment: Segment) -> bool:
-        """Say whether the archive holds a segment."""
-        found = self.at(segment.chain, segment.first)
-        return found is not None and alike(found, segment)
+    holds: Callable[[Segment], bool]
+    unrecorded: Callable[[Segment, Collection[int]], int | None]
 
 
 def wrong(change: Change, known: Known) -> str:
@@ -98,10 +96,10 @@ def _modified(change: Change, old: Segment, new: Segment, known: Known) -> str:
         return "it was marked to be dropped, and the archive does not hold it"
     if change.same and (old.codec, old.key) == (new.codec, new.key):
         return ""
-    return _reformed(new, known)
+    return _reformed(old, new, known)
 
 
-def _reformed(new: Segment, known: Known) -> str:
+def _reformed(old: Segment, new: Segment, known: Known) -> str:
     """Say what is wrong with another form of a segment's payload."""
     try:
         opened = new.opened
@@ -110,9 +108,25 @@ def _reformed(new: Segment, known: Known) -> str:
         return f"its payload was changed to one that cannot be read: {type(error).__name__}"
     if len(leaves) != new.count or hashing.head(new.prev, leaves, new.t, _service(new)) != new.head:
         return "its entries or their context were changed"
-    if opened.erased and not known.covered(new):
+    since = known.unrecorded(new, _erased(old)) if opened.erased else None
+    if since is None:
+        return ""
+    if since <= new.next:
         return "entries were erased, and no signed record says so"
-    return ""
+    return (
+        f"entries were erased, and no signed record from entry {since} on says so; "
+        "nobody looked before that: run `sentinel verify`"
+    )
+
+
+def _erased(old: Segment) -> Collection[int]:
+    """Return which places were erased before, of which was told then; none where nobody can tell."""
+    if not old.codec & CODEC_ERASED or not old.payload:
+        return ()
+    try:
+        return old.opened.erased
+    except (Tampered, Forbidden, Missing):
+        return ()
 
 
 def _service(segment: Segment) -> str:

@@ -17,6 +17,7 @@ from itertools import chain as chained
 from sentinel.core import chain as hashing
 from sentinel.core import erasure
 from sentinel.core.erasure import ENDPOINT, Erasures, Record, Statement
+from sentinel.core.notes import Key
 from sentinel.core.payload import BLANK, CODEC_ERASED, Cipher, Opened
 from sentinel.core.segment import Batch, Segment
 from sentinel.errors import Malformed, Missing, TooLarge, Unavailable
@@ -33,6 +34,7 @@ SECOND = 1_000_000_000
 # differ.
 MARGIN = 600 * SECOND
 TRIES = 5
+NEAR = 100  # entries behind a record among which whoever looks for it finds it at once (`erased.SPAN`)
 ROOM = 390_000  # bytes of payload: a DynamoDB item may have 400 KB in all
 MAX_REASON = 1_000  # characters
 
@@ -166,20 +168,22 @@ class Eraser:
             yield (found := segment)
 
     def _recorded(self, wish: Wish, touched: Sequence[Segment]) -> Record:
-        """Return the record of this erasure, which is appended where there is none."""
+        """Return the record of this erasure, which is appended where there is none.
+
+        One of an erasure that was cut off is repeated where others came behind it since: who looks at what
+        changes now looks for its record from the chain's end on, and not without end.
+        """
         public = LogKeys(self.log, self.signer.public_key()).of(wish.chain)
         leaves = [leaf for segment in touched for leaf in _leaves(segment, wish.first, wish.last)]
         digest = erasure.digest_of(leaves)
-        known = Erasures(wish.chain, public)
-        for segment in self.ledger.read(wish.chain, wish.last + 1):
-            known.take(segment)
-            for record in known.records[-1:]:
-                if (record.first, record.last, record.statement.leaves) == (wish.first, wish.last, digest):
-                    return record
+        found, end = self._earlier(wish, digest, public)
+        left = [each for each in touched if _without(each, wish.first, wish.last) is not None]
+        if found is not None and not (left and end - found.seq > NEAR):
+            return found
         reason = sha256(wish.reason.encode()).digest()
         seconds = self.clock() // SECOND
         statement = Statement(public.name, wish.first, wish.last, seconds, digest, reason)
-        keys = sorted({segment.key for segment in touched if segment.key})
+        keys = sorted({*(found.keys if found else ()), *(each.key for each in left if each.key)})
         entry = erasure.entry(statement, wish.by, wish.reason, keys, public, self.signer.sign)
         service = hashing.service_of(wish.chain)
         context: dict[str, object] = {"service": service, "endpoint": ENDPOINT, "subject": wish.by}
@@ -188,6 +192,19 @@ class Eraser:
         cipher = self.cipher if keys or self.encrypted(service) else None
         receipt = self.appender.append(wish.chain, batch, cipher=cipher)
         return erasure.read(entry, receipt.first, public)
+
+    def _earlier(self, wish: Wish, digest: bytes, public: Key) -> tuple[Record | None, int]:
+        """Return the newest record of this very erasure, and where the chain ends."""
+        known = Erasures(wish.chain, public)
+        found: Record | None = None
+        end = wish.last + 1
+        for segment in self.ledger.read(wish.chain, end):
+            known.take(segment)
+            end = segment.next
+            for record in known.records[-1:]:
+                if (record.first, record.last, record.statement.leaves) == (wish.first, wish.last, digest):
+                    found = record
+        return found, end
 
     def _replaced(self, wish: Wish, first: int) -> bool:
         """Take the entries out of a segment, in each of its forms; say whether there were any left.

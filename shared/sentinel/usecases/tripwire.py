@@ -7,7 +7,7 @@ it, and it is as tamper-evident as what it tells of. Each change has one, howeve
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from sentinel.core.payload import Opener
@@ -29,13 +29,13 @@ log = logging.getLogger(__name__)
 class Tripwire:
     """The use case. `archive` is None where there is none; `end` tells where it ends, as of seconds ago.
 
-    `covered` says whether all that a segment says was erased is recorded; `clock` is in epoch nanoseconds;
-    `opener` decrypts what a segment became, where it is encrypted.
+    `unrecorded` is as of `Known`; `clock` is in epoch nanoseconds; `opener` decrypts what a segment was and
+    what it became, where it is encrypted.
     """
 
     archive: Callable[[], Archive] | None
     end: Callable[[str], int]
-    covered: Callable[[Segment], bool]
+    unrecorded: Callable[[Segment, Collection[int]], int | None]
     appender: Appender
     clock: Callable[[], int]
     opener: Opener | None = None
@@ -57,10 +57,11 @@ class Tripwire:
         return why
 
     def _wrong(self, change: Change) -> str:
-        if change.new is not None and self.opener is not None:
-            change = replace(change, new=replace(change.new, opener=self.opener))
+        if self.opener is not None:
+            old, new = (replace(it, opener=self.opener) if it else None for it in (change.old, change.new))
+            change = replace(change, old=old, new=new)
         try:
-            return wrong(change, Known(self.clock() // SECOND, self._end, self._at, self.covered))
+            return wrong(change, Known(self.clock() // SECOND, self._end, self._holds, self.unrecorded))
         except (Tampered, Forbidden, Missing) as error:
             return (
                 f"nobody can tell whether it is right: {type(error).__name__} in what is archived or recorded"
@@ -81,5 +82,5 @@ class Tripwire:
             log.warning("new segments are not held against the archive for a while: %s", error)
             return 0
 
-    def _at(self, chain: str, seq: int) -> Segment | None:
-        return self.archive().at(chain, seq) if self.archive is not None else None
+    def _holds(self, segment: Segment) -> bool:
+        return self.archive is not None and self.archive().holds(segment)
