@@ -23,6 +23,7 @@ from sentinel.usecases.erase import MARGIN, Eraser
 from sentinel.usecases.erase_from import Forgotten, Target, Wish
 from sentinel.usecases.erased import Records
 from sentinel.usecases.inspect import exported
+from sentinel.usecases.record import LogRecorder
 from sentinel.usecases.seal import LogKeys
 from tests.faults_calls import Faults
 from tests.writers import CHAIN, Clock, appender, numbered
@@ -100,7 +101,7 @@ class World:
             segments=stored,
             opens=ring.opens,
             appender=appender(ledger, self.clock, seed=7),
-            signer=self.signer,
+            recorder=wrap("recorder", LogRecorder(self.signer, LOG, self.clock)),
             log=LOG,
             keys=lambda: wrap("keys", self.keys),
             cipher=ring,

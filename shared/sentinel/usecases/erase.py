@@ -16,13 +16,14 @@ from itertools import chain as chained
 
 from sentinel.core import chain as hashing
 from sentinel.core import erasure
-from sentinel.core.erasure import ENDPOINT, Erasures, Record, Statement
+from sentinel.core.erasure import ENDPOINT, Erasures, Record
+from sentinel.core.erasure_notes import Asked, check_chain
 from sentinel.core.payload import BLANK, CODEC_ERASED, Cipher, Opened
 from sentinel.core.segment import Batch, Segment
 from sentinel.errors import Malformed, Missing, TooLarge, Unavailable
 from sentinel.ports import Ledger
-from sentinel.ports_erasure import ErasableSegments
-from sentinel.ports_log import Archive, DataKeys, LogSigner
+from sentinel.ports_erasure import ErasableSegments, Recorder
+from sentinel.ports_log import Archive, DataKeys
 from sentinel.usecases.append import Appender
 from sentinel.usecases.encryption import USED
 from sentinel.usecases.erase_from import Forgotten, Place, Target, Wish
@@ -81,7 +82,7 @@ class Eraser:
     segments: ErasableSegments
     opens: Callable[[Segment], Segment]
     appender: Appender
-    signer: LogSigner
+    recorder: Recorder
     log: str
     keys: Callable[[], DataKeys]
     cipher: Cipher
@@ -93,8 +94,10 @@ class Eraser:
     def plan(self, wish: Wish) -> tuple[Wish, list[Segment]]:
         """Return a wish with its range as it will be, and the segments that it touches; nothing is changed.
 
-        Raises `Missing` where the chain has not all of the entries, `Malformed` for what may not be erased.
+        Raises `Missing` where the chain has not all of the entries, `Malformed` and `Forbidden` for what may
+        not be erased.
         """
+        check_chain(wish.chain)
         if not 0 <= wish.first <= wish.last:
             raise Malformed("--entries is FIRST-LAST, two entries' numbers")
         if not wish.reason.strip() or len(wish.reason) > MAX_REASON:
@@ -148,7 +151,7 @@ class Eraser:
 
     def _recorded(self, wish: Wish, touched: Sequence[Segment]) -> Record:
         """Return the record of this erasure, which is appended where there is none."""
-        public = LogKeys(self.log, self.signer.public_key()).of(wish.chain)
+        public = LogKeys(self.log, self.recorder.public_key()).of(wish.chain)
         leaves = [leaf for segment in touched for leaf in _leaves(segment, wish.first, wish.last)]
         digest = erasure.digest_of(leaves)
         known = Erasures(wish.chain, public)
@@ -158,10 +161,10 @@ class Eraser:
                 if (record.first, record.last, record.statement.leaves) == (wish.first, wish.last, digest):
                     return record
         reason = sha256(wish.reason.encode()).digest()
-        seconds = self.clock() // SECOND
-        statement = Statement(public.name, wish.first, wish.last, seconds, digest, reason)
+        asked = Asked(public.name, wish.first, wish.last, digest, reason)
+        note = asked.answered(self.recorder.record(asked), public)
         keys = sorted({segment.key for segment in touched if segment.key})
-        entry = erasure.entry(statement, wish.by, wish.reason, keys, public, self.signer.sign)
+        entry = erasure.entry(note, wish.by, wish.reason, keys)
         service = hashing.service_of(wish.chain)
         context: dict[str, object] = {"service": service, "endpoint": ENDPOINT, "subject": wish.by}
         # Named by all that it says: what is appended again because an answer was lost is found by it.
