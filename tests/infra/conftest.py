@@ -91,7 +91,7 @@ class Templates:
         beside = [
             policy["Properties"]
             for policy in self.of("AWS::IAM::Policy").values()
-            if {"Ref": role} in policy["Properties"]["Roles"]
+            if role in map(self.text, policy["Properties"]["Roles"])  # of its own stack, or of another
         ]
         for policy in [*inside, *beside]:
             yield from policy["PolicyDocument"]["Statement"]
