@@ -167,6 +167,15 @@ def patches(synthesize: Callable[..., Templates]) -> Templates:
     return synthesize(patches=True, prove_images=IMAGES)
 
 
+ADA = "arn:aws:iam::111122223333:user/ada"
+
+
+@pytest.fixture(scope="session")
+def erasing(synthesize: Callable[..., Templates]) -> Templates:
+    """Return the templates of a deployment with data keys, and somebody who may erase."""
+    return synthesize(own_encryption=True, erasers=ADA)
+
+
 OUTSIDE = {"redis_url": "rediss://cache.example.com:6380", "redis_secret": "outside-redis"}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,6 @@ from tests.contracts.tables import REGION, dynamodb
 from tests.infra.conftest import ACCOUNT
 from tests.infra.test_alarms import alarms
 from tests.infra.test_door_rights import operations
-from tests.infra.test_encryption import ADA
 from tests.infra.test_function_settings import environ
 from tests.infra.test_log import key
 from tests.scenario import rule
@@ -39,12 +38,6 @@ if TYPE_CHECKING:
 
 NAME = "sentinel-dev-eu-central-1-record"
 FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{NAME}"
-
-
-@pytest.fixture(scope="module")
-def erasing(synthesize: Callable[..., Templates]) -> Templates:
-    """A deployment in which somebody may erase."""
-    return synthesize(own_encryption=True, erasers=ADA)
 
 
 def eraser(made: Templates) -> str:
