@@ -14,10 +14,12 @@ from sentinel.adapters.log_key_file import FileLogKey
 from sentinel.adapters.sqlite_keys import SqliteDataKeys
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.adapters.wrapping_keys import WrappingKeys
+from sentinel.core import tripwire
 from sentinel.core.erasure import Erasures
+from sentinel.core.erasure_notes import Asked
 from sentinel.core.segment import Segment
 from sentinel.core.verify import Verifier
-from sentinel.errors import Conflict, Malformed, Missing, Tampered, TooLarge, Unavailable
+from sentinel.errors import Conflict, Forbidden, Malformed, Missing, Tampered, TooLarge, Unavailable
 from sentinel.usecases.encryption import FRESH, SECOND, USED, Keyring, OpenedLedger
 from sentinel.usecases.erase import MARGIN, Eraser
 from sentinel.usecases.erase_from import Forgotten, Target, Wish
@@ -217,6 +219,43 @@ def test_a_record_stays(world: World) -> None:
     seq = world.eraser().erase(wish(0, 0)).record.seq
     with pytest.raises(Malformed, match="record"):
         world.eraser().erase(wish(seq, seq))
+
+
+def test_what_the_tripwire_told_stays(world: World) -> None:
+    """Its alerts hold nothing of anybody's, and who erases may be whom they tell of."""
+    with pytest.raises(Forbidden, match="tripwire"):
+        world.eraser().erase(replace(wish(0, 0), chain=tripwire.CHAIN))
+
+
+@dataclass
+class Lying:
+    """A recorder that signs something else than it is asked for, or by another key."""
+
+    real: LogRecorder
+    signer: FileLogKey
+    change: dict[str, Any]
+
+    def public_key(self) -> bytes:
+        return self.real.public_key()
+
+    def record(self, asked: Asked) -> bytes:
+        return replace(self.real, signer=self.signer).record(replace(asked, **self.change))
+
+
+@pytest.mark.parametrize("change", [{"first": 0}, {"leaves": bytes(32)}, {"origin": f"{LOG}/other/0"}, {}])
+def test_a_record_of_something_else_is_not_appended(
+    world: World, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    """Whatever comes back is held against what was asked, and the log's key, before anything is changed."""
+    real = LogRecorder(world.signer, LOG, world.clock)
+    other = world.signer if change else FileLogKey(tmp_path / "other.key", create=True)
+    before = list(world.stored.read(CHAIN))
+    eraser = replace(world.eraser(), recorder=Lying(real, other, change))
+    with pytest.raises(Forbidden, match="nothing was erased"):
+        eraser.erase(wish(1, 2))
+    assert list(world.stored.read(CHAIN)) == before
+    assert world.elsewhere.asked == []
+    assert replace(eraser, recorder=Lying(real, world.signer, {})).erase(wish(1, 2)).record.seq == 6
 
 
 def test_a_retry_of_an_erased_batch_gets_its_old_receipt(world: World) -> None:
