@@ -50,6 +50,8 @@ def test_what_is_sent_is_read_as_it_was() -> None:
         {name: value for name, value in ASKED.fields.items() if name != "reason"},
         changed(origin=""),
         changed(origin=7),
+        changed(origin=f"{LOG}/\ud800/0"),
+        changed(origin=f"{LOG}/é/0"),
         changed(origin="x" * (MOST_ORIGIN + 1)),
         changed(first=-1),
         changed(first=True),

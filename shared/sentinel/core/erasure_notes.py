@@ -74,8 +74,8 @@ class Asked:
         if not isinstance(told, Mapping) or set(told) != {each.name for each in fields(Asked)}:
             raise Malformed("a record is asked for by origin, first, last, leaves and reason")
         origin, first, last = told["origin"], told["first"], told["last"]
-        if not isinstance(origin, str) or not 0 < len(origin) <= MOST_ORIGIN:
-            raise Malformed(f"origin is that of the chain's checkpoints, {MOST_ORIGIN:,} characters at most")
+        if not isinstance(origin, str) or not origin.isascii() or not 0 < len(origin) <= MOST_ORIGIN:
+            raise Malformed(f"origin is that of the chain's checkpoints: 1 to {MOST_ORIGIN:,} of ASCII")
         if type(first) is not int or type(last) is not int or not 0 <= first <= last <= MOST_NUMBER:
             raise Malformed("first and last are entries' numbers, in order")
         leaves, reason = (_digest(told[name]) for name in ("leaves", "reason"))
