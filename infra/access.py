@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from aws_cdk import Aws, Stack, aws_dynamodb, aws_iam, aws_kms, aws_lambda, aws_s3
+from aws_cdk import ArnFormat, Aws, Stack, aws_dynamodb, aws_iam, aws_kms, aws_lambda, aws_s3
 from constructs import Construct
 
 
@@ -92,6 +92,14 @@ def use_key(key: aws_kms.IKey, service: str = "dynamodb") -> aws_iam.PolicyState
 def ring(workers: Iterable[aws_lambda.IFunction]) -> aws_iam.PolicyStatement:
     """Allow invoking the worker functions."""
     return allow(["lambda:InvokeFunction"], [worker.function_arn for worker in workers])
+
+
+def call(scope: Construct, name: str) -> aws_iam.PolicyStatement:
+    """Allow invoking the function of this name, in a stack that is made before it."""
+    arn = Stack.of(scope).format_arn(
+        service="lambda", resource="function", resource_name=name, arn_format=ArnFormat.COLON_RESOURCE_NAME
+    )
+    return allow(["lambda:InvokeFunction"], [arn])
 
 
 def assume(roles: Iterable[str]) -> aws_iam.PolicyStatement:

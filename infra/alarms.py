@@ -48,6 +48,9 @@ class Alarms(Construct):
             self._alarm(f"{verb.title()}Behind", age, f"{verb} falls behind", BEHIND.to_milliseconds())
 
         self._watch_seals()
+        if "record" in functions.by_verb:
+            refused = self._counted("record", "refused")
+            self._alarm("RecordRefused", refused, "records were asked for that the log does not sign")
         incomplete = self._counted("rotate", "incomplete")
         self._alarm("RotateIncomplete", incomplete, "the daily round could not rotate or publish everything")
         if deployment.limits:

@@ -204,8 +204,8 @@ class Deployment:
         """The images in which patches are tried."""
         return tuple(filter(None, map(str.strip, self.prove_images.split(","))))
 
-    def role_name(self, verb: str) -> str:
-        """Return the name of a function's role, where it has to be known before there is one."""
+    def name_of(self, verb: str) -> str:
+        """Return the name of a function and of its role, where it has to be known before there is one."""
         return f"sentinel-{self.environment}-{self.region}-{verb}"
 
     @property

@@ -2,7 +2,8 @@
 
 No function has these rights. The ledger's own policy lets this role through for one thing, replacing
 payloads, and the table of data keys for destroying them (docs/erasure.md). The role exists only where a
-deployment names who may take it.
+deployment names who may take it. It may not use the log's key: a function signs the records (`functions.py`),
+since with the key one could sign checkpoints, too.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Erasure(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, deployment: Deployment) -> None:
         super().__init__(scope, construct_id)
+        self._signs = deployment.name_of("record")
         self.role = aws_iam.Role(
             self,
             "Role",
@@ -81,9 +83,10 @@ class Erasure(Construct):
             _accept(self.role.node.find_child("DefaultPolicy"), blobs, folder)  # type: ignore[arg-type]
 
     def allow_log(self, log: LogState, archive: aws_s3.IBucket, own: aws_kms.IKey | None) -> None:
-        """Let the role sign records as the log does, and erase in the archive."""
+        """Let the role have records signed, know the key that signs them, and erase in the archive."""
         statements = [
-            access.allow(["kms:GetPublicKey", "kms:Sign"], [log.key.key_arn]),
+            access.call(self, self._signs),
+            access.allow(["kms:GetPublicKey"], [log.key.key_arn]),
             *access.on_objects(archive, ARCHIVE, "GetObject", "PutObject"),
         ]
         if own:

@@ -46,7 +46,8 @@ class Spec:
 
     `network` says which security groups it gets, if there is a network. `hinted` is for a function that is
     woken by hints: a ring that cannot be answered at once is dropped, since its schedule rings again anyway.
-    `sdks`: it has the layer with the SDKs of models. `named`: the ledger's own policy names its role.
+    `sdks`: it has the layer with the SDKs of models. `named`: its role has a name of its
+    own, and where it is `known` the function, too, since what is kept says it, and is made before it.
     """
 
     verb: str
@@ -58,6 +59,7 @@ class Spec:
     reserved: int = 0
     sdks: bool = False
     named: bool = False
+    known: bool = False
 
 
 class Function(Construct):
@@ -76,7 +78,7 @@ class Function(Construct):
             self,
             "Role",
             assumed_by=aws_iam.ServicePrincipal("lambda.amazonaws.com"),
-            role_name=platform.deployment.role_name(spec.verb) if spec.named else None,
+            role_name=platform.deployment.name_of(spec.verb) if spec.named else None,
         )
         groups = _groups(platform, spec)
         self._base(networked=bool(groups))
@@ -122,6 +124,7 @@ class Function(Construct):
             self,
             "Function",
             description=f"Sentinel {platform.deployment.environment}: {spec.verb}",
+            function_name=platform.deployment.name_of(spec.verb) if spec.known else None,
             runtime=platform.layers.runtime,
             architecture=aws_lambda.Architecture.ARM_64,
             code=aws_lambda.Code.from_asset(

@@ -1,11 +1,13 @@
 """The functions behind the doors, and for each the settings it gets and what its role may do.
 
 Detect and dispatch read the change feeds; the workers, the sweep, deliveries, sealing and the archive run by
-rings and schedules. Those that answer requests are in `door_functions.py`, the workers in `workers.py`.
+rings and schedules; the records of erasures are signed by the call of who erases. Those that answer requests
+are in `door_functions.py`, the workers in `workers.py`.
 """
 
 from __future__ import annotations
 
+from aws_cdk import CfnOutput, Stack
 from constructs import Construct
 
 from infra import access
@@ -36,6 +38,7 @@ class Functions(Construct):
         self.deliver = self._add_deliver()
         self.seal = self._add_seal(stores.log)
         self.archive = self._add_archive()
+        self.record = self._add_record() if platform.deployment.erasers else None
 
     @property
     def by_verb(self) -> dict[str, Function]:
@@ -49,6 +52,7 @@ class Functions(Construct):
             "deliver": self.deliver,
             "seal": self.seal,
             "archive": self.archive,
+            **({"record": self.record} if self.record else {}),
             **workers,
         }
 
@@ -144,13 +148,22 @@ class Functions(Construct):
         settings = self._make.settings(
             witnesses=to.witnesses, witness_quorum=to.witness_quorum, timestamp_url=to.timestamp_url
         )
-        spec = Spec("seal", settings, memory=1769, timeout=900, hinted=True, reserved=reserved)
+        spec = Spec("seal", settings, memory=1769, timeout=900, hinted=True, reserved=reserved, named=True)
         seal = self._make.make("Seal", spec)
         self._make.allow_reading(seal)
         seal.allow(access.on_index(self._ledger, CHAINS))
         log.seals(seal)
         self._make.allow_archive(seal)  # where tiles were lost the whole chain is read
         return seal
+
+    def _add_record(self) -> Function:
+        # A cold start, and two calls of KMS that may each be tried again.
+        spec = Spec("record", self._make.settings(), memory=512, timeout=30, named=True, known=True)
+        record = self._make.make("Record", spec)
+        self._log.records(record)
+        arn = record.function.function_arn
+        CfnOutput(Stack.of(self), "RecordFunction", value=arn, description="SENTINEL_RECORD_FUNCTION")
+        return record
 
     def _add_sweep(self) -> Function:
         settings = self._make.settings(

@@ -68,8 +68,7 @@ class Ledger(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         roles = [
-            f"arn:{Aws.PARTITION}:iam::{Aws.ACCOUNT_ID}:role/{deployment.role_name(verb)}"
-            for verb in UPDATERS
+            f"arn:{Aws.PARTITION}:iam::{Aws.ACCOUNT_ID}:role/{deployment.name_of(verb)}" for verb in UPDATERS
         ] + ([eraser.role_arn] if eraser else [])
         fences = [
             fence("NobodyChangesTheLedger", CHANGES),

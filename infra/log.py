@@ -9,12 +9,14 @@ archive (`archive.py`): they can be made anew from the ledger, and whatever is r
 a signed root.
 
 The key is of Ed25519, for which KMS has a spec of its own. It cannot be rotated in place: who loses it, or
-wants another, begins a new log under another name (`sentinel:log_name`).
+wants another, begins a new log under another name (`sentinel:log_name`). Its own policy denies signing to
+everybody but the functions that do: one signs checkpoints, and where somebody may erase another one signs the
+records of that, whose text it makes itself.
 """
 
 from __future__ import annotations
 
-from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack, aws_iam, aws_kms, aws_s3
+from aws_cdk import Aws, CfnOutput, Duration, RemovalPolicy, Stack, aws_iam, aws_kms, aws_s3
 from constructs import Construct
 
 from infra import access
@@ -24,6 +26,7 @@ from infra.function import Function
 from infra.nag import acknowledge
 from sentinel.settings import Settings
 
+SIGN = ("kms:GetPublicKey", "kms:Sign")
 LOG = "log/"  # what the keys of checkpoints and tiles begin with, as `adapters/log_s3.py` has it
 FOREVER = (
     "s3:BypassGovernanceRetention",
@@ -35,7 +38,7 @@ FOREVER = (
 
 
 class LogState(Construct):
-    """`checkpoints` is a bucket, `archive` that of tiles, `key` signs; `seals` and `reads` give rights."""
+    """`checkpoints` is a bucket, `archive` that of tiles, `key` signs; the methods give rights."""
 
     def __init__(
         self,
@@ -59,6 +62,7 @@ class LogState(Construct):
             key_usage=aws_kms.KeyUsage.SIGN_VERIFY,
             removal_policy=self._kept,
         )
+        self.key.add_to_resource_policy(_few_sign(deployment))
         self._tell()
 
     def settings(self) -> Settings:
@@ -72,7 +76,14 @@ class LogState(Construct):
 
     def seals(self, function: Function) -> None:
         """Let a function sign checkpoints, and put them and tiles."""
-        self._reads(function, ("kms:GetPublicKey", "kms:Sign"), ("PutObject",))
+        self._reads(function, SIGN, ("PutObject",))
+
+    def records(self, function: Function) -> None:
+        """Let a function sign records of erasures, for which it needs nothing but the key and its name."""
+        function.allow(access.allow(SIGN, [self.key.key_arn]))
+        settings = self.settings()
+        for name, value in Settings(log=settings.log, log_key=settings.log_key).to_environ().items():
+            function.function.add_environment(name, value)
 
     def reads(self, function: Function) -> None:
         """Let a function read checkpoints and tiles, and know the key."""
@@ -145,6 +156,17 @@ class LogState(Construct):
                 value=getattr(settings, field),
                 description=f"SENTINEL_{field.upper()}",
             )
+
+
+def _few_sign(deployment: Deployment) -> aws_iam.PolicyStatement:
+    """Deny signing to whoever is not one of the functions that sign, in the key's own policy.
+
+    Their roles have names, since this stack is made before them.
+    """
+    signers = ["seal", *(["record"] if deployment.erasers else [])]
+    roles = [f"arn:{Aws.PARTITION}:iam::{Aws.ACCOUNT_ID}:role/{deployment.name_of(verb)}" for verb in signers]
+    # In a key's own policy the resource is the key.
+    return _deny("FewSign", ("kms:Sign",), "*", ArnNotEquals={"aws:PrincipalArn": roles})
 
 
 def _deny(sid: str, actions: tuple[str, ...], resource: str, **conditions: object) -> aws_iam.PolicyStatement:

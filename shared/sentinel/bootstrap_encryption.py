@@ -13,11 +13,12 @@ from sentinel.wiring import Base, steady_ns
 if TYPE_CHECKING:
     from sentinel.adapters.sqlite_keys import SqliteDataKeys
     from sentinel.core.segment import Segment
-    from sentinel.ports_erasure import DeadLetters, ErasableBlobs
+    from sentinel.ports_erasure import DeadLetters, ErasableBlobs, Recorder
     from sentinel.ports_log import DataKeys
     from sentinel.usecases.encryption import Keyring
     from sentinel.usecases.erase import Eraser
     from sentinel.usecases.erase_from import Place
+    from sentinel.usecases.record import LogRecorder
 
 
 # For how long the ledger's stream hands a segment to detection as it was put: until it gives up, and a call.
@@ -77,7 +78,7 @@ class Encrypting(Base):
             archive=app.archive if app.archived else None,
             opens=self.opens,
             appender=app.appender,
-            signer=app.log_signer,
+            recorder=self.recorder,
             log=self.settings.log,
             keys=lambda: self.data_keys,
             cipher=Keyring(lambda: self.data_keys, time.time_ns, secrets.token_bytes, steady_ns),
@@ -86,6 +87,32 @@ class Encrypting(Base):
             clock=time.time_ns,
             feed=0 if self.local else FEED_SECONDS * 1_000_000_000,
         )
+
+    @cached_property
+    def log_recorder(self) -> LogRecorder:
+        """Signs the records of erasures by the log's key."""
+        from sentinel.usecases.record import LogRecorder
+
+        return LogRecorder(self._all.log_signer, self.settings.log, time.time_ns)
+
+    @cached_property
+    def recorder(self) -> Recorder:
+        """Who signs the records of erasures: in AWS a function, since who erases may not use the log's key.
+
+        Raises `Forbidden` where that is not set.
+        """
+        to = self.settings
+        if not to.log_key:
+            return self.log_recorder
+        if not to.record_function:
+            raise Forbidden(
+                "SENTINEL_RECORD_FUNCTION names what signs the records of erasures: it is the output "
+                "RecordFunction of the service's stack, where the deployment names `erasers`"
+            )
+        from sentinel.adapters.lambda_recorder import READ_SECONDS, LambdaRecorder
+
+        client = self._aws("lambda", read_timeout=READ_SECONDS)
+        return LambdaRecorder(client, to.record_function, self._all.log_signer.public_key)
 
     def _encrypted(self, service: str) -> bool:
         from sentinel.core.access import Service, decode

@@ -1,8 +1,8 @@
-"""The ports of erasure: what stores can do for it beside what the work needs. No function uses them.
+"""The ports of erasure: who signs its records, and what stores can do for it beside what the work needs.
 
-Each store keeps what its own port promises. All raise `Unavailable`, after which a call may have been carried
-out; calling again is safe. `compact` overwrites what a store took away and still holds somewhere in its
-files; a store of which AWS keeps the files has nothing to do then.
+No function uses those of stores. Each store keeps what its own port promises. All raise `Unavailable`, after
+which a call may have been carried out; calling again is safe. `compact` overwrites what a store took away and
+still holds somewhere in its files; a store of which AWS keeps the files has nothing to do then.
 """
 
 from __future__ import annotations
@@ -10,10 +10,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
+from sentinel.core.erasure_notes import Asked
 from sentinel.core.segment import Segment
 from sentinel.core.tasks import Effect, Event, Task
 from sentinel.ports import Ledger
 from sentinel.ports_alerts import StoredAlert
+
+
+class Recorder(Protocol):
+    """Signs the records of erasures with the log's key, and nothing else."""
+
+    def public_key(self) -> bytes:
+        """See `ports_log.LogSigner`."""
+
+    def record(self, asked: Asked) -> bytes:
+        """Return a signed note that says what is asked, as of now by the signer's own clock.
+
+        Nothing is stored: a note counts once it stands in the chain, so asking again is safe, also after an
+        error, when one may have been signed. Raises `Forbidden` for what is not signed, or by whom not,
+        `Malformed`, `Unavailable`. The note is the caller's to check (`Asked.answered`).
+        """
 
 
 class ErasableSegments(Ledger, Protocol):

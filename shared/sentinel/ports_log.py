@@ -5,7 +5,7 @@ A *lane* here is a chain id. All of these stores are written by few and hold no 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from sentinel.core.segment import Segment
@@ -100,6 +100,13 @@ class Archive(Protocol):
         """Put another form of a segment in the place of `before`: one that was erased, or encrypted anew.
 
         Return False, changing nothing, where what is there is not `before`, and not what was to be put.
+        """
+
+    def replace_all(self, changes: Sequence[tuple[Segment, Segment]]) -> bool:
+        """Do what `replace` does for many (segment, before) of one chain, in the order of the chain.
+
+        An object that holds several is read and written once. Return False where one is neither: those of the
+        objects before it have been replaced then.
         """
 
     def end(self, chain: str) -> int:

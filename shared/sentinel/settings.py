@@ -69,6 +69,9 @@ class Settings:
         "sentinel.local", "name of the transparency log: what the origins of checkpoints begin with"
     )
     log_key: str = _setting("", "KMS key that signs checkpoints; empty: a file below `home`")
+    record_function: str = _setting(
+        "", "Lambda function that signs the records of erasures; empty: the file that signs checkpoints"
+    )
     log_bucket: str = _setting("", "S3 bucket of checkpoints, with Object Lock; empty: a folder below `home`")
     archive_bucket: str = _setting(
         "", "S3 bucket of tiles and archived segments; empty: a folder below `home`"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -124,6 +124,29 @@ def test_a_segment_is_replaced_by_another_form_of_itself(archive: Archive) -> No
     assert not archive.replace(replace(SEGMENTS[1], head=bytes(32)), SEGMENTS[1])
     assert not archive.replace(SEGMENTS[9], SEGMENTS[9])
     assert list(archive.read(CHAIN))[1] == SEGMENTS[1]
+
+
+def test_many_are_replaced_with_one_write_a_run(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each run is written once, however many of its segments change; a wrong one stops before its run."""
+    _filled(archive)
+    calls: list[str] = []
+
+    def counting(name: str) -> Callable[..., Any]:
+        real = getattr(archive, name)
+        return lambda *args: (calls.append(name), real(*args))[1]
+
+    for name in ("get", "replace_run"):
+        monkeypatch.setattr(archive, name, counting(name))
+    changes = [(replace(each, payload=b"leaves", codec=5), each) for each in SEGMENTS[1:8]]
+    assert archive.replace_all(changes)
+    assert calls.count("replace_run") == 3
+    assert calls.count("get") <= 6  # a folder compares what it replaces under its lock
+    assert [each.codec for each in archive.read(CHAIN)] == [1, 5, 5, 5, 5, 5, 5, 5, 1]
+    again = [(replace(new, codec=7), new) for new, _ in changes]
+    again[4] = (again[4][0], SEGMENTS[5])
+    assert not archive.replace_all(again)
+    assert [each.codec for each in archive.read(CHAIN)] == [1, 7, 7, 7, 5, 5, 5, 5, 1]
+    assert archive.replace_all([])
 
 
 @pytest.mark.parametrize("call", ["link", "fsync"])

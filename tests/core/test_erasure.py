@@ -54,7 +54,8 @@ def statement(segment: Segment, first: int, last: int, reason: str = "why") -> S
 
 def record(segment: Segment, first: int, last: int, sign: Any = PRIVATE.sign) -> bytes:
     """Return that record."""
-    return erasure.entry(statement(segment, first, last), "ada", "why", ("k1",), KEY, sign)
+    note = erasure.noted(statement(segment, first, last), KEY, sign)
+    return erasure.entry(note, "ada", "why", ("k1",))
 
 
 def found(segments: Sequence[Segment]) -> tuple[Erasures, list[Tampered]]:
@@ -150,7 +151,7 @@ def test_a_record_of_another_chain_counts_for_nothing() -> None:
     (first,) = chain((ENTRIES, "/v1/entries"))
     other = Key("log/shop/1", ED25519, KEY.public)
     made = replace(statement(first, 1, 2), origin=other.name)
-    entry = erasure.entry(made, "ada", "why", (), other, PRIVATE.sign)
+    entry = erasure.entry(erasure.noted(made, other, PRIVATE.sign), "ada", "why", ())
     first, second = chain((ENTRIES, "/v1/entries"), ([entry], "erase"))
     erasures, damage = found([gone(first, 1, 2), second])
     assert [each.seq for each in damage] == [1]

@@ -23,7 +23,7 @@ from typing import Any
 from examples.loopback_hec import Collector, Server
 from sentinel.local.valkey import binary
 from tests.deployed import stacks
-from tests.deployed.emulator import Emulator, Say, Tethered, free_port, python, run_folder
+from tests.deployed.emulator import ACCOUNT, Emulator, Say, Tethered, free_port, python, run_folder
 
 ENVIRONMENT = "emulated"
 SECRETS = f"sentinel/{ENVIRONMENT}/"
@@ -32,6 +32,7 @@ REDIS_SECRET = "redis"
 # Stands in for mutual TLS: RFC 9440, as a proxy in front that verified the certificate would send it.
 CERTIFICATE_HEADER = "Client-Cert"
 HEC_SECRET = "hec"
+ERASER = "auditor"  # the user who may take the role that erases
 
 
 @dataclass
@@ -138,6 +139,7 @@ def _options(port: int) -> dict[str, object]:
         "rotation": False,
         "default_endpoint": True,
         "client_certificate_header": CERTIFICATE_HEADER,
+        "erasers": f"arn:aws:iam::{ACCOUNT}:user/{ERASER}",
         "ingress_addresses": "0.0.0.0/0",  # the emulator listens on loopback alone
         "authorizer_cache_seconds": 5,
         "redis_url": f"redis://127.0.0.1:{port}",

@@ -239,8 +239,8 @@ class Emulator:
             "PYTHONPATH": f"{ROOT / 'shared'}{os.pathsep}{ROOT}",
         }
 
-    def client(self, service: str) -> Any:
-        """Return a client of a service, as the account's root. It sends to the emulator only."""
+    def client(self, service: str, key: str = KEY, secret: str = KEY, token: str | None = None) -> Any:
+        """Return a client of a service, by default as the account's root. It sends to the emulator only."""
         import botocore.session
         from botocore.config import Config
 
@@ -253,8 +253,9 @@ class Emulator:
             service,
             region_name=REGION,
             endpoint_url=must_be_loopback(self.endpoint),
-            aws_access_key_id=KEY,
-            aws_secret_access_key=KEY,
+            aws_access_key_id=key,
+            aws_secret_access_key=secret,
+            aws_session_token=token,
             config=Config(connect_timeout=2, read_timeout=60, retries={"total_max_attempts": 1}, proxies={}),
         )
         made.meta.events.register("before-send", self._before_send)

@@ -54,6 +54,8 @@ class Journey:
     lineage: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list, repr=False)
     verified: list[dict[str, Any]] = field(default_factory=list)
+    erased: dict[str, Any] = field(default_factory=dict)
+    signing: list[str] = field(default_factory=list)
     answers: dict[str, Answer] = field(default_factory=dict)
 
     def all(self) -> None:
@@ -67,6 +69,7 @@ class Journey:
             "webhook": self.webhook,
             "rotation": self.rotate,
             "verify": self.verify,
+            "erasure": self.erase,
             "refusals": self.refuse,
             "revocation": self.revoked,
         }.items():
@@ -154,6 +157,18 @@ class Journey:
                 for each in self.verified
             ),
         )
+
+    def erase(self) -> None:
+        """Erase an entry in the role of who erases, which has the record signed by the deployed function."""
+        role = seeding.take_role(self.deployed)
+        chain = str(self.receipt["chain"])
+        self.signing = seeding.signing(self.deployed, role)
+        asked = ("--chain", chain, "--entries", "0", "--reason", "request 12", "--who", "auditor", "--yes")
+        self.erased = seeding.command(self.deployed, "erase", *asked, **role)
+        (after,) = seeding.command(self.deployed, "verify")
+        if not after["verified"] or after["erased"] != 1:
+            raise Wrong(f"the chain does not verify after the erasure: {after}")
+        self.say("erased", f"entry 0 of {chain}; what signs records signed entry {self.erased['record']}")
 
     def refuse(self) -> None:
         """Try what must not work."""

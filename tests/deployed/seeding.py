@@ -9,11 +9,12 @@ from __future__ import annotations
 import base64
 import json
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tests.deployed.caller import Caller, Hook
-from tests.deployed.deployment import DOOR_SECRETS, HEC_SECRET, Deployment
+from tests.deployed.deployment import DOOR_SECRETS, ERASER, HEC_SECRET, Deployment
 from tests.deployed.emulator import ROOT, Say
 
 RULES = ROOT / "examples" / "rules" / "login-failures.yml"
@@ -32,9 +33,9 @@ class CommandFailed(RuntimeError):
     """A command of the operator's failed; the message has what it said."""
 
 
-def command(deployed: Deployment, *arguments: str) -> Any:
+def command(deployed: Deployment, *arguments: str, **settings: str) -> Any:
     """Run a `sentinel` command and return its JSON. Raises `CommandFailed`."""
-    done = deployed.sentinel(*arguments, "--json")
+    done = deployed.sentinel(*arguments, "--json", **settings)
     if done.returncode:
         raise CommandFailed(f"sentinel {' '.join(arguments)}: {done.stdout}{done.stderr}")
     return json.loads(done.stdout)
@@ -108,3 +109,41 @@ def rotate(deployed: Deployment, name: str) -> None:
     client.put_secret_value(SecretId=arn, ClientRequestToken=token, VersionStages=["AWSPENDING"])
     for step in STEPS:
         deployed.invoke("rotate", {"Step": step, "SecretId": arn, "ClientRequestToken": token})
+
+
+def take_role(deployed: Deployment) -> dict[str, str]:
+    """Take the role that erases, as the user who may; return the environment of a process in it."""
+    iam, role = deployed.emulator.client("iam"), deployed.outputs["EraseRole"]
+    iam.create_user(UserName=ERASER)
+    statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": role}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_user_policy(UserName=ERASER, PolicyName="takes", PolicyDocument=policy)
+    key = iam.create_access_key(UserName=ERASER)["AccessKey"]
+    sts = deployed.emulator.client("sts", key["AccessKeyId"], key["SecretAccessKey"])
+    given = sts.assume_role(RoleArn=role, RoleSessionName=ERASER)["Credentials"]
+    return {
+        "AWS_ACCESS_KEY_ID": given["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": given["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": given["SessionToken"],
+    }
+
+
+def signing(deployed: Deployment, role: Mapping[str, str]) -> list[str]:
+    """Try what would sign with the log's key in a role; return what each attempt came to, an error's code."""
+    from botocore.exceptions import ClientError
+
+    found = []
+    for service, call in (
+        ("kms", {"KeyId": deployed.outputs["SENTINEL_LOG_KEY"], "Message": b"x", "MessageType": "RAW"}),
+        ("lambda", {"FunctionName": deployed.functions["seal"]}),
+    ):
+        client = deployed.emulator.client(service, *role.values())
+        try:
+            if service == "kms":
+                client.sign(**call, SigningAlgorithm="ED25519_SHA_512")
+            else:
+                client.invoke(**call)
+            found.append("done")
+        except ClientError as error:
+            found.append(str(error.response["Error"]["Code"]))
+    return found

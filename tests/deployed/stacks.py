@@ -111,7 +111,7 @@ def create(emulator: Emulator, out: Path) -> dict[str, dict[str, Any]]:
 
 
 def _let_in(emulator: Emulator, outputs: set[str]) -> None:
-    """Let functions use and list the buckets of the log: there is no TLS, which they want, nor `s3:prefix`.
+    """Let our roles use and list the buckets of the log: there is no TLS, which they want, nor `s3:prefix`.
 
     The trust store's bucket stays as it is: the operator's command writes that.
     """
@@ -123,7 +123,7 @@ def _let_in(emulator: Emulator, outputs: set[str]) -> None:
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     for page in iam.get_paginator("list_roles").paginate():
         for role in page["Roles"]:
-            if role["RoleName"].startswith("SentinelService"):
+            if role["RoleName"].lower().startswith("sentinel"):  # some have names of their own
                 iam.put_role_policy(RoleName=role["RoleName"], PolicyName="lists", PolicyDocument=policy)
 
 

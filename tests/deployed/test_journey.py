@@ -122,6 +122,15 @@ def test_who_seals_may_not_change(gone: Journey) -> None:
     assert decided("secretsmanager:GetSecretValue", secret) == "implicitDeny"
 
 
+def test_who_erases_has_records_signed_and_signs_nothing(gone: Journey) -> None:
+    """In its role the command did all that it does; the key itself, and what seals, are refused to it."""
+    assert gone.erased["record"] == FAILURES + 1
+    assert gone.erased["unfinished"] == []
+    assert gone.erased["segments"] == 1
+    assert gone.signing == ["AccessDeniedException"] * 2
+    assert "signed the record of entries 0 to 0 of" in gone.deployed.emulator.log()
+
+
 def secrets_of(journey: Journey) -> list[str]:
     """Return what nobody may read anywhere: keys, tokens, passwords."""
     values = [journey.deployed.collector.collector.token, *journey.keys]

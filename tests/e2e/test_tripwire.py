@@ -256,7 +256,7 @@ def _record(home: Home, first: int, last: int, leaves: bytes, sign: Callable[[by
     key, digest = home.app.sealer.keys.of(CHAIN), sha256(leaves).digest()
     reason = sha256(b"asked for").digest()
     statement = erasure.Statement(key.name, first, last, 1_700_000_000, digest, reason)
-    entry = erasure.entry(statement, "auditor", "asked for", [], key, sign)
+    entry = erasure.entry(erasure.noted(statement, key, sign), "auditor", "asked for", [])
     home.app.appender.append(
         CHAIN, Batch(bytes([first]) * 16, [entry], {"service": "s", "endpoint": "erase"})
     )

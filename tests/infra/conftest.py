@@ -91,7 +91,7 @@ class Templates:
         beside = [
             policy["Properties"]
             for policy in self.of("AWS::IAM::Policy").values()
-            if {"Ref": role} in policy["Properties"]["Roles"]
+            if role in map(self.text, policy["Properties"]["Roles"])  # of its own stack, or of another
         ]
         for policy in [*inside, *beside]:
             yield from policy["PolicyDocument"]["Statement"]
@@ -165,6 +165,15 @@ IMAGES = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/prove:1"
 def patches(synthesize: Callable[..., Templates]) -> Templates:
     """Return the templates of a deployment that makes patches."""
     return synthesize(patches=True, prove_images=IMAGES)
+
+
+ADA = "arn:aws:iam::111122223333:user/ada"
+
+
+@pytest.fixture(scope="session")
+def erasing(synthesize: Callable[..., Templates]) -> Templates:
+    """Return the templates of a deployment with data keys, and somebody who may erase."""
+    return synthesize(own_encryption=True, erasers=ADA)
 
 
 OUTSIDE = {"redis_url": "rediss://cache.example.com:6380", "redis_secret": "outside-redis"}

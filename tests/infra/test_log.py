@@ -1,4 +1,4 @@
-"""The transparency log in AWS: checkpoints that nobody can take away, and one function that signs."""
+"""The transparency log in AWS: checkpoints that nobody can take away, and one function that signs them."""
 
 from __future__ import annotations
 

@@ -286,11 +286,14 @@ def test_the_ledger_itself_refuses_changes(templates: Templates) -> None:
     assert "Condition" not in fence
     assert update["Action"] == "dynamodb:UpdateItem"
     ((name, role),) = update["Condition"]["ArnNotEquals"].items()
-    named = templates.of("AWS::IAM::Role")[templates.role_of(templates.functions()["archive"])]
-    expected = f"arn:aws:iam::111122223333:role/{named['Properties']['RoleName']}"
+    functions, roles = templates.functions(), templates.of("AWS::IAM::Role")
+    named = roles[templates.role_of(functions["archive"])]["Properties"]["RoleName"]
+    expected = f"arn:aws:iam::111122223333:role/{named}"
     assert (name, templates.text(role[0] if isinstance(role, list) else role)) == (
         "aws:PrincipalArn",
         expected,
     )
-    others = [role for role in templates.of("AWS::IAM::Role").values() if role is not named]
-    assert not any("RoleName" in role["Properties"] for role in others)
+    # Two have names: this one, and the one that the policy of the log's key lets through.
+    seals = roles[templates.role_of(functions["seal"])]["Properties"]["RoleName"]
+    assert {each["Properties"].get("RoleName") for each in roles.values()} == {None, named, seals}
+    assert named != seals

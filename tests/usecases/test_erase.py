@@ -14,16 +14,19 @@ from sentinel.adapters.log_key_file import FileLogKey
 from sentinel.adapters.sqlite_keys import SqliteDataKeys
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.adapters.wrapping_keys import WrappingKeys
+from sentinel.core import tripwire
 from sentinel.core.erasure import Erasures, Record
+from sentinel.core.erasure_notes import Asked
 from sentinel.core.segment import Segment
 from sentinel.core.verify import Verifier
-from sentinel.errors import Conflict, Malformed, Missing, Tampered, TooLarge, Unavailable
+from sentinel.errors import Conflict, Forbidden, Malformed, Missing, Tampered, TooLarge, Unavailable
 from sentinel.usecases import erased_memory
 from sentinel.usecases.encryption import FRESH, SECOND, USED, Keyring, OpenedLedger
 from sentinel.usecases.erase import MARGIN, NEAR, Eraser
 from sentinel.usecases.erase_from import Forgotten, Target, Wish
 from sentinel.usecases.erased import Records
 from sentinel.usecases.inspect import exported
+from sentinel.usecases.record import LogRecorder
 from sentinel.usecases.seal import LogKeys
 from tests.faults_calls import Faults
 from tests.writers import CHAIN, Clock, appender, numbered
@@ -60,6 +63,9 @@ class FolderArchive:
         if there:
             self.held[segment.first] = replace(segment, opener=None)
         return there
+
+    def replace_all(self, changes: Sequence[tuple[Segment, Segment]]) -> bool:
+        return all(self.replace(*each) for each in changes)
 
     def tidy(self, chain: str) -> None:
         self.tidied = chain
@@ -105,7 +111,7 @@ class World:
             segments=stored,
             opens=ring.opens,
             appender=appender(ledger, self.clock, seed=7),
-            signer=self.signer,
+            recorder=wrap("recorder", LogRecorder(self.signer, LOG, self.clock)),
             log=LOG,
             keys=lambda: wrap("keys", self.keys),
             cipher=ring,
@@ -228,6 +234,43 @@ def test_a_record_stays(world: World) -> None:
     seq = world.eraser().erase(wish(0, 0)).record.seq
     with pytest.raises(Malformed, match="record"):
         world.eraser().erase(wish(seq, seq))
+
+
+def test_what_the_tripwire_told_stays(world: World) -> None:
+    """Its alerts hold nothing of anybody's, and who erases may be whom they tell of."""
+    with pytest.raises(Forbidden, match="tripwire"):
+        world.eraser().erase(replace(wish(0, 0), chain=tripwire.CHAIN))
+
+
+@dataclass
+class Lying:
+    """A recorder that signs something else than it is asked for, or by another key."""
+
+    real: LogRecorder
+    signer: FileLogKey
+    change: dict[str, Any]
+
+    def public_key(self) -> bytes:
+        return self.real.public_key()
+
+    def record(self, asked: Asked) -> bytes:
+        return replace(self.real, signer=self.signer).record(replace(asked, **self.change))
+
+
+@pytest.mark.parametrize("change", [{"first": 0}, {"leaves": bytes(32)}, {"origin": f"{LOG}/other/0"}, {}])
+def test_a_record_of_something_else_is_not_appended(
+    world: World, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    """Whatever comes back is held against what was asked, and the log's key, before anything is changed."""
+    real = LogRecorder(world.signer, LOG, world.clock)
+    other = world.signer if change else FileLogKey(tmp_path / "other.key", create=True)
+    before = list(world.stored.read(CHAIN))
+    eraser = replace(world.eraser(), recorder=Lying(real, other, change))
+    with pytest.raises(Forbidden, match="nothing was erased"):
+        eraser.erase(wish(1, 2))
+    assert list(world.stored.read(CHAIN)) == before
+    assert world.elsewhere.asked == []
+    assert replace(eraser, recorder=Lying(real, world.signer, {})).erase(wish(1, 2)).record.seq == 6
 
 
 def test_a_retry_of_an_erased_batch_gets_its_old_receipt(world: World) -> None:
@@ -401,12 +444,19 @@ def test_two_at_once_undo_nothing_in_the_archive(world: World) -> None:
     """Who read an archived segment before another erased in it does not put that back."""
     world.archive = FolderArchive()
     world.archive.store(list(world.stored.read(CHAIN))[:2])
-    slow = world.eraser()
-    forms = list(slow._forms(CHAIN, 0))
-    world.eraser().erase(wish(0, 0))
-    form, put = forms[1]
+    slow = world.eraser()._forms
+    seen: list[Segment] = []
+
+    def meanwhile(form: Segment) -> Segment | None:
+        seen.append(form)
+        if len(seen) == 1:  # the table's
+            return None
+        world.eraser().erase(wish(0, 0))
+        return slow._sealed(replace(form, payload=form.opener.open(form) if form.opener else form.payload))
+
     with pytest.raises(Unavailable):
-        put(slow._sealed(replace(form, payload=form.opener.open(form) if form.opener else form.payload)))
+        slow._changed(CHAIN, [0], meanwhile)
+    assert len(seen) == 2
     held = world.archive.at(CHAIN, 0)
     assert held is not None
     assert list(world.keyring().opens(held).opened.erased) == [0]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from sentinel.adapters.archive_kept import KeptRuns
 from sentinel.core.payload import Opener
@@ -77,20 +77,39 @@ class Runs(ABC):
 
     def replace(self, segment: Segment, before: Segment) -> bool:
         """See `ports_log.Archive`."""
+        return self.replace_all([(segment, before)])
+
+    def replace_all(self, changes: Sequence[tuple[Segment, Segment]]) -> bool:
+        """See `ports_log.Archive`."""
+        left = list(changes)
+        while left:
+            chain, seq = left[0][0].chain, left[0][0].first
+            first = self.newest_at(chain, seq)
+            done = 0 if first is None else self._replaced(chain, first, left)
+            if not done:
+                return False
+            left = left[done:]
+        return True
+
+    def _replaced(self, chain: str, first: int, changes: Sequence[tuple[Segment, Segment]]) -> int:
+        """Replace those segments that a run holds; return how many, 0 where one of them is another."""
         for _ in range(_TRIES):
-            first = self.newest_at(segment.chain, segment.first)
-            stored = None if first is None else self.get(segment.chain, first)
-            if first is None or stored is None:
-                return False
+            stored = self.get(chain, first)
+            if stored is None:
+                return 0
             raw, version = stored
-            run = decode(segment.chain, first, raw, self._opener)
-            changed = run.with_segment(segment)
+            run = decode(chain, first, raw, self._opener)
+            mine = [each for each in changes if each[0].first < run.end]
             # Others erase and encrypt anew, too: what they took out may not come back.
-            if changed is None or run.at(segment.first) not in (before, segment):
-                return False
+            now = {each.first: each for each in run.segments}
+            if not all(now.get(new.first) in (before, new) for new, before in mine):
+                return 0
+            changed = run.with_segments([new for new, _ in mine])
+            if changed is None:
+                return 0
             if changed == run or self.replace_run(changed, version):
-                return True
-        raise Unavailable(f"others keep changing what is archived of {segment.chain}", 0.2)
+                return len(mine)
+        raise Unavailable(f"others keep changing what is archived of {chain}", 0.2)
 
     def end(self, chain: str) -> int:
         """See `ports_log.Archive`."""

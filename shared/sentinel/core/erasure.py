@@ -59,7 +59,7 @@ class Statement:
         if len(lines) != 7 or lines[0] != HEADER or lines[6]:
             raise Malformed("this is no record of an erasure")
         span = _RANGE.fullmatch(lines[2])
-        leaves, reason = _digest(lines[4]), _digest(lines[5])
+        leaves, reason = read_digest(lines[4]), read_digest(lines[5])
         if span is None or not _SECONDS.fullmatch(lines[3]) or leaves is None or reason is None:
             raise Malformed("this is no record of an erasure")
         first, last = int(span[1]), int(span[2])
@@ -68,7 +68,8 @@ class Statement:
         return Statement(lines[1], first, last, int(lines[3]), leaves, reason)
 
 
-def _digest(text: str) -> bytes | None:
+def read_digest(text: str) -> bytes | None:
+    """Return the 32 bytes of a digest in base64; None where it is none, or not its one form."""
     try:
         found = b64decode(text, validate=True)
     except (NotBase64, ValueError):
@@ -104,9 +105,14 @@ class Record:
         return self.first <= seq <= self.last
 
 
-def entry(statement: Statement, by: str, reason: str, keys: Sequence[str], key: Key, sign: Sign) -> bytes:
-    """Return the entry that records an erasure, signed by the chain's key."""
-    note = Note(statement.text, (notes.signed(statement.text, key, sign),))
+def noted(statement: Statement, key: Key, sign: Sign) -> Note:
+    """Return a statement as a note, signed by the chain's key."""
+    return Note(statement.text, (notes.signed(statement.text, key, sign),))
+
+
+def entry(note: Note, by: str, reason: str, keys: Sequence[str]) -> bytes:
+    """Return the entry that records an erasure. Raises `Malformed` where the note is another one's."""
+    statement = Statement.read(note.text)
     told = {
         "sentinel": "erasure",
         "first": statement.first,

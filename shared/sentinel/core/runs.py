@@ -55,11 +55,13 @@ class Run:
         """Return the segment that holds entry `seq`, or None."""
         return next((each for each in self.segments if each.first <= seq < each.next), None)
 
-    def with_segment(self, changed: Segment) -> Run | None:
-        """Return the run with another form of one of its segments; None where it has none in that place."""
-        if not any(alike(each, changed) for each in self.segments):
+    def with_segments(self, changed: Sequence[Segment]) -> Run | None:
+        """Return the run with other forms of its segments; None where it has none in one of their places."""
+        forms = {each.first: each for each in changed}
+        have = {each.first: each for each in self.segments}
+        if not all(first in have and alike(have[first], each) for first, each in forms.items()):
             return None
-        return Run(tuple(changed if each.first == changed.first else each for each in self.segments))
+        return Run(tuple(forms.get(each.first, each) for each in self.segments))
 
     def encode(self) -> bytes:
         """Return the object's bytes. Raises `TooLarge` for more than can be read again."""

@@ -10,22 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from hashlib import sha256
-from itertools import chain as chained
 
 from sentinel.core import chain as hashing
 from sentinel.core import erasure
-from sentinel.core.erasure import ENDPOINT, Erasures, Record, Statement
+from sentinel.core.erasure import ENDPOINT, Erasures, Record
+from sentinel.core.erasure_notes import Asked, check_chain
 from sentinel.core.notes import Key
-from sentinel.core.payload import BLANK, CODEC_ERASED, Cipher, Opened
+from sentinel.core.payload import Cipher
 from sentinel.core.segment import Batch, Segment
 from sentinel.errors import Malformed, Missing, TooLarge, Unavailable
 from sentinel.ports import Ledger
-from sentinel.ports_erasure import ErasableSegments
-from sentinel.ports_log import Archive, DataKeys, LogSigner
+from sentinel.ports_erasure import ErasableSegments, Recorder
+from sentinel.ports_log import Archive, DataKeys
 from sentinel.usecases.append import Appender
 from sentinel.usecases.encryption import USED
+from sentinel.usecases.erase_forms import Forms, without
 from sentinel.usecases.erase_from import Forgotten, Place, Target, Wish
 from sentinel.usecases.seal import LogKeys
 
@@ -84,7 +84,7 @@ class Eraser:
     segments: ErasableSegments
     opens: Callable[[Segment], Segment]
     appender: Appender
-    signer: LogSigner
+    recorder: Recorder
     log: str
     keys: Callable[[], DataKeys]
     cipher: Cipher
@@ -94,11 +94,17 @@ class Eraser:
     archive: Archive | None = None
     feed: int = 0
 
+    @property
+    def _forms(self) -> Forms:
+        return Forms(self.segments, self.opens, self.cipher, self.archive)
+
     def plan(self, wish: Wish) -> tuple[Wish, list[Segment]]:
         """Return a wish with its range as it will be, and the segments that it touches; nothing is changed.
 
-        Raises `Missing` where the chain has not all of the entries, `Malformed` for what may not be erased.
+        Raises `Missing` where the chain has not all of the entries, `Malformed` and `Forbidden` for what may
+        not be erased.
         """
+        check_chain(wish.chain)
         if not 0 <= wish.first <= wish.last:
             raise Malformed("--entries is FIRST-LAST, two entries' numbers")
         if not wish.reason.strip() or len(wish.reason) > MAX_REASON:
@@ -118,7 +124,7 @@ class Eraser:
         """Raise `TooLarge` where what stays of a segment and the leaves of what goes would be no item."""
         for segment in touched:
             # A leaf does not compress; with less than so many of them, or with nothing else, there is room.
-            after = _without(segment, wish.first, wish.last)
+            after = without(segment, wish.first, wish.last)
             if after is None or len(segment.payload) + 36 * len(after.erased) <= ROOM:
                 continue
             if len(after.pack()) > ROOM and self.segments.at(wish.chain, segment.first) is not None:
@@ -135,7 +141,7 @@ class Eraser:
         forgotten = Forgotten()
         for place in self.places:
             forgotten.add(place.forget(target))
-        changed = [self._replaced(wish, segment.first) for segment in touched]
+        changed = self._forms.without(wish.chain, [each.first for each in touched], wish.first, wish.last)
         self._check_fed(touched, forgotten)
         again, destroyed = self._rotate(wish.chain, record, forgotten)
         self.segments.compact()
@@ -145,7 +151,7 @@ class Eraser:
             place.compact()
         now = list(self._touched(wish.chain, wish.first, wish.last))
         salts = any(len(each.opened.erased) < each.count for each in now)
-        return Erased(record, sum(changed), again, destroyed, salts, forgotten)
+        return Erased(record, len(changed), again, destroyed, salts, forgotten)
 
     def _check_fed(self, touched: Sequence[Segment], forgotten: Forgotten) -> None:
         """Say until when detection may still be given these entries, and make of them what quotes them."""
@@ -173,18 +179,18 @@ class Eraser:
         One of an erasure that was cut off is repeated where others came behind it since: who looks at what
         changes now looks for its record from the chain's end on, and not without end.
         """
-        public = LogKeys(self.log, self.signer.public_key()).of(wish.chain)
+        public = LogKeys(self.log, self.recorder.public_key()).of(wish.chain)
         leaves = [leaf for segment in touched for leaf in _leaves(segment, wish.first, wish.last)]
         digest = erasure.digest_of(leaves)
         found, end = self._earlier(wish, digest, public)
-        left = [each for each in touched if _without(each, wish.first, wish.last) is not None]
+        left = [each for each in touched if without(each, wish.first, wish.last) is not None]
         if found is not None and not (left and end - found.seq > NEAR):
             return found
         reason = sha256(wish.reason.encode()).digest()
-        seconds = self.clock() // SECOND
-        statement = Statement(public.name, wish.first, wish.last, seconds, digest, reason)
+        asked = Asked(public.name, wish.first, wish.last, digest, reason)
+        note = asked.answered(self.recorder.record(asked), public)
         keys = sorted({*(found.keys if found else ()), *(each.key for each in left if each.key)})
-        entry = erasure.entry(statement, wish.by, wish.reason, keys, public, self.signer.sign)
+        entry = erasure.entry(note, wish.by, wish.reason, keys)
         service = hashing.service_of(wish.chain)
         context: dict[str, object] = {"service": service, "endpoint": ENDPOINT, "subject": wish.by}
         # Named by all that it says: what is appended again because an answer was lost is found by it.
@@ -206,42 +212,6 @@ class Eraser:
                     found = record
         return found, end
 
-    def _replaced(self, wish: Wish, first: int) -> bool:
-        """Take the entries out of a segment, in each of its forms; say whether there were any left.
-
-        While it is moved to the archive there are two, and a call that was cut off may have changed one.
-        """
-        changed = False
-        for form, put in self._forms(wish.chain, first):
-            after = _without(form, wish.first, wish.last)
-            if after is not None:
-                made = replace(form, payload=after.pack(), codec=form.codec | CODEC_ERASED)
-                put(self._sealed(made))
-                changed = True
-        return changed
-
-    def _forms(self, chain: str, first: int) -> Iterator[tuple[Segment, Callable[[Segment], None]]]:
-        stored = self.segments.at(chain, first)
-        if stored is not None:
-            yield self.opens(stored), partial(self._put, stored)
-        if self.archive is not None:
-            archived = self.archive.at(chain, first)
-            if archived is not None:
-                yield self.opens(archived), partial(self._put, archived, store=self.archive)
-
-    def _put(
-        self, before: Segment, segment: Segment, store: Archive | ErasableSegments | None = None
-    ) -> None:
-        if not (store or self.segments).replace(segment, before):
-            raise Unavailable(f"somebody else changed the segment at {segment.first}: run it again", 1.0)
-
-    def _sealed(self, segment: Segment) -> Segment:
-        """Encrypt a segment whose payload is in the clear, where it was encrypted before."""
-        if not segment.key:
-            return segment
-        key, payload = self.cipher.seal(segment.payload, segment.place)
-        return replace(segment, payload=payload, key=key)
-
     def _rotate(self, chain: str, record: Record, forgotten: Forgotten) -> tuple[int, int]:
         """Encrypt anew what stays of the record's data keys, and destroy those that nobody can be using."""
         again = destroyed = 0
@@ -250,17 +220,17 @@ class Eraser:
         if not doomed:
             return 0, 0
         for _ in range(TRIES):
-            these = sorted({first for first, _ in self._under(chain, doomed)})
+            these = sorted({first for first, _ in self._forms.under(chain, doomed)})
             if not these:
                 break
-            again += sum(self._reencrypted(chain, first, doomed) for first in these)
+            again += len(self._forms.reencrypted(chain, these, doomed))
         else:
             raise Unavailable("others write to this chain with the keys that are to go", 1.0)
         now = self.clock()
         free = {key: made[key] + USED + MARGIN for key in sorted(doomed)}
         idle = {key for key, when in free.items() if when <= now}
         # Nobody writes with these from now on; and what came since the look above is looked for once more.
-        used = {key for _, key in self._under(chain, idle)} if idle else set()
+        used = {key for _, key in self._forms.under(chain, idle)} if idle else set()
         for key, when in free.items():
             if key in idle - used:
                 self.keys().destroy(chain, key)
@@ -271,20 +241,6 @@ class Eraser:
                 "(epoch seconds)"
             )
         return again, destroyed
-
-    def _under(self, chain: str, keys: set[str]) -> Iterator[tuple[int, str]]:
-        """Yield (first, key) of each form of a segment that is encrypted under one of these keys."""
-        archived = self.archive.read(chain) if self.archive is not None else iter(())
-        both = chained(self.segments.read(chain), archived)
-        return ((segment.first, segment.key) for segment in both if segment.key in keys)
-
-    def _reencrypted(self, chain: str, first: int, keys: set[str]) -> bool:
-        done = False
-        for form, put in self._forms(chain, first):
-            if form.key in keys and form.opener is not None:
-                put(self._sealed(replace(form, payload=form.opener.open(form))))
-                done = True
-        return done
 
 
 def _leaves(segment: Segment, first: int, last: int) -> list[bytes]:
@@ -299,16 +255,3 @@ def _target(wish: Wish, touched: Sequence[Segment]) -> Target:
         if wish.first <= segment.first + at <= wish.last and at not in segment.opened.erased
     }
     return Target(wish.chain, wish.first, wish.last, entries)
-
-
-def _without(segment: Segment, first: int, last: int) -> Opened | None:
-    """Return a segment's payload without some entries; None where it is without them already."""
-    opened = segment.opened
-    gone = set(range(max(first - segment.first, 0), min(last - segment.first + 1, segment.count)))
-    if gone <= set(opened.erased):
-        return None
-    leaves = opened.leaves()
-    erased = {**opened.erased, **{at: leaves[at] for at in gone}}
-    if len(erased) == segment.count:
-        return Opened(*BLANK, [b""] * segment.count, erased)
-    return replace(opened, erased=erased)
