@@ -51,8 +51,25 @@ class ErasableTasks(Protocol):
         Return False where the stored version is not the task's; effects may have been replaced then.
         """
 
+    def erase_event(self, event: Event, before: Event) -> bool:
+        """Put `event`'s nonce and entry in the place of those of `before`; nothing else changes.
+
+        Return False, changing nothing, where the stored entry is not `before`'s, or nothing is stored.
+        """
+
     def compact(self) -> None:
         """Overwrite what was taken away."""
+
+
+class EventNotes(Protocol):
+    """Who signs that an event of a lineage was erased (`core.erased_events`)."""
+
+    def note(self, event: Event, record: tuple[str, int]) -> bytes:
+        """Return the signed note that is to stand for an event: it follows from the event, which is shown.
+
+        `record` is where the erasure is recorded: its chain, and its number there. Raises `Unavailable` and
+        `Forbidden`; asking again is safe.
+        """
 
 
 class ErasableCounters(Protocol):

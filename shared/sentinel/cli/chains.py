@@ -103,7 +103,7 @@ def _keys(vkeys: Sequence[str]) -> list[Key]:
 def _tasks(app: App) -> dict[str, Any]:
     from sentinel.usecases.verify_tasks import verify_tasks
 
-    return verify_tasks(app.tasks).json()
+    return verify_tasks(app.tasks, keys=app.log_key_of).json()
 
 
 def _tell_tasks(found: dict[str, Any]) -> None:

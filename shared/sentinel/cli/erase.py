@@ -46,6 +46,9 @@ class Span(click.ParamType[tuple[int, int]]):
 @click.option("--reason", required=True, help="Why; it is stored, so it names nobody.")
 @click.option("--who", default=getuser, help="Who does it; by default the user's name here.")
 @click.option("--whole-segments", "whole", is_flag=True, help="And all entries that were stored with them.")
+@click.option(
+    "--task", "tasks", multiple=True, metavar="ID", help="And what this task says, which quotes them."
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @home_option
 @json_option
@@ -55,6 +58,7 @@ def erase(
     reason: str,
     who: str,
     whole: bool,
+    tasks: tuple[str, ...],
     yes: bool,
     home: Path,
     as_json: bool,
@@ -68,7 +72,7 @@ def erase(
     from sentinel.usecases.erase_from import Wish
 
     eraser = _application(home).eraser
-    wish, touched = eraser.plan(Wish(chain, *span, reason, who, whole))
+    wish, touched = eraser.plan(Wish(chain, *span, reason, who, whole, frozenset(tasks)))
     partly = touched[0].first < wish.first or touched[-1].next - 1 > wish.last
     if not yes:
         echo(_asked(chain, wish.first, wish.last, partly=partly), file=sys.stderr)

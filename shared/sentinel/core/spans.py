@@ -46,7 +46,7 @@ def exported(trace: Told) -> tuple[Json, list[str]]:
 
 def _body(event: Told) -> Json:
     try:
-        found = orjson.loads(event["entry"])
+        found = orjson.loads(event.get("stays", event["entry"]))  # what stays of one that was erased
     except (orjson.JSONDecodeError, TypeError):
         found = {}
     return {**found, "t": event["t"]}
