@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
+from sentinel.core.lineage_notes import AskedEvent
 from sentinel.core.segment import Segment
 from sentinel.core.tasks import Effect, Event, Task
 from sentinel.ports import Ledger
@@ -64,11 +65,11 @@ class ErasableTasks(Protocol):
 class EventNotes(Protocol):
     """Who signs that an event of a lineage was erased (`core.erased_events`)."""
 
-    def note(self, event: Event, record: tuple[str, int]) -> bytes:
-        """Return the signed note that is to stand for an event: it follows from the event, which is shown.
+    def note(self, asked: AskedEvent) -> bytes:
+        """Return the signed note that is to stand for an event, as of now by the signer's own clock.
 
-        `record` is where the erasure is recorded: its chain, and its number there. Raises `Unavailable` and
-        `Forbidden`; asking again is safe.
+        Raises `Unavailable` and `Forbidden`; asking again is safe. The note is the caller's to check
+        (`AskedEvent.answered`).
         """
 
 

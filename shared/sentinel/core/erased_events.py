@@ -145,7 +145,7 @@ class ErasedEvent:
     @property
     def body(self) -> dict[str, Any]:
         """What stays of the event; nothing where that cannot be read."""
-        return _object(self.facts)
+        return object_of(self.facts)
 
     @staticmethod
     def read(line: bytes) -> ErasedEvent:
@@ -177,7 +177,7 @@ def body_of(entry: bytes) -> dict[str, Any]:
 
 def words_of(entry: bytes) -> dict[str, Any]:
     """Return the facts of an event that may have words from outside: all that would not stay."""
-    return {name: value for name, value in _object(entry).items() if name not in KEPT}
+    return {name: value for name, value in object_of(entry).items() if name not in KEPT}
 
 
 def leaf_of(entry: bytes, nonce: bytes) -> bytes:
@@ -225,10 +225,11 @@ def verified_leaf(seq: int, entry: bytes, nonce: bytes, key: Key) -> bytes:
 
 
 def _kept(entry: bytes) -> bytes:
-    return orjson.dumps({name: value for name, value in _object(entry).items() if name in KEPT})
+    return orjson.dumps({name: value for name, value in object_of(entry).items() if name in KEPT})
 
 
-def _object(raw: bytes) -> dict[str, Any]:
+def object_of(raw: bytes) -> dict[str, Any]:
+    """Return an event's JSON object; nothing for what is none."""
     try:
         found = orjson.loads(raw)
     except orjson.JSONDecodeError:

@@ -19,6 +19,7 @@ import orjson
 from sentinel.core import erased_events
 from sentinel.core.erased_events import BLANK_NONCE, words_of
 from sentinel.core.flow import PROPOSED, QUIET
+from sentinel.core.lineage_notes import AskedEvent
 from sentinel.core.tasks import LEASE_OVER, SECOND, Event, KeyOf, Task, lineage_chain, verify_lineage
 from sentinel.errors import Tampered
 from sentinel.ports_erasure import ErasableTasks, EventNotes
@@ -48,13 +49,10 @@ class LogNotes:
     signer: LogSigner
     clock: Callable[[], int]
 
-    def note(self, event: Event, record: tuple[str, int]) -> bytes:
+    def note(self, asked: AskedEvent) -> bytes:
         """See `ports_erasure.EventNotes`."""
-        key = self.keys(lineage_chain(event.task_id))
-        where = (self.keys(record[0]).name, record[1])
-        seconds = self.clock() // SECOND
-        said = erased_events.statement(event.seq, event.entry, event.nonce, seconds, where, key)
-        return erased_events.signed(said, key, self.signer.sign)
+        said = asked.at(self.clock() // SECOND, self.keys)
+        return erased_events.signed(said, self.keys(lineage_chain(asked.task)), self.signer.sign)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +114,8 @@ class InLineage:
                 self._erased(event, target, found)
 
     def _erased(self, event: Event, target: Target, found: Forgotten) -> None:
-        note = self.notes.note(event, (target.chain, target.record))
-        entry = erased_events.erased(event.entry, event.nonce, note)
+        asked = AskedEvent.of(event, target.chain, target.record)
+        entry = asked.answered(self.notes.note(asked), self.keys)
         if self.tasks.erase_event(replace(event, nonce=BLANK_NONCE, entry=entry), event):
             found.counts["events"] = found.counts.get("events", 0) + 1
         else:
