@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -73,6 +74,13 @@ def test_what_is_not_known_as_ours_is_taken_for_words() -> None:
     _, (_, event, _) = lineage()
     assert erased_events.words_of(event.entry) == {"reason": WORDS, "why": WORDS, "novel": WORDS}
     assert not KEPT & {"reason", "why", "envelope", "text", "message"}
+
+
+def test_the_documentation_lists_what_stays() -> None:
+    """Exactly these facts, in docs/erasure.md."""
+    text = (Path(__file__).parents[2] / "docs" / "erasure.md").read_text()
+    listed = text.partition("words of Sentinel's own:")[2].partition(". All others")[0]
+    assert listed.split() == [f"`{name}`" for name in sorted(KEPT)]
 
 
 @pytest.mark.parametrize("key", ["none", "away", "other"])

@@ -108,6 +108,7 @@ def _tasks(app: App) -> dict[str, Any]:
 
 def _tell_tasks(found: dict[str, Any]) -> None:
     size = f"{found['tasks']:,} tasks, {found['events']:,} events, {found['effects']:,} effects"
+    size += f"; {found['erased']:,} of the events were erased" if found["erased"] else ""
     if found["verified"]:
         echo(f"{style('whole', 'green')}    tasks: {size}")
         return
