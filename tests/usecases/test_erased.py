@@ -297,6 +297,15 @@ def test_a_task_that_does_not_name_it_and_has_its_text_is_told(kept: Kept, targe
     assert not any("does not name" in each for each in kept.place().forget(target).left)
 
 
+def test_a_task_that_is_not_there_is_told(kept: Kept, target: Target) -> None:
+    """Whoever mistypes an id learns of it; one that has not ended is told as such, and not as missing."""
+    kept.end("t1")
+    found = kept.place().forget(replace(target, tasks=("t1", "t2", "t7")))
+    assert "there is no task t7" in found.left
+    assert not any(f"no task {each}" in line for each in ("t1", "t2") for line in found.left)
+    assert "t2 is queued" in found.unfinished[0]
+
+
 def test_however_many_tasks_have_its_text_some_are_told(kept: Kept, target: Target) -> None:
     """The rest is counted: a text may be one that everything says."""
     for number in range(MOST + 3):

@@ -72,6 +72,10 @@ class Quotes:
             found._parts.update(text[at : at + PART] for at in range(0, len(text) - PART + 1, PART))
         return found
 
+    def __bool__(self) -> bool:
+        """Say whether there are any."""
+        return bool(self._begin)
+
     def within(self, value: object) -> bool:
         """Say whether one of the texts stands in a JSON value: all of it, or a run of `2 * PART` of it."""
         return any(self._stands(text) for text in _strings(value))

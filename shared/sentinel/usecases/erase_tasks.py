@@ -30,6 +30,19 @@ DEPTH: Final = 4  # how far blobs name blobs
 _DIGEST = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 
 
+class _Seen:
+    """What one look through all tasks has come to: which there are, and which digests go and stay."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.quotes, self.long = Quotes.of(target), Quotes.of(target, LONG)
+        self.named: set[str] = set()
+        self.gone: set[bytes] = set()
+        self.kept: set[bytes] = set()
+        self.about: list[str] = []
+        self.others: list[str] = []
+
+
 @dataclass(frozen=True, slots=True)
 class InTasks:
     """Forgets what tasks keep. `blobs` are the stores of what tasks name by digests."""
@@ -41,41 +54,42 @@ class InTasks:
 
     def forget(self, target: Target) -> Forgotten:
         """See `erase_from.Place`."""
-        found = Forgotten()
-        quotes, long = Quotes.of(target), Quotes.of(target, LONG)
-        others: list[str] = []
-        gone: set[bytes] = set()
-        kept: set[bytes] = set()
-        about: list[str] = []
+        found, seen = Forgotten(), _Seen(target)
         for task_id in self.tasks.ids():
+            seen.named.add(task_id)
             try:
-                task, effects = self.tasks.get(task_id), self.tasks.effects(task_id)
+                self._look(task_id, seen, found)
             except Tampered as error:
                 found.left.append(f"task {task_id} cannot be read, so it was let be: {error.kind}")
-                continue
-            named = _digests(task, effects)
-            if task is None or not _quotes(target, task, effects):
-                kept |= named
-                others += self._elsewhere(task_id, _parts(task, effects), long)
-                continue
-            if not task.state.ended:
-                found.unfinished.append(
-                    f"task {task.id} is {task.state.value} and may quote what is erased: when it has ended "
-                    "(`sentinel tasks cancel` ends it), run the same command again"
-                )
-                kept |= named
-                continue
-            gone |= named
-            about.append(task.id)
-            if self._rewritten(task, effects, found):
-                found.counts["tasks"] = found.counts.get("tasks", 0) + 1
-            self.lineages.forget(task, target, quotes, found)
-            found.left += _outside(task, effects)
+        others = seen.others
         found.left += others[:MOST] + [f"{len(others) - MOST:,} more such tasks"] * (len(others) > MOST)
-        self._drop(gone, kept, found)
-        if self.letters is not None and about:
-            self._bury_for_good(self.letters, about, found)
+        found.left += [f"there is no task {each}" for each in target.tasks if each not in seen.named]
+        self._drop(seen.gone, seen.kept, found)
+        if self.letters is not None and seen.about:
+            self._bury_for_good(self.letters, seen.about, found)
         return found
+
+    def _look(self, task_id: str, seen: _Seen, found: Forgotten) -> None:
+        """Look at one task, and erase what it keeps where it quotes. Raises `Tampered` where it is not ours."""
+        task, effects = self.tasks.get(task_id), self.tasks.effects(task_id)
+        named = _digests(task, effects)
+        if task is None or not _quotes(seen.target, task, effects):
+            seen.kept |= named
+            seen.others += self._elsewhere(task_id, _parts(task, effects), seen.long)
+            return
+        if not task.state.ended:
+            found.unfinished.append(
+                f"task {task.id} is {task.state.value} and may quote what is erased: when it has ended "
+                "(`sentinel tasks cancel` ends it), run the same command again"
+            )
+            seen.kept |= named
+            return
+        seen.gone |= named
+        seen.about.append(task.id)
+        if self._rewritten(task, effects, found):
+            found.counts["tasks"] = found.counts.get("tasks", 0) + 1
+        self.lineages.forget(task, seen.target, seen.quotes, found)
+        found.left += _outside(task, effects)
 
     def compact(self) -> None:
         """See `erase_from.Place`."""
@@ -111,6 +125,8 @@ class InTasks:
 
         It may be chance. Whoever erases can look at it, and call the task one that quotes.
         """
+        if not quotes:  # nothing of it can be read any more, or it has no text that is long enough
+            return
         said = [f"event {each.seq}" for each in quoting(self.tasks.lineage(task_id), quotes)]
         said += [name for name, part in parts.items() if quotes.within(part)]
         if said:
