@@ -112,7 +112,7 @@ def test_a_key_that_cannot_be_asked_for_now_is_no_damage() -> None:
 
 
 def _line(change: Callable[[ErasedEvent], ErasedEvent]) -> Callable[[Event], Event]:
-    return lambda event: replace(event, entry=change(ErasedEvent.read(gone(event).entry)).line)
+    return lambda event: replace(gone(event), entry=change(ErasedEvent.read(gone(event).entry)).line)
 
 
 def _noted(change: Callable[[Note], bytes]) -> Callable[[Event], Event]:
@@ -140,9 +140,9 @@ FORGED: dict[str, Callable[[Event], Event]] = {
     "with a leaf in capitals": lambda event: replace(
         gone(event), entry=gone(event).entry.replace(gone(event).entry[:65], gone(event).entry[:65].upper())
     ),
-    "in no form": lambda event: replace(event, entry=b"!"),
+    "in no form": lambda event: replace(gone(event), entry=b"!"),
     "as a segment has it": lambda event: replace(
-        event, entry=b"!" + erased_events.leaf_of(event.entry, event.nonce).hex().encode()
+        gone(event), entry=b"!" + erased_events.leaf_of(event.entry, event.nonce).hex().encode()
     ),
 }
 
@@ -176,6 +176,7 @@ def test_an_erased_event_does_not_stand_for_another() -> None:
     "change",
     [
         lambda lines: [*lines[:-2], ""],
+        lambda lines: [lines[0], ""],
         lambda lines: ["sentinel-erasure/v1", *lines[1:]],
         lambda lines: [*lines[:2], "01", *lines[3:]],
         lambda lines: [*lines[:2], "-1", *lines[3:]],

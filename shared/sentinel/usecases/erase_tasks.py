@@ -70,7 +70,7 @@ class InTasks:
         return found
 
     def _look(self, task_id: str, seen: _Seen, found: Forgotten) -> None:
-        """Look at one task, and erase what it keeps where it quotes. Raises `Tampered` where it is not ours."""
+        """Look at one task, and erase what it keeps where it quotes. Raises `Tampered` if it is not ours."""
         task, effects = self.tasks.get(task_id), self.tasks.effects(task_id)
         named = _digests(task, effects)
         if task is None or not _quotes(seen.target, task, effects):
