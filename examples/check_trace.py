@@ -94,19 +94,36 @@ def _task(task: Json, places: set[tuple[str, int]] | None) -> list[str]:
     head = _hash(b"SG1", chain.encode())
     bodies = []
     for number, event in enumerate(task["lineage"]["events"]):
-        salt = _hash(b"SX1", bytes.fromhex(event["nonce"]), b"{}")
-        leaf = _hash(b"SL1", salt, _raw(event["entry"])).hex()
+        leaf, body = _event(chain, event)
         head = _links(head, [leaf], event["t"], "task")
         if event["seq"] != number or head.hex() != event["head"]:
             raise Broken(f"{chain}: event {number} does not follow")
-        bodies.append(json.loads(_raw(event["entry"])))
+        bodies.append(body)
     if not bodies or head.hex() != task["lineage"]["head"]:
         raise Broken(f"{chain}: the lineage does not end where the task says")
     for place in bodies[0].get("entries", []) if places is not None else []:
         if (place["chain"], place["seq"]) not in (places or ()):
             raise Broken(f"{chain}: its cause {place['chain']} {place['seq']} is not told")
     told = [f"{chain}: {len(bodies)} events, up to head {head.hex()}"]
+    told += [
+        f"{chain}: event {event['seq']} was erased, as a note of the log says; its signature is not checked"
+        for event in task["lineage"]["events"]
+        if "note" in event
+    ]
     return told + [_effect(chain, effect, bodies) for effect in task["effects"]]
+
+
+def _event(chain: str, event: Json) -> tuple[str, Json]:
+    """Return an event's leaf, and what it says; of one that was erased what the log says that stays of it."""
+    if "note" not in event:
+        salt = _hash(b"SX1", bytes.fromhex(event["nonce"]), b"{}")
+        return _hash(b"SL1", salt, _raw(event["entry"])).hex(), json.loads(_raw(event["entry"]))
+    lines = event["note"].split("\n")
+    leaf, stays = event["entry"]["erased"], _raw(event["stays"])
+    digests = [base64.b64encode(each).decode() for each in (bytes.fromhex(leaf), _hash(stays))]
+    if lines[0] != "sentinel-erased-event/v1" or [lines[2], *lines[4:6]] != [str(event["seq"]), *digests]:
+        raise Broken(f"{chain}: the note of event {event['seq']} is about something else")
+    return leaf, json.loads(stays)
 
 
 def _effect(chain: str, effect: Json, bodies: list[Json]) -> str:

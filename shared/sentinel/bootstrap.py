@@ -74,7 +74,7 @@ class App(People, Flows, Connecting, Patching, Verifying):
         from sentinel.usecases.inspect import Inspect
 
         strays = self.seam.strays if self.archived else _none
-        return Inspect(self.ledger, lambda: self.tasks, lambda: self.verification, strays)
+        return Inspect(self.ledger, lambda: self.tasks, lambda: self.verification, strays, self.log_key_of)
 
     @cached_property
     def tasks(self) -> AuditedTasks:
@@ -230,7 +230,7 @@ class App(People, Flows, Connecting, Patching, Verifying):
         inputs = inputs_of(self.actions, self.ledger)
         authors = None if self.settings.recipes_signed == "off" else self.authors.everyone
         stores = (self.ledger, self.catalog, self.tasks)
-        return Replay(*stores, time.time_ns, slack, inputs, self.actions, authors)
+        return Replay(*stores, time.time_ns, slack, inputs, self.actions, authors, self.log_key_of)
 
     @cached_property
     def trace(self) -> Trace:
@@ -239,7 +239,9 @@ class App(People, Flows, Connecting, Patching, Verifying):
         from sentinel.usecases.trace import Trace
 
         forward = Forward(self.ledger, self.tasks, self.catalog, time.time_ns, self.replay.slack)
-        return Trace(self.ledger, self.tasks, self.playbook.recipe, self.replay.inputs, forward)
+        return Trace(
+            self.ledger, self.tasks, self.playbook.recipe, self.replay.inputs, forward, self.log_key_of
+        )
 
     def executor(self, stream: str) -> Executor:
         """Return what executes the tasks of one stream."""

@@ -122,12 +122,15 @@ class Encrypting(Base):
 
     def _places(self) -> list[Place]:
         from sentinel.usecases.erase_elsewhere import InAlerts, InCorrelations, InDeliveries, InStrays
+        from sentinel.usecases.erase_lineage import InLineage, LogNotes
         from sentinel.usecases.erase_tasks import InTasks
 
         app = self._all
         plans = app.deliveries.current
+        notes = LogNotes(app.log_key_of, app.log_signer, time.time_ns)
+        lineages = InLineage(app.tasks, notes, app.log_key_of)
         return [
-            InTasks(app.tasks, self._quoting_blobs(), self._dead_letters()),
+            InTasks(app.tasks, lineages, self._quoting_blobs(), self._dead_letters()),
             InAlerts(app.alerts, app.ledger),
             InCorrelations(app.counters),
             InDeliveries(app.counters, app.counters, plans, time.time_ns),

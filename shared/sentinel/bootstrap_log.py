@@ -13,6 +13,7 @@ from sentinel.bootstrap_encryption import Encrypting
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sentinel.core.notes import Key
     from sentinel.ports_log import LogSigner, Notes, Tiles
     from sentinel.usecases.cosign import Cosigner
     from sentinel.usecases.prove_chain import ProveChain
@@ -91,6 +92,10 @@ class Logged(Archiving, Encrypting):
         from sentinel.usecases.seal import LogKeys
 
         return LogKeys(self.settings.log, self.log_signer.public_key())
+
+    def log_key_of(self, chain: str) -> Key:
+        """Return the key that the log signs for a chain with."""
+        return self.log_keys.of(chain)
 
     @property
     def _log_folder(self) -> Path:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from sentinel.core.erasure_notes import Asked
+from sentinel.core.lineage_notes import AskedEvent
 from sentinel.core.segment import Segment
 from sentinel.core.tasks import Effect, Event, Task
 from sentinel.ports import Ledger
@@ -67,8 +68,25 @@ class ErasableTasks(Protocol):
         Return False where the stored version is not the task's; effects may have been replaced then.
         """
 
+    def erase_event(self, event: Event, before: Event) -> bool:
+        """Put `event`'s nonce and entry in the place of those of `before`; nothing else changes.
+
+        Return False, changing nothing, where the stored entry is not `before`'s, or nothing is stored.
+        """
+
     def compact(self) -> None:
         """Overwrite what was taken away."""
+
+
+class EventNotes(Protocol):
+    """Who signs that an event of a lineage was erased (`core.erased_events`)."""
+
+    def note(self, asked: AskedEvent) -> bytes:
+        """Return the signed note that is to stand for an event, as of now by the signer's own clock.
+
+        Raises `Unavailable` and `Forbidden`; asking again is safe. The note is the caller's to check
+        (`AskedEvent.answered`).
+        """
 
 
 class ErasableCounters(Protocol):

@@ -133,7 +133,12 @@ def test_many_are_replaced_with_one_write_a_run(archive: Archive, monkeypatch: p
 
     def counting(name: str) -> Callable[..., Any]:
         real = getattr(archive, name)
-        return lambda *args: (calls.append(name), real(*args))[1]
+
+        def called(*args: Any) -> Any:
+            calls.append(name)
+            return real(*args)
+
+        return called
 
     for name in ("get", "replace_run"):
         monkeypatch.setattr(archive, name, counting(name))

@@ -47,6 +47,7 @@ from sentinel.ports_erasure import (
 from sentinel.settings import Settings
 from sentinel.usecases.erase_from import Wish
 from sentinel.usecases.ingest import Origin
+from sentinel.usecases.verify_tasks import verify_tasks
 from tests.chains import grow
 from tests.contracts.lost_requests import BrokenWire
 from tests.contracts.made_tasks import created
@@ -121,6 +122,39 @@ def test_a_task_is_rewritten_at_its_version(client: Any, tmp_path: Path) -> None
     assert not store.rewrite(replace(after, id="t2"), [])
     store.compact()
     assert store.get("t1") == after
+
+
+def test_an_event_is_erased_in_the_place_of_what_was_read(client: Any, tmp_path: Path) -> None:
+    """Nonce and entry become the new ones, nothing else; no feed tells of it; what changed since stays."""
+    tasks: Any = DynamoTasks(client, "tasks") if client else SqliteTasks(tmp_path / "t.db")
+    store: ErasableTasks = tasks
+    task, event = created("t1")
+    assert tasks.create(task, event)
+    told = None if client else tasks.changes(0, 100)
+    made = replace(event, nonce=bytes(32), entry=b"!gone")
+    assert store.erase_event(replace(made, t=9, head=b"h"), event)
+    assert (store.lineage("t1"), store.get("t1")) == ([made], task)
+    assert not store.erase_event(replace(made, entry=b"!other"), event)
+    assert not store.erase_event(made, replace(event, seq=1))
+    assert not store.erase_event(made, replace(event, task_id="t2"))
+    assert store.lineage("t1") == [made]
+    assert list(store.ids()) == ["t1"]
+    assert told is None or tasks.changes(0, 100) == told
+    store.compact()
+    assert store.lineage("t1") == [made]
+
+
+def test_an_erased_event_whose_answer_was_lost_is_told_as_changed() -> None:
+    """The SDK sends it twice: the second finds another entry; whoever erases reads the lineage again."""
+    with dynamodb("tasks", attempts=2) as client:
+        tasks = DynamoTasks(client, "tasks")
+        task, event = created("t1")
+        assert tasks.create(task, event)
+        wire = BrokenWire(client)
+        wire.fault, wire.left = "lost", 1
+        made = replace(event, nonce=bytes(32), entry=b"!gone")
+        assert not tasks.erase_event(made, event)
+        assert tasks.lineage("t1") == [made]
 
 
 def test_counters_are_walked_and_dropped(client: Any, tmp_path: Path) -> None:
@@ -269,15 +303,20 @@ def test_in_aws_nothing_of_an_erased_entry_is_found(
         digest = app.blobs.put(b"prompt: " + MARK)
         task = app.tasks.get(task_id)
         assert task is not None
-        told: dict[str, object] = {"text": MARK.decode(), "context": digest, "tree": digest}
-        app.tasks.record(Effect(task_id, "k", EffectState.DONE, "s", time.time_ns(), told, 0))
-        app.control.cancel(task_id, "ada", "it is over")
+        kept: dict[str, object] = {"text": MARK.decode(), "context": digest, "tree": digest}
+        app.tasks.record(Effect(task_id, "k", EffectState.DONE, "s", time.time_ns(), kept, 0))
+        # What a target says back stands in the lineage, as what a person gives as why does.
+        app.control.cancel(task_id, "ada", f"the target answered 422: {MARK.decode()} is no name")
+        assert any(MARK in event.entry for event in app.tasks.lineage(task_id))
         assert MARK in _everything([dynamo, s3])
 
         found = app.eraser.erase(Wish("shop/0", 0, 0, "request 12", "ada"))
-        assert found.forgotten.counts == {"tasks": 1, "blobs": 1}
+        assert found.forgotten.counts == {"tasks": 1, "blobs": 1, "events": 1}
         assert MARK not in _everything([dynamo, s3])
         assert app.inspect.verify("shop/0").entries == 3
+        told: Any = app.inspect.task(None, task_id)
+        assert [each.get("erased", False) for each in told["lineage"]] == [False, True]
+        assert verify_tasks(app.tasks, keys=app.log_key_of).whole
         left = [each for segment in app.ledger.read("shop/0") for each in segment.opened.entries]
         assert left[1] == b'{"n":1}'
         assert orjson.loads(left[2])["by"] == "ada"

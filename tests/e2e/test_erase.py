@@ -26,8 +26,10 @@ from sentinel.core.tasks import SECOND
 from sentinel.ports_doors import Record
 from sentinel.settings import Settings
 from sentinel.usecases.dispatch import Change, dispatch
+from sentinel.usecases.evidence import matched
 from sentinel.usecases.ingest import Origin
 from sentinel.usecases.run import drain
+from sentinel.usecases.verify_tasks import verify_tasks
 from tests.loopback import Asked, Loopback, Told
 from tests.scenario import correlation, recipe, rule
 from tests.valkey import running
@@ -101,6 +103,25 @@ class Machine:
         proven = self.app.receiver.admit("alertmanager", "am", headers, ALERT % (text, text))
         self.app.receiver.store(proven, Origin("", "/hooks/alertmanager/am", str(time.time_ns())))
 
+    def say_back(self) -> None:
+        """Have the lineage of each task that was refused say what its entry says.
+
+        A person does so, in giving it another try. Of the marked ones the target does, too: no action that we
+        have quotes an answer, so this refusal is no replay's.
+        """
+        app = self.app
+        for task in app.tasks.listing(State.FAILED):
+            (entry,) = matched(app.ledger, task)
+            app.control.redrive(task.id, "ada", entry.entry.decode())
+            after = app.tasks.get(task.id)
+            assert after is not None
+            executor = app.executor(after.stream)
+            if MARK in entry.entry:
+                refusal = f"the target answered 422: {entry.entry.decode()}"
+                executor.fail(executor._take(after, time.time_ns()), {"answer": "failed"}, refusal)
+            else:
+                executor.execute(after, time.time_ns() + 300 * SECOND)
+
     def settle(self) -> None:
         """Detect, fold, dispatch, run and deliver, until nothing is left to do."""
         app = self.app
@@ -115,6 +136,7 @@ class Machine:
             if all(task.state.ended for task in app.tasks.listing()):
                 break
             time.sleep(0.02)
+        self.say_back()
         app.deliverer.run(time.time_ns() + 10 * SECOND, lambda: False, idle=1.0)
         states = {(task.recipe, task.state, task.reason) for task in app.tasks.listing()}
         assert {state for _, state, _ in states} == {State.SUCCEEDED, State.FAILED}, states
@@ -235,7 +257,8 @@ def test_nothing_of_an_erased_entry_is_found_anywhere(
     machine.settle()
     raw = [segment.payload for segment in app.segments.read("shop/0") if segment.first < 2]
     before = search(machine, MARK)
-    assert {"tasks.db tasks", "tasks.db effects", "alerts.db alerts", "counters.db counters"} <= before
+    stores = {"tasks.db tasks", "tasks.db effects", "tasks.db events"}
+    assert stores | {"alerts.db alerts", "counters.db counters"} <= before
     assert encryption == "own" or "ledger.db segments" in before
     assert any(MARK in entry for segment in app.ledger.read("shop/0") for entry in segment.opened.entries)
     with sqlite3.connect(machine.home / "counters.db") as counters:
@@ -253,6 +276,7 @@ def test_nothing_of_an_erased_entry_is_found_anywhere(
     assert codes == ([1, 1] if encryption == "own" else [0, 0])
     assert all("data key" in each for found in told for each in found["unfinished"])
     assert told[0]["forgotten"]["tasks"] >= 3
+    assert told[0]["forgotten"]["events"] == 6  # of two tasks: a refusal, a why, and a refusal again
     assert told[1]["forgotten"]["alerts"] == 1
     assert any("delivery all, to sink out" in each for each in told[0]["left"])
     assert any("may have sent it outside" in each for each in told[0]["left"])
@@ -285,7 +309,9 @@ def _stays(machine: Machine) -> None:
     assert sum(OTHER in entry for entry in entries) == 2
     for task_id in app.tasks.ids():
         app.inspect.task(None, task_id)  # raises where anything of it is not whole
-    assert search(machine, OTHER) >= {"tasks.db tasks", "tasks.db effects", "counters.db counters"}
+    assert verify_tasks(app.tasks, keys=app.log_key_of).whole
+    kept = {"tasks.db tasks", "tasks.db effects", "tasks.db events", "counters.db counters"}
+    assert search(machine, OTHER) >= kept
     found = app.replay.compare(0, time.time_ns() + SECOND)
     assert found.differences == []
     assert found.erased >= 3

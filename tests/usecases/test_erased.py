@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -13,29 +15,35 @@ from examples import check_export
 from sentinel import siem
 from sentinel.actions.deliver_read import Reader, hashes_of
 from sentinel.adapters.blobs_folder import FolderBlobs
+from sentinel.adapters.log_key_file import FileLogKey
 from sentinel.adapters.sqlite_counters import SqliteCounters
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.adapters.sqlite_tasks import SqliteTasks
 from sentinel.core.delivered import Dead, Record, unpack
 from sentinel.core.deliveries import DeliveryPlan
+from sentinel.core.notes import Key
 from sentinel.core.payload import CODEC_ERASED
 from sentinel.core.rules import RuleSet
 from sentinel.core.segment import Segment
 from sentinel.core.states import By, State
 from sentinel.core.steps import Matched
-from sentinel.core.tasks import Effect, EffectState, Task, is_erased, moved
+from sentinel.core.tasks import LEASE_OVER, Effect, EffectState, Task, event_after, is_erased, moved
 from sentinel.errors import Missing, Unavailable
+from sentinel.ports_erasure import DeadLetters
 from sentinel.usecases.carried import carried_by
 from sentinel.usecases.erase_elsewhere import InDeliveries
-from sentinel.usecases.erase_from import Target
-from sentinel.usecases.erase_tasks import InTasks
+from sentinel.usecases.erase_from import Forgotten, Target
+from sentinel.usecases.erase_lineage import InLineage, LogNotes
+from sentinel.usecases.erase_tasks import MOST, InTasks
 from sentinel.usecases.evidence import cause_erased, matched
 from sentinel.usecases.inspect import Inspect
 from sentinel.usecases.proofs import Prover, Wish
 from sentinel.usecases.related import related
-from sentinel.usecases.story import read
+from sentinel.usecases.seal import LogKeys
+from sentinel.usecases.story import Story, read
 from tests.chains import grow
 from tests.contracts.made_tasks import T, created, nonce
+from tests.faults_calls import Faults, Killed
 
 CHAIN = "shop/0"
 TEXT = "a text of seven words, all of them odd"
@@ -149,6 +157,24 @@ class Kept:
             result = {"context": digest, "tree": self.common, "said": TEXT}
             self.tasks.record(Effect(name, "k" + name, EffectState.DONE, "s", T, result))
 
+        self.signer = FileLogKey(folder / "log.key", create=True)
+
+    def key_of(self, chain: str) -> Key:
+        return LogKeys("log.test", self.signer.public_key()).of(chain)
+
+    def place(self, letters: DeadLetters | None = None, faults: Faults | None = None) -> InTasks:
+        """Return what forgets what tasks keep."""
+        tasks: Any = faults.wrap("tasks", self.tasks) if faults else self.tasks
+        signer: Any = faults.wrap("signer", self.signer) if faults else self.signer
+        lineages = InLineage(tasks, LogNotes(self.key_of, signer, lambda: T), self.key_of)
+        return InTasks(tasks, lineages, [self.blobs], letters)
+
+    def story(self, name: str) -> Story:
+        found = read(self.tasks, name, self.key_of)
+        assert found is not None
+        assert found.damage == ()
+        return found
+
     def end(self, name: str, reason: str = "over") -> None:
         before = self.tasks.get(name)
         assert before is not None
@@ -173,9 +199,9 @@ def target() -> Target:
 def test_what_a_task_kept_goes_with_its_blobs_and_nothing_of_others(kept: Kept, target: Target) -> None:
     """Blobs that only it names, and what these name; one that another task has stays. Again is nothing."""
     kept.end("t1")
-    place = InTasks(kept.tasks, [kept.blobs])
+    place = kept.place()
     found = place.forget(target)
-    assert (found.counts, found.unfinished) == ({"tasks": 1, "blobs": 2}, [])
+    assert (found.counts, found.unfinished) == ({"tasks": 1, "blobs": 2, "events": 1}, [])
     assert kept.blobs.get(kept.common)
     for digest in (kept.own, kept.named):
         with pytest.raises(Missing):
@@ -186,15 +212,13 @@ def test_what_a_task_kept_goes_with_its_blobs_and_nothing_of_others(kept: Kept, 
         True,
         False,
     ]
-    story = read(kept.tasks, "t1")
-    assert story is not None
-    assert story.damage == ()
+    kept.story("t1")
     assert place.forget(target).counts == {}
 
 
 def test_a_task_that_has_not_ended_is_left_until_then(kept: Kept, target: Target) -> None:
     """Its worker would write back what was taken away."""
-    place = InTasks(kept.tasks, [kept.blobs])
+    place = kept.place()
     found = place.forget(target)
     assert found.counts == {}
     assert "t1 is queued" in found.unfinished[0]
@@ -203,14 +227,152 @@ def test_a_task_that_has_not_ended_is_left_until_then(kept: Kept, target: Target
     assert place.forget(target).counts["tasks"] == 1
 
 
-def test_a_lineage_that_quotes_is_told(kept: Kept, target: Target) -> None:
-    """It is hashed, so it stays; whoever erases learns of it."""
+def test_an_event_that_may_quote_goes_and_its_leaf_stays(kept: Kept, target: Target) -> None:
+    """Also where the text was cut or written in another way; what is Sentinel's own words stays."""
+    kept.end("t1", f"the target said: {TEXT[:20]}")
+    before = kept.tasks.lineage("t1")
+    found = kept.place().forget(target)
+    assert (found.counts["events"], found.unfinished) == (1, [])
+    assert not any("event" in each for each in found.left)
+    story = kept.story("t1")
+    assert [event.erased for event in story.events] == [False, True]
+    assert story.events[0] == before[0]
+    assert story.bodies[1] == {k: v for k, v in before[1].body.items() if k != "reason"}
+    assert (story.events[1].nonce, story.events[1].head) == (bytes(32), before[1].head)
+    assert story.task is not None
+    assert story.task.reason == "erased"
+    assert read(kept.tasks, "t1").damage[0].kind == "erased"  # type: ignore[union-attr] # no key, no proof
+    assert kept.place().forget(target).counts == {}
+
+
+def test_what_was_said_after_an_erasure_goes_in_a_later_run(kept: Kept, target: Target) -> None:
+    """The text is gone from the ledger by then: nothing is compared with it."""
+    assert kept.place().forget(target).counts == {}  # it has not ended
     kept.end("t1", f"the target said: {TEXT}")
-    found = InTasks(kept.tasks).forget(target)
-    assert any("event 1 of task t1 quotes it" in each for each in found.left)
-    stored = kept.tasks.get("t1")
-    assert stored is not None
-    assert stored.reason == "erased"
+    later = replace(target, entries={})
+    assert kept.place().forget(later).counts["events"] == 1
+    kept.story("t1")
+
+
+def test_words_of_sentinel_s_own_stay(kept: Kept, target: Target) -> None:
+    """That a lease ran out is nobody's text."""
+    kept.end("t1", LEASE_OVER)
+    assert "events" not in kept.place().forget(target).counts
+
+
+def test_an_author_s_signature_goes_only_with_a_quotation(kept: Kept, target: Target) -> None:
+    """It is evidence of an approval; whoever erases is told, and can say that it is to go."""
+    before = kept.tasks.get("t1")
+    assert before is not None
+    for number, why in enumerate(("fine", f"as in {TEXT}"), 2):
+        payload = b64encode(orjson.dumps({"why": why})).decode()
+        facts = {"who": "ann", "verdict": "approve", "envelope": {"payload": payload, "signatures": []}}
+        event = event_after(before, "note", T, nonce("t1", number), facts)
+        after = replace(before, version=before.version + 1, head=event.head.hex())
+        kept.tasks.move(before, after, event)
+        before = after
+    kept.end("t1", LEASE_OVER)
+    found = kept.place().forget(target)
+    assert found.counts["events"] == 1
+    assert [event.erased for event in kept.story("t1").events] == [False, False, True, False]
+    assert any("event 1 of task t1 is an approval" in each for each in found.left)
+    assert kept.place().forget(replace(target, tasks=("t1",))).counts["events"] == 1
+    assert kept.story("t1").bodies[1]["who"] == "ann"
+
+
+def test_a_task_that_does_not_name_it_and_has_its_text_is_told(kept: Kept, target: Target) -> None:
+    """It may be chance: nothing is changed there unless whoever erases says so."""
+    kept.end("t1", LEASE_OVER)
+    kept.end("t2", f"just as when they said {TEXT}")
+    before = kept.tasks.lineage("t2")
+    found = kept.place().forget(target)
+    (told,) = (each for each in found.left if "t2" in each)
+    assert told.startswith(
+        "task t2 does not name it, and a text of it stands in event 1, its reason, its results"
+    )
+    assert kept.tasks.lineage("t2") == before
+    found = kept.place().forget(replace(target, tasks=("t2",)))
+    assert (found.counts["events"], found.counts["tasks"]) == (1, 1)
+    kept.story("t2")
+    assert not any("does not name" in each for each in kept.place().forget(target).left)
+
+
+def test_a_task_that_is_not_there_is_told(kept: Kept, target: Target) -> None:
+    """Whoever mistypes an id learns of it; one that has not ended is told as such, and not as missing."""
+    kept.end("t1")
+    found = kept.place().forget(replace(target, tasks=("t1", "t2", "t7")))
+    assert "there is no task t7" in found.left
+    assert not any(f"no task {each}" in line for each in ("t1", "t2") for line in found.left)
+    assert "t2 is queued" in found.unfinished[0]
+
+
+def test_however_many_tasks_have_its_text_some_are_told(kept: Kept, target: Target) -> None:
+    """The rest is counted: a text may be one that everything says."""
+    for number in range(MOST + 3):
+        made, event = created(f"u{number}")
+        kept.tasks.create(replace(made, reason=TEXT), event)
+    found = kept.place().forget(target)
+    assert sum("does not name" in each for each in found.left) == MOST
+    assert f"{4} more such tasks" in found.left  # t2 is one, too
+
+
+def test_short_and_common_texts_are_not_looked_for_elsewhere(kept: Kept) -> None:
+    """Eight characters are a quotation in a task that names the entry, and chance in others."""
+    (segment,) = grow(CHAIN, [[b"{}", b'{"level":"CRITICAL","n":12345678}']])
+    target = Target(CHAIN, 1, 1, {1: (segment, segment.opened.entries[1])})
+    made, event = created("u1")
+    kept.tasks.create(replace(made, reason="CRITICAL 12345678"), event)
+    assert not any("u1" in each for each in kept.place().forget(target).left)
+
+
+def test_a_lineage_that_is_damaged_is_let_be(kept: Kept, target: Target) -> None:
+    """Erasing would make of what somebody wrote there something that the log has signed."""
+    kept.end("t1", f"the target said: {TEXT}")
+    (_, event) = kept.tasks.lineage("t1")
+    assert kept.tasks.erase_event(replace(event, entry=event.entry.replace(b"said", b"sang")), event)
+    before = kept.tasks.lineage("t1")
+    found = kept.place().forget(target)
+    assert "events" not in found.counts
+    assert any("lineage of task t1 is damaged" in each for each in found.left)
+    assert kept.tasks.lineage("t1") == before
+
+
+@pytest.mark.parametrize("applied", [False, True])
+@pytest.mark.parametrize("error", [Unavailable, Killed])
+def test_cut_off_anywhere_it_ends_as_if_it_had_not_been(
+    tmp_path: Path, target: Target, error: type[BaseException], *, applied: bool
+) -> None:
+    """Each call of the store and the signer fails once, done or not; the same again completes it."""
+    calls = 1
+    at = 0
+    while at < calls:
+        at += 1
+        kept = Kept(tmp_path / str(at))
+        kept.end("t1", f"the target said: {TEXT}")
+        faults = Faults(error, lambda n, at=at: n == at, applied)  # type: ignore[misc]
+        with pytest.raises(error):
+            kept.place(faults=faults).forget(target)
+        whole = Faults()
+        kept.place(faults=whole).forget(target)
+        calls = max(calls, whole.calls)
+        assert [event.erased for event in kept.story("t1").events] == [False, True]
+        held = orjson.dumps([str(each) for each in (kept.tasks.get("t1"), kept.tasks.effects("t1"))])
+        assert TEXT.encode() not in held
+        assert kept.place().forget(target).counts == {}
+    assert calls >= 8
+
+
+def test_somebody_else_s_change_of_an_event_is_not_undone(kept: Kept, target: Target) -> None:
+    """Two at once: what was read is not put over what is there by then."""
+    kept.end("t1", f"the target said: {TEXT}")
+    place = kept.place()
+    events = kept.tasks.lineage("t1")
+    kept.place().forget(target)
+    after = kept.tasks.lineage("t1")
+    found = Forgotten()
+    place.lineages._erased(events[1], target, found)
+    assert "changed meanwhile" in found.unfinished[0]
+    assert kept.tasks.lineage("t1") == after
 
 
 def test_a_patch_that_was_made_close_by_is_taken_for_one_that_quotes(kept: Kept, target: Target) -> None:
@@ -218,15 +380,15 @@ def test_a_patch_that_was_made_close_by_is_taken_for_one_that_quotes(kept: Kept,
     for name in ("t1", "t2"):
         kept.end(name)
     near = replace(target, first=1_010, last=1_010)
-    assert InTasks(kept.tasks, [kept.blobs]).forget(near).counts["tasks"] == 1
-    assert InTasks(kept.tasks).forget(replace(target, first=1_300, last=1_300)).counts == {}
+    assert kept.place().forget(near).counts["tasks"] == 1
+    assert kept.place().forget(replace(target, first=1_300, last=1_300)).counts == {}
 
 
 def test_dead_letters_that_cannot_be_reached_are_left_for_later(kept: Kept, target: Target) -> None:
     """Everything else is forgotten all the same."""
     kept.end("t1")
-    found = InTasks(kept.tasks, [], Letters()).forget(target)
-    assert found.counts == {"tasks": 1}
+    found = kept.place(Letters()).forget(target)
+    assert found.counts["tasks"] == 1
     assert "dead letters" in found.unfinished[0]
 
 

@@ -60,6 +60,22 @@ def event_item(event: Event) -> dict[str, Any]:
     }
 
 
+def event_update(event: Event, before: Event) -> dict[str, Any]:
+    """Return the UpdateItem that puts an event's nonce and entry in the place of those of `before`."""
+    made, stored = event_item(event), event_item(before)
+    return {
+        "Key": {name: stored[name] for name in ("task", "item")},
+        "UpdateExpression": "SET #n = :n, #e = :e",
+        "ConditionExpression": "#e = :before",
+        "ExpressionAttributeNames": {"#n": "nonce", "#e": "entry"},
+        "ExpressionAttributeValues": {
+            ":n": made["nonce"],
+            ":e": made["entry"],
+            ":before": stored["entry"],
+        },
+    }
+
+
 def event_of(item: dict[str, Any]) -> Event:
     """Return the event of an item in low-level form."""
     return Event(

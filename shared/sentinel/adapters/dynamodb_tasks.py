@@ -29,6 +29,7 @@ from sentinel.adapters.dynamodb_task_items import (
     bucket_of,
     event_item,
     event_of,
+    event_update,
     state_item,
     task_of,
 )
@@ -157,6 +158,11 @@ class DynamoTasks:
         if held:
             update["ExpressionAttributeNames"] = {"#v": "version"}
         return self._holds(lambda: self._client.update_item(**update))
+
+    def erase_event(self, event: Event, before: Event) -> bool:
+        """See `ports_erasure.ErasableTasks`: one UpdateItem."""
+        update = event_update(event, before)
+        return self._holds(lambda: self._client.update_item(TableName=self._table, **update))
 
     def compact(self) -> None:
         """See `ports_erasure.ErasableTasks`."""

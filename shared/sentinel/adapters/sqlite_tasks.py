@@ -232,9 +232,8 @@ class SqliteTasks:
 
     def changes(self, after: int, limit: int) -> list[Change]:
         """Return at most `limit` changes with a `seq` above `after`, in order."""
-        select = (
-            "SELECT seq, kind, task, state, stream, version FROM changes WHERE seq > ? ORDER BY seq LIMIT ?"
-        )
+        columns = "seq, kind, task, state, stream, version"
+        select = f"SELECT {columns} FROM changes WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608
         with self._database.reading() as connection:
             rows = connection.execute(select, (after, limit)).fetchall()
         known = {state.value: state for state in State}
@@ -253,6 +252,12 @@ class SqliteTasks:
             rows = [(effect_to_json(each), each.task_id, each.key) for each in effects]
             connection.executemany("UPDATE effects SET body = ? WHERE task = ? AND key = ?", rows)
             return connection.execute(update, state).rowcount == 1
+
+    def erase_event(self, event: Event, before: Event) -> bool:
+        """See `ports_erasure.ErasableTasks`."""
+        update = "UPDATE events SET nonce = ?, entry = ? WHERE (task, seq, CAST(entry AS BLOB)) = (?, ?, ?)"
+        row = (event.nonce, event.entry, before.task_id, before.seq, before.entry)
+        return self._database.commit(lambda connection: connection.execute(update, row).rowcount == 1)
 
     def compact(self) -> None:
         """See `ports_erasure.ErasableTasks`."""

@@ -103,11 +103,12 @@ def _keys(vkeys: Sequence[str]) -> list[Key]:
 def _tasks(app: App) -> dict[str, Any]:
     from sentinel.usecases.verify_tasks import verify_tasks
 
-    return verify_tasks(app.tasks).json()
+    return verify_tasks(app.tasks, keys=app.log_key_of).json()
 
 
 def _tell_tasks(found: dict[str, Any]) -> None:
     size = f"{found['tasks']:,} tasks, {found['events']:,} events, {found['effects']:,} effects"
+    size += f"; {found['erased']:,} of the events were erased" if found["erased"] else ""
     if found["verified"]:
         echo(f"{style('whole', 'green')}    tasks: {size}")
         return

@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from getpass import getuser
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -44,20 +44,19 @@ class Span(click.ParamType[tuple[int, int]]):
 @click.option("--chain", required=True, help="The chain that they stand in.")
 @click.option("--entries", "span", required=True, type=Span(), metavar="A-B", help="Their numbers.")
 @click.option("--reason", required=True, help="Why; it is stored, so it names nobody.")
-@click.option("--who", default=getuser, help="Who does it; by default the user's name here.")
+@click.option("--who", "by", default=getuser, help="Who does it; by default the user's name here.")
 @click.option("--whole-segments", "whole", is_flag=True, help="And all entries that were stored with them.")
+@click.option("--task", "tasks", multiple=True, metavar="ID", help="A further task that quotes them.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @home_option
 @json_option
 def erase(
     chain: str,
     span: tuple[int, int],
-    reason: str,
-    who: str,
-    whole: bool,
     yes: bool,
     home: Path,
     as_json: bool,
+    **wished: Any,
 ) -> int:
     """Take the content of entries out of every store; their hashes stay, and the chain still verifies.
 
@@ -68,7 +67,7 @@ def erase(
     from sentinel.usecases.erase_from import Wish
 
     eraser = _application(home).eraser
-    wish, touched = eraser.plan(Wish(chain, *span, reason, who, whole))
+    wish, touched = eraser.plan(Wish(chain, *span, **wished))
     partly = touched[0].first < wish.first or touched[-1].next - 1 > wish.last
     if not yes:
         echo(_asked(chain, wish.first, wish.last, partly=partly), file=sys.stderr)

@@ -157,11 +157,15 @@ def _lineage(canvas: Canvas, task: Json, damaged: Set[int], *, last: bool) -> No
 
 def _event(event: Json, begun: int) -> tuple[str, str, str]:
     """Return how long after the first an event was, what the task became, and why."""
+    after = f"+{_span(event['t'] - begun)}"
     try:
-        body = orjson.loads(event["entry"])
+        body = orjson.loads(event.get("stays", event["entry"]))
     except (orjson.JSONDecodeError, TypeError):
-        return (f"+{_span(event['t'] - begun)}", "?", "it cannot be read")
-    return (f"+{_span(event['t'] - begun)}", str(body.get("event", "")), _why(body))
+        return (after, "?", "it cannot be read")
+    why = _why(body)
+    if "stays" in event:
+        why = f"{why.removesuffix(': ')} (its words were erased)".strip()
+    return (after, str(body.get("event", "")), why)
 
 
 def _why(body: Json) -> str:

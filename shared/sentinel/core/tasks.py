@@ -2,13 +2,13 @@
 
 A task is one execution of a recipe. It is a value: every transition makes a new one with a version one
 higher, and an `Event` that says why. Which transitions there are is told by the table of `core.states`.
-Events are linked into the chain `task/<id>` by the scheme of `core.chain`, one event a segment of one entry.
+Events are linked into the chain `task/<id>` (`core.lineages`).
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from hashlib import sha256
@@ -17,10 +17,15 @@ from typing import Any
 import orjson
 
 from sentinel.core import chain as hashing
+from sentinel.core import erased_events
+from sentinel.core.lineages import Event as Event  # noqa: PLC0414 - what a lineage is belongs to a task
+from sentinel.core.lineages import KeyOf as KeyOf  # noqa: PLC0414
+from sentinel.core.lineages import lineage_chain as lineage_chain  # noqa: PLC0414
+from sentinel.core.lineages import verify_lineage as verify_lineage  # noqa: PLC0414
 from sentinel.core.lines import NORMAL, line_of
 from sentinel.core.states import BIRTHS, CAUSES, NEVER, By
 from sentinel.core.states import State as State  # noqa: PLC0414 - a task's state is imported with it
-from sentinel.errors import Conflict, Tampered
+from sentinel.errors import Conflict
 
 SECOND = 1_000_000_000  # nanoseconds
 LEASE = 60 * SECOND
@@ -80,24 +85,6 @@ class Task:
     def line(self) -> str:
         """The line in which its hints stand (`core.lines`)."""
         return line_of(self.stream, self.priority, self.share)
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One step of a task's lineage. `entry` is its JSON, `head` H of it (`core.chain`), hex elsewhere."""
-
-    task_id: str
-    seq: int
-    t: int
-    nonce: bytes
-    entry: bytes
-    head: bytes
-
-    @property
-    def body(self) -> dict[str, object]:
-        """The event's JSON object."""
-        found: dict[str, object] = orjson.loads(self.entry)
-        return found
 
 
 class EffectState(StrEnum):
@@ -169,19 +156,14 @@ def is_erased(result: Mapping[str, object]) -> bool:
     return result.keys() == {"sentinel", "digest"} and result["sentinel"] == "erased"
 
 
-def lineage_chain(task: str) -> str:
-    """Name the chain of a task's lineage."""
-    return f"task/{task}"
-
-
 def event_after(task: Task, kind: str, now: int, nonce: bytes, facts: Mapping[str, object]) -> Event:
     """Return the lineage event that follows `task`'s newest one. `now` in nanoseconds, `nonce` 32 bytes."""
     chain = lineage_chain(task.id)
     prev = bytes.fromhex(task.head) if task.head else hashing.genesis(chain)
     seq = task.version
     entry = orjson.dumps({"event": kind, "seq": seq, "t": now, **facts})
-    leaf = hashing.leaves(hashing.salt(nonce, b"{}"), [entry])
-    return Event(task.id, seq, now, nonce, entry, hashing.head(prev, leaf, now, "task"))
+    leaf = erased_events.leaf_of(entry, nonce)
+    return Event(task.id, seq, now, nonce, entry, hashing.head(prev, [leaf], now, "task"))
 
 
 def moved(
@@ -263,24 +245,3 @@ def expired(task: Task, now: int, nonce: bytes, by: By = By.SWEEP) -> tuple[Task
     reason = f"{TIME_OVER}; it was {task.state}" + (f": {task.reason}" if task.reason else "")
     facts = {"step": task.step, "worker": task.worker, "reason": reason}
     return moved(task, State.EXPIRED, now, nonce, facts, by=by, due=now, worker="", reason=reason)
-
-
-def verify_lineage(task: str, events: Iterable[Event], head: str) -> int:
-    """Check a task's lineage against the head that the task names; return the number of events.
-
-    Raises `Tampered` with the place where the chain breaks.
-    """
-    chain = lineage_chain(task)
-    found = hashing.genesis(chain)
-    count = 0
-    for event in events:
-        if not 0 <= event.t < 1 << 64:
-            raise Tampered(chain, count, "time", "the event's time is none")
-        leaf = hashing.leaves(hashing.salt(event.nonce, b"{}"), [event.entry])
-        found = hashing.head(found, leaf, event.t, "task")
-        if event.seq != count or found != event.head:
-            raise Tampered(chain, count, "hash", "the event does not follow from the one before")
-        count += 1
-    if found.hex() != head:
-        raise Tampered(chain, count, "missing", "the lineage does not end where the task says")
-    return count

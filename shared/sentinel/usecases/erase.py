@@ -137,7 +137,7 @@ class Eraser:
         """Erase; the same again completes what was cut off. Raises as `plan`, `Unavailable`, `Tampered`."""
         wish, touched = self.plan(wish)
         record = self._recorded(wish, touched)
-        target = _target(wish, touched)
+        target = _target(wish, touched, record.seq)
         forgotten = Forgotten()
         for place in self.places:
             forgotten.add(place.forget(target))
@@ -247,11 +247,11 @@ def _leaves(segment: Segment, first: int, last: int) -> list[bytes]:
     return segment.opened.leaves()[max(first - segment.first, 0) : last - segment.first + 1]
 
 
-def _target(wish: Wish, touched: Sequence[Segment]) -> Target:
+def _target(wish: Wish, touched: Sequence[Segment], record: int) -> Target:
     entries = {
         segment.first + at: (segment, entry)
         for segment in touched
         for at, entry in enumerate(segment.opened.entries)
         if wish.first <= segment.first + at <= wish.last and at not in segment.opened.erased
     }
-    return Target(wish.chain, wish.first, wish.last, entries)
+    return Target(wish.chain, wish.first, wish.last, entries, record, wish.tasks)

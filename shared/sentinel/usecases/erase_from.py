@@ -11,7 +11,10 @@ from sentinel.core.segment import Segment
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is to be erased: entries `first` to `last` of a chain. `whole`: and all of their segments."""
+    """What is to be erased: entries `first` to `last` of a chain. `whole`: and all of their segments.
+
+    `tasks` are further tasks of which somebody knows that they quote them.
+    """
 
     chain: str
     first: int
@@ -19,6 +22,7 @@ class Wish:
     reason: str
     by: str
     whole: bool = False
+    tasks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +30,15 @@ class Target:
     """What the places beside the ledger have to forget.
 
     `entries` are those that can still be read, by their number, each with its segment; empty where an earlier
-    call has erased them.
+    call has erased them. `record` is the number of the entry that records the erasure, `tasks` as in `Wish`.
     """
 
     chain: str
     first: int
     last: int
     entries: Mapping[int, tuple[Segment, bytes]]
+    record: int = 0
+    tasks: tuple[str, ...] = ()
 
     def names(self, chain: object, seq: object) -> bool:
         """Say whether a place is one of the erased."""

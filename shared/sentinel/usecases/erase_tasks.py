@@ -1,8 +1,10 @@
 """What tasks keep of entries, and how it is erased: results, effects, given inputs, blobs, dead letters.
 
 A task names the entries that set it off by their places; what it keeps besides can quote them. Of a task that
-names an erased entry all of that goes, and its digests stay, so that its lineage still verifies. A patch is
-made with what stands around its entries, too: tasks that made one close by are taken for tasks that quote.
+names an erased entry all of that goes, and its digests stay, so that its lineage still verifies; of that go
+the events that may quote (`erase_lineage`). A patch is made with what stands around its entries, too: tasks
+that made one close by are taken for tasks that quote. Other tasks never saw an entry. Where one has a text of
+it all the same, that is told.
 """
 
 from __future__ import annotations
@@ -18,12 +20,27 @@ from sentinel.core.tasks import Effect, Task, erased, is_erased
 from sentinel.errors import Missing, Rejected, Tampered, Unavailable
 from sentinel.ports_erasure import DeadLetters, ErasableBlobs, ErasableTasks
 from sentinel.usecases.erase_from import Forgotten, Target
+from sentinel.usecases.erase_lineage import InLineage, Quotes, quoting
 from sentinel.usecases.recompute import places_of
 from sentinel.usecases.related import AHEAD, BACK
 
-QUOTE: Final = 8  # characters from which on a text of an entry that stands elsewhere counts as a quotation
+LONG: Final = 16  # characters from which on a text that stands in a task which names no entry of it is told
+MOST: Final = 50  # such tasks are told
 DEPTH: Final = 4  # how far blobs name blobs
 _DIGEST = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+
+
+class _Seen:
+    """What one look through all tasks has come to: which there are, and which digests go and stay."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.quotes, self.long = Quotes.of(target), Quotes.of(target, LONG)
+        self.named: set[str] = set()
+        self.gone: set[bytes] = set()
+        self.kept: set[bytes] = set()
+        self.about: list[str] = []
+        self.others: list[str] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,42 +48,48 @@ class InTasks:
     """Forgets what tasks keep. `blobs` are the stores of what tasks name by digests."""
 
     tasks: ErasableTasks
+    lineages: InLineage
     blobs: Sequence[ErasableBlobs] = ()
     letters: DeadLetters | None = None
 
     def forget(self, target: Target) -> Forgotten:
         """See `erase_from.Place`."""
-        found = Forgotten()
-        quotes = _texts(target)
-        gone: set[bytes] = set()
-        kept: set[bytes] = set()
-        about: list[str] = []
+        found, seen = Forgotten(), _Seen(target)
         for task_id in self.tasks.ids():
+            seen.named.add(task_id)
             try:
-                task, effects = self.tasks.get(task_id), self.tasks.effects(task_id)
+                self._look(task_id, seen, found)
             except Tampered as error:
                 found.left.append(f"task {task_id} cannot be read, so it was let be: {error.kind}")
-                continue
-            named = _digests(task, effects)
-            if task is None or not _quotes(target, task, effects):
-                kept |= named
-                continue
-            if not task.state.ended:
-                found.unfinished.append(
-                    f"task {task.id} is {task.state.value} and may quote what is erased: when it has ended "
-                    "(`sentinel tasks cancel` ends it), run the same command again"
-                )
-                kept |= named
-                continue
-            gone |= named
-            about.append(task.id)
-            if self._rewritten(task, effects, found):
-                found.counts["tasks"] = found.counts.get("tasks", 0) + 1
-            found.left += self._told(task, effects, quotes)
-        self._drop(gone, kept, found)
-        if self.letters is not None and about:
-            self._bury_for_good(self.letters, about, found)
+        others = seen.others
+        found.left += others[:MOST] + [f"{len(others) - MOST:,} more such tasks"] * (len(others) > MOST)
+        found.left += [f"there is no task {each}" for each in target.tasks if each not in seen.named]
+        self._drop(seen.gone, seen.kept, found)
+        if self.letters is not None and seen.about:
+            self._bury_for_good(self.letters, seen.about, found)
         return found
+
+    def _look(self, task_id: str, seen: _Seen, found: Forgotten) -> None:
+        """Look at one task, and erase what it keeps where it quotes. Raises `Tampered` if it is not ours."""
+        task, effects = self.tasks.get(task_id), self.tasks.effects(task_id)
+        named = _digests(task, effects)
+        if task is None or not _quotes(seen.target, task, effects):
+            seen.kept |= named
+            seen.others += self._elsewhere(task_id, _parts(task, effects), seen.long)
+            return
+        if not task.state.ended:
+            found.unfinished.append(
+                f"task {task.id} is {task.state.value} and may quote what is erased: when it has ended "
+                "(`sentinel tasks cancel` ends it), run the same command again"
+            )
+            seen.kept |= named
+            return
+        seen.gone |= named
+        seen.about.append(task.id)
+        if self._rewritten(task, effects, found):
+            found.counts["tasks"] = found.counts.get("tasks", 0) + 1
+        self.lineages.forget(task, seen.target, seen.quotes, found)
+        found.left += _outside(task, effects)
 
     def compact(self) -> None:
         """See `erase_from.Place`."""
@@ -97,14 +120,20 @@ class InTasks:
             found.unfinished.append(f"task {task.id} was moved meanwhile: run the same command again")
         return True
 
-    def _told(self, task: Task, effects: Mapping[str, Effect], quotes: Sequence[bytes]) -> Iterator[str]:
-        """Yield what stays: what has left the system, and what a lineage says, which is hashed."""
-        for event in self.tasks.lineage(task.id):
-            if any(quote in event.entry for quote in quotes):
-                yield f"event {event.seq} of task {task.id} quotes it, and its lineage is hashed"
-        steps = sorted({each.step for each in effects.values()})
-        if steps:
-            yield f"steps {', '.join(steps)} of task {task.id} may have sent it outside"
+    def _elsewhere(self, task_id: str, parts: Mapping[str, object], quotes: Quotes) -> Iterator[str]:
+        """Yield what is told of a task that has no reason to quote, and says a text of an entry all the same.
+
+        It may be chance. Whoever erases can look at it, and call the task one that quotes.
+        """
+        if not quotes:  # nothing of it can be read any more, or it has no text that is long enough
+            return
+        said = [f"event {each.seq}" for each in quoting(self.tasks.lineage(task_id), quotes)]
+        said += [name for name, part in parts.items() if quotes.within(part)]
+        if said:
+            yield (
+                f"task {task_id} does not name it, and a text of it stands in {', '.join(said)}: look at it; "
+                f"--task {task_id} erases there, too"
+            )
 
     def _drop(self, gone: set[bytes], kept: set[bytes], found: Forgotten) -> None:
         if not gone or not self.blobs:
@@ -144,7 +173,24 @@ def _holds(effect: Effect) -> bool:
     return bool(effect.result) and not is_erased(effect.result)
 
 
+def _parts(task: Task | None, effects: Mapping[str, Effect]) -> dict[str, object]:
+    """Return what a task keeps that can quote, by what it is called."""
+    if task is None:
+        return {}
+    results = [dict(task.results), *(dict(each.result) for each in effects.values())]
+    return {"its reason": task.reason, "its inputs": dict(task.inputs), "its results": results}
+
+
+def _outside(task: Task, effects: Mapping[str, Effect]) -> Iterator[str]:
+    """Yield what a task may have sent where nothing of ours erases it."""
+    steps = sorted({each.step for each in effects.values()})
+    if steps:
+        yield f"steps {', '.join(steps)} of task {task.id} may have sent it outside"
+
+
 def _quotes(target: Target, task: Task, effects: Mapping[str, Effect]) -> bool:
+    if task.id in target.tasks:
+        return True
     places = places_of(task.cause)
     if any(target.names(chain, seq) for chain, seq in places):
         return True
@@ -158,22 +204,3 @@ def _digests(task: Task | None, effects: Mapping[str, Effect]) -> set[bytes]:
     """Return what may be names of blobs in what a task keeps."""
     told = [each.result for each in effects.values()] + ([dict(task.results)] if task else [])
     return set(_DIGEST.findall(orjson.dumps(told, default=dict)))
-
-
-def _texts(target: Target) -> list[bytes]:
-    """Return the texts of the erased entries that are long enough to be known again, as JSON has them."""
-    found: dict[bytes, None] = {}
-    for _, raw in target.entries.values():
-        try:
-            found |= {orjson.dumps(text)[1:-1]: None for text in _within(orjson.loads(raw))}
-        except orjson.JSONDecodeError:
-            found[raw] = None
-    return list(found)
-
-
-def _within(value: object) -> Iterator[str]:
-    if isinstance(value, str) and len(value) >= QUOTE:
-        yield value
-    elif isinstance(value, Mapping | list):
-        for each in value.values() if isinstance(value, Mapping) else value:
-            yield from _within(each)

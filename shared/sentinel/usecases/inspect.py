@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sentinel.core.chain import service_of
 from sentinel.core.segment import Segment
 from sentinel.core.selection import Selection, services_of
-from sentinel.core.tasks import Task
+from sentinel.core.tasks import Event, KeyOf, Task
 from sentinel.errors import Missing, Tampered
 from sentinel.ports import Ledger, Tasks
 from sentinel.usecases.exported import plain
@@ -53,13 +53,15 @@ class Inspect:
     """The use case. The store of tasks is opened for tasks only: an auditor may have just a ledger.
 
     Without `verification` chains are verified by themselves, not against what was signed of them. `strays`
-    tells what the ledger's table has of a chain that is no part of it.
+    tells what the ledger's table has of a chain that is no part of it. `keys` gives the log's key of a
+    lineage, by which erased events are known.
     """
 
     ledger: Ledger
     stored_tasks: Callable[[], Tasks]
     verification: Callable[[], ChainVerification] | None = None
     strays: Callable[[str], Iterable[Tampered]] = lambda _: ()
+    keys: KeyOf | None = None
 
     def heads(self) -> list[ChainHead]:
         """Return every chain's head, by name."""
@@ -118,7 +120,7 @@ class Inspect:
 
         With `service` only a task that entries of that service set off.
         """
-        story = read(self.stored_tasks(), task_id)
+        story = read(self.stored_tasks(), task_id, self.keys)
         task = story.task if story else None
         # What cannot be read is nobody's: whose it was, nobody can tell.
         known = service is None or (task is not None and service in services_of(task))
@@ -132,8 +134,16 @@ class Inspect:
             "results": dict(task.results),
             "inputs": {step: dict(own) for step, own in task.inputs.items()},
             "forks": [fork.id for fork in forks_of(self.stored_tasks(), task)],
-            "lineage": [{**event.body, "head": event.head.hex()} for event in story.events],
+            "lineage": [_told(event) for event in story.events],
         }
+
+
+def _told(event: Event) -> dict[str, object]:
+    """Return an event; of one that was erased what stays of it, and that it was."""
+    if not event.erased:
+        return {**event.body, "head": event.head.hex()}
+    told = {"event": "erased", "seq": event.seq, "t": event.t, **event.body}
+    return {**told, "erased": True, "head": event.head.hex()}
 
 
 def summary(task: Task) -> dict[str, object]:

@@ -12,7 +12,16 @@ from itertools import pairwise
 
 from sentinel.core.recipes import Recipe, Step
 from sentinel.core.states import TRANSITIONS, State
-from sentinel.core.tasks import Effect, EffectState, Event, Task, effect_key, is_erased, verify_lineage
+from sentinel.core.tasks import (
+    Effect,
+    EffectState,
+    Event,
+    KeyOf,
+    Task,
+    effect_key,
+    is_erased,
+    verify_lineage,
+)
 from sentinel.errors import Rejected, Tampered
 from sentinel.usecases.recall import of_step
 
@@ -24,10 +33,10 @@ def as_written(_: Task, step: Step) -> Mapping[str, object]:
     return step.with_
 
 
-def wrong_lineage(events: Sequence[Event], task: Task) -> Iterator[str]:
-    """Yield what is wrong with a task's lineage."""
+def wrong_lineage(events: Sequence[Event], task: Task, keys: KeyOf | None = None) -> Iterator[str]:
+    """Yield what is wrong with a task's lineage. `keys` as at `verify_lineage`."""
     try:
-        verify_lineage(task.id, events, task.head)
+        verify_lineage(task.id, events, task.head, keys)
     except Tampered as error:
         yield str(error)
         return

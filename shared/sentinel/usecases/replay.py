@@ -17,7 +17,7 @@ from hashlib import sha256
 
 from sentinel.core.access import Author
 from sentinel.core.steps import Action
-from sentinel.core.tasks import SECOND, Event, Task
+from sentinel.core.tasks import SECOND, Event, KeyOf, Task
 from sentinel.ports import Catalog, Document, Ledger, Tasks
 from sentinel.usecases.asked import MAX_ENTRIES
 from sentinel.usecases.authors import Past
@@ -58,6 +58,7 @@ class Replay:
     inputs: Inputs = as_written
     actions: Mapping[str, Action] | None = None  # without them nothing is re-enacted
     everyone: Callable[[], Sequence[Author]] | None = None  # all authors, where documents have to be signed
+    keys: KeyOf | None = None  # the log's key of a lineage, by which erased events are known
 
     def with_slack(self, slack: int) -> Replay:
         """Return the same with another slack, in nanoseconds."""
@@ -85,7 +86,7 @@ class Replay:
         recipes = Playbook(self.catalog, self.clock, opener=past.ever() if past else None)
         for task in sorted(there.values(), key=lambda task: (task.created, task.id)):
             if task.id in gone:
-                found.differ(task, list(wrong_lineage(self._steady(task)[1], task)))
+                found.differ(task, list(wrong_lineage(self._steady(task)[1], task, self.keys)))
                 continue
             self._there(found, task, runs)
             self._lived(found, task, recipes)
@@ -227,10 +228,12 @@ class Replay:
     def _lived(self, found: Replayed, task: Task, recipes: Playbook) -> None:
         """Look at all that is recorded of a task: its lineage, its state and its effects."""
         task, events = self._steady(task)
-        wrong = list(wrong_lineage(events, task))
+        wrong = list(wrong_lineage(events, task, self.keys))
         effects = self.tasks.effects(task.id)
         wrong += wrong_effects(effects, task, recipes.recipe, self.inputs)
-        if not wrong and self.actions is not None:
+        if any(event.erased for event in events):  # what they said was part of what was hashed
+            found.notes.append(f"task {task.id} is not re-enacted: events of its lineage were erased")
+        elif not wrong and self.actions is not None:
             if tells_enough(events):
                 reenact = Reenact(
                     self.ledger, self.actions, recipes.recipe, self.tasks.get, self.tasks.lineage

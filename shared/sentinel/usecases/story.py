@@ -14,7 +14,16 @@ from typing import Any, TypeVar
 import orjson
 
 from sentinel.core.states import TRANSITIONS, State
-from sentinel.core.tasks import Effect, EffectState, Event, Task, digest_of, lineage_chain, verify_lineage
+from sentinel.core.tasks import (
+    Effect,
+    EffectState,
+    Event,
+    KeyOf,
+    Task,
+    digest_of,
+    lineage_chain,
+    verify_lineage,
+)
 from sentinel.errors import Conflict, Tampered
 from sentinel.ports import Tasks
 
@@ -38,10 +47,11 @@ class Story:
     damage: tuple[Tampered, ...] = ()
 
 
-def read(tasks: Tasks, task_id: str) -> Story | None:
+def read(tasks: Tasks, task_id: str, keys: KeyOf | None = None) -> Story | None:
     """Return a task's story; None where nothing is recorded under this id. Raises `Unavailable`.
 
-    A task that is moved while it is read is read again.
+    `keys` as at `verify_lineage`; it is asked only where an event was erased. A task that is moved while it
+    is read is read again.
     """
     for _ in range(_RACES):
         damage: list[Tampered] = []
@@ -52,7 +62,7 @@ def read(tasks: Tasks, task_id: str) -> Story | None:
             return None
         bodies = tuple(map(_body, events))
         story = Story(task_id, task, events, bodies, effects, tuple(damage))
-        found = replace(story, damage=(*damage, *_wrong(story)))
+        found = replace(story, damage=(*damage, *_wrong(story, keys)))
         if not found.damage or task is None or not _moved(tasks, task):
             return found
     raise Conflict(f"task {task_id} is moved all the time: look at it again")
@@ -73,13 +83,13 @@ def _try(damage: list[Tampered], ask: Callable[[], Read], otherwise: Read) -> Re
 
 def _body(event: Event) -> Body:
     try:
-        found = orjson.loads(event.entry)
+        found: object = event.body
     except orjson.JSONDecodeError:
         return {}
     return found if isinstance(found, dict) else {}
 
 
-def _wrong(story: Story) -> Iterator[Tampered]:
+def _wrong(story: Story, keys: KeyOf | None) -> Iterator[Tampered]:
     task, chain = story.task, lineage_chain(story.id)
     if task is None:
         if not story.damage:
@@ -91,7 +101,7 @@ def _wrong(story: Story) -> Iterator[Tampered]:
         yield Tampered(chain, 0, "place", "the state that is stored there is another task's")
         return
     try:
-        verify_lineage(task.id, story.events, task.head)
+        verify_lineage(task.id, story.events, task.head, keys)
     except Tampered as error:
         yield error
         return

@@ -35,6 +35,8 @@ MAX_SWEPT = 500
 _LONGEST = 300 * SECOND
 _COUNTED = {State.QUEUED: "again", State.WAITING: "woken", State.RUNNING: "abandoned"}
 NO_LONGER_HELD = "nothing holds it any more"
+TIME_HAS_COME = "its time to be tried again has come"
+HINTED_AGAIN = "no worker took it; hinted again"
 
 log = logging.getLogger(__name__)
 
@@ -155,8 +157,8 @@ def _next(task: Task, now: int, grace: int, nonce: bytes) -> tuple[Task, Event]:
             facts = {"step": task.step, "reason": NO_LONGER_HELD}
             changes = {"due": now + grace, "held": "", "reason": reason_before(task)}
             return moved(task, State.QUEUED, now, nonce, facts, by=By.SWEEP, **changes)
-        facts = {"step": task.step, "reason": "its time to be tried again has come"}
+        facts = {"step": task.step, "reason": TIME_HAS_COME}
         return moved(task, State.QUEUED, now, nonce, facts, by=By.SWEEP, due=now + grace)
     pause = min(max(grace, now - task.created), max(grace, _LONGEST))
-    facts = {"step": task.step, "reason": "no worker took it; hinted again"}
+    facts = {"step": task.step, "reason": HINTED_AGAIN}
     return moved(task, State.QUEUED, now, nonce, facts, by=By.SWEEP, due=now + pause)

@@ -7,13 +7,15 @@ its head, so that the lineage can be checked by SHA-256 alone. The rest is told 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
+from sentinel.core.erased_events import ErasedEvent
 from sentinel.core.recipes import Recipe
 from sentinel.core.states import State
 from sentinel.core.task_trace import of_task, task_span
-from sentinel.core.tasks import Effect, EffectState, lineage_chain
-from sentinel.errors import Tampered
+from sentinel.core.tasks import Effect, EffectState, Event, lineage_chain
+from sentinel.errors import Malformed, Tampered
 from sentinel.usecases.exported import plain
 from sentinel.usecases.recall import is_question
 from sentinel.usecases.story import Story
@@ -66,18 +68,19 @@ def told(story: Story, recipe: Recipe | None, family: tuple[str, Sequence[str]])
 
 
 def _lineage(story: Story) -> Json:
-    events = [
-        {
-            "seq": event.seq,
-            "t": event.t,
-            "nonce": event.nonce.hex(),
-            "entry": plain(event.entry),
-            "head": event.head.hex(),
-        }
-        for event in story.events
-    ]
+    events = [_event(event) for event in story.events]
     head = story.task.head if story.task else ""
     return {"chain": lineage_chain(story.id), "events": events, "head": head}
+
+
+def _event(event: Event) -> Json:
+    """Return an event as it is hashed; of one that was erased its leaf, what stays of it, and the note."""
+    told: Json = {"seq": event.seq, "t": event.t, "nonce": event.nonce.hex(), "entry": plain(event.entry)}
+    with suppress(Malformed):
+        found = ErasedEvent.read(event.entry)
+        told["entry"] = {"erased": found.leaf.hex()}
+        told |= {"stays": plain(found.facts), "note": plain(found.note)}
+    return {**told, "head": event.head.hex()}
 
 
 def _people(story: Story) -> list[Json]:

@@ -13,7 +13,7 @@ from typing import Any
 from sentinel.core.chain import service_of
 from sentinel.core.recipes import Recipe
 from sentinel.core.selection import services_of
-from sentinel.core.tasks import Task, lineage_chain
+from sentinel.core.tasks import KeyOf, Task, lineage_chain
 from sentinel.errors import Missing, Rejected, Tampered
 from sentinel.ports import Ledger
 from sentinel.ports_audit import AuditedTasks
@@ -50,6 +50,7 @@ class _Gathered:
 class Trace:
     """The use case. `recipe` gives a version of a recipe, `inputs` a step's inputs for a task.
 
+    `keys` gives the log's key of a lineage, by which erased events are known.
     Raises `Missing` for what there is nothing of, and `Unavailable` as the stores do.
     """
 
@@ -58,6 +59,7 @@ class Trace:
     recipe: Callable[[str, int], Recipe]
     inputs: Inputs
     forward: Forward
+    keys: KeyOf | None = None
 
     def of_task(self, task: str, wish: Wish, service: str | None = None) -> Json:
         """Trace a task: its entries, its effects, its parent and its forks.
@@ -114,7 +116,7 @@ class Trace:
         return trace
 
     def _story(self, task: str) -> Story | None:
-        return stories.read(self.tasks, task)
+        return stories.read(self.tasks, task, self.keys)
 
     def _traced(
         self,

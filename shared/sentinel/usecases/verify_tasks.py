@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from sentinel.core.tasks import KeyOf
 from sentinel.errors import Conflict, Tampered
 from sentinel.ports_audit import AuditedTasks
 from sentinel.usecases import story
@@ -18,11 +19,15 @@ MOST = 1_000  # damages that are told; all are counted
 
 @dataclass(slots=True)
 class VerifiedTasks:
-    """What was looked at, and what was found damaged. `unsettled` were moved all the time."""
+    """What was looked at, and what was found damaged.
+
+    `erased` are the events of which the leaf stays; `unsettled` were moved all the time.
+    """
 
     tasks: int = 0
     events: int = 0
     effects: int = 0
+    erased: int = 0
     damaged: int = 0
     damage: list[Tampered] = field(default_factory=list)
     unsettled: list[str] = field(default_factory=list)
@@ -38,6 +43,7 @@ class VerifiedTasks:
             "tasks": self.tasks,
             "events": self.events,
             "effects": self.effects,
+            "erased": self.erased,
             "verified": self.whole,
             "damaged": self.damaged,
             "damage": [
@@ -47,15 +53,19 @@ class VerifiedTasks:
         }
 
 
-def verify_tasks(tasks: AuditedTasks, told: Callable[[int], None] = lambda _: None) -> VerifiedTasks:
+def verify_tasks(
+    tasks: AuditedTasks, told: Callable[[int], None] = lambda _: None, keys: KeyOf | None = None
+) -> VerifiedTasks:
     """Check every task of which anything is stored. `told` hears how many have been looked at.
+
+    `keys` gives the log's key of a lineage, by which erased events are known: without it they are damage.
 
     Raises `Unavailable` as the store does.
     """
     found = VerifiedTasks()
     for task_id in tasks.ids():
         try:
-            read = story.read(tasks, task_id)
+            read = story.read(tasks, task_id, keys)
         except Conflict:
             found.unsettled.append(task_id)
             continue
@@ -63,6 +73,7 @@ def verify_tasks(tasks: AuditedTasks, told: Callable[[int], None] = lambda _: No
             continue
         found.tasks += 1
         found.events += len(read.events)
+        found.erased += sum(event.erased for event in read.events)
         found.effects += len(read.effects)
         found.damaged += bool(read.damage)
         found.damage += read.damage[: max(MOST - len(found.damage), 0)]
