@@ -364,7 +364,7 @@ def test_what_was_encrypted_anew_meanwhile_is_read_again(world: World) -> None:
     assert opened == ["old", "new"]
 
 
-@pytest.mark.parametrize(("name", "most"), [("CHAINS", 1), ("RECORDS", 2), ("SPANS", 1), ("CHECKS", 1)])
+@pytest.mark.parametrize(("name", "most"), [("CHAINS", 1), ("RECORDS", 2), ("STRETCHES", 1), ("CHECKS", 1)])
 def test_what_is_remembered_is_bounded_and_changes_no_answer(
     monkeypatch: pytest.MonkeyPatch, name: str, most: int
 ) -> None:
@@ -383,7 +383,7 @@ def test_what_is_remembered_is_bounded_and_changes_no_answer(
     for each in known._chains.values():
         assert len(each.records) <= erased_memory.RECORDS
         assert len(each.covered) <= erased_memory.RECORDS
-        assert len(each.looked) <= erased_memory.SPANS
+        assert len(each.looked) <= erased_memory.STRETCHES
 
 
 @pytest.mark.parametrize(

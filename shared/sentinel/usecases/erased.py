@@ -17,7 +17,7 @@ from sentinel.core.notes import Key
 from sentinel.core.payload import Opened
 from sentinel.core.runs import weight
 from sentinel.core.segment import NUMBERS, Segment
-from sentinel.core.spans import Span, any_of, outside
+from sentinel.core.stretches import Stretch, any_of, outside
 from sentinel.errors import Forbidden, Missing, Tampered, Unavailable
 from sentinel.ports import Ledger
 from sentinel.usecases.erased_memory import LEAST, Budget, Check, Memory, Named
@@ -96,7 +96,7 @@ class Records:
                 each = (budget.used - used) / (to - at)
                 to, size = at, max(SPAN, int(min(size * GROWTH, (budget.whole - budget.used) / each)))
 
-    def _recorded(self, chain: str, span: Span, key: Key, budget: Budget, *, sure: int) -> list[Named]:
+    def _recorded(self, chain: str, span: Stretch, key: Key, budget: Budget, *, sure: int) -> list[Named]:
         """Return what the records name that stand in a span of a chain.
 
         Where that costs much more than what stood behind it the rest is left for another look, but for what

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sentinel.core.erasure import Record
-from sentinel.core.spans import Spans, joined, missing, outside
+from sentinel.core.stretches import Stretches, joined, missing, outside
 
 SECOND = 1_000_000_000
 FRESH = 600 * SECOND  # for how long it counts that something was not found
 ALLOWANCE = 512_000_000  # bytes that all looks of `FRESH` may read: less than a minute of a shard
 LEAST = 2_000_000  # bytes that each of them may
-CHAINS, RECORDS, SPANS, CHECKS = 256, 4_000, 64, 8  # what is kept; the last three of each chain
+CHAINS, RECORDS, STRETCHES, CHECKS = 256, 4_000, 64, 8  # what is kept; the last three of each chain
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,8 @@ class Check:
 
 @dataclass(slots=True)
 class _Chain:
-    covered: Spans = ()  # entries that records were found to be true about
-    looked: Spans = ()  # every record that stands here is in `records`, or is one of those
+    covered: Stretches = ()  # entries that records were found to be true about
+    looked: Stretches = ()  # every record that stands here is in `records`, or is one of those
     records: dict[Named, int] = field(default_factory=dict)  # with the place of each
     untrue: set[Named] = field(default_factory=set)
     checks: OrderedDict[Named, Check] = field(default_factory=OrderedDict)
@@ -110,7 +110,7 @@ class Memory:
             newest = sorted(found.records, key=found.records.__getitem__, reverse=True)
             return [each for each in newest if each not in found.untrue]
 
-    def gaps(self, chain: str, begin: int, end: int) -> Spans:
+    def gaps(self, chain: str, begin: int, end: int) -> Stretches:
         """Return what was not looked through of a chain between two entries."""
         with self._lock:
             return tuple(missing(self._of(chain).looked, begin, end))
@@ -121,7 +121,7 @@ class Memory:
             known = self._of(chain)
             for seq, record in found:
                 known.records[record] = max(seq, known.records.get(record, 0))
-            known.looked = joined(known.looked, begin, end)[-SPANS:]
+            known.looked = joined(known.looked, begin, end)[-STRETCHES:]
             if len(known.records) > RECORDS:
                 newest = sorted(known.records.items(), key=lambda each: each[1])[-RECORDS // 2 :]
                 known.records = dict(newest)
