@@ -11,6 +11,7 @@ from sentinel.errors import Forbidden
 from sentinel.wiring import Base, steady_ns
 
 if TYPE_CHECKING:
+    from sentinel.adapters.lambda_recorder import LambdaRecorder
     from sentinel.adapters.sqlite_keys import SqliteDataKeys
     from sentinel.core.segment import Segment
     from sentinel.ports_erasure import DeadLetters, ErasableBlobs, Recorder
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from sentinel.usecases.encryption import Keyring
     from sentinel.usecases.erase import Eraser
     from sentinel.usecases.erase_from import Place
+    from sentinel.usecases.erase_lineage import LogNotes
     from sentinel.usecases.record import LogRecorder
 
 
@@ -96,14 +98,23 @@ class Encrypting(Base):
         return LogRecorder(self._all.log_signer, self.settings.log, time.time_ns)
 
     @cached_property
+    def log_notes(self) -> LogNotes:
+        """Signs for erased events of lineages by the log's key."""
+        from sentinel.usecases.erase_lineage import LogNotes
+
+        return LogNotes(self._all.log_key_of, self._all.log_signer, time.time_ns)
+
+    @cached_property
     def recorder(self) -> Recorder:
         """Who signs the records of erasures: in AWS a function, since who erases may not use the log's key.
 
         Raises `Forbidden` where that is not set.
         """
+        return self._lambda_recorder if self.settings.log_key else self.log_recorder
+
+    @cached_property
+    def _lambda_recorder(self) -> LambdaRecorder:
         to = self.settings
-        if not to.log_key:
-            return self.log_recorder
         if not to.record_function:
             raise Forbidden(
                 "SENTINEL_RECORD_FUNCTION names what signs the records of erasures: it is the output "
@@ -122,12 +133,12 @@ class Encrypting(Base):
 
     def _places(self) -> list[Place]:
         from sentinel.usecases.erase_elsewhere import InAlerts, InCorrelations, InDeliveries, InStrays
-        from sentinel.usecases.erase_lineage import InLineage, LogNotes
+        from sentinel.usecases.erase_lineage import InLineage
         from sentinel.usecases.erase_tasks import InTasks
 
         app = self._all
         plans = app.deliveries.current
-        notes = LogNotes(app.log_key_of, app.log_signer, time.time_ns)
+        notes = self._lambda_recorder if self.settings.log_key else self.log_notes
         lineages = InLineage(app.tasks, notes, app.log_key_of)
         return [
             InTasks(app.tasks, lineages, self._quoting_blobs(), self._dead_letters()),

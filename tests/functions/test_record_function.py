@@ -13,6 +13,7 @@ from sentinel.adapters.kms_log_signer import KmsLogSigner
 from sentinel.bootstrap import App, bootstrap
 from sentinel.core.erasure import Statement
 from sentinel.core.erasure_notes import Asked
+from sentinel.core.lineage_notes import AskedEvent
 from sentinel.core.notes import origin_of
 from sentinel.entrypoints import observe
 from sentinel.local.functions import Context
@@ -23,6 +24,9 @@ from tests.functions.test_api_handlers import load
 
 CHAIN = "shop/0"
 ASKED = Asked(origin_of("sentinel.local", CHAIN), 3, 5, bytes(range(32)), bytes(32))
+
+TOLD = b'{"event":"failed","reason":"the target says: no user kim.doe here"}'
+EVENT = AskedEvent("a" * 26, 2, bytes(range(32)), TOLD, CHAIN, 9)
 
 
 @pytest.fixture
@@ -52,9 +56,27 @@ def test_it_signs_what_the_fields_say_as_of_now(app: App, counted: list[str]) ->
     assert counted == ["record.signed"]
 
 
+def test_it_signs_for_an_event_that_it_is_shown(
+    app: App, counted: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Leaf and facts are the function's own; nothing of the event, which is about to go, is logged."""
+    caplog.set_level(logging.DEBUG)
+    answer = call(EVENT.fields)
+    assert list(answer) == ["note"]
+    keys = LogKeys("sentinel.local", app.log_signer.public_key()).of
+    assert b"kim" not in EVENT.answered(answer["note"].encode(), keys)
+    assert counted == ["record.signed"]
+    assert f"event 2 of task {EVENT.task}" in caplog.text
+    assert "kim" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("event", "error"),
     [
+        ({**EVENT.fields, "seconds": 7}, "Malformed"),
+        ({**EVENT.fields, "entry": "e30="}, "Malformed"),
+        ({**EVENT.fields, "nonce": "AAAA"}, "Malformed"),
+        ({**EVENT.fields, "chain": "shop"}, "Malformed"),
         ({}, "Malformed"),
         (None, "Malformed"),
         ("x", "Malformed"),

@@ -286,7 +286,7 @@ def test_an_erasure_calls_nothing_but_what_its_role_may(
     answered(app, function)
     wish = Wish("shop/0", 0, 0, "request 12", "ada")
     first = app.eraser.erase(wish)
-    assert first.forgotten.counts == {"tasks": 1}
+    assert first.forgotten.counts == {"tasks": 1, "events": 1}
     later = time.time_ns() + max(USED + MARGIN, FEED_SECONDS * SECOND) + SECOND
     done = replace(app.eraser, clock=lambda: later).erase(wish)
     assert (done.keys, done.forgotten.unfinished) == (1, [])

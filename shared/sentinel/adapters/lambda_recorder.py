@@ -1,12 +1,13 @@
-"""Has records of erasures signed by a Lambda function: `ports_erasure.Recorder` on `lambda:InvokeFunction`.
+"""Has erasures signed by a Lambda function: `ports_erasure.Recorder` and `EventNotes`.
 
-API: Lambda `Invoke` (2015-03-31), synchronous. What the function takes and answers is in docs/erasure.md.
+API: Lambda `Invoke` (2015-03-31), synchronous, with the right `lambda:InvokeFunction`.
+What the function takes and answers is in docs/erasure.md.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -14,6 +15,7 @@ from botocore.exceptions import ClientError, NoAuthTokenError, NoCredentialsErro
 
 from sentinel.adapters.aws_errors import code_of, translated
 from sentinel.core.erasure_notes import Asked
+from sentinel.core.lineage_notes import AskedEvent
 from sentinel.errors import BadAnswer, Forbidden, Malformed, SentinelError, Unavailable
 
 MAX_ANSWER = 65_536  # bytes; a note has some hundred
@@ -46,7 +48,14 @@ class LambdaRecorder:
 
     def record(self, asked: Asked) -> bytes:
         """See `ports_erasure.Recorder`."""
-        failed, raw = self._invoke(orjson.dumps(asked.fields))
+        return self._signed(asked.fields)
+
+    def note(self, asked: AskedEvent) -> bytes:
+        """See `ports_erasure.EventNotes`."""
+        return self._signed(asked.fields)
+
+    def _signed(self, fields: Mapping[str, object]) -> bytes:
+        failed, raw = self._invoke(orjson.dumps(fields))
         try:
             told = orjson.loads(raw)
         except orjson.JSONDecodeError:
