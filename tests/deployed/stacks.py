@@ -8,6 +8,7 @@ order that the app's manifest says. The templates are those that go to AWS, byte
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -106,8 +107,24 @@ def create(emulator: Emulator, out: Path) -> dict[str, dict[str, Any]]:
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
         )
         made[name] = _created(cloudformation, name)
+    _let_sign(emulator, {name: value for outputs in made.values() for name, value in outputs.items()})
     _let_in(emulator, {name for outputs in made.values() for name in outputs.values()})
     return made
+
+
+def _let_sign(emulator: Emulator, outputs: Mapping[str, str]) -> None:
+    """Write the fence of the log's key as the emulator reads it.
+
+    To it a caller in a role is the session, and not the role as AWS has it in `aws:PrincipalArn`.
+    """
+    kms, key = emulator.client("kms"), outputs["LogKey"]
+    policy = kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]
+    sessions, found = re.subn(
+        r"arn:aws:iam::(\d+):role/([^\"]+)", r"arn:aws:sts::\1:assumed-role/\2/*", policy
+    )
+    if found != 2:
+        raise StackFailed(f"the policy of the log's key does not let two roles through:\n{policy}")
+    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=sessions)
 
 
 def _let_in(emulator: Emulator, outputs: set[str]) -> None:

@@ -12,8 +12,9 @@ from functools import partial
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from tests.deployed.emulator import Emulator
+from tests.deployed.emulator import ACCOUNT, Emulator
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("deployed")]
 # Types that the app's templates have with other options than those of `make deploy-local`.
@@ -179,3 +180,32 @@ def _until(holds: Callable[[], bool], seconds: float = 30) -> None:
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_who_a_caller_in_a_role_is(running: Emulator) -> None:
+    """A key's policy that lets one role through does not let its sessions: AWS names the role of these."""
+    iam, kms = running.client("iam"), running.client("kms")
+    account = f"arn:aws:iam::{ACCOUNT}:root"
+    trust = {"Effect": "Allow", "Principal": {"AWS": account}, "Action": "sts:AssumeRole"}
+    role = iam.create_role(RoleName="signer", AssumeRolePolicyDocument=_policy(trust))["Role"]["Arn"]
+    may = {"Effect": "Allow", "Action": "kms:Sign", "Resource": "*"}
+    iam.put_role_policy(RoleName="signer", PolicyName="signs", PolicyDocument=_policy(may))
+    given = running.client("sts").assume_role(RoleArn=role, RoleSessionName="gaps")["Credentials"]
+    signer = running.client("kms", given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+    key = kms.create_key(KeySpec="ECC_NIST_EDWARDS25519", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+    whole = {"Effect": "Allow", "Principal": {"AWS": account}, "Action": "kms:*", "Resource": "*"}
+    few = {"Effect": "Deny", "Principal": {"AWS": "*"}, "Action": "kms:Sign", "Resource": "*"}
+
+    def sign(let_through: str) -> int:
+        but = {"Condition": {"ArnNotEquals": {"aws:PrincipalArn": let_through}}}
+        kms.put_key_policy(KeyId=key, PolicyName="default", Policy=_policy(whole, few | but))
+        how = {"MessageType": "RAW", "SigningAlgorithm": "ED25519_SHA_512"}
+        return len(signer.sign(KeyId=key, Message=b"x", **how)["Signature"])
+
+    assert sign(f"arn:aws:sts::{ACCOUNT}:assumed-role/signer/*") == 64
+    with pytest.raises(ClientError, match="AccessDenied"):
+        sign(role)
+
+
+def _policy(*statements: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
