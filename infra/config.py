@@ -123,7 +123,7 @@ class Deployment:
     hooks_domain_name: str = _option("", "custom domain of the webhook API; empty: its default address")
     hooks_certificate_arn: str = _option("", "ARN of that domain's server certificate")
     authorizer_cache_seconds: int = _option(
-        60, "how long API Gateway uses what the authorizer said, 0 to 3600 seconds; 0: for one request"
+        60, "how long API Gateway uses what the authorizer said, 0 to 300 seconds; 0: for one request"
     )
     authorizer_cache_certificate: bool = _option(
         True, "whether that is kept for each pair of token and certificate; needed for keeping it"

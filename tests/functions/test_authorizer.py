@@ -83,6 +83,7 @@ def test_the_policy_names_every_route_of_the_scopes(world: World, authorize: Aut
         "scopes": "ingest tasks:read",
         "tier": "standard",
         "lanes": 0,
+        "spread": "0 @0",
         "encryption": "store",
     }
     assert "usageIdentifierKey" not in answer

@@ -128,7 +128,7 @@ def test_odd_lanes_are_malformed(lanes: str) -> None:
     """The number of lanes is what the authorizer writes, or nothing."""
     with pytest.raises(Malformed):
         identity_of(event(ROUTES[0], lanes=lanes), "")
-    assert identity_of(event(ROUTES[0], lanes=None), "").lanes == 0
+    assert identity_of(event(ROUTES[0], lanes=None), "").lanes == DEFAULT
 
 
 def rfc9440(pem: str) -> str:

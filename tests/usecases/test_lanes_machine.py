@@ -1,0 +1,248 @@
+"""No change of a service's number of lanes, whenever it comes, doubles or loses a batch.
+
+A Hypothesis state machine lets three processes take in the batches of a few senders while the number is
+changed. Each process has a clock of its own, half a minute off at most, and knows the service as it was when
+it read its record, however long ago. A write may arrive, or not, or arrive and its answer be lost, or arrive
+any number of steps later; while a process waits for one, time goes by and others go on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+
+from sentinel.adapters.dynamodb_ledger import DynamoLedger
+from sentinel.adapters.sqlite_ledger import SqliteLedger
+from sentinel.core.lanes import LEASE, MARGIN, Lanes
+from sentinel.core.segment import Batch, Segment
+from sentinel.errors import Conflict, Unavailable
+from sentinel.ports import Ledger, SlotTaken
+from sentinel.usecases import lanes
+from sentinel.usecases.append import SECOND, Appender, Receipt
+from tests.chains import batch
+from tests.contracts.tables import dynamodb
+from tests.sampling import thorough
+from tests.writers import entries_of
+
+BEGIN = 1_000_000  # epoch seconds
+SERVICE = "checkout"
+SENDERS = ("pod-0", "pod-1", "pod-2")
+PROCESS = st.integers(0, 2)
+OUTCOMES = ("arrives", "answer lost", "unsent", "held", "paused")
+TROUBLE = st.lists(st.sampled_from(OUTCOMES), max_size=4)
+PAUSES = st.sampled_from([1, 60, LEASE, MARGIN])
+
+
+class Process:
+    """One process: its clock, what it knows of the service, and its heads; a ledger behind a bad line."""
+
+    def __init__(self, world: World, number: int) -> None:
+        self.world, self.number, self.skew = world, number, 0
+        self.read, self.chains = world.ledger.read, world.ledger.chains
+        self.head, self.at = world.ledger.head, world.ledger.at
+        self.view = world.record
+        self.restart(number)
+        self.refresh()
+
+    def now(self) -> int:
+        return (self.world.now + self.skew) * SECOND
+
+    def restart(self, seed: int) -> None:
+        rng = random.Random(seed)
+        self.appender = Appender(self, self.now, rng.randbytes, rng.random, lambda _: None)
+
+    def refresh(self) -> None:
+        self.view = replace(self.world.record, seen=self.now() // SECOND)
+
+    def append(self, segment: Segment) -> None:
+        outcome = self.world.outcomes.popleft() if self.world.outcomes else "arrives"
+        if outcome == "paused" and self.world.meanwhile:
+            self.world.meanwhile.pop()(self.number)
+        if outcome == "held":
+            self.world.held.append(segment)
+        if outcome not in {"unsent", "held"}:
+            self.world.ledger.append(segment)
+        if outcome in {"answer lost", "unsent", "held"}:
+            raise Unavailable(outcome, 0.001)
+
+
+class World:
+    """What there is once: the ledger, the record of the service, the time, what is under way."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.now = BEGIN
+        self.record = Lanes(1)
+        self.outcomes: deque[str] = deque()
+        self.held: list[Segment] = []
+        self.meanwhile: list[Callable[[int], object]] = []
+        self.sent: dict[int, tuple[str, Batch]] = {}
+        self.receipts: dict[int, Receipt] = {}
+        self.processes = [Process(self, number) for number in range(3)]
+
+    def send(self, process: int, name: int) -> bool:
+        """Have a process take a batch in; what is acknowledged twice is acknowledged with one receipt."""
+        by = self.processes[process]
+        instance, made = self.sent[name]
+        try:
+            receipt = lanes.append(by.appender, by.view.terms(instance, 1), SERVICE, made)
+        except Unavailable:
+            return False
+        assert self.receipts.setdefault(name, receipt) == receipt
+        return True
+
+    def change(self, number: int, skew: int, delay: int) -> None:
+        """Change the number, by a clock that is off, and with the record written only later."""
+        with contextlib.suppress(Conflict):
+            made = self.record.changed(number, 1, self.now + skew)
+            self.now += delay
+            self.record = made
+
+    def deliver(self, which: int) -> None:
+        """Let a write arrive that was held back."""
+        with contextlib.suppress(SlotTaken):
+            self.ledger.append(self.held.pop(which))
+
+    def check(self) -> None:
+        """Everything that is under way arrives, all is sent again: each batch is there once, in one lane."""
+        while self.held:
+            self.deliver(-1)
+        for _ in range(2):
+            for number, process in enumerate(self.processes):
+                process.refresh()
+                for name in self.sent:
+                    assert self.send(number, name)
+            self.now += MARGIN + LEASE
+        found = Counter(entry for chain in self.ledger.chains() for entry in entries_of(self.ledger, chain))
+        assert found == Counter(entry for _, made in self.sent.values() for entry in made.entries)
+
+
+def wide(name: int, count: int) -> Batch:
+    """Make a batch of a few entries that fill a small segment each, found nowhere else."""
+    rng = random.Random(name)
+    return batch(name, [b'{"b":%d,"m":"%s"}' % (name, rng.randbytes(90).hex().encode()) for _ in range(count)])
+
+
+class Machine(RuleBasedStateMachine):
+    """The events; see the module."""
+
+    store: ClassVar[Callable[[], Ledger]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(type(self).store())
+
+    @rule(process=PROCESS, sender=st.sampled_from(SENDERS), count=st.sampled_from([1, 1, 5]), trouble=TROUBLE)
+    def send(self, process: int, sender: str, count: int, trouble: list[str]) -> None:
+        """A sender sends a new batch."""
+        name = len(self.world.sent) + 1
+        self.world.sent[name] = sender, wide(name, count)
+        self.go(process, name, trouble)
+
+    @precondition(lambda self: self.world.sent)
+    @rule(process=PROCESS, which=st.integers(0, 3), trouble=TROUBLE)
+    def send_again(self, process: int, which: int, trouble: list[str]) -> None:
+        """A sender sends one of its newest batches again, acknowledged or not."""
+        self.go(process, max(1, len(self.world.sent) - which), trouble)
+
+    def go(self, process: int, name: int, trouble: list[str]) -> None:
+        self.world.outcomes = deque(trouble)
+        self.world.send(process, name)
+        self.world.outcomes, self.world.meanwhile = deque(), []
+
+    @rule(other=st.integers(1, 2), which=st.integers(0, 3), pause=PAUSES, seen=st.booleans())
+    def stop(self, other: int, which: int, pause: int, seen: bool) -> None:
+        """The next write that pauses does so for long; the same batch is sent to another process meanwhile."""
+
+        def others(stopped: int) -> None:
+            process = (stopped + other) % 3
+            self.world.now += pause
+            if seen:
+                self.world.processes[process].refresh()
+            kept, self.world.outcomes = self.world.outcomes, deque()
+            self.world.send(process, max(1, len(self.world.sent) - which))
+            self.world.outcomes = kept
+
+        self.world.meanwhile = [others]
+
+    @rule(process=PROCESS)
+    def refresh(self, process: int) -> None:
+        """A process reads the record."""
+        self.world.processes[process].refresh()
+
+    @rule(process=PROCESS)
+    def crash(self, process: int) -> None:
+        """A process forgets its heads; what it knows of the service may come from a cache."""
+        self.world.processes[process].restart(self.world.now)
+
+    @rule(process=PROCESS, seconds=st.integers(-30, 30))
+    def step(self, process: int, seconds: int) -> None:
+        """A clock is off by up to half a minute from now on."""
+        self.world.processes[process].skew = seconds
+
+    @rule(number=st.sampled_from([1, 2, 3, 5]), skew=st.integers(-30, 30), delay=st.sampled_from([0, 0, 60]))
+    def change(self, number: int, skew: int, delay: int) -> None:
+        """Somebody changes the number of lanes."""
+        self.world.change(number, skew, delay)
+
+    @rule(seconds=st.sampled_from([1, 30, 180, LEASE, MARGIN]))
+    def wait(self, seconds: int) -> None:
+        """Time goes by."""
+        self.world.now += seconds
+
+    @precondition(lambda self: self.world.held)
+    @rule(which=st.integers(0, 20))
+    def deliver(self, which: int) -> None:
+        """A write that was held back arrives."""
+        self.world.deliver(which % len(self.world.held))
+
+    def teardown(self) -> None:
+        """See `World.check`."""
+        self.world.check()
+
+
+def run(
+    store: Callable[[], Ledger], examples: int, monkeypatch: pytest.MonkeyPatch, steps: int = 40
+) -> None:
+    """Try so many sequences of events, with segments so small that a batch takes several."""
+    monkeypatch.setattr("sentinel.core.segment.STORED_LIMIT", 700)
+    monkeypatch.setattr(Machine, "store", staticmethod(store), raising=False)
+    # Hypothesis would take the same examples each time where it finds itself in CI.
+    found: Any = settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        report_multiple_bugs=False,
+        derandomize=False,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+    )
+    run_state_machine_as_test(Machine, settings=found)
+
+
+@pytest.mark.timeout(600)  # Hypothesis may take five minutes to make a failure small
+def test_no_change_of_lanes_loses_or_doubles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """See the module; on SQLite."""
+    run(lambda: SqliteLedger(":memory:"), 2_000 if thorough() else 60, monkeypatch)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+def test_no_change_of_lanes_loses_or_doubles_in_dynamodb(monkeypatch: pytest.MonkeyPatch) -> None:
+    """See the module; on DynamoDB."""
+
+    def emptied() -> Ledger:
+        for item in client.scan(TableName="ledger")["Items"]:
+            client.delete_item(TableName="ledger", Key={name: item[name] for name in ("chain", "first")})
+        return DynamoLedger(client, "ledger")
+
+    with dynamodb("ledger") as client:
+        run(emptied, 60, monkeypatch, 30)
