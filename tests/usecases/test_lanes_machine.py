@@ -179,7 +179,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(other=st.integers(1, 2), which=st.integers(0, 3), pause=PAUSES, seen=st.booleans())
     def stop(self, other: int, which: int, pause: int, seen: bool) -> None:
-        """The next write that pauses does so for long; the same batch is sent to another process meanwhile."""
+        """The next write that pauses does so for long; another process is sent the batch meanwhile."""
 
         def others(stopped: int) -> None:
             process = (stopped + other) % 3
