@@ -54,7 +54,7 @@ class Lanes:
     seconds; 0: it does not go out of date.
 
     >>> Lanes(4, ((1, 1_000),)).terms("pod-1", 1)
-    (Term(lane=0, until=1000000000000, lease=None), Term(lane=2, until=None, lease=None))
+    (Term(lane=0, until=1000000000000, lease=None), Term(lane=1, until=None, lease=None))
     """
 
     number: int = 0
