@@ -19,7 +19,7 @@ from tests.contracts.tables import dynamodb
 from tests.faults_ports import FaultyLedger
 from tests.sampling import taken
 from tests.usecases.lanes_world import BEGIN, SERVICE, World, wide
-from tests.writers import Clock, appender, numbered
+from tests.writers import Clock, appender, entries_of, large, numbered
 
 POD = "pod-1"  # lane 0 of 1, lane 1 of 4
 STAYS = "pod-0"
@@ -136,6 +136,26 @@ def test_a_lane_is_looked_through_as_far_back_as_ever() -> None:
     assert lanes.append(writer, changed.terms(POD, 1), SERVICE, numbered(1)).chain == "checkout/1"
 
 
+def test_a_batch_of_several_segments_goes_on_where_it_was_begun() -> None:
+    """A part of it is stored when the number changes: the rest follows there, after others and by anybody."""
+    clock = Clock()
+    changed = Lanes(1).changed(4, 1, clock.now // SECOND)
+    for calls in (3, 4):
+        ledger = FaultyLedger(SqliteLedger(":memory:"), lambda call, calls=calls: call >= calls)  # type: ignore[misc]
+        with pytest.raises(Unavailable):
+            lanes.append(appender(ledger, clock), changed.terms(POD, 1), SERVICE, large(1))
+        ledger.fails = lambda _: False
+        later = Clock()
+        later.now = (changed.before[0][1] + 1) * SECOND
+        writer = appender(ledger, later)
+        lanes.append(writer, changed.terms(STAYS, 1), SERVICE, numbered(2))
+        receipt = lanes.append(writer, changed.terms(POD, 1), SERVICE, large(1))
+        assert (receipt.chain, receipt.first) == ("checkout/0", 0)
+        assert lanes.append(appender(ledger, later, 2), changed.terms(POD, 1), SERVICE, large(1)) == receipt
+        assert sorted(entries_of(ledger, "checkout/0")) == sorted([*large(1).entries, *numbered(2).entries])
+        assert list(ledger.chains()) == ["checkout/0"]
+
+
 def test_what_is_known_for_too_long_stores_nothing_new() -> None:
     """What a door read long ago may be about lanes that count no longer; what is stored is found by it."""
     ledger = SqliteLedger(":memory:")
@@ -204,7 +224,7 @@ CASES = list(
 @pytest.mark.parametrize("part", range(4))
 def test_two_tries_at_the_moment_of_a_change(part: int) -> None:
     """Whenever they come, whatever each process knows, and however late the first one lands: stored once."""
-    for fate, first, pause, skews, known, busy, renewed in taken(CASES[part::4], 3):
+    for fate, first, pause, skews, known, busy, renewed in taken(CASES[part::4], 5):
         world = World(SqliteLedger(":memory:"))
         world.change(4, 0, SKEW)
         for process, skew in zip(world.processes, (*skews, 0), strict=True):
