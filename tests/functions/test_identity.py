@@ -61,7 +61,7 @@ def event(route: Route, pem: str = PEM, headers: dict[str, str] | None = None, *
 def test_the_authorizers_word_counts(route: Route) -> None:
     """All but the address and the certificate, which are the connection's, is the authorizer's."""
     scopes = frozenset(EVERY.split())
-    expected = Identity("checkout", "s", thumbprint(PEM), "192.0.2.7", scopes, "high", 4, "own", PEM)
+    expected = Identity("checkout", "s", thumbprint(PEM), "192.0.2.7", scopes, "high", Lanes(4), "own", PEM)
     assert identity_of(event(route), "") == expected
 
 
@@ -233,7 +233,7 @@ def test_nothing_before_or_behind_envoys_element_changes_whose_it_is(text: str) 
 
 
 def test_lanes_come_with_those_of_before() -> None:
-    """What the authorizer says of earlier numbers is read; what cannot be read is no fault of the sender's."""
+    """What the authorizer says of earlier numbers is read; what cannot be read is not the sender's fault."""
     told = Lanes(4, ((1, 1_764_000_600),), 1_764_000_000)
     assert identity_of(event(ROUTES[0], spread=told.text()), "").lanes == told
     assert identity_of(event(ROUTES[0], spread=""), "").lanes == Lanes(4)  # an answer of an earlier version

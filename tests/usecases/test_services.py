@@ -219,7 +219,7 @@ def test_a_service_has_its_number_of_lanes_for_good(desk: Desk) -> None:
 
 
 def test_the_doors_say_when_they_read_a_service(desk: Desk) -> None:
-    """From before they asked, and for as long as they use it: what is known of lanes goes out of date by it."""
+    """From before they asked, for as long as they use it: by it what is known of lanes goes out of date."""
     desk.services.add(Service("checkout", lanes=2))
     passed = [0.0]
     doors = Directory(desk.registry, 10, lambda: passed[0], lambda: desk.now + passed[0])
