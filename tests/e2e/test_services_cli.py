@@ -100,7 +100,7 @@ def test_the_life_of_a_service(cli: Callable[..., Ran]) -> None:
     [earlier] = fewer["lanes_before"]
     until = earlier["until"]
     assert (earlier["lanes"], until > before + MARGIN) == (3, True)
-    assert " 3, then 1 " in cli("services", "ls")[1]
+    assert " 3, then 1\n" in cli("services", "ls")[1]
     when = f"{datetime.fromtimestamp(until, UTC):%Y-%m-%d %H:%M:%S} UTC"
     assert f"3 until {when}" in cli("services", "show", "checkout")[1]
     assert told("disable", "checkout")["disabled"]
