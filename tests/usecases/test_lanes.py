@@ -216,15 +216,15 @@ def tries(world: World, fate: tuple[str, ...], first: int, pause: int, busy: boo
     world.check()
 
 
-CASES = list(
-    itertools.product(FATES, BEFORE, (1, LEASE, MARGIN), ((0, 0), (30, -30), (-30, 30)), *[(False, True)] * 3)
-)
+BOTH = (False, True)
+SKEWS = ((0, 0), (30, -30), (-30, 30))
+CASES = list(itertools.product(FATES, BEFORE, (1, LEASE, MARGIN), SKEWS, itertools.product(BOTH, BOTH, BOTH)))
 
 
 @pytest.mark.parametrize("part", range(4))
 def test_two_tries_at_the_moment_of_a_change(part: int) -> None:
     """Whenever they come, whatever each process knows, and however late the first one lands: stored once."""
-    for fate, first, pause, skews, known, busy, renewed in taken(CASES[part::4], 5):
+    for fate, first, pause, skews, (known, busy, renewed) in taken(CASES[part::4], 5):
         world = World(SqliteLedger(":memory:"))
         world.change(4, 0, SKEW)
         for process, skew in zip(world.processes, (*skews, 0), strict=True):
