@@ -43,7 +43,7 @@ class Deployment:
     log_retention_days: int = _option(30, "how long logs are kept, in days")
     log_level: str = _option("INFO", "DEBUG, INFO, WARNING or ERROR")
     python: str = _option("3.13", "Python of the functions: 3.12, 3.13 or 3.14")
-    lanes: int = _option(1, "chains a service is spread over, 1 to 64")
+    lanes: int = _option(1, "chains a service is spread over that has no number of its own, 1 to 64")
     log_name: str = _option(
         Settings().log, "name of the transparency log: what the origins of checkpoints begin with; for good"
     )
@@ -123,7 +123,7 @@ class Deployment:
     hooks_domain_name: str = _option("", "custom domain of the webhook API; empty: its default address")
     hooks_certificate_arn: str = _option("", "ARN of that domain's server certificate")
     authorizer_cache_seconds: int = _option(
-        60, "how long API Gateway uses what the authorizer said, 0 to 3600 seconds; 0: for one request"
+        60, "how long API Gateway uses what the authorizer said, 0 to 300 seconds; 0: for one request"
     )
     authorizer_cache_certificate: bool = _option(
         True, "whether that is kept for each pair of token and certificate; needed for keeping it"

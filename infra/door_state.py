@@ -43,6 +43,7 @@ class DoorState(Construct):
             ("TrustDomain", "SENTINEL_TRUST_DOMAIN", deployment.trust_domain),
             ("DoorPrefix", "SENTINEL_DOOR_PREFIX", deployment.door_prefix),
             ("Domain", "SENTINEL_DOMAIN", deployment.domain_name),
+            ("Lanes", "SENTINEL_LANES", str(deployment.lanes)),
         ):
             if value:
                 CfnOutput(Stack.of(self), name, value=value, description=variable)

@@ -68,7 +68,7 @@ class Doors(Base):
         """The registry as the doors read it: kept for some seconds."""
         from sentinel.usecases.directory import Directory
 
-        return Directory(self._door_registry, self.settings.door_seconds, time.monotonic)
+        return Directory(self._door_registry, self.settings.door_seconds, time.monotonic, time.time)
 
     @cached_property
     def authorizer(self) -> Authorizer:
@@ -171,7 +171,13 @@ class Doors(Base):
 
         to = self.settings
         return Services(
-            self.registry, self.door_secrets, self.usage_plans, to.key_prefix, to.hook_prefix, time.time
+            self.registry,
+            self.door_secrets,
+            self.usage_plans,
+            to.key_prefix,
+            to.hook_prefix,
+            time.time,
+            lanes=to.lanes,
         )
 
     @cached_property

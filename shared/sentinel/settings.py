@@ -44,7 +44,7 @@ class Settings:
     redis_cache: str = _setting("", "name of the ElastiCache cache, for IAM authentication")
     redis_secret: str = _setting("", "name of the secret with the password of an outside Redis")
     secret_prefix: str = _setting("", "prefix of the names under which sinks' secrets are looked up")
-    lanes: int = _setting(1, "chains a service is spread over, 1 to 64")
+    lanes: int = _setting(1, "chains a service is spread over that has no number of its own, 1 to 64")
     http_hosts: str = _setting("", "hosts that steps may call, comma separated; *.example.com for all below")
     http_private: bool = _setting(False, "whether steps may call loopback and private addresses")
     aws_roles: str = _setting("", "roles of actions in AWS as action=role ARN, comma separated; empty: off")

@@ -18,21 +18,25 @@ import time
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from sentinel.adapters.sqlite_registry import SqliteRegistry
 from sentinel.bootstrap import App, application
 from sentinel.cli.clients import local_credentials
 from sentinel.cli.door import Credentials, Door
 from sentinel.core import tokens
+from sentinel.core.access import Service
 from sentinel.core.certificates import read
+from sentinel.core.lanes import LEASE
 from sentinel.core.ring import Ring
 from sentinel.core.tokens import Rules
 from sentinel.errors import Unauthenticated, Unavailable
+from sentinel.usecases import records
 from sentinel.usecases.receive import MAX_BODY as HOOK_BODY
 from tests.e2e.trees import ROOT, Tree, environment, sentinel, until, up
 
@@ -252,7 +256,8 @@ def test_a_service_is_held_to_its_tier(tree: Tree) -> None:
 def test_a_service_is_spread_over_its_own_lanes(tree: Tree) -> None:
     """`services add --lanes` reaches the gateway: instances spread, each in its lane, no number is missing.
 
-    So they have once the number of lanes is changed, which moves instances to other lanes.
+    A change of the number moves instances to other lanes, from when it counts, and what was stored before
+    it is not stored again.
     """
     commands(tree, "services", "add", "wide", "--tier", "high", "--lanes", "4")
     wide = enrolled(tree, "wide")
@@ -270,11 +275,30 @@ def test_a_service_is_spread_over_its_own_lanes(tree: Tree) -> None:
     first = lanes_of(0)
     assert set(first) == {f"wide/{lane}" for lane in range(4)}
     assert lanes_of(1) == first
-    commands(tree, "services", "change", "wide", "--lanes", "2")
-    time.sleep(SECONDS + 0.5)
-    assert set(lanes_of(2)) == {"wide/0", "wide/1"}
+    named = {f"pod-{number}": {"Sentinel-Batch-Id": f"once-{number}"} for number in range(12)}
+
+    def once() -> list[object]:
+        sent = [({"Sentinel-Instance": pod, **more}, b'{"once":1}') for pod, more in named.items()]
+        return [wide.request("POST", "/v1/entries", body, headers).told for headers, body in sent]
+
+    stored = once()
+    told = commands(tree, "services", "change", "wide", "--lanes", "2")
+    assert told["lanes_before"][0]["until"] > time.time() + LEASE
+    assert lanes_of(2) == first
+    registry = SqliteRegistry(tree.home / "registry.db")
+    known, version = records.load(registry, Service, "wide")
+    assert known is not None
+    counts = ((4, int(time.time()) + 1),)  # as if the ten minutes had passed
+    assert records.save(registry, replace(known, lanes_before=counts), version)
+    registry.close()
+    time.sleep(SECONDS + 1.5)
+    assert once() == stored
+    lanes_of(3)  # the first ones close the lanes that they leave
+    assert set(lanes_of(4)) == {"wide/0", "wide/1"}
+    assert once() == stored
     told = commands(tree, "producers", "--service", "wide")
-    assert [each["next"] for each in told["producers"]] == [3] * 12
+    assert [each["next"] for each in told["producers"]] == [5] * 12
+    assert {each["repeated"] for each in told["producers"]} == {0}
     assert told["whole"]
 
 

@@ -164,15 +164,15 @@ def test_the_open_door_says_what_a_service_s_policy_is(app: App) -> None:
     request = SimpleNamespace(headers={"Sentinel-Service": "shop"})
     call: Any = SimpleNamespace(route=SimpleNamespace(door="token"), request=request)
 
-    def policy(service: str) -> str:
+    def policy(service: str) -> dict[str, str]:
         known = app.directory.service(service)
-        return known.encryption if known else "store"
+        return {"encryption": known.encryption if known else "store"}
 
     told = asyncio.run(OpenDoor(policy).admit(call))
     assert told is not None
     assert told["encryption"] == "own"
 
-    def away(_: str) -> str:
+    def away(_: str) -> dict[str, str]:
         raise Unavailable("away")
 
     with pytest.raises(Refusal) as refused:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 from sentinel.bootstrap import application
 from sentinel.cli.main import run
 from sentinel.core import api_keys
+from sentinel.core.lanes import MARGIN
 from sentinel.core.ring import Ring
 from sentinel.errors import Forbidden
 from sentinel.local.clients import enrol
@@ -91,7 +94,15 @@ def test_the_life_of_a_service(cli: Callable[..., Ran]) -> None:
     assert "usage" not in shown
     changed = told("change", "checkout", "--tier", "high", "--no-identities")
     assert changed == shown | {"tier": "high", "identities": []}
-    assert told("change", "checkout", "--scope", "ingest", "--lanes", "0")["scopes"] == ["ingest"]
+    before = int(time.time())
+    fewer = told("change", "checkout", "--scope", "ingest", "--lanes", "0")
+    assert (fewer["scopes"], fewer["lanes"]) == (["ingest"], 1)
+    [earlier] = fewer["lanes_before"]
+    until = earlier["until"]
+    assert (earlier["lanes"], until > before + MARGIN) == (3, True)
+    assert " 3, then 1\n" in cli("services", "ls")[1]
+    when = f"{datetime.fromtimestamp(until, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    assert f"3 until {when}" in cli("services", "show", "checkout")[1]
     assert told("disable", "checkout")["disabled"]
     assert told("ls")[0]["disabled"]
     assert "disabled" in cli("services", "ls")[1]

@@ -452,6 +452,27 @@ def test_a_service_has_its_own_number_of_lanes(call: Call) -> None:
     assert chains("4", "/v1/logs", record) == {"0", "1", "2", "3"}
 
 
+@pytest.mark.parametrize("path", ["/v1/entries", "/v1/logs"])
+def test_a_retry_after_the_lanes_changed_is_recognised(call: Call, path: str) -> None:
+    """By its batch id, or an exporter's by what it says, in the lane that its sender had before."""
+    record = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"%d"}}]}]}]}'
+    now = int(time.time())
+
+    def send(number: int, spread: str) -> None:
+        door = {**event("POST", path)["requestContext"]}
+        door["authorizer"] = {**door["authorizer"], "spread": spread}
+        named = {"Sentinel-Instance": "pod-1", "Sentinel-Batch-Id": f"b{number}"}
+        headers = {**named, "Content-Type": "application/json"}
+        body = b'{"n":%d}' % number if path == "/v1/entries" else record % number
+        assert call("POST", path, body, requestContext=door, headers=headers)[0] == 200
+
+    before, after = f"4 1<{now + 600} @{now}", f"4 1<{now - 1} @{now}"
+    for number, spread in ((1, before), (1, after), (2, after), (3, after), (1, after), (3, after)):
+        send(number, spread)
+    _, told = call("GET", "/v1/chains")
+    assert {each["chain"]: each["entries"] for each in told["chains"]} == {"checkout/0": 1, "checkout/1": 2}
+
+
 def test_a_retry_from_another_address_is_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With several lanes a named instance keeps its lane, and a sender without a name is found again."""
     monkeypatch.setenv("SENTINEL_HOME", str(tmp_path))

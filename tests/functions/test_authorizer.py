@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -76,6 +77,7 @@ def test_the_policy_names_every_route_of_the_scopes(world: World, authorize: Aut
         f"{STAGE}/GET/v1/alerts/*",
         f"{STAGE}/POST/v1/certificate",
     }
+    assert re.fullmatch(r"0 @\d{10}", answer["context"].pop("spread"))
     assert answer["context"] == {
         "service": "checkout",
         "subject": "checkout",
@@ -113,11 +115,15 @@ def test_no_arn_is_over_api_gateways_bound(world: World, authorize: Authorize) -
 
 def test_the_usage_key_is_told_where_there_is_one(world: World, authorize: Authorize) -> None:
     """API Gateway finds the usage plan by it; tier, lanes and encryption go to the function."""
-    world.put(Service("checkout", tier="high", lanes=4, usage="u" * 32, encryption="own"))
+    before = ((1, 1_764_000_600),)
+    world.put(
+        Service("checkout", tier="high", lanes=4, lanes_before=before, usage="u" * 32, encryption="own")
+    )
     answer = authorize(event(world), None)
     assert answer["usageIdentifierKey"] == "u" * 32
     told = answer["context"]
     assert (told["tier"], told["lanes"], told["encryption"]) == ("high", 4, "own")
+    assert told["spread"].startswith("4 1<1764000600 @")
 
 
 @pytest.mark.parametrize("name", ["Authorization", "authorization", "AUTHORIZATION", "aUTHORIZATION"])

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from sentinel.core.access import SCOPES
 from sentinel.core.certificates import thumbprint
+from sentinel.core.lanes import DEFAULT, Lanes
 from sentinel.core.pem import unwrap
 from sentinel.entrypoints.identity import certificate_of, identity_of
 from sentinel.entrypoints.web import Identity
-from sentinel.errors import Forbidden, Malformed, Missing, Unauthenticated
+from sentinel.errors import Forbidden, Malformed, Missing, Unauthenticated, Unavailable
 from sentinel.routes import HOOK_ROUTES, ROUTES, Route
 from tests.doors import Ca
 
@@ -60,7 +61,7 @@ def event(route: Route, pem: str = PEM, headers: dict[str, str] | None = None, *
 def test_the_authorizers_word_counts(route: Route) -> None:
     """All but the address and the certificate, which are the connection's, is the authorizer's."""
     scopes = frozenset(EVERY.split())
-    expected = Identity("checkout", "s", thumbprint(PEM), "192.0.2.7", scopes, "high", 4, "own", PEM)
+    expected = Identity("checkout", "s", thumbprint(PEM), "192.0.2.7", scopes, "high", Lanes(4), "own", PEM)
     assert identity_of(event(route), "") == expected
 
 
@@ -128,7 +129,7 @@ def test_odd_lanes_are_malformed(lanes: str) -> None:
     """The number of lanes is what the authorizer writes, or nothing."""
     with pytest.raises(Malformed):
         identity_of(event(ROUTES[0], lanes=lanes), "")
-    assert identity_of(event(ROUTES[0], lanes=None), "").lanes == 0
+    assert identity_of(event(ROUTES[0], lanes=None), "").lanes == DEFAULT
 
 
 def rfc9440(pem: str) -> str:
@@ -229,3 +230,13 @@ def test_nothing_before_or_behind_envoys_element_changes_whose_it_is(text: str) 
         except Unauthenticated:
             continue
         assert found == PEM
+
+
+def test_lanes_come_with_those_of_before() -> None:
+    """What the authorizer says of earlier numbers is read; what cannot be read is not the sender's fault."""
+    told = Lanes(4, ((1, 1_764_000_600),), 1_764_000_000)
+    assert identity_of(event(ROUTES[0], spread=told.text()), "").lanes == told
+    assert identity_of(event(ROUTES[0], spread=""), "").lanes == Lanes(4)  # an answer of an earlier version
+    for wrong in ("4", "4 1<2", "x @1", "4 @1 1<2"):
+        with pytest.raises(Unavailable):
+            identity_of(event(ROUTES[0], spread=wrong), "")

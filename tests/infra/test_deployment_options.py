@@ -85,7 +85,7 @@ def test_defaults_follow_from_each_other() -> None:
         ({"client_certificate_header": "x"}, "go with default_endpoint"),
         ({**DOMAIN, "client_certificate_header": "x"}, "go with default_endpoint"),
         ({"ingress_addresses": "10.0.0.0/8"}, "go with default_endpoint"),
-        ({"authorizer_cache_seconds": 3601}, "0 to 3600"),
+        ({"authorizer_cache_seconds": 301}, "0 to 300"),
         ({"authorizer_cache_certificate": False}, "stolen tokens pass"),
         ({"tls_policy": "TLS_1_0"}, "tls_policy is"),
         ({"token_throttle_rate": 200}, "are below throttle_rate"),

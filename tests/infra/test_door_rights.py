@@ -272,7 +272,7 @@ def test_the_command_line_learns_what_it_needs(named: Templates) -> None:
         if each.get("Description", "").startswith("SENTINEL_")
     }
     settings = Settings.from_environ({name: named.text(value) for name, value in outputs.items()})
-    defaults = {"SENTINEL_TRUST_DOMAIN", "SENTINEL_LOG"}
+    defaults = {"SENTINEL_TRUST_DOMAIN", "SENTINEL_LOG", "SENTINEL_LANES"}
     assert settings.to_environ().keys() == outputs.keys() - defaults
     assert (settings.domain, settings.door_prefix) == ("api.example.com", "sentinel-doors/dev/")
     for name in ("ledger", "tasks", "catalog", "counters", "registry", "alerts"):

@@ -13,12 +13,13 @@ import pytest
 
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.core import chain as hashing
+from sentinel.core.chain import lane_of
 from sentinel.core.segment import Batch, Segment
 from sentinel.core.window import WINDOW, Part
 from sentinel.errors import Conflict, Tampered, Unavailable
 from sentinel.ports import SlotTaken
-from sentinel.usecases.append import HEAD_FRESH, HOT, SECOND, SHARED_FRESH, Receipt, lane_of
-from sentinel.usecases.heads import Warm
+from sentinel.usecases.append import HOT, SECOND, Receipt
+from sentinel.usecases.heads import HEAD_FRESH, SHARED_FRESH, Warm
 from tests.faults_ports import FaultyLedger
 from tests.usecases.ledger_stores import Archived, SqliteStore, seam
 from tests.usecases.ledger_world import DAY, erased

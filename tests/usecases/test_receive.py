@@ -188,6 +188,20 @@ def test_a_message_goes_to_a_lane_of_its_service(bench: Bench) -> None:
     assert len(list(bench.ledger.chains())) == 2
 
 
+def test_a_message_that_is_sent_again_after_the_lanes_changed_is_stored_once(bench: Bench) -> None:
+    """It gets the receipt that it had; once the lane was closed, new ones go to the new lane."""
+    bench.put(Service("payments", lanes=1))
+    first = bench.take()
+    bench.put(Service("payments", lanes=8, lanes_before=((1, int(bench.now) + 60),)))
+    bench.now += 60
+    bench.restart()
+    assert bench.take(sign(BODY, at=NOW)) == first
+    for name in ("closes", "moved"):
+        bench.take(sign(BODY, name=name, at=int(bench.now)))
+    assert bench.take(sign(BODY, at=NOW)) == first
+    assert sorted(len(list(bench.ledger.read(chain))) for chain in bench.ledger.chains()) == [1, 2]
+
+
 def test_an_id_that_comes_with_another_body_is_a_conflict(bench: Bench) -> None:
     """What was sealed under an id is not silently something else."""
     bench.take()

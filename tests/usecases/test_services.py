@@ -17,11 +17,13 @@ from sentinel.adapters.secret_versions_file import FileSecretVersions
 from sentinel.adapters.sqlite_registry import SqliteRegistry
 from sentinel.core import api_keys
 from sentinel.core.access import DEFAULT_SCOPES, Alias, ApiKey, Hook, Service, encode
+from sentinel.core.lanes import MARGIN, Lanes
 from sentinel.core.ring import Ring
 from sentinel.errors import Conflict, Malformed, Missing, Unavailable
 from sentinel.ports_doors import Record
 from sentinel.usecases import records
-from sentinel.usecases.services import Changes, Services
+from sentinel.usecases.directory import Directory
+from sentinel.usecases.services import Changes, Services, told
 from tests.faults_calls import Faults, Killed
 
 MESH = "spiffe://mesh.example/ns/shop/sa/checkout"
@@ -53,7 +55,7 @@ class Desk:
         self.plans = Plans()
         self.services = self.made(faults or Faults())
 
-    def made(self, faults: Faults) -> Services:
+    def made(self, faults: Faults, lanes: int = 0) -> Services:
         return Services(
             faults.wrap("registry", self.registry),
             faults.wrap("secrets", self.secrets),
@@ -61,6 +63,7 @@ class Desk:
             "services.",
             "hooks.",
             lambda: self.now,
+            lanes=lanes,
         )
 
     def let_in(self, identity: str) -> Service | None:
@@ -174,7 +177,14 @@ def test_change(desk: Desk) -> None:
     changed = desk.services.change(
         "checkout", Changes(tier="high", scopes=["admin", "admin"], lanes=3, identities=[OIDC, OIDC])
     )
-    assert changed == replace(added.service, tier="high", scopes=("admin",), lanes=3, identities=(OIDC,))
+    assert changed == replace(
+        added.service,
+        tier="high",
+        scopes=("admin",),
+        lanes=3,
+        lanes_before=((0, 1_800_000_000 + MARGIN + 1),),
+        identities=(OIDC,),
+    )
     assert desk.services.show("checkout") == changed
     assert desk.let_in(MESH) is None
     assert desk.let_in(OIDC) == changed
@@ -190,6 +200,37 @@ def test_change(desk: Desk) -> None:
         with pytest.raises(Malformed):
             desk.services.change("checkout", changes)
     assert desk.services.show("checkout") == replace(changed, identities=())
+
+
+def test_a_service_has_its_number_of_lanes_for_good(desk: Desk) -> None:
+    """It is given the deployment's when it is made, or when it asks for that; later ones move nobody."""
+    faults = Faults()
+    two, four = desk.made(faults, lanes=2), desk.made(faults, lanes=4)
+    assert four.add(Service("checkout")).service.lanes == 4
+    assert four.add(Service("own", lanes=2)).service.lanes == 2
+    assert two.show("checkout").spread == four.change("checkout", Changes(lanes=4)).spread == Lanes(4)
+    until = int(desk.now) + MARGIN + 1
+    assert four.change("own", Changes(lanes=0)).spread == Lanes(4, ((2, until),))
+    shown = told(four.show("own"), [])
+    assert (shown["lanes"], shown["lanes_before"]) == (4, [{"lanes": 2, "until": until}])
+    assert "seen" not in shown
+    assert desk.services.add(Service("old")).service.lanes == 0  # as records of before are
+    assert four.change("old", Changes(lanes=0)).spread == Lanes(4)
+
+
+def test_the_doors_say_when_they_read_a_service(desk: Desk) -> None:
+    """From before they asked, for as long as they use it: by it what is known of lanes goes out of date."""
+    desk.services.add(Service("checkout", lanes=2))
+    passed = [0.0]
+    doors = Directory(desk.registry, 10, lambda: passed[0], lambda: desk.now + passed[0])
+    for passed[0], seen in ((0.0, 0), (9.0, 0), (10.5, 10)):
+        found = doors.service("checkout")
+        assert found is not None
+        assert found.spread == Lanes(2, (), int(desk.now) + seen)
+    stored = desk.registry.get("service", "checkout")
+    assert stored is not None
+    assert b"seen" not in stored.body
+    assert b"seen" not in encode(Service("checkout", seen=1))
 
 
 def test_an_identity_stands_for_one_service(desk: Desk) -> None:

@@ -13,8 +13,9 @@ from sentinel.adapters.dynamodb_ledger import DynamoLedger
 from sentinel.core.segment import Batch, Segment
 from sentinel.errors import Unavailable
 from sentinel.ports import Ledger
-from sentinel.usecases.append import HEAD_FRESH, SECOND, Appender
+from sentinel.usecases.append import SECOND, Appender
 from sentinel.usecases.archive import DAY
+from sentinel.usecases.heads import HEAD_FRESH
 from tests.archives import World
 from tests.contracts.tables import dynamodb
 from tests.writers import CHAIN, Clock, entries_of, large, numbered

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ _SCOPE = click.option(
 )
 _TIER = click.option("--tier", type=click.Choice(tuple(TIERS)), help="Its limits.")
 _LANES = click.option(
-    "--lanes", type=click.IntRange(0, 64), help="Chains it is spread over; 0: the default number."
+    "--lanes", type=click.IntRange(0, 64), help="Chains it is spread over; 0: SENTINEL_LANES as it is now."
 )
 _ARCHIVE = click.option(
     "--archive-days",
@@ -101,7 +102,7 @@ def ls(home: Path, as_json: bool) -> int:
         emit(desk.overview())
         return 0
     rows = [
-        (each.id, each.tier, " ".join(each.scopes), each.lanes or "-", "disabled" if each.disabled else "")
+        (each.id, each.tier, " ".join(each.scopes), _lanes(each), "disabled" if each.disabled else "")
         for each in desk.listing()
     ]
     table(rows, ("SERVICE", "TIER", "SCOPES", "LANES", ""))
@@ -137,7 +138,10 @@ def change(
     as_json: bool,
     **single: Any,
 ) -> int:
-    """Change what is named of SERVICE; --scope and --identity replace all that it had."""
+    """Change what is named of SERVICE; --scope and --identity replace all that it had.
+
+    Another number of lanes counts ten minutes later, by when whoever stores its entries knows of it.
+    """
     from sentinel.usecases.services import Changes
 
     if no_identities and identities:
@@ -247,9 +251,22 @@ def _tell(desk: Services, service: str, as_json: bool) -> None:
         value: Any = found[name]
         shown = " ".join(value) if isinstance(value, list | tuple) else value
         echo(f"{name:<14}{plain(shown)}")
+        if name == "lanes":
+            _tell_before(found["lanes_before"])
     keys: Any = found["keys"]
     for key in keys:
         echo(f"{'key':<14}{key['id']} {'until ' + _when(key['until']) if key['until'] else 'without an end'}")
+
+
+def _tell_before(numbers: Any) -> None:
+    for each in numbers:
+        echo(f"{'lanes before':<14}{each['lanes'] or 'the default'} until {_when(each['until'])} UTC")
+
+
+def _lanes(service: Service) -> str:
+    """Return the number of lanes that counts now, and what comes after it."""
+    coming = [number for number, until in service.lanes_before if until > time.time()]
+    return ", then ".join(str(number or "-") for number in (*coming, service.lanes))
 
 
 def _when(seconds: int) -> str:

@@ -11,16 +11,16 @@ import re
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
 from sentinel.core.chain import check_service
+from sentinel.core.lanes import MAX_LANES, Lanes
+from sentinel.core.tiers import TIERS as TIERS  # noqa: PLC0414 - what a service may be
 from sentinel.errors import Malformed
 
 # What a token may allow. `admin` is of the deployment; the others are about the caller's own things.
 SCOPES = ("ingest", "tasks:read", "tasks:control", "tasks:approve", "recipes:write", "proxy", "admin")
 DEFAULT_SCOPES = ("ingest", "tasks:read")
-MAX_LANES = 64
 ENCRYPTIONS = ("store", "own")
 MAX_DAYS = 36_500
 MAX_OPTIONS = 20_000  # characters of a hook's options, names and values
@@ -34,38 +34,16 @@ _IDENTITY = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Tier:
-    """Limits of a service, each a second: requests, entries, and bytes as unpacked. `burst` is in seconds.
-
-    After a quiet time, `burst` seconds' worth may come at once. `quota` is requests a day at the front door,
-    best effort; 0: none.
-    """
-
-    requests: int
-    entries: int
-    bytes: int
-    burst: float = 2.0
-    quota: int = 0
-
-
-TIERS: Mapping[str, Tier] = MappingProxyType(
-    {
-        "trial": Tier(5, 500, 500_000, quota=50_000),
-        "standard": Tier(100, 20_000, 20_000_000),
-        "high": Tier(2_000, 500_000, 500_000_000),
-    }
-)
-
-
-@dataclass(frozen=True, slots=True)
 class Service:
     """A producer that is known. `identities` are ids of others' certificates and tokens that stand for it.
 
-    `lanes` 0 takes the deployment's number. `masking` and `encryption` are policies by name; this version
+    `lanes` 0 takes the deployment's number. `lanes_before` are the numbers that counted before, each until a
+    time (`core.lanes`). `masking` and `encryption` are policies by name; this version
     knows "none" (entries are sealed as they come), and "store" (as the store encrypts them) and "own" (with
     data keys of its own, docs/encryption.md), and refuses what it could not keep. `archive_days` is how long
     segments stay in the ledger's table, 0: for good (docs/archive.md). `usage` is the value of the service's
     key in API Gateway's usage plan: it selects the plan and opens nothing. `created` is in nanoseconds.
+    `seen` is no part of the record: when it was read, in epoch seconds; 0 where nobody said.
     """
 
     KIND: ClassVar[str] = "service"
@@ -81,6 +59,13 @@ class Service:
     usage: str = ""
     created: int = 0
     archive_days: int = 0
+    lanes_before: tuple[tuple[int, int], ...] = ()
+    seen: int = field(default=0, compare=False, repr=False)
+
+    @property
+    def spread(self) -> Lanes:
+        """Over how many chains it is spread, and was."""
+        return Lanes(self.lanes, self.lanes_before, self.seen)
 
     def check(self) -> None:
         """Raise `Malformed` naming what is wrong with this service."""
@@ -90,7 +75,7 @@ class Service:
             (self.tier not in TIERS, f"tier is one of {', '.join(TIERS)}"),
             (bool(unknown), f"there is no scope {', '.join(unknown)}; there are {', '.join(SCOPES)}"),
             (
-                not 0 <= self.lanes <= MAX_LANES,
+                not self.spread.sound(),
                 f"lanes is 1 to {MAX_LANES}, or 0 for the default",
             ),
             (self.masking != "none", "masking is none: this version has no other policy"),
@@ -277,6 +262,7 @@ def encode(entity: Service | ApiKey | Issued | Revoked | Root | Hook | Alias | A
 
     told = asdict(entity)
     del told["id"]
+    told.pop("seen", None)
     return orjson.dumps(told)
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sentinel.core.access import Tier
+from sentinel.core.tiers import Tier
 
 MILLION = 1_000_000
 POLICIES = ("requests", "entries", "bytes")  # what a tier limits, a bucket each

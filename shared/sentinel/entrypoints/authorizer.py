@@ -82,6 +82,8 @@ def _answer(stage: str, grant: Grant) -> dict[str, Any]:
             "scopes": " ".join(sorted(grant.scopes)),
             "tier": service.tier,
             "lanes": service.lanes,
+            # Apart, since a function of an earlier version reads the number alone.
+            "spread": service.spread.text(),
             "encryption": service.encryption,
         },
     }

@@ -15,10 +15,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from sentinel.core.lanes import Lanes
 from sentinel.core.pem import MAX_DER, MAX_PEM
 from sentinel.core.pem import thumbprint as thumbprint_of
 from sentinel.entrypoints.web import Identity
-from sentinel.errors import Forbidden, Malformed, Missing, Unauthenticated
+from sentinel.errors import Forbidden, Malformed, Missing, Unauthenticated, Unavailable
 from sentinel.routes import HOOK_ROUTES, ROUTES, Route
 
 MAX_HEADER = 32_768
@@ -131,7 +132,7 @@ def identity_of(event: Mapping[str, Any], header: str) -> Identity:
         address=address,
         scopes=scopes,
         tier=door.get("tier") or "",
-        lanes=_lanes(door.get("lanes")),
+        lanes=_lanes(door.get("lanes"), door.get("spread")),
         encryption=door.get("encryption") or "",
         pem=pem,
     )
@@ -144,9 +145,14 @@ def _check_binding(pem: str, thumbprint: str) -> None:
         raise Unauthenticated("the client certificate is not the one that the token was checked with")
 
 
-def _lanes(told: object) -> int:
-    """Read the number of lanes, which API Gateway hands on as text."""
+def _lanes(told: object, spread: object) -> Lanes:
+    """Read the lanes, handed on as text. An answer that was kept from an earlier version has no spread."""
+    if spread:
+        try:
+            return Lanes.parse(str(spread))
+        except ValueError:
+            raise Unavailable("the authorizer's lanes cannot be read", 5.0) from None
     text = str(told or 0)
     if not (text.isascii() and text.isdigit() and len(text) <= 2):
         raise Malformed("the authorizer's lanes are no number")
-    return int(text)
+    return Lanes(int(text))

@@ -192,6 +192,7 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
             "scopes": _list({"enum": list(SCOPES)}),
             "disabled": {"type": "boolean"},
             "lanes": COUNT,
+            "lanes_before": _list(_object({"lanes": COUNT, "until": COUNT})),
             "masking": TEXT,
             "encryption": TEXT,
             "identities": _list(TEXT),

@@ -13,6 +13,7 @@ import orjson
 
 from sentinel import errors
 from sentinel.core import trace
+from sentinel.core.lanes import DEFAULT, Lanes
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +23,9 @@ class Identity:
     `service` is the service id; empty where a door lets strangers in (`Route.door` `key`, `certificate`,
     `signature`, `open`), whose function finds out itself. `subject` is the token's subject, `certificate` the
     client certificate's thumbprint (SHA-256 of its DER form, base64url without padding, as in `x5t#S256`).
-    `scopes` are what the token allows, `tier` names the limits (`core.access.TIERS`), `lanes` is how many
-    chains the service is spread over (0: the deployment's own number), `encryption` its policy
-    (`core.access.ENCRYPTIONS`; "" where the door does not say). `address` is the sender's IP address,
+    `scopes` are what the token allows, `tier` names the limits (`core.access.TIERS`), `lanes` over how many
+    chains the service is spread, `encryption` is its policy (`core.access.ENCRYPTIONS`; "" where the door
+    does not say). `address` is the sender's IP address,
     `pem` the client certificate as the TLS layer verified it, "" where there was none.
     """
 
@@ -34,7 +35,7 @@ class Identity:
     address: str = ""
     scopes: frozenset[str] = frozenset()
     tier: str = ""
-    lanes: int = 0
+    lanes: Lanes = DEFAULT
     encryption: str = ""
     pem: str = field(default="", repr=False)
 

@@ -123,11 +123,11 @@ class OpenDoor:
     """Takes a caller's word: the service is what the header `Sentinel-Service` says.
 
     It may do everything with its own things; `admin` is of the deployment, and not given. It has no tier,
-    and so no limits: anybody could use up another's. `encryption` tells a service's policy; without it
-    nothing can be stored.
+    and so no limits: anybody could use up another's. `policy` tells what else a service's record says of
+    storing (`lanes`, `spread`, `encryption`); without it nothing can be stored.
     """
 
-    encryption: Callable[[str], str] | None = None
+    policy: Callable[[str], Mapping[str, str]] | None = None
 
     async def admit(self, call: Call) -> Mapping[str, Any] | None:
         """Return the context for a route that would be behind a token, None for others."""
@@ -138,16 +138,15 @@ class OpenDoor:
             "service": service,
             "scopes": " ".join(scope for scope in SCOPES if scope != "admin"),
             "tier": "",
-            "lanes": "0",
-            "encryption": await self._encryption(service),
             "subject": "",
             "certificate": "",
+            **await self._policy(service),
         }
 
-    async def _encryption(self, service: str) -> str:
-        if self.encryption is None:
-            return ""
+    async def _policy(self, service: str) -> Mapping[str, str]:
+        if self.policy is None:
+            return {}
         try:
-            return await asyncio.to_thread(self.encryption, service)
+            return await asyncio.to_thread(self.policy, service)
         except Unavailable:
             raise refusals.busy(2) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -43,7 +43,7 @@ def build(mode: str, service: socket.socket, hooks: socket.socket) -> list[Front
         routes = open_routes(ROUTES)
         _load(route.function for route in (*routes, *hook_routes))
         return [
-            Front(service, Gateway(Paths.of(routes), OpenDoor(_encryption))),
+            Front(service, Gateway(Paths.of(routes), OpenDoor(_policy))),
             Front(hooks, hook_gateway, most=HOOK_CONNECTIONS),
         ]
     app = bootstrap()
@@ -62,10 +62,12 @@ def open_routes(routes: Iterable[Route]) -> list[Route]:
     return [route for route in routes if route.door == "token" and route.function != "certify"]
 
 
-def _encryption(service: str) -> str:
-    """Return the policy of a service that calls itself so; one that is not registered has none of its own."""
+def _policy(service: str) -> Mapping[str, str]:
+    """Return the policies of who calls itself so; one that is not registered has none of its own."""
     known = bootstrap().directory.service(service)
-    return known.encryption if known else "store"
+    if known is None:
+        return {"lanes": "0", "encryption": "store"}
+    return {"lanes": str(known.lanes), "spread": known.spread.text(), "encryption": known.encryption}
 
 
 def _load(names: Iterable[str]) -> None:

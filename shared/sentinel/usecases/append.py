@@ -11,17 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from sentinel.core.chain import NONCE_BYTES
-from sentinel.core.chain import lane_of as lane_of  # noqa: PLC0414 - for who chooses a chain to append to
+from sentinel.core.lanes import Term
 from sentinel.core.payload import Cipher
 from sentinel.core.receipt import Receipt as Receipt  # noqa: PLC0414 - what an append returns
-from sentinel.core.segment import Batch, Draft, Head, Piece, Segment
+from sentinel.core.segment import Batch, Draft, Head, Segment
 from sentinel.core.window import Part
 from sentinel.errors import Conflict, Unavailable
 from sentinel.ports import Ledger, SlotTaken
-from sentinel.usecases.heads import HEAD_FRESH as HEAD_FRESH  # noqa: PLC0414 - a limit of appends
-from sentinel.usecases.heads import SECOND as SECOND  # noqa: PLC0414 - as above
-from sentinel.usecases.heads import SHARED_FRESH as SHARED_FRESH  # noqa: PLC0414 - as above
-from sentinel.usecases.heads import Moment, Warm
+from sentinel.usecases.heads import HEAD_FRESH, Moment, Warm
+from sentinel.usecases.heads import SECOND as SECOND  # noqa: PLC0414 - what times are given in
 from sentinel.usecases.stored import Stored
 
 HOT = SECOND // 20  # a slot that was taken longer ago was not lost in a race: this process was away
@@ -72,11 +70,33 @@ class Appender:
         Raises `Conflict` where the batch id stands for other entries, and `Unavailable` where the ledger does
         not answer: then it may be stored, whole or in part, and sending the same batch again completes it.
         """
+        receipt = self.append_in(Term(0), chain, batch, within, full, since, cipher)
+        assert receipt is not None  # noqa: S101 - for the type checker
+        return receipt
+
+    def append_in(
+        self,
+        term: Term,
+        chain: str,
+        batch: Batch,
+        within: int | None = None,
+        full: bool = False,
+        since: int | None = None,
+        cipher: Cipher | None = None,
+    ) -> Receipt | None:
+        """Store a batch once in a lane that its sender may have for a time (`core.lanes`), else as `append`.
+
+        Return None where that has ended and nothing of the batch is stored: then it never will be, whatever
+        is still under way. To find out takes a process one read, once. Raises `Unavailable`, too, where a
+        batch would be begun after the term's lease.
+        """
         warm = self._warm.get(chain) or self._warm.setdefault(chain, Warm())
         with warm.lock:
-            made = _Append(self, warm, chain, batch, within, since, cipher)
-            receipt = made.run()
-            return replace(receipt, segments=made.pieces(receipt.first)) if full else receipt
+            made = _Append(self, warm, chain, batch, within, since, cipher, term)
+            receipt = None if made.is_elsewhere() else made.run()
+            if receipt is None or not full:
+                return receipt
+            return replace(receipt, segments=made.stored.pieces(receipt.first, made.placed))
 
 
 class _Append:
@@ -91,13 +111,15 @@ class _Append:
         within: int | None,
         since: int | None,
         cipher: Cipher | None,
+        term: Term,
     ) -> None:
         self._cipher = cipher
+        self._term = term
         self._by = appender
         self._warm = warm
         self._chain = chain
         self._batch = batch
-        self._stored = Stored(appender.ledger, chain, batch)
+        self.stored = Stored(appender.ledger, chain, batch)
         self._within = within
         self._since = since
         self._taken = 0
@@ -107,9 +129,9 @@ class _Append:
         self._first: int | None = None
         self._from: int | None = None  # the first slot that was tried: what stands there or behind it is new
         self._sent: dict[int, bytes] = {}  # the head of what was sent to each slot: it may have landed
-        self._placed: dict[int, tuple[Segment, bytes]] = {}  # by offset, with its salt
+        self.placed: dict[int, tuple[Segment, bytes]] = {}  # by offset, with its salt
 
-    def run(self) -> Receipt:
+    def run(self) -> Receipt | None:
         begun = self._by.clock()
         while True:
             if self._lost >= PATIENT_LOSSES and self._by.clock() - begun >= PATIENCE:
@@ -117,7 +139,9 @@ class _Append:
             head = self._head()
             found = self._recognise(head)
             if found and found[0].end == found[0].total:
-                return self._stored_earlier(head, found)
+                return self.stored.earlier(head, found, self._first)
+            if found is None and not self._may_begin(head):
+                return None
             offset = found[0].end if found else 0
             placed = self._place(head, offset)
             if placed is None:
@@ -126,7 +150,7 @@ class _Append:
             if offset == 0:
                 self._first = segment.first
             if after.next - segment.first + offset == len(self._batch.entries):
-                return self._receipt(segment.first, segment.head, segment.t)
+                return self.stored.receipt(segment.first, segment.head, segment.t, self._first)
 
     def _head(self) -> Head:
         known = self._warm.head
@@ -151,20 +175,16 @@ class _Append:
         found = head.find(self._batch.batch_id)
         if found is None and self._known is not None:
             # A part is stored: another may be, too, though over a window of others' came in between.
-            found = self._stored.farther(head, self._known[1]) or self._known
+            found = self.stored.farther(head, self._known[1]) or self._known
         elif found is None and self._since is not None:
-            found = self._stored.farther(head, self._since)
+            found = self.stored.farther(head, self._since)
         if found is None:
             # It is not there up to this head, which may be an old one: the next may be windows farther on.
             self._since = head.next
             return None
         part, first = found
         new = self._from is not None and first >= self._from
-        if (
-            self._within is not None
-            and not new
-            and self._by.clock() - self._stored.at(first).t > self._within
-        ):
+        if self._within is not None and not new and self._by.clock() - self.stored.at(first).t > self._within:
             self._since = head.next  # as above: this is the newest up to here
             return None
         if part.total != len(self._batch.entries):
@@ -173,15 +193,29 @@ class _Append:
                 f"a batch of {len(self._batch.entries)} needs an id of its own"
             )
         # A receipt for entries that are not there would be a loss that nobody sees.
-        if not self._ours(head, part, first) and not self._stored.holds(part, first):
+        if not self._ours(head, part, first) and not self.stored.holds(part, first):
             raise Conflict("this batch id was used for other entries; these need an id of their own")
         self._known = found
         return found
 
+    def _may_begin(self, head: Head) -> bool:
+        """Whether this batch, of which nothing is stored, is stored here. Raises `Unavailable`."""
+        now = self._by.clock()
+        if self._warm.end(head, self._term, now):
+            return False
+        if self._term.lease is not None and now >= self._term.lease:
+            raise Unavailable("what is known of this service is too old to store by: send it again", 1.0)
+        return True
+
+    def is_elsewhere(self) -> bool:
+        """Whether it is known already that its sender has left, and had not begun this batch before."""
+        ended = self._warm.ended.get(self._term.until)
+        return ended is not None and self._recognise(ended) is None and not self._may_begin(ended)
+
     def _ours(self, head: Head, part: Part, first: int) -> bool:
         """Whether a part is one that this call stored, as far as that can be told without a read."""
-        if part.offset in self._placed:
-            return self._placed[part.offset][0].first == first
+        if part.offset in self.placed:
+            return self.placed[part.offset][0].first == first
         return first + part.count == head.next and self._sent.get(first) == head.hash
 
     def _place(self, head: Head, offset: int) -> tuple[Segment, Head] | None:
@@ -200,7 +234,7 @@ class _Append:
         if not self._warm.fresh(self._by.now()) and not self._stands(segment):
             return None
         self._learn(after, sent)
-        self._placed[offset] = segment, self._draft.salt
+        self.placed[offset] = segment, self._draft.salt
         self._known = self._draft.part, segment.first
         return segment, after
 
@@ -228,7 +262,7 @@ class _Append:
         been taken, archived and emptied in the meantime. What is archived there is the chain's.
         """
         try:
-            stands = self._stored.stands(segment)
+            stands = self.stored.stands(segment)
         except Unavailable:
             self._warm.head = None
             raise
@@ -259,34 +293,3 @@ class _Append:
         standing = self._by.ledger.at(self._chain, segment.first) if self._warm.shared else None
         if standing is not None:
             raise SlotTaken(standing)
-
-    def _stored_earlier(self, head: Head, found: tuple[Part, int]) -> Receipt:
-        """Tell where a batch stands that was complete before. Reads where it is not the newest."""
-        part, last = found
-        if last + part.count == head.next:
-            return self._receipt(last, head.hash, head.t)
-        stored = self._stored.at(last)
-        return self._receipt(last, stored.head, stored.t)
-
-    def _receipt(self, last: int, head: bytes, t: int) -> Receipt:
-        """Make the receipt; `last` is where the batch's last part begins."""
-        first = self._stored.beginning(last) if self._first is None else self._first
-        return Receipt(self._chain, first, len(self._batch.entries), head, t, self._batch.batch_id)
-
-    def pieces(self, first: int) -> tuple[Piece, ...]:
-        """Return the batch's segments, of which `first` begins the first. Reads what was stored earlier."""
-        found: list[Piece] = []
-        at, offset = first, 0
-        while offset < len(self._batch.entries):
-            if offset in self._placed:
-                piece = Piece.of(*self._placed[offset])
-            else:
-                stored = self._stored.at(at)
-                if stored.parts[-1][0].batch_id != self._batch.batch_id:
-                    at = stored.first + stored.count
-                    continue
-                piece = Piece.of(stored)
-            found.append(piece)
-            offset += piece.count
-            at = piece.first + piece.count
-        return tuple(found)

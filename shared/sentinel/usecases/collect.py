@@ -68,7 +68,7 @@ class Collector:
         instance = f"{by}/{channel}" if channel else by
         of = sender.service
         origin = replace(
-            origin, service=of.id, subject=by, instance=instance, lanes=of.lanes, encryption=of.encryption
+            origin, service=of.id, subject=by, instance=instance, lanes=of.spread, encryption=of.encryption
         )
         stored = []
         for number, part in enumerate(_parts(found.events)):

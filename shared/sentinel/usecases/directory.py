@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -38,11 +38,20 @@ class _Published:
 class Directory:
     """Answers the doors' questions. `clock` is monotonic, in seconds; threads may share it.
 
+    `wall` gives epoch seconds: with it services say when they were read (`Service.seen`).
+
     Every method raises `Unavailable` where the registry does not answer and nothing fresh enough is kept.
     What is not there is not kept: a new service is known at once.
     """
 
-    def __init__(self, registry: Registry, seconds: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        seconds: float,
+        clock: Callable[[], float],
+        wall: Callable[[], float] | None = None,
+    ) -> None:
+        self._wall = wall
         self._registry = registry
         self._seconds = seconds
         self._clock = clock
@@ -126,8 +135,12 @@ class Directory:
             self._records[at] = fresh
 
     def _load(self, kind: type[Entity], record_id: str) -> Entity | None:
+        begun = self._wall() if self._wall is not None else 0.0
         record = self._registry.get(kind.KIND, record_id)
-        return decode(kind, record.id, record.body) if record is not None else None
+        found: Any = decode(kind, record.id, record.body) if record is not None else None
+        if isinstance(found, Service):
+            found = replace(found, seen=int(begun))
+        return found  # type: ignore[no-any-return] # of the kind that was asked for
 
     def _load_roots(self) -> dict[str, list[Root]]:
         found: dict[str, list[Root]] = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field, replace
 
+from sentinel.core.lanes import SKEW, Term
 from sentinel.core.segment import Head
 from sentinel.core.verify import Verifier
 from sentinel.ports import Ledger
@@ -41,7 +42,8 @@ class Warm:
 
     `seen` is when the head was the newest for certain: not later than when it was asked for, or its own
     segment was sent. `shared` says that somebody else wrote to the chain since this process did before; then
-    it matters from when the head is, by the wall's clock: `told`, in nanoseconds.
+    it matters from when the head is, by the wall's clock: `told`, in nanoseconds. `ended` has, for each time
+    at which senders left this lane for another (`core.lanes`), a head from behind it.
     """
 
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -49,6 +51,18 @@ class Warm:
     seen: Moment = Moment()
     shared: bool = False
     told: int = 0
+    ended: dict[int | None, Head] = field(default_factory=dict)
+
+    def end(self, head: Head, term: Term, now: int) -> bool:
+        """Say whether a term has ended, so that nothing is begun in it behind this head; then it is kept.
+
+        The chain's own time decides, since it is the same for everybody: a clock that is behind does not
+        count. Only where that time lies ahead of all clocks it has to wait for them.
+        """
+        if term.until is None or head.t < term.until or now < term.until - SKEW * SECOND:
+            return False
+        self.ended.setdefault(term.until, head)
+        return True
 
     def fresh(self, now: Moment) -> bool:
         """Say whether so little time has passed that no slot was emptied meanwhile."""

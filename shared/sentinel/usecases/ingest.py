@@ -13,13 +13,15 @@ from hashlib import sha256
 from typing import Any, Literal
 
 from sentinel.core import entry as ndjson
-from sentinel.core.chain import chain_id, check_producer
+from sentinel.core.chain import check_producer
+from sentinel.core.lanes import DEFAULT, Lanes
 from sentinel.core.numbering import Numbering, numbering
 from sentinel.core.payload import Cipher
 from sentinel.core.segment import Batch
 from sentinel.core.window import BATCH_ID_BYTES
 from sentinel.errors import Forbidden, Malformed, Missing, TooLarge, Unavailable
-from sentinel.usecases.append import SECOND, Appender, Receipt, lane_of
+from sentinel.usecases import lanes
+from sentinel.usecases.append import SECOND, Appender, Receipt
 
 SAME_CONTENT = 300 * SECOND  # how long equal OTLP content counts as the same batch
 MAX_BATCH_ID = 128
@@ -35,7 +37,7 @@ class Origin:
 
     `trace` is the id of the W3C trace that the request was a part of. `signature` is the sender's own of its
     batch, `key` the id of what signed it (docs/clients.md): stored as they came. `lanes` is how many chains
-    the service is spread over, 0 for the deployment's number; `encryption` is the service's policy
+    the service is spread over; `encryption` is the service's policy
     (`core.access.ENCRYPTIONS`), "" where nobody said. Both are no part of the context.
     """
 
@@ -50,7 +52,7 @@ class Origin:
     trace: str = ""
     signature: str = ""
     key: str = ""
-    lanes: int = 0
+    lanes: Lanes = DEFAULT
     encryption: str = ""
 
     def context(self) -> dict[str, object]:
@@ -266,14 +268,18 @@ class Ingest:
         numbers: Numbering | None = None,
     ) -> Receipt:
         service = check_producer(origin.service)
-        # Without a name there is no telling whether a sender that moved is the same: its retry must land in
-        # the lane that remembers the batch, so all unnamed ones share lane 0.
-        lane = lane_of(origin.instance, origin.lanes or self.lanes) if origin.instance else 0
         batch = Batch(name, entries, origin.context(), numbers)
-        chain = chain_id(service, lane)
-        back_to = None if since is None else _since(since, chain)
         try:
-            return self.appender.append(chain, batch, within, full, back_to, self._cipher(origin))
+            return lanes.append(
+                self.appender,
+                origin.lanes.terms(origin.instance, self.lanes),
+                service,
+                batch,
+                within=within,
+                full=full,
+                since=since,
+                cipher=self._cipher(origin),
+            )
         except (Forbidden, Missing):
             # What is stored already cannot be read: a fault of the deployment, which no sender may take for a
             # refusal of what it sends. It would throw that away, and some of it may not be stored.
@@ -287,12 +293,6 @@ class Ingest:
             why = "cannot encrypt" if origin.encryption == "own" else "is not told how to keep"
             raise Unavailable(f"this {why} what {origin.service} sends, so nothing was stored", 5.0)
         return self.cipher()
-
-
-def _since(text: str, chain: str) -> int:
-    """Return from where on a batch may be stored: `N CHAIN`; 0 where it says nothing of this chain."""
-    number, _, named = text.strip().partition(" ")
-    return int(number) if named == chain and number.isdecimal() and len(number) < 20 else 0
 
 
 def _digest(kind: str, service: str, data: bytes) -> bytes:

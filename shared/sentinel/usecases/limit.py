@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 
-from sentinel.core.access import TIERS, Tier
 from sentinel.core.limits import POLICIES, Bucket, Verdict, buckets_of, refused
+from sentinel.core.tiers import TIERS, Tier
 from sentinel.errors import Forbidden, Limited, Rejected, SentinelError, Unavailable
 from sentinel.ports_doors import Limits
 from sentinel.usecases.local_limits import LocalLimits

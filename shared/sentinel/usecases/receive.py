@@ -22,6 +22,7 @@ from sentinel.usecases.ingest import Ingest, Origin
 from sentinel.usecases.prove import Prover
 
 if TYPE_CHECKING:
+    from sentinel.core.lanes import Lanes
     from sentinel.ports import Http, HttpRequest
     from sentinel.usecases.hook_secrets import HookSecrets
     from sentinel.usecases.hook_sources import HookSources
@@ -36,14 +37,14 @@ log = logging.getLogger("sentinel.receive")
 class Proven:
     """A message whose sender has proven itself. `service` is whose chains it goes to.
 
-    `tier` names that service's limits, `lanes` is its number of chains (0: the deployment's), `encryption`
+    `tier` names that service's limits, `lanes` is over how many chains it is spread, `encryption`
     its policy. `heeds_429` says whether the sender sends again after a 429; `answer` is what it asks for,
     once the message is stored.
     """
 
     service: str
     tier: str
-    lanes: int
+    lanes: Lanes
     encryption: str
     delivery: Delivery
     entries: Sequence[bytes]
@@ -92,7 +93,7 @@ class Receiver:
         return Proven(
             service=service.id,
             tier=service.tier,
-            lanes=service.lanes,
+            lanes=service.spread,
             encryption=service.encryption,
             delivery=delivery,
             entries=entries,

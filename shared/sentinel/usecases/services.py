@@ -39,13 +39,20 @@ class Changes:
     encryption: str | None = None
     in_the_clear: bool = False  # says that a service's entries are to be stored in the clear from now on
 
-    def of(self, service: Service) -> Service:
-        """Return the service with these changes."""
+    def of(self, service: Service, default: int, now: float) -> Service:
+        """Return the service with these changes.
+
+        `default` is the deployment's number of lanes, `now` epoch seconds: another number counts later on.
+        """
+        lanes = service.spread
+        if self.lanes is not None:
+            lanes = lanes.changed(self.lanes or default, default, now)
         return replace(
             service,
             tier=service.tier if self.tier is None else self.tier,
             scopes=service.scopes if self.scopes is None else tuple(dict.fromkeys(self.scopes)),
-            lanes=service.lanes if self.lanes is None else self.lanes,
+            lanes=lanes.number,
+            lanes_before=lanes.before,
             archive_days=service.archive_days if self.archive_days is None else self.archive_days,
             identities=service.identities
             if self.identities is None
@@ -73,7 +80,11 @@ class Added:
 
 
 class Services(Hooks):
-    """Changes the registry. `clock` tells the time in epoch seconds, `entropy(n)` returns n random bytes."""
+    """Changes the registry. `clock` tells the time in epoch seconds, `entropy(n)` returns n random bytes.
+
+    `lanes` is the deployment's number. A service is given it for good, so that a deployment with another one
+    moves nobody; 0 leaves it open.
+    """
 
     def __init__(
         self,
@@ -84,8 +95,10 @@ class Services(Hooks):
         hook_prefix: str,
         clock: Callable[[], float],
         entropy: Callable[[int], bytes] = secrets.token_bytes,
+        lanes: int = 0,
     ) -> None:
         super().__init__(registry, door_secrets, hook_prefix, clock, entropy)
+        self._lanes = lanes
         self._plans = plans
         self._key_prefix = key_prefix
 
@@ -101,7 +114,8 @@ class Services(Hooks):
         self._check_free(service)
         key = self._first_key(service.id)
         usage = sha256(f"usage of {key}".encode()).hexdigest()
-        service = replace(service, usage=usage, created=int(self._clock() * 1e9))
+        lanes = service.lanes or self._lanes
+        service = replace(service, usage=usage, created=int(self._clock() * 1e9), lanes=lanes)
         self._plans.enrol(usage, service.id, service.tier)
         self._withdraw_aliases(service)
         self._give_aliases(service)
@@ -115,18 +129,25 @@ class Services(Hooks):
         return Added(service, key)
 
     def change(self, service_id: str, changes: Changes) -> Service:
-        """Change a service. Raises `Missing`, `Malformed`, and `Conflict` for another's identity."""
-        wanted = changes.of(self.show(service_id))
+        """Change a service. Raises `Missing`, `Malformed`, and `Conflict` for another's identity.
+
+        Another number of lanes counts from `core.lanes.MARGIN` seconds later, which is in what is returned.
+        """
+
+        def changed(found: Service) -> Service:
+            return changes.of(found, self._lanes, self._clock())
+
+        wanted = changed(self.show(service_id))
         wanted.check()
         self._check_free(wanted)
         self._withdraw_aliases(wanted)
         if changes.tier is not None:
             self._plans.enrol(wanted.usage, wanted.id, wanted.tier)
-        changed = self._settle(service_id, changes.of)
-        self._give_aliases(changed)
+        made = self._settle(service_id, changed)
+        self._give_aliases(made)
         # Somebody may have taken an identity away while we gave it.
         self._withdraw_aliases(self.show(service_id))
-        return changed
+        return made
 
     def disable(self, service_id: str) -> Service:
         """Let nothing of a service in any more; its keys and its data stay. Raises `Missing`."""
@@ -247,7 +268,8 @@ class Services(Hooks):
 def told(service: Service, keys: Sequence[ApiKey]) -> dict[str, object]:
     """Return what may be shown of a service: all but its usage key, and of its API keys the ids and times."""
     shown = asdict(service)
-    del shown["usage"]
+    del shown["usage"], shown["seen"]
+    shown["lanes_before"] = [{"lanes": number, "until": until} for number, until in service.lanes_before]
     return shown | {"keys": [{"id": key.id, "since": key.since, "until": key.until} for key in keys]}
 
 

@@ -5,10 +5,12 @@ All of it is bounded: windows that somebody changed lead to an error, and not th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sentinel.core import chain as hashing
-from sentinel.core.segment import Batch, Head, Segment
+from sentinel.core.receipt import Receipt
+from sentinel.core.segment import Batch, Head, Piece, Segment
 from sentinel.core.window import Part, decode_window
 from sentinel.errors import Tampered, Unavailable
 from sentinel.ports import Ledger
@@ -82,3 +84,37 @@ class Stored:
             if not 0 <= seq < segment.first:
                 break
         raise Tampered(self.chain, last, "window", "the dedup windows do not show where a batch begins")
+
+    def earlier(self, head: Head, found: tuple[Part, int], first: int | None) -> Receipt:
+        """Tell where a batch stands that was complete before. Reads where it is not the newest."""
+        part, last = found
+        if last + part.count == head.next:
+            return self.receipt(last, head.hash, head.t, first)
+        stored = self.at(last)
+        return self.receipt(last, stored.head, stored.t, first)
+
+    def receipt(self, last: int, head: bytes, t: int, first: int | None) -> Receipt:
+        """Make the receipt; `last` is where the batch's last part begins, `first` its first, if known."""
+        begins = self.beginning(last) if first is None else first
+        return Receipt(self.chain, begins, len(self.batch.entries), head, t, self.batch.batch_id)
+
+    def pieces(self, first: int, placed: Mapping[int, tuple[Segment, bytes]]) -> tuple[Piece, ...]:
+        """Return the batch's segments, of which `first` begins the first. Reads what was stored earlier.
+
+        `placed` has those that are known, each with its salt, by the offset of its first entry in the batch.
+        """
+        found: list[Piece] = []
+        at, offset = first, 0
+        while offset < len(self.batch.entries):
+            if offset in placed:
+                piece = Piece.of(*placed[offset])
+            else:
+                stored = self.at(at)
+                if stored.parts[-1][0].batch_id != self.batch.batch_id:
+                    at = stored.first + stored.count
+                    continue
+                piece = Piece.of(stored)
+            found.append(piece)
+            offset += piece.count
+            at = piece.first + piece.count
+        return tuple(found)

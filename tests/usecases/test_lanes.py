@@ -1,0 +1,258 @@
+"""Another number of lanes: where batches go, what it costs, and what is still under way at that moment."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Iterator
+
+import pytest
+
+from sentinel.adapters.dynamodb_ledger import DynamoLedger
+from sentinel.adapters.sqlite_ledger import SqliteLedger
+from sentinel.core.lanes import FORGET, LEASE, MARGIN, MOST, SKEW, Lanes, Term
+from sentinel.errors import Conflict, Unavailable
+from sentinel.ports import Ledger
+from sentinel.usecases import lanes
+from sentinel.usecases.append import SECOND
+from tests.contracts.tables import dynamodb
+from tests.faults_ports import FaultyLedger
+from tests.sampling import taken
+from tests.usecases.lanes_world import BEGIN, SERVICE, World, wide
+from tests.writers import Clock, appender, entries_of, large, numbered
+
+POD = "pod-1"  # lane 0 of 1, lane 1 of 4
+STAYS = "pod-0"
+BEFORE = (-MARGIN, -LEASE, -SKEW, -1, 0, 1, SKEW)  # seconds from when the new number counts
+FATES = (("held",) * 4, ("answer lost",) * 4, ("paused",), ("unsent",) * 4)
+
+
+def test_where_senders_belong() -> None:
+    """A number that is changed moves who hashes elsewhere, and nobody without a name."""
+    one, four = Lanes(1), Lanes(4, ((1, 1_000),))
+    assert one.terms(POD, 9) == (Term(0),)
+    assert four.terms(POD, 9) == (Term(0, 1_000 * SECOND), Term(1))
+    assert four.terms(STAYS, 9) == four.terms("", 9) == (Term(0),)
+    back = Lanes(1, ((1, 1_000), (4, 2_000)), 500)
+    lease = (500 + LEASE) * SECOND
+    assert back.terms(POD, 9) == (
+        Term(0, 1_000 * SECOND, lease),
+        Term(1, 2_000 * SECOND, lease),
+        Term(0, None, lease),
+    )
+    assert back.terms(STAYS, 9) == (Term(0, None, lease),)
+    assert Lanes(4, ((0, 1_000),)).terms(POD, 1) == four.terms(POD, 9)
+
+
+def test_a_change_counts_later() -> None:
+    """Ten minutes on, and after those that were made before, which stay for a month."""
+    now = 1_000_000.5
+    once = Lanes(1).changed(4, 1, now)
+    assert once == Lanes(4, ((1, 1_000_000 + MARGIN + 1),))
+    twice = once.changed(2, 1, now - 3600)  # by a clock that is behind
+    assert twice == Lanes(2, (*once.before, (4, once.before[0][1] + 1)))
+    assert twice.changed(2, 1, now) == twice
+    assert Lanes(0).changed(4, 4, now) == Lanes(4)
+    assert Lanes(0).changed(4, 2, now).before[0][0] == 2
+    assert len(twice.changed(3, 1, now + FORGET - 1).before) == 3
+    assert [number for number, _ in twice.changed(3, 1, now + FORGET + MARGIN + 2).before] == [2]
+    often = Lanes(1)
+    for number in range(2, MOST + 2):
+        often = often.changed(number, 1, now)
+    assert often.sound()
+    with pytest.raises(Conflict):
+        often.changed(1, 1, now)
+    assert often.changed(1, 1, now + FORGET + MARGIN + MOST + 1).before[-1][0] == MOST + 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "4",
+        "4 @",
+        "65 @1",
+        "4 1 @1",
+        "4 1<0 @1",
+        "4 1<9 2<9 @1",
+        "٤ @1",
+        "4 @1 ",
+        "4" + " 1<2" * 9 + " @1",
+    ],
+)
+def test_what_a_door_says_is_read_or_refused(text: str) -> None:
+    """Only what `text` gives is read: it is handed on through others' hands."""
+    for made in (Lanes(), Lanes(4, ((1, 1_000), (0, 2_000)), 77)):
+        assert Lanes.parse(made.text()) == made
+    with pytest.raises(ValueError, match="lanes"):
+        Lanes.parse(text)
+
+
+def test_what_it_costs() -> None:
+    """One write and no read, before a change and after it; a process that meets an old lane reads it once."""
+    ledger = FaultyLedger(SqliteLedger(":memory:"))
+    clock = Clock()
+    writer = appender(ledger, clock)
+    now = clock.now // SECOND
+    changed = Lanes(1).changed(4, 1, now)
+    terms = changed.terms(POD, 1)
+
+    def costs(name: int) -> list[str]:
+        ledger.log.clear()
+        assert lanes.append(writer, terms, SERVICE, numbered(name)).count == 2
+        return list(ledger.log)
+
+    assert costs(1) == ["head", "append"]
+    assert costs(2) == ["append"]
+    clock.now = (changed.before[0][1] + 1) * SECOND
+    assert costs(3) == ["head", "append"]  # the head was held for too long anyway; this closes the lane
+    assert costs(4) == ["head", "append"]  # of the new lane
+    assert [costs(name) for name in range(5, 9)] == [["append"]] * 4
+    writer = appender(ledger, clock, seed=2)
+    assert costs(9) == ["head", "head", "append"]
+    assert costs(10) == ["append"]
+    chains = {chain: [segment.count for segment in ledger.read(chain)] for chain in ledger.chains()}
+    assert chains == {"checkout/0": [2] * 3, "checkout/1": [2] * 7}
+
+
+def test_a_lane_is_looked_through_as_far_back_as_ever() -> None:
+    """What was stored before a change and is over a window of others back is found with `Sentinel-Since`."""
+    ledger = SqliteLedger(":memory:")
+    clock = Clock()
+    writer = appender(ledger, clock)
+    changed = Lanes(1).changed(4, 1, clock.now // SECOND)
+    first = lanes.append(writer, changed.terms(POD, 1), SERVICE, numbered(1))
+    for name in range(2, 102):
+        lanes.append(writer, changed.terms(STAYS, 1), SERVICE, numbered(name))
+    clock.now = (changed.before[0][1] + 1) * SECOND
+    for name in range(102, 172):
+        lanes.append(writer, changed.terms(STAYS, 1), SERVICE, numbered(name))
+    for seed in (1, 2):
+        writer = appender(ledger, clock, seed)
+        for since in ("0", f"0 {first.chain}"):
+            assert lanes.append(writer, changed.terms(POD, 1), SERVICE, numbered(1), since=since) == first
+    other = lanes.append(writer, changed.terms(POD, 1), SERVICE, numbered(200))
+    assert other.chain == "checkout/1"
+    assert lanes.append(writer, changed.terms(POD, 1), SERVICE, numbered(1)).chain == "checkout/1"
+
+
+def test_a_batch_of_several_segments_goes_on_where_it_was_begun() -> None:
+    """A part of it is stored when the number changes: the rest follows there, after others and by anybody."""
+    clock = Clock()
+    changed = Lanes(1).changed(4, 1, clock.now // SECOND)
+    for calls in (3, 4):
+        ledger = FaultyLedger(SqliteLedger(":memory:"), lambda call, calls=calls: call >= calls)  # type: ignore[misc]
+        with pytest.raises(Unavailable):
+            lanes.append(appender(ledger, clock), changed.terms(POD, 1), SERVICE, large(1))
+        ledger.fails = lambda _: False
+        later = Clock()
+        later.now = (changed.before[0][1] + 1) * SECOND
+        writer = appender(ledger, later)
+        lanes.append(writer, changed.terms(STAYS, 1), SERVICE, numbered(2))
+        receipt = lanes.append(writer, changed.terms(POD, 1), SERVICE, large(1))
+        assert (receipt.chain, receipt.first) == ("checkout/0", 0)
+        assert lanes.append(appender(ledger, later, 2), changed.terms(POD, 1), SERVICE, large(1)) == receipt
+        assert sorted(entries_of(ledger, "checkout/0")) == sorted([*large(1).entries, *numbered(2).entries])
+        assert list(ledger.chains()) == ["checkout/0"]
+
+
+def test_what_is_known_for_too_long_stores_nothing_new() -> None:
+    """What a door read long ago may be about lanes that count no longer; what is stored is found by it."""
+    ledger = SqliteLedger(":memory:")
+    clock = Clock()
+    writer = appender(ledger, clock)
+    terms = Lanes(4, (), clock.now // SECOND).terms(POD, 1)
+    clock.now += LEASE * SECOND - 1
+    first = lanes.append(writer, terms, SERVICE, numbered(1))
+    clock.now += 1
+    with pytest.raises(Unavailable):
+        lanes.append(writer, terms, SERVICE, numbered(2))
+    assert lanes.append(writer, terms, SERVICE, numbered(1)) == first
+
+
+def test_a_chain_whose_time_lies_ahead_ends_with_the_clocks() -> None:
+    """A clock that was wrong once does not make senders leave before all know that they do."""
+    ledger = SqliteLedger(":memory:")
+    clock = Clock()
+    changed = Lanes(1).changed(4, 1, clock.now // SECOND)
+    clock.now += 10 * MARGIN * SECOND
+    appender(ledger, clock).append("checkout/0", numbered(1))
+    clock.now -= 10 * MARGIN * SECOND
+    writer = appender(ledger, clock)
+    assert lanes.append(writer, changed.terms(POD, 1), SERVICE, numbered(2)).chain == "checkout/0"
+    clock.now = (changed.before[0][1] - SKEW) * SECOND
+    assert lanes.append(writer, changed.terms(POD, 1), SERVICE, numbered(3)).chain == "checkout/1"
+
+
+def tries(world: World, fate: tuple[str, ...], first: int, pause: int, busy: bool, renewed: bool) -> None:
+    """Send one batch twice, by two processes, when a number changes, and somebody else's in between.
+
+    `first` is when, in seconds from when it counts; the other try comes `pause` seconds later, while the
+    first one is under way. With `busy` others write to the lane that is left. With `renewed` the second one
+    has read the record meanwhile, else it has what it had.
+    """
+    until = world.record.before[-1][1]
+    world.now = until + first
+    one, other, third = world.processes
+    for name, sender in ((1, POD), (2, STAYS), (3, POD)):
+        world.sent[name] = sender, wide(name, 1)
+
+    def meanwhile(_: int = 0) -> None:
+        world.outcomes = deque()
+        world.now += pause
+        if busy:
+            third.refresh()
+            world.send(third.number, 2)
+        if renewed:
+            other.refresh()
+        world.send(other.number, 1)
+        world.send(other.number, 3)
+
+    world.outcomes = deque(fate)
+    world.meanwhile = [meanwhile]
+    world.send(one.number, 1)
+    if fate != ("paused",):
+        meanwhile()
+    world.check()
+
+
+BOTH = (False, True)
+SKEWS = ((0, 0), (30, -30), (-30, 30))
+CASES = list(itertools.product(FATES, BEFORE, (1, LEASE, MARGIN), SKEWS, itertools.product(BOTH, BOTH, BOTH)))
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_two_tries_at_the_moment_of_a_change(part: int) -> None:
+    """Whenever they come, whatever each process knows, and however late the first one lands: stored once."""
+    for fate, first, pause, skews, (known, busy, renewed) in taken(CASES[part::4], 5):
+        world = World(SqliteLedger(":memory:"))
+        world.change(4, 0, SKEW)
+        for process, skew in zip(world.processes, (*skews, 0), strict=True):
+            process.skew = skew
+        if known:  # else they know what was so when they began
+            world.now = world.record.before[-1][1] + first
+            for process in world.processes:
+                process.refresh()
+        world.now = BEGIN
+        tries(world, fate, first, pause, busy, renewed)
+
+
+@pytest.fixture(params=["sqlite", "dynamodb"])
+def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
+    """Give an empty ledger of each kind."""
+    if request.param == "sqlite":
+        yield SqliteLedger(":memory:")
+        return
+    with dynamodb("ledger") as client:
+        yield DynamoLedger(client, "ledger")
+
+
+def test_a_first_try_that_lands_after_the_second(ledger: Ledger) -> None:
+    """The slot that it is aimed at is taken by then, in both stores."""
+    world = World(ledger)
+    world.change(4, 0, 0)
+    world.now += SKEW
+    for process in world.processes:
+        process.refresh()
+    tries(world, FATES[0], -1, 2, busy=False, renewed=True)
+    assert {receipt.chain for receipt in world.receipts.values()} == {"checkout/0", "checkout/1"}
