@@ -3,7 +3,7 @@
 Nothing is signed that does not continue what was signed before: the new segments are verified from the last
 checkpoint on, and a ledger that is smaller, or another one, is told and left unsigned. Checkpoints are
 numbered, and a number is taken by one only, so whoever signs has seen all that was signed before it. Numbers
-are not signed, and an old checkpoint could be put under a new one: the newest is held against those before it.
+are not signed, and an old checkpoint could be put under a new one: the newest is held against older ones.
 
 Tiles are what makes that cheap: they tell the tree's right edge and the hash that the last checkpoint ended
 with, both checked against its root. Where they are lost or wrong the whole chain is verified from its
