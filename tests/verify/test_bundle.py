@@ -305,7 +305,8 @@ def test_a_refused_bundle_prints_nothing_that_looks_verified(
 
 def _log_of(chain: str, segments: Sequence[Sequence[bytes]], seconds: int) -> bytes:
     """Return the bundle of a chain of these entries, sealed once."""
-    salt, head, size, peaks = hashing.salt(bytes(32), b"{}"), hashing.genesis(chain), 0, ()
+    salt, head, size = hashing.salt(bytes(32), b"{}"), hashing.genesis(chain), 0
+    peaks: tuple[bytes, ...] = ()
     origin = notes.origin_of(LOG, chain)
     lines: list[Any] = [{"sentinel-bundle": 1, "kind": "chain", "chain": chain, "origin": origin}]
     for entries in segments:
