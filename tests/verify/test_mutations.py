@@ -15,6 +15,7 @@ import pytest
 
 import sentinel_verify
 from sentinel.core import erasure, erasure_check, payload, segment, verify
+from sentinel.core.notes import ED25519
 from sentinel.usecases import course, seal, verify_chain
 from tests.sampling import taken, thorough
 from tests.verify import broken, tampering, vectors
@@ -82,7 +83,7 @@ def _commands(folder: Path) -> list[tuple[list[str], int]]:
         ([*good, "--max-age", "60"], 1),
         ([*good, "--quorum", "0"], 0),
         ([*good, "--quorum", "2"], 2),
-        ([file, "--key", INDEX["key"], "--witness", INDEX["key"]], 2),
+        ([file, "--key", INDEX["key"], "--witness", replace(WITNESS_KEY, type=ED25519).vkey], 2),
         ([*good, "--quorum", "1", "--witness", replace(WITNESS_KEY, name="other.example").vkey], 2),
         ([*good, "--quorum", "1", "--witness", KEYS.timed.vkey], 2),
         ([file, "--key", INDEX["other_key"]], 1),

@@ -73,13 +73,21 @@ class Seam:
         yield from (chain for chain in self.archive().chains() if chain not in seen)
 
     def end(self, chain: str) -> int:
-        """Return the sequence number behind the last archived entry, as of some minutes ago."""
+        """Return the sequence number behind the last archived entry, as of some minutes ago.
+
+        Raises `Tampered` where the archive has the newest segment's place: nobody of ours archives that, and
+        who may write there alone could hide the end of the chain behind another, which no feed tells of.
+        """
         now = self.now()
         with self._lock:
             known = self._ends.get(chain)
         if known is not None and now.soon_after(known[1], FRESH):
             return known[0]
         end = self.archive().end(chain)
+        newest = self.table.head(chain) if end else None  # behind it, as the chain may grow meanwhile
+        if newest is not None and newest.first < end:
+            what = f"the archive goes on to entry {end - 1}, and the newest segment always stays in the table"
+            raise Tampered(chain, newest.first, "archive", what)
         with self._lock:
             self._ends[chain] = end, now
         return end
