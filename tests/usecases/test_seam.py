@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -196,6 +199,17 @@ def test_a_stray_is_never_seen_but_told(world: World) -> None:
     inspect = Inspect(ledger, lambda: pytest.fail("no tasks are looked at"), strays=ledger.strays)
     with pytest.raises(Tampered, match="stray"):
         inspect.verify(CHAIN)
+
+
+def test_the_command_tells_strays(world: World) -> None:
+    """`sentinel verify` tells them, as the API does."""
+    command = ["-m", "sentinel.cli.main", "verify", "--json", "--home", str(world.home)]
+    for put, told in ((False, None), (True, "stray")):
+        if put:
+            _put(world, _stray(world, 10))
+        done = subprocess.run([sys.executable, *command], capture_output=True, timeout=100, check=False)
+        assert [each.get("kind") for each in json.loads(done.stdout)] == [told], done.stderr
+        assert done.returncode == bool(told)
 
 
 def test_what_is_in_both_is_no_stray(tmp_path: Path) -> None:
