@@ -437,6 +437,7 @@ CHAINS: dict[str, tuple[str, Edit]] = {
     "checkpoint-of-more": ("cut", resigned(5, size=99)),
     "checkpoint-of-another-tree": ("rewritten", resigned(5, root=bytes(32))),
     "checkpoint-size-back": ("order", resigned(6, size=1)),
+    "checkpoint-of-no-date": ("checkpoint", resigned(6, seconds=253_402_300_800)),
     "checkpoint-time-back": ("order", resigned(6, seconds=1)),
     "checkpoint-early": ("cut", swap(4, 5)),
     "checkpoint-late": ("rewritten", swap(CHECKPOINT, 3)),

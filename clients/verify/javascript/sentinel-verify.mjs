@@ -14,6 +14,7 @@ const LINE_LIMIT = 2 ** 27;
 const PLAIN = 1;
 const TIMED = 4;
 const SKEW = 600; // seconds that the log's clock may be ahead where it has to say that it is fresh
+const LATEST = 253_402_300_799; // the last second that has a date of four digits
 const DEPTH = 200; // of objects and lists in each other
 const NUMBER = /^(0|[1-9][0-9]{0,14})$/;
 const EMPTY = Buffer.alloc(0);
@@ -457,7 +458,9 @@ class Bundle {
   signed(note) {
     for (const [plain, timed] of this.signers) {
       const [once, seconds] = [plain.signed(note), timed.signed(note)];
-      if (once !== undefined && seconds !== undefined) return seconds;
+      if (once === undefined || seconds === undefined) continue;
+      need(seconds <= LATEST, "its time has no date");
+      return seconds;
     }
     throw new Bad("it is not signed by a known key of this log, plain and with the time");
   }

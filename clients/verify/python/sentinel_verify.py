@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 LINE_LIMIT = 1 << 27  # bytes of a line; a segment unpacks to 16 MB at most, and JSON escapes some of it
 PLAIN, TIMED = 1, 4  # types of keys: Ed25519 over the text, and over time and text (a cosignature)
+LATEST = 253_402_300_799  # the last second that has a date of four digits
 DEPTH = 200  # of objects and lists in each other
 SKEW = 600  # seconds that the log's clock may be ahead where it has to say that it is fresh
 NUMBER = re.compile(r"0|[1-9][0-9]{0,14}")
@@ -348,6 +349,7 @@ class Bundle:
         for plain, timed in self.signers:
             once, seconds = plain.signed(text, signatures), timed.signed(text, signatures)
             if once is not None and seconds is not None:
+                need(seconds <= LATEST, "its time has no date")
                 return seconds
         raise ValueError("it is not signed by a known key of this log, plain and with the time")
 
