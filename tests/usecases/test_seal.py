@@ -217,6 +217,19 @@ def test_an_old_checkpoint_under_a_new_number_is_not_built_on(log: Log, place: i
         assert refused(log).kind == "order"
 
 
+def test_numbers_have_no_gaps(log: Log) -> None:
+    """A copy of the newest checkpoint under a number far ahead is told, and not signed behind."""
+    log.append(5)
+    sealer = log.sealer()
+    newest = sealer.seal(CHAIN)
+    log.sealer().seal(CHAIN)
+    assert sealer.seal(CHAIN).number == 2  # another one signed meanwhile, which is no gap
+    assert log.notes.put(CHAIN, 999_999_999_999, newest.note.bytes)
+    with pytest.raises(Tampered, match="checkpoint 999999999998 is gone") as found:
+        sealer.seal(CHAIN)
+    assert (found.value.kind, found.value.seq) == ("order", 5)
+
+
 def test_a_new_process_reads_a_few_checkpoints_and_then_one(log: Log) -> None:
     """Looking back costs a process a few reads of each chain, once."""
     log.append(5)

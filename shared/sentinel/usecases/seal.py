@@ -150,7 +150,8 @@ class Sealer:
     def _last(self, chain: str) -> Sealed | None:
         """Return the newest checkpoint, if it goes on from those before it. Raises `Tampered`.
 
-        Those are what this process saw last, which costs no read, or, in a new one, a few that are stored.
+        Those are what this process saw last, which costs no read; in a new one, or where others have signed
+        meanwhile, a few that are stored.
         """
         known = self._seen.get(chain)  # first: another thread may see a newer one meanwhile
         newest = self.newest(chain)
@@ -160,7 +161,7 @@ class Sealer:
             return None
         if known:
             _goes_on(known, newest)
-        else:
+        if known is None or newest.number > known.number + 1:
             self._look_back(newest)
         self._seen[chain] = newest
         return newest
