@@ -71,6 +71,9 @@ def test_an_archive_that_hides_the_end_of_a_chain_is_told(tmp_path: Path) -> Non
     world = World(tmp_path)
     world.fill(5)
     world.sealer.seal(CHAIN)
+    world.archive.store(CHAIN, world.stored()[:1])
+    before = world.seam()
+    assert before.end(CHAIN) == 2  # which it holds for true for some minutes
     world.fill(2, start=6)
     *kept, one, two = world.stored()
     forged, head = [], Head.after(kept[-1])
@@ -78,13 +81,15 @@ def test_an_archive_that_hides_the_end_of_a_chain_is_told(tmp_path: Path) -> Non
         draft = numbered(name).draft(0, bytes(32))
         placed, head = draft.place(CHAIN, head, segment.t)
         forged.append(placed)
-    world.archive.store(CHAIN, [*kept, *forged])
+    world.archive.store(CHAIN, [*kept[1:], *forged])
     ledger = world.seam()
     sealer = replace(world.sealer, ledger=ledger)
     for read in (sealer.seal, Inspect(ledger, lambda: pytest.fail("no tasks are looked at")).verify):
         with pytest.raises(Tampered) as found:
             read(CHAIN)
         assert (found.value.kind, found.value.seq) == ("archive", two.first)
+    with pytest.raises(Tampered, match="stays in the table"):
+        list(before.read(CHAIN))
 
 
 def test_one_that_hides_what_is_before_the_end_is_told(tmp_path: Path) -> None:
