@@ -39,6 +39,7 @@ from tests.verify.world import (
     SEGMENTS,
     SIGNER,
     VKEY,
+    WITNESS,
     WITNESS_KEY,
     Signer,
     World,
@@ -171,6 +172,19 @@ def test_a_quorum_is_one_of_the_newest_checkpoint(world: World) -> None:
     assert world.verification((WITNESS_KEY, other), 1).verify(CHAIN).course.cosigned == (WITNESS_KEY.name,)
     with pytest.raises(Tampered, match="quorum"):
         world.verification((other,), 1).verify(CHAIN)
+
+
+def test_a_witness_is_somebody_else(world: World) -> None:
+    """The log's own key under another name is no witness, and one key under two names is one."""
+    text = world.sealer.newest(CHAIN).note.text  # type: ignore[union-attr]
+    named = [replace(WITNESS_KEY, name="w2.example"), replace(KEYS.timed, name="w3.example")]
+    for key, signer in zip(named, (WITNESS, SIGNER), strict=True):
+        line = notes.cosigned(text, key, signer.sign, 1_764_000_000).line
+        world.notes.attach(CHAIN, 3, f"witness-{key.name}", line.encode())
+    for witnesses, most in (((WITNESS_KEY, *named), 1), ((KEYS.timed,), 0)):
+        assert world.verification(witnesses, most).verify(CHAIN).entries
+        with pytest.raises(Tampered, match=f"cosigned by {most} witnesses"):
+            world.verification(witnesses, most + 1).verify(CHAIN)
 
 
 def test_two_trees_of_one_size_are_found(world: World) -> None:
