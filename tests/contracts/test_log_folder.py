@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from sentinel.adapters import whole_files
+from sentinel.adapters.archive_folder import FolderArchive
 from sentinel.adapters.log_folder import FolderNotes, FolderTiles
 from sentinel.errors import Tampered, Unavailable
+from tests.chains import grow
 
 CHAIN = "checkout/0"
 CHAINS = [CHAIN, "..", ".", ".hidden/0", "決" * 42 + "/0", "é%2F/1", "a%/0", "%2E/0", "a b/../../c"]
@@ -30,6 +32,39 @@ def test_any_chain_has_a_folder_of_its_own(tmp_path: Path) -> None:
     assert len(list(root.iterdir())) == len(CHAINS)
     with pytest.raises(Tampered):
         notes.put("", 0, b"x")
+
+
+def test_any_chain_has_a_folder_in_the_archive(tmp_path: Path) -> None:
+    """The same of what is archived: a chain with a long name in another script is read like any other."""
+    root = tmp_path / "archive"
+    archive = FolderArchive(root)
+    for number, chain in enumerate(CHAINS):
+        archive.store(chain, grow(chain, [[b"{}"] * (number + 1)]))
+    assert sorted(archive.chains()) == sorted(CHAINS)
+    assert [archive.end(chain) for chain in CHAINS] == list(range(1, len(CHAINS) + 1))
+    assert archive.end("決" * 41 + "/1") == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["archive"]
+    assert len(list(root.iterdir())) == len(CHAINS)
+
+
+@pytest.mark.parametrize("name", [b"\xff", b"%FF", b"%ED%A0%80", b"a b", b"a%2f0", b"%2", b"%2E%2E"])
+def test_a_folder_that_is_no_chains_stops_nobody(tmp_path: Path, name: bytes) -> None:
+    """One folder with a name that is no text, or that no chain has, kept all chains from being sealed."""
+    for top, kept in (("log", b"notes/000/000"), ("archive", b"")):
+        folder = tmp_path / top / os.fsdecode(name) / os.fsdecode(kept)
+        folder.mkdir(parents=True)
+        (folder / "0000000000000000").write_bytes(b"x")
+    assert list(FolderNotes(tmp_path / "log").chains()) == []
+    assert list(FolderArchive(tmp_path / "archive").chains()) == []
+
+
+def test_a_chain_whose_name_is_too_long_for_a_folder_has_nothing(tmp_path: Path) -> None:
+    """Who writes the table may call a chain anything; to look for what is kept of it is no error."""
+    (tmp_path / "x").mkdir()
+    assert FolderNotes(tmp_path).newest("a" * 3_000) is None
+    assert FolderArchive(tmp_path).end("a" * 3_000) == 0
+    with pytest.raises(Unavailable):
+        FolderNotes(tmp_path).put("a" * 3_000, 0, b"x")
 
 
 def test_checkpoints_are_written_once(tmp_path: Path) -> None:

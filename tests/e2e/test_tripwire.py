@@ -147,6 +147,18 @@ def test_every_change_by_hand_is_told_once(home: Home, script: str, caplog: pyte
     assert len(again) == (2 if "noon" in script else 1)
 
 
+def test_a_row_that_is_moved_over_another_is_told_where_that_was(home: Home) -> None:
+    """An insert into a free place is let pass; moved over a stored segment, it is a change of that one."""
+    home.sql(
+        f"INSERT INTO segments ({COLUMNS}) SELECT 'x/0', first, count, prev, head, t, x'00', codec, recent, "
+        f"tree, key, 1 FROM segments WHERE {ROW}",
+        "UPDATE OR REPLACE segments SET chain = 'checkout/0' WHERE chain = 'x/0'",
+    )
+    home.feed()
+    told = {(each["chain"], each["first"], each["change"]) for each in home.alerts()}
+    assert told == {(CHAIN, 4, "MODIFY"), ("x/0", 4, "REMOVE")}
+
+
 def test_all_is_told_when_all_is_removed(home: Home) -> None:
     """A table that was emptied tells of each segment that it had."""
     home.sql("DELETE FROM segments WHERE chain = 'checkout/0'")

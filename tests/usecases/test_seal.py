@@ -14,7 +14,7 @@ import pytest
 from sentinel.core import merkle, tiles
 from sentinel.core.notes import Note
 from sentinel.errors import Forbidden, Missing, Tampered, Unavailable
-from sentinel.usecases.seal import SECOND, Sealed, Sealer
+from sentinel.usecases.seal import BEFORE, SECOND, Sealed, Sealer
 from tests.chains import grow
 from tests.faults_calls import Faults, Killed
 from tests.sealing import CHAIN, LOG, Log
@@ -188,6 +188,59 @@ def test_a_fork_with_other_segments_is_not_signed(log: Log, keep_tiles: bool) ->
         lose_tiles(log)
         (log.home / "log" / "checkout%2F0" / "tile").mkdir()
     assert refused(log).kind == "rewritten"
+
+
+@pytest.mark.parametrize("place", [1, 2, BEFORE, BEFORE + 3])
+def test_an_old_checkpoint_under_a_new_number_is_not_built_on(log: Log, place: int) -> None:
+    """Who may add to the checkpoints, and write the ledger, gets no other history signed behind an old one.
+
+    A copy of an old checkpoint is one that this log has signed, and its number is in no signature.
+    """
+    log.append(5)
+    sealer = log.sealer()
+    old = sealer.seal(CHAIN)
+    copied(log.home / "ledger.db", log.home / "backup.db")
+    log.append(5)
+    newest = sealer.seal(CHAIN)
+    copied(log.home / "backup.db", log.home / "ledger.db")
+    log.open()
+    log.append(7)
+    assert log.notes.put(CHAIN, newest.number + place, old.note.bytes)
+    assert refused(log).kind == "order"
+    running = replace(sealer, ledger=log.ledger)
+    running._seen[CHAIN] = newest
+    for number in range(newest.number + 1, newest.number + place):
+        assert log.notes.put(CHAIN, number, old.note.bytes)
+    with pytest.raises(Tampered, match="goes back"):
+        running.seal(CHAIN)
+    if place < BEFORE:  # where there are more copies than a new process looks at, who ran before tells it
+        assert refused(log).kind == "order"
+
+
+def test_numbers_have_no_gaps(log: Log) -> None:
+    """A copy of the newest checkpoint under a number far ahead is told, and not signed behind."""
+    log.append(5)
+    sealer = log.sealer()
+    newest = sealer.seal(CHAIN)
+    log.sealer().seal(CHAIN)
+    assert sealer.seal(CHAIN).number == 2  # another one signed meanwhile, which is no gap
+    assert log.notes.put(CHAIN, 999_999_999_999, newest.note.bytes)
+    with pytest.raises(Tampered, match="checkpoint 999999999998 is gone") as found:
+        sealer.seal(CHAIN)
+    assert (found.value.kind, found.value.seq) == ("order", 5)
+
+
+def test_a_new_process_reads_a_few_checkpoints_and_then_one(log: Log) -> None:
+    """Looking back costs a process a few reads of each chain, once."""
+    log.append(5)
+    for _ in range(BEFORE + 3):
+        log.sealer().seal(CHAIN)
+    reads = Faults()
+    sealer = log.sealer(notes=reads.wrap("notes", log.notes))
+    for expected in (BEFORE, 0, 0):
+        reads.log.clear()
+        sealer.seal(CHAIN)
+        assert reads.log.count("notes.get") == expected
 
 
 def test_a_chain_that_vanished_is_cut(log: Log) -> None:

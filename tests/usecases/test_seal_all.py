@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -177,7 +179,7 @@ def test_a_gap_is_a_finding(log: Log) -> None:
 
 
 def test_checkpoints_that_were_put_back_are_a_gap(log: Log) -> None:
-    """Where an old copy of the checkpoints is put back the newest is old: that is told as one missing."""
+    """Who ran before refuses an old copy of the checkpoints; to a new process it is one that is missing."""
     every = sealing(log)
     every.run(hours)
     for _ in range(7):
@@ -187,7 +189,19 @@ def test_checkpoints_that_were_put_back_are_a_gap(log: Log) -> None:
         if int(path.name) > 1:
             path.unlink()
     log.now += 60
-    assert {each.kind for each in every.run(hours).findings} == {"missing checkpoint"}
+    found = every.run(hours)
+    assert {(each.chain, each.kind) for each in found.tampered} == {(chain, "order") for chain in CHAINS}
+    assert not found.sealed
+    assert {each.kind for each in sealing(log).run(hours).findings} == {"missing checkpoint"}
+
+
+def test_a_chain_of_which_nothing_is_left_is_told(log: Log) -> None:
+    """Who has sealed a chain tells it when its entries and its checkpoints are gone together."""
+    every = sealing(log)
+    every.run(hours)
+    shutil.rmtree(log.home / "log" / quote(CHAINS[0], safe=""))
+    run_sql(log, f"DELETE FROM segments WHERE chain = '{CHAINS[0]}'")
+    assert [(each.chain, each.kind) for each in every.run(hours).tampered] == [(CHAINS[0], "order")]
 
 
 def test_a_clock_that_stepped_back_is_a_finding(log: Log) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -60,6 +63,49 @@ def test_every_read_crosses_the_seam(world: World) -> None:
     inspect = Inspect(ledger, lambda: pytest.fail("no tasks are looked at"))
     assert inspect.verify(CHAIN).segments == 30
     assert len(list(inspect.export(CHAIN))) == 30
+
+
+def test_an_archive_that_hides_the_end_of_a_chain_is_told(tmp_path: Path) -> None:
+    """Who may write the archive alone gets no other end of a chain read or signed, linked as it may be.
+
+    The table's feed tells nothing of it, so nothing else would.
+    """
+    world = World(tmp_path)
+    world.fill(5)
+    world.sealer.seal(CHAIN)
+    world.archive.store(CHAIN, world.stored()[:1])
+    before = world.seam()
+    assert before.end(CHAIN) == 2  # which it holds for true for some minutes
+    world.fill(2, start=6)
+    *kept, one, two = world.stored()
+    forged, head = [], Head.after(kept[-1])
+    for name, segment in enumerate((one, two), 8):
+        draft = numbered(name).draft(0, bytes(32))
+        placed, head = draft.place(CHAIN, head, segment.t)
+        forged.append(placed)
+    world.archive.store(CHAIN, [*kept[1:], *forged])
+    ledger = world.seam()
+    sealer = replace(world.sealer, ledger=ledger)
+    for read in (sealer.seal, Inspect(ledger, lambda: pytest.fail("no tasks are looked at")).verify):
+        with pytest.raises(Tampered) as found:
+            read(CHAIN)
+        assert (found.value.kind, found.value.seq) == ("archive", two.first)
+    with pytest.raises(Tampered, match="stays in the table"):
+        list(before.read(CHAIN))
+
+
+def test_one_that_hides_what_is_before_the_end_is_told(tmp_path: Path) -> None:
+    """Where the newest segment is left as it is, it is linked to another one."""
+    world = World(tmp_path)
+    world.fill(5)
+    world.sealer.seal(CHAIN)
+    world.fill(2, start=6)
+    *kept, one, two = world.stored()
+    forged = numbered(8).draft(0, bytes(32)).place(CHAIN, Head.after(kept[-1]), one.t)[0]
+    world.archive.store(CHAIN, [*kept, forged])
+    with pytest.raises(Tampered) as found:
+        replace(world.sealer, ledger=world.seam()).seal(CHAIN)
+    assert (found.value.kind, found.value.seq) == ("link", two.first)
 
 
 def test_a_chain_is_listed_whose_first_segment_left_the_table(world: World) -> None:
@@ -176,6 +222,17 @@ def test_an_erasure_names_strays_of_its_batches(world: World) -> None:
         assert len(found.left) == told
         assert all("at 10 is no part" in each for each in found.left)
     assert place.forget(Target(CHAIN, first, first, {})).left == []
+
+
+def test_the_command_tells_strays(world: World) -> None:
+    """`sentinel verify` tells them, as the API does."""
+    command = ["-m", "sentinel.cli.main", "verify", "--json", "--home", str(world.home)]
+    for put, told in ((False, None), (True, "stray")):
+        if put:
+            _put(world, _stray(world, 10))
+        done = subprocess.run([sys.executable, *command], capture_output=True, timeout=100, check=False)
+        assert [each.get("kind") for each in json.loads(done.stdout)] == [told], done.stderr
+        assert done.returncode == bool(told)
 
 
 def test_what_is_in_both_is_no_stray(tmp_path: Path) -> None:

@@ -235,6 +235,14 @@ def told(**changes: Any) -> bytes:
     return json.dumps({**found, **changes}).encode()
 
 
+def nested(depth: int) -> object:
+    """Return lists in each other."""
+    found: list[object] = []
+    for _ in range(depth - 1):
+        found = [found]
+    return found
+
+
 def renoted(line: int, to: str) -> bytes:
     """Return that record with another line in its note, which the log has signed."""
     found = json.loads(record(3, 5, LEAVES))
@@ -429,11 +437,21 @@ CHAINS: dict[str, tuple[str, Edit]] = {
     "checkpoint-of-more": ("cut", resigned(5, size=99)),
     "checkpoint-of-another-tree": ("rewritten", resigned(5, root=bytes(32))),
     "checkpoint-size-back": ("order", resigned(6, size=1)),
+    "checkpoint-of-no-date": ("checkpoint", resigned(6, seconds=253_402_300_800)),
     "checkpoint-time-back": ("order", resigned(6, seconds=1)),
     "checkpoint-early": ("cut", swap(4, 5)),
     "checkpoint-late": ("rewritten", swap(CHECKPOINT, 3)),
     "checkpoints-none": ("checkpoint", _cut_checkpoints),
+    "checkpoint-name-with-white-space": (
+        "checkpoint",
+        of_note(CHECKPOINT, lambda parts: parts.insert(4, "\u2014 other\x85.example AAAAAAAA")),
+    ),
     "cosignature": ("cosignature", of_note(5, bad_signature(6))),
+    # U+FEFF is no white space (Unicode's White_Space), whatever a language's regular expressions say.
+    "cosignature-name-with-no-white-space": (
+        "quorum",
+        of_note(-2, lambda parts: parts.__setitem__(6, parts[6].replace("/w1 ", "/w1\ufeff "))),
+    ),
     "cosignature-missing": ("quorum", of_note(-2, lambda parts: parts.pop(6))),
 }
 ENTRIES: dict[str, tuple[str, str, Edit]] = {
@@ -503,6 +521,7 @@ RECORDS: dict[str, tuple[bytes, str]] = {
         told(note=json.loads(record(3, 5, LEAVES))["note"].replace("4711", "x")).replace(b"3-5", b"3-4"),
         "erase",
     ),
+    "record-nested-deep": (told(more=nested(200)), "erase"),
     "record-no-object": (b"[]", "erase"),
     "record-no-json": (b"{", "erase"),
     "record-endpoint": (record(3, 5, LEAVES), "entries"),

@@ -347,6 +347,15 @@ def _swap_notes(world: World, place: str) -> None:
     world.note(number).write_bytes(world.note(number + 2 if number == 0 else 0).read_bytes())
 
 
+def _note_again(world: World, place: str) -> None:
+    """Put an old checkpoint under the next number, cosigned as it is, and write all behind its tree anew."""
+    number, at = {"first": (0, 4), "middle": (1, 4), "last": (2, 8)}[place]
+    path, new = world.note(number), _number("last") + 1
+    world.notes.put(CHAIN, new, path.read_bytes())
+    world.notes.attach(CHAIN, new, "witness-1", path.with_name(path.name + ".witness-1").read_bytes())
+    _anew(world, at)
+
+
 def _cosignature(change: Callable[[bytes], bytes | None]) -> Act:
     def act(world: World, place: str) -> None:
         path = world.note(_number(place))
@@ -369,7 +378,10 @@ def _cut(world: World, place: str) -> None:
 
 def _restore(world: World, place: str) -> None:
     """Put an old copy back and let it grow again: by as many entries as were lost, other ones."""
-    at = {"first": 1, "middle": 6, "last": len(world.segments) - 1}[place]
+    _anew(world, {"first": 1, "middle": 6, "last": len(world.segments) - 1}[place])
+
+
+def _anew(world: World, at: int) -> None:
     lost = [_other(100 + number, each.count) for number, each in enumerate(world.segments[at:])]
     world.write([*world.segments[:at], *written(lost, Head.after(world.segments[at - 1]))])
 
@@ -492,6 +504,7 @@ def _checkpoints() -> Iterator[Operation]:
     yield Operation("take a signature away", PLAIN, _noted(lambda parts: parts.pop(4)))
     yield Operation("sign another tree with another key", ANEW, _resign)
     yield Operation("put another checkpoint in its place", PLAIN, _swap_notes)
+    yield Operation("put an old checkpoint behind all, and fork at its tree", ANEW, _note_again)
     yield Operation("delete a checkpoint", PLAIN, _delete_note, ("first", "middle"))
     yield Operation("change a cosignature", PLAIN, _cosignature(_flip))
     yield Operation("take the cosignature away", PLAIN, _cosignature(lambda raw: None), ("last",))

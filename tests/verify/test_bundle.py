@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,14 +20,15 @@ import sentinel_verify
 from sentinel.adapters.sqlite_ledger import SqliteLedger
 from sentinel.bootstrap import application
 from sentinel.bootstrap_verify import Processes
-from sentinel.core import notes
+from sentinel.core import chain as hashing
+from sentinel.core import merkle, notes
 from sentinel.core.notes import COSIGNATURE, Key
 from sentinel.core.segment import Head
 from sentinel.errors import Conflict, Missing, Tampered, Unavailable
 from sentinel.usecases.course import FEW, Attested, course
 from sentinel.usecases.verify_chain import ChainVerification, check_run
 from tests.e2e.test_cli import cli, store  # noqa: F401 - a fixture
-from tests.verify import vectors
+from tests.verify import broken, vectors
 from tests.verify.javascript import NODE, PROGRAM, needs_node, verdicts
 from tests.verify.world import (
     BEFORE,
@@ -34,7 +37,9 @@ from tests.verify.world import (
     KEYS,
     LOG,
     SEGMENTS,
+    SIGNER,
     VKEY,
+    WITNESS,
     WITNESS_KEY,
     Signer,
     World,
@@ -169,6 +174,19 @@ def test_a_quorum_is_one_of_the_newest_checkpoint(world: World) -> None:
         world.verification((other,), 1).verify(CHAIN)
 
 
+def test_a_witness_is_somebody_else(world: World) -> None:
+    """The log's own key under another name is no witness, and one key under two names is one."""
+    text = world.sealer.newest(CHAIN).note.text  # type: ignore[union-attr]
+    named = [replace(WITNESS_KEY, name="w2.example"), replace(KEYS.timed, name="w3.example")]
+    for key, signer in zip(named, (WITNESS, SIGNER), strict=True):
+        line = notes.cosigned(text, key, signer.sign, 1_764_000_000).line
+        world.notes.attach(CHAIN, 3, f"witness-{key.name}", line.encode())
+    for witnesses, most in (((WITNESS_KEY, *named), 1), ((KEYS.timed,), 0)):
+        assert world.verification(witnesses, most).verify(CHAIN).entries
+        with pytest.raises(Tampered, match=f"cosigned by {most} witnesses"):
+            world.verification(witnesses, most + 1).verify(CHAIN)
+
+
 def test_two_trees_of_one_size_are_found(world: World) -> None:
     """A log that signs two trees of one size has forked, whichever of them is in the table."""
     newest = world.sealer.newest(CHAIN)
@@ -297,6 +315,82 @@ def test_a_refused_bundle_prints_nothing_that_looks_verified(
         assert len(each.splitlines()) == 1
         assert each[:-1].isprintable()
     assert len({*told}) == 1
+
+
+def _log_of(chain: str, segments: Sequence[Sequence[bytes]], seconds: int) -> bytes:
+    """Return the bundle of a chain of these entries, sealed once."""
+    salt, head, size = hashing.salt(bytes(32), b"{}"), hashing.genesis(chain), 0
+    peaks: tuple[bytes, ...] = ()
+    origin = notes.origin_of(LOG, chain)
+    lines: list[Any] = [{"sentinel-bundle": 1, "kind": "chain", "chain": chain, "origin": origin}]
+    for entries in segments:
+        found = hashing.links(head, hashing.leaves(salt, entries), 5, hashing.service_of(chain))
+        told = {"first": size, "count": len(entries), "prev": head.hex(), "head": found[-1].hex(), "t": "5"}
+        texts = [each.decode() for each in entries]
+        lines.append({"segment": {**told, "nonce": "00" * 32, "context": "{}", "entries": texts}})
+        peaks, head, size = merkle.grow(size, peaks, found), found[-1], size + len(entries)
+    text = notes.Checkpoint(origin, size, merkle.root(peaks)).text
+    plain = notes.signed(text, KEYS.of(chain), SIGNER.sign)
+    note = notes.Note(text, (plain, notes.cosigned(text, KEYS.timed, SIGNER.sign, seconds)))
+    lines.append({"checkpoint": {"number": 0, "note": note.bytes.decode()}})
+    counts = {"entries": size, "segments": len(segments), "checkpoints": 1, "unsealed": 0}
+    return broken.dump([*lines, {"end": counts}])
+
+
+def _both(file: Path, *more: str) -> list[tuple[int, str]]:
+    """Return exit code and words of both commands, the second where there is a node."""
+    programs = [[sys.executable, str(sentinel_verify.__file__)], *([[NODE, str(PROGRAM)]] if NODE else [])]
+    found = []
+    for program in programs:
+        words = [*program, str(file), "--key", VKEY, *more]
+        done = subprocess.run(words, capture_output=True, timeout=100, check=False)
+        found.append((done.returncode, re.sub(r"-?\d+ s ", "", done.stdout.decode())))
+    return found
+
+
+def test_a_verified_chain_has_no_name_that_a_terminal_obeys(tmp_path: Path) -> None:
+    """Who writes the table names chains, and they are sealed, too: names are printed as JSON has them."""
+    file = tmp_path / "bundle"
+    file.write_bytes(_log_of(f"{SPOOF}é/0", [[b"{}"]], 1_764_000_000))
+    for code, told in (found := _both(file)):
+        assert (code, told.count("\n"), told.replace("\n", "").isprintable()) == (0, 3, True)
+        assert told.startswith("verified  x\\u001b[2K\\r\\u009b2K\\nverified  a/0: 9 entries\\n\\u202eé/0: 1")
+    assert len({*found}) == 1
+
+
+def test_a_checkpoint_of_a_time_to_come_is_not_fresh(tmp_path: Path) -> None:
+    """A log whose clock was once years ahead would be fresh for years: `--max-age` refuses it."""
+    file = tmp_path / "bundle"
+    for ahead, code in ((300, 0), (900, 1)):
+        file.write_bytes(_log_of(CHAIN, [[b"{}"]], int(time.time()) + ahead))
+        for found, told in _both(file, "--max-age", "60"):
+            assert (found, ": stale: " in told) == (code, bool(code))
+
+
+def test_an_entry_may_be_as_long_as_a_line(tmp_path: Path) -> None:
+    """What a segment may hold, both read: of 20 MB a regular expression runs out of stack."""
+    file = tmp_path / "bundle"
+    file.write_bytes(_log_of(CHAIN, [[b"x" * 20_000_000, b'"\\' * 100_000]], 1_764_000_000))
+    assert [code for code, _ in _both(file)] == [0] * (2 if NODE else 1)
+
+
+@pytest.mark.nightly
+def test_an_erasure_may_be_of_many_entries(tmp_path: Path) -> None:
+    """More leaves than a function takes arguments."""
+    count = 130_000
+    lines = broken.parse(_log_of(CHAIN, [[b"{}"] * count], 1_764_000_000))
+    leaves = hashing.leaves(hashing.salt(bytes(32), b"{}"), [b"{}"] * count)
+    gone = lines[1]["segment"]
+    gone["entries"] = [{"erased": leaf.hex()} for leaf in leaves]
+    entry, context = record(0, count - 1, leaves), b'{"endpoint":"erase"}'
+    own = hashing.leaves(hashing.salt(bytes(32), context), [entry])
+    head = hashing.links(bytes.fromhex(gone["head"]), own, 5, "checkout")[-1].hex()
+    told = {**gone, "first": count, "count": 1, "prev": gone["head"], "head": head}
+    lines.insert(3, {"segment": {**told, "context": context.decode(), "entries": [entry.decode()]}})
+    lines[-1]["end"] |= {"entries": count + 1, "segments": 2, "unsealed": 1}
+    file = tmp_path / "bundle"
+    file.write_bytes(broken.dump(lines))
+    assert [code for code, _ in _both(file)] == [0] * (2 if NODE else 1)
 
 
 def test_looking_makes_no_key(cli: Any, tmp_path: Path) -> None:  # noqa: F811

@@ -8,18 +8,20 @@ import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import sentinel_verify
 from sentinel.core import erasure, erasure_check, payload, segment, verify
+from sentinel.core.notes import ED25519
 from sentinel.usecases import course, seal, verify_chain
 from tests.sampling import taken, thorough
 from tests.verify import broken, tampering, vectors
 from tests.verify.javascript import NODE, PROGRAM, needs_node, verdicts
 from tests.verify.mutations import Mutant, applied, mutants
-from tests.verify.world import World, folder, found
+from tests.verify.world import KEYS, WITNESS_KEY, World, folder, found
 
 INDEX = vectors.index()
 # Checks whose lack nobody can see, by a part of their text, each with the reason.
@@ -81,7 +83,9 @@ def _commands(folder: Path) -> list[tuple[list[str], int]]:
         ([*good, "--max-age", "60"], 1),
         ([*good, "--quorum", "0"], 0),
         ([*good, "--quorum", "2"], 2),
-        ([file, "--key", INDEX["key"], "--witness", INDEX["key"]], 2),
+        ([file, "--key", INDEX["key"], "--witness", replace(WITNESS_KEY, type=ED25519).vkey], 2),
+        ([*good, "--quorum", "1", "--witness", replace(WITNESS_KEY, name="other.example").vkey], 2),
+        ([*good, "--quorum", "1", "--witness", KEYS.timed.vkey], 2),
         ([file, "--key", INDEX["other_key"]], 1),
         ([str(folder / "none"), "--key", INDEX["key"]], 2),
         *(([file, "--key", each], 2) for each in INDEX["bad_keys"].values()),
@@ -107,7 +111,7 @@ def test_the_command_says_how_it_went(tmp_path: Path) -> None:
 @needs_node
 def test_the_second_command_says_how_it_went(tmp_path: Path) -> None:
     """The same by the JavaScript verifier's own command line."""
-    for arguments, code in _commands(tmp_path)[: None if thorough() else 9]:
+    for arguments, code in _commands(tmp_path)[: None if thorough() else 11]:
         done = subprocess.run(
             [str(NODE), str(PROGRAM), *arguments], capture_output=True, timeout=60, check=False
         )

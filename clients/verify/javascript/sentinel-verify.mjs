@@ -13,6 +13,9 @@ import { fileURLToPath } from "node:url";
 const LINE_LIMIT = 2 ** 27;
 const PLAIN = 1;
 const TIMED = 4;
+const SKEW = 600; // seconds that the log's clock may be ahead where it has to say that it is fresh
+const LATEST = 253_402_300_799; // the last second that has a date of four digits
+const DEPTH = 200; // of objects and lists in each other
 const NUMBER = /^(0|[1-9][0-9]{0,14})$/;
 const EMPTY = Buffer.alloc(0);
 
@@ -77,7 +80,7 @@ class Json {
   }
 
   value(depth) {
-    need(depth < 200, "it is nested too deep");
+    need(depth < DEPTH, "it is nested too deep");
     this.space();
     let found;
     const first = this.text[this.at];
@@ -121,11 +124,26 @@ class Json {
   }
 
   string() {
-    const raw = this.match(/"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y);
-    need(raw !== undefined, "this is no JSON");
-    const found = JSON.parse(raw);
+    const raw = this.text.slice(this.at, this.closing(this.at + 1) + 1);
+    let found;
+    try {
+      found = JSON.parse(raw);
+    } catch {
+      throw new Bad("this is no JSON");
+    }
     need(found.isWellFormed(), "half a character is no text");
+    this.at += raw.length;
     return found;
+  }
+
+  /** Where the string ends that is open at `at`: a regular expression over it runs out of stack at some length. */
+  closing(at) {
+    for (let end = this.text.indexOf('"', at); end >= 0; end = this.text.indexOf('"', end + 1)) {
+      let before = end;
+      while (before > at && this.text[before - 1] === "\\") before -= 1;
+      if ((end - before) % 2 === 0) return end;
+    }
+    throw new Bad("this is no JSON");
   }
 }
 
@@ -199,11 +217,20 @@ function quoted(chain) {
     .replace(/%(2F|3A|40)/g, decodeURIComponent);
 }
 
-/** What nobody has signed, as it may be printed: a terminal obeys some characters. */
-function shown(text) {
-  const escaped = (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`;
-  return JSON.stringify(text).replace(/[^ -~]/g, escaped);
+/** A text with some of its characters as JSON escapes them: a terminal obeys some, and does not show others. */
+function escaped(text, which) {
+  const unit = (at) => {
+    const told = JSON.stringify(at).slice(1, -1);
+    return told === at ? `\\u${at.charCodeAt(0).toString(16).padStart(4, "0")}` : told;
+  };
+  return text.replace(which, (found) => found.replace(/[^]/g, unit));
 }
+
+/** What nobody has signed, as it may be printed. */
+const shown = (text) => escaped(JSON.stringify(text), /[^ -~]/g);
+
+/** What was verified, as it may be printed. */
+const legible = (text) => escaped(text, /(?! )[\p{C}\p{Z}]/gu);
 
 // --- Keys and signed notes.
 
@@ -214,7 +241,7 @@ export class Key {
   }
 
   static read(vkey) {
-    const [, name, id, encoded] = /^([^\s+]+)\+([^+]*)\+(.*)$/s.exec(vkey) ?? [];
+    const [, name, id, encoded] = /^([^\p{White_Space}+]+)\+([^+]*)\+(.*)$/su.exec(vkey) ?? [];
     const raw = base64(encoded);
     need(raw.length === 33, "a key is NAME+ID+BASE64 of 33 bytes");
     const key = new Key(name, raw[0], raw.subarray(1));
@@ -263,7 +290,7 @@ function opened(value) {
     .slice(gap + 2, -1)
     .split("\n")
     .map((line) => {
-      const [, name, encoded] = /^\u2014 ([^\s+]+) ([A-Za-z0-9+/=]+)$/.exec(line) ?? [];
+      const [, name, encoded] = /^\u2014 ([^\p{White_Space}+]+) ([A-Za-z0-9+/=]+)$/u.exec(line) ?? [];
       const raw = base64(encoded);
       need(raw.length > 4, "a signature is a dash, a name and base64 of a key's id and more");
       return { name, id: raw.subarray(0, 4), raw: raw.subarray(4) };
@@ -431,7 +458,9 @@ class Bundle {
   signed(note) {
     for (const [plain, timed] of this.signers) {
       const [once, seconds] = [plain.signed(note), timed.signed(note)];
-      if (once !== undefined && seconds !== undefined) return seconds;
+      if (once === undefined || seconds === undefined) continue;
+      need(seconds <= LATEST, "its time has no date");
+      return seconds;
     }
     throw new Bad("it is not signed by a known key of this log, plain and with the time");
   }
@@ -493,7 +522,7 @@ class Bundle {
     if (!given && length > this.leaves.size) return;
     const leaves = given ?? Array.from({ length }, (_, place) => this.leaves.get(first + place) ?? EMPTY);
     const says = ["sentinel-erasure/v1", this.origin, `${first}-${last}`, note.lines[3]];
-    says.push(sha256(...leaves).toString("base64"), sha256(told.get("reason")).toString("base64"));
+    says.push(sha256(Buffer.concat(leaves)).toString("base64"), sha256(told.get("reason")).toString("base64"));
     if (leaves.length !== length || says.some((each, at) => each !== note.lines[at])) return;
     for (const each of this.unrecorded) {
       if (leaves[each - first]?.equals(this.leaves.get(each))) this.unrecorded.delete(each);
@@ -561,19 +590,20 @@ function isErasure(context) {
   }
 }
 
-/** Yield the lines of a stream of bytes; what is no whole line is Bad. */
+/** Yield the lines of a stream of bytes; undefined for what is no whole line, or too long. */
 async function* linesOf(chunks) {
   let parts = [];
   let held = 0;
   for await (const chunk of chunks) {
     let start = 0;
     for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, start)) {
+      if (held + end - start >= LINE_LIMIT) yield undefined;
       yield Buffer.concat([...parts, chunk.subarray(start, end)]);
       [parts, held, start] = [[], 0, end + 1];
     }
     if (start < chunk.length) parts.push(chunk.subarray(start));
     held += chunk.length - start;
-    need(held < LINE_LIMIT, "a line is cut off, or too long");
+    if (held >= LINE_LIMIT) yield undefined;
   }
   if (held) yield undefined;
 }
@@ -610,7 +640,7 @@ function sentences(found) {
   const by = cosigned.length ? `cosigned by ${cosigned.join(", ")}` : "by no witness that was named";
   const when = new Date(time * 1000).toISOString().replace(".000", "");
   const lines = [
-    `verified  ${found.chain}: ${what}`,
+    `verified  ${legible(found.chain)}: ${what}`,
     `against   checkpoint ${count} of ${found.origin}: the first ${size} entries`,
     `signed    ${when}, ${age} s ago, ${by}`,
   ];
@@ -645,6 +675,12 @@ function asked(words) {
   need(found.witnesses.every((key) => key.type === TIMED), "a witness's key is of type 4");
   const names = new Set(found.witnesses.map((key) => key.name));
   need(found.quorum <= names.size, "a quorum is one of witnesses that are named");
+  const owners = new Map(found.keys.map((key) => [key.bytes.toString("hex"), undefined]));
+  for (const { name, bytes } of found.witnesses) {
+    const hex = bytes.toString("hex");
+    need(!owners.has(hex) || owners.get(hex) === name, "each witness has a key of its own, and not the log's");
+    owners.set(hex, name);
+  }
   return found;
 }
 
@@ -656,8 +692,9 @@ export async function main(words) {
     const bundle = await verify(file, options);
     const now = Math.floor(Date.now() / 1000);
     const found = bundle.result(now);
-    if (options.most !== undefined && found.checkpoint.age > options.most) {
-      bundle.refuse("stale", found.checkpoint.size, `the newest checkpoint is ${found.checkpoint.age} s old`);
+    const { age, size } = found.checkpoint;
+    if (options.most !== undefined && (age > options.most || age < -SKEW)) {
+      bundle.refuse("stale", size, `the newest checkpoint is ${age} s old`);
     }
     console.log(options.json ? JSON.stringify(found) : sentences(found));
     return 0;

@@ -30,6 +30,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 LINE_LIMIT = 1 << 27  # bytes of a line; a segment unpacks to 16 MB at most, and JSON escapes some of it
 PLAIN, TIMED = 1, 4  # types of keys: Ed25519 over the text, and over time and text (a cosignature)
+LATEST = 253_402_300_799  # the last second that has a date of four digits
+DEPTH = 200  # of objects and lists in each other
+SKEW = 600  # seconds that the log's clock may be ahead where it has to say that it is fresh
 NUMBER = re.compile(r"0|[1-9][0-9]{0,14}")
 ENTRY = ("seq", "t", "prev", "nonce", "context", "entry", "proof")
 BLANK = (bytes(32), b"{}")  # nonce and context beside what was erased: no hash commits to others
@@ -71,6 +74,12 @@ def strict(raw: str | bytes) -> Any:
         json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except RecursionError:
         raise ValueError("it is nested too deep") from None
+    depth, level = 0, [found]
+    while level:
+        need(depth < DEPTH, "it is nested too deep")
+        groups = [each for each in level if type(each) in (dict, list)]
+        level = [inner for each in groups for inner in (each.values() if type(each) is dict else each)]
+        depth += 1
     return found
 
 
@@ -252,7 +261,7 @@ class Bundle:
         need(text_of(self.origin).endswith(end) and self.origin != end, "its origin is none of its chain")
         log, self.service = self.origin.removesuffix(end), self.chain.rpartition("/")[0]
         self.hash = sha256(b"SG1" + self.chain.encode()).digest()
-        mine = {key.public for key in self.keys if key.name in (log, self.origin)}
+        mine = dict.fromkeys(key.public for key in self.keys if key.name in (log, self.origin))
         if not mine:
             raise Refused("key", 0, f"none of the keys given is of the log {json.dumps(log)}")
         self.signers = [(Key(self.origin, PLAIN, each), Key(log, TIMED, each)) for each in mine]
@@ -340,6 +349,7 @@ class Bundle:
         for plain, timed in self.signers:
             once, seconds = plain.signed(text, signatures), timed.signed(text, signatures)
             if once is not None and seconds is not None:
+                need(seconds <= LATEST, "its time has no date")
                 return seconds
         raise ValueError("it is not signed by a known key of this log, plain and with the time")
 
@@ -424,8 +434,8 @@ class Bundle:
             raise Refused("cut", self.next, "the bundle has no end: it was cut off")
 
     def fresh(self, now: int, most: int | None) -> None:
-        """Check that the newest checkpoint is at most so many seconds old."""
-        if most is not None and now - self.seconds > most:
+        """Check that the newest checkpoint is at most so many seconds old, and not of a time to come."""
+        if most is not None and not -SKEW <= now - self.seconds <= most:
             raise Refused("stale", self.size, f"the newest checkpoint is {now - self.seconds} s old")
 
 
@@ -477,6 +487,11 @@ def result(bundle: Bundle, now: int) -> dict[str, Any]:
     return {"verified": True, **names, **about, "erased": len(bundle.leaves), "checkpoint": point}
 
 
+def legible(text: str) -> str:
+    """Return a text as it may be printed: a terminal obeys some characters, and does not show others."""
+    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
+
+
 def sentences(found: dict[str, Any]) -> str:
     """Return the same for people."""
     point, what = found["checkpoint"], f"entry {found.get('entry')}, stored at {found.get('t')} ns"
@@ -486,7 +501,7 @@ def sentences(found: dict[str, Any]) -> str:
     by = (
         "cosigned by " + ", ".join(point["cosigned"]) if point["cosigned"] else "by no witness that was named"
     )
-    text = f"verified  {found['chain']}: {what}\n"
+    text = f"verified  {legible(found['chain'])}: {what}\n"
     text += (
         f"against   checkpoint {point['number']} of {found['origin']}: the first {point['size']} entries\n"
     )
@@ -509,14 +524,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON")
     asked = parser.parse_args(arguments)
     try:
-        keys, witnesses = map(Key.read, asked.key), list(map(Key.read, asked.witness))
+        keys, witnesses = list(map(Key.read, asked.key)), list(map(Key.read, asked.witness))
         quorum = len(witnesses) if asked.quorum is None else asked.quorum
         need(all(key.kind == TIMED for key in witnesses), "a witness's key is of type 4")
         need(
             0 <= quorum <= len({key.name for key in witnesses}), "a quorum is one of witnesses that are named"
         )
+        owners: dict[bytes, str | None] = {key.public: None for key in keys}
+        for key in witnesses:
+            own = owners.setdefault(key.public, key.name) == key.name
+            need(own, "each witness has a key of its own, and not the log's")
         with sys.stdin.buffer if asked.file == "-" else open(asked.file, "rb") as file:  # noqa: PTH123
-            bundle = verify(file, list(keys), witnesses, quorum)
+            bundle = verify(file, keys, witnesses, quorum)
         bundle.fresh(int(time.time()), asked.max_age)
         found = result(bundle, int(time.time()))
     except (ValueError, OSError) as error:

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from urllib.parse import quote, unquote
 
 from sentinel.adapters import whole_files
 from sentinel.adapters.archive_runs import Runs
+from sentinel.adapters.chain_folders import chains_below, folder_of, names_in
 from sentinel.core.payload import Opener
 from sentinel.core.runs import BEGIN_BYTES, MOST_BYTES, Run
 from sentinel.errors import Conflict, Missing, Unavailable
@@ -58,11 +58,11 @@ class FolderArchive(Runs):
 
     def tidy(self, chain: str) -> None:
         """See `ports_log.Archive`. Whoever has the lock knows that who wrote these files is gone."""
-        folder = self._root / quote(chain, safe="")
-        if not any(map(_BEGUN.fullmatch, _names(folder))):
+        folder = folder_of(self._root, chain)
+        if not any(map(_BEGUN.fullmatch, names_in(folder))):
             return
         with self._locked(folder):
-            for name in filter(_BEGUN.fullmatch, _names(folder)):
+            for name in filter(_BEGUN.fullmatch, names_in(folder)):
                 try:
                     (folder / name).unlink(missing_ok=True)
                 except OSError as error:
@@ -93,17 +93,17 @@ class FolderArchive(Runs):
 
     def newest_at(self, chain: str, seq: int) -> int | None:
         """See `Runs`. One listing of the chain's folder."""
-        names = _names(self._root / quote(chain, safe=""))
+        names = names_in(folder_of(self._root, chain))
         return max((int(name) for name in names if name.isdecimal() and int(name) <= seq), default=None)
 
     def chains(self) -> Iterator[str]:
         """See `ports_log.Archive`."""
-        for name in _names(self._root):
-            if any(map(str.isdecimal, _names(self._root / name))):
-                yield unquote(name)
+        for chain, folder in chains_below(self._root):
+            if any(map(str.isdecimal, names_in(folder))):
+                yield chain
 
     def _path(self, chain: str, first: int) -> Path:
-        return self._root / quote(chain, safe="") / f"{first:016}"
+        return folder_of(self._root, chain) / f"{first:016}"
 
     @contextmanager
     def _locked(self, folder: Path) -> Iterator[None]:
@@ -117,12 +117,3 @@ class FolderArchive(Runs):
             yield
         finally:
             os.close(fd)
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))  # noqa: PTH208 - names are wanted, not paths
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise Unavailable(f"{folder} cannot be read: {error.strerror}") from None

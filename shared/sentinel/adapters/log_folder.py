@@ -8,43 +8,20 @@ a tile. Files are whole or not there, and flushed; no checkpoint is ever written
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from urllib.parse import quote, unquote
 
 from sentinel.adapters import whole_files
-from sentinel.errors import Conflict, Forbidden, Missing, Tampered, Unavailable
+from sentinel.adapters.chain_folders import chains_below, folder_of, names_in
+from sentinel.errors import Conflict, Forbidden, Missing
 
 MOST = 1_000_000  # bytes of a note, or of what is attached to one
 _TILE = 8_192
-_LONGEST = 240
-
-
-def _folder(root: Path, chain: str) -> Path:
-    """Return the folder of a chain, which is one right below `root` whatever the chain is called."""
-    name = quote(chain, safe="")
-    if len(name) > _LONGEST:  # a file's name ends at 255 bytes, and percent-encoding makes three of one
-        name = chain.replace("%", "%25").replace("/", "%2F").replace("\0", "%00")
-    if name.startswith("."):
-        name = "%2E" + name[1:]
-    if not name:
-        raise Tampered("", 0, "place", "a chain without a name")
-    return root / name
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))  # noqa: PTH208 - names are wanted, not paths
-    except (FileNotFoundError, NotADirectoryError):  # something else lies there: it is nothing of ours
-        return []
-    except OSError as error:
-        raise Unavailable(f"{folder} cannot be read: {error.strerror}") from None
 
 
 def _numbers(folder: Path, digits: int) -> Iterator[str]:
     """Yield the names in a folder that are numbers, greatest first; another may be a half-written file's."""
-    names = reversed(_names(folder))
+    names = reversed(names_in(folder))
     return (name for name in names if len(name) == digits and name.isascii() and name.isdecimal())
 
 
@@ -56,7 +33,7 @@ def _read(path: Path, most: int) -> bytes | None:
 
 
 def _chains(root: Path, kind: str) -> Iterator[str]:
-    return (unquote(name) for name in _names(root) if (root / name / kind).is_dir())
+    return (chain for chain, folder in chains_below(root) if (folder / kind).is_dir())
 
 
 class FolderNotes:
@@ -82,7 +59,7 @@ class FolderNotes:
 
     def newest(self, chain: str) -> tuple[int, bytes] | None:
         """See `ports_log.Notes`."""
-        top = _folder(self._root, chain) / "notes"
+        top = folder_of(self._root, chain) / "notes"
         for high in _numbers(top, 3):
             for low in _numbers(top / high, 3):
                 for last in _numbers(top / high / low, 6):
@@ -102,7 +79,7 @@ class FolderNotes:
         path = self._path(chain, number)
         begin = path.name + "."
         found: dict[str, bytes] = {}
-        for name in _names(path.parent):
+        for name in names_in(path.parent):
             if name.startswith(begin):
                 data = _read(path.parent / name, MOST)
                 found |= {name.removeprefix(begin): data} if data is not None else {}
@@ -114,7 +91,7 @@ class FolderNotes:
 
     def _path(self, chain: str, number: int) -> Path:
         name = f"{number:012}"
-        return _folder(self._root, chain) / "notes" / name[:3] / name[3:6] / name[6:]
+        return folder_of(self._root, chain) / "notes" / name[:3] / name[3:6] / name[6:]
 
 
 class FolderTiles:
@@ -125,7 +102,7 @@ class FolderTiles:
 
     def put(self, chain: str, path: str, tile: bytes) -> None:
         """See `ports_log.Tiles`."""
-        place = _folder(self._root, chain) / "tile" / path
+        place = folder_of(self._root, chain) / "tile" / path
         if self.get(chain, path) != tile:
             whole_files.replace(place, tile)
         if place.parent.suffix != ".p":
@@ -139,7 +116,7 @@ class FolderTiles:
     def get(self, chain: str, path: str) -> bytes | None:
         """See `ports_log.Tiles`."""
         try:
-            return _read(_folder(self._root, chain) / "tile" / path, _TILE)
+            return _read(folder_of(self._root, chain) / "tile" / path, _TILE)
         except (
             Forbidden
         ):  # too long, or open to others: not as it was put, and made anew like one that is gone
@@ -148,7 +125,7 @@ class FolderTiles:
 
 def _forget(partial: Path) -> None:
     """Remove the partial tiles that a full one has replaced (C2SP tlog-tiles, Partial Tiles)."""
-    for name in _names(partial):
+    for name in names_in(partial):
         with contextlib.suppress(OSError):
             (partial / name).unlink()
     with contextlib.suppress(OSError):

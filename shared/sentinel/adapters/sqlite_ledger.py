@@ -30,6 +30,13 @@ WHEN EXISTS (SELECT 1 FROM segments WHERE chain = new.chain AND first = new.firs
     SELECT 'MODIFY', chain, first, {old_row}, payload IS new.payload FROM segments
     WHERE chain = new.chain AND first = new.first;
 END;
+CREATE TRIGGER IF NOT EXISTS segments_moved_over BEFORE UPDATE ON segments
+WHEN (old.chain IS NOT new.chain OR old.first IS NOT new.first)
+AND EXISTS (SELECT 1 FROM segments WHERE chain = new.chain AND first = new.first) BEGIN
+    INSERT INTO changes (kind, chain, first, {old})
+    SELECT 'MODIFY', chain, first, {old_row}, payload IS new.payload FROM segments
+    WHERE chain = new.chain AND first = new.first;
+END;
 CREATE TRIGGER IF NOT EXISTS segments_update AFTER UPDATE ON segments
 WHEN old.chain IS new.chain AND old.first IS new.first BEGIN
     INSERT INTO changes (kind, chain, first, {old})

@@ -6,6 +6,7 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from sentinel.cli.output import Failure, echo, emit, plain, style, table
 if TYPE_CHECKING:
     from sentinel.bootstrap import App
     from sentinel.core.notes import Key
-    from sentinel.usecases.verify_chain import ChainVerification
+    from sentinel.usecases.inspect import Inspect
 
 Heads = dict[str, dict[int, str]]
 
@@ -70,10 +71,11 @@ def verify(
     Exits 1 for a damaged one, and for one that may not be read here.
     """
     app = application(home)
-    verification = app.verifying(_keys(witnesses), len(witnesses) if quorum is None else quorum)
+    by = app.verifying(_keys(witnesses), len(witnesses) if quorum is None else quorum)
+    inspect = replace(app.inspect, verification=lambda: by)  # which looks for strays, too
     known = written_down(against) if against else {}
     names = [chain] if chain else sorted({*app.ledger.chains(), *app.notes.chains(), *known})
-    found = [_verified(app, verification, name, known.get(name)) for name in names]
+    found = [_verified(inspect, name, known.get(name)) for name in names]
     of_tasks = _tasks(app) if tasks else {"verified": True}
     if as_json:
         emit({"chains": found, "tasks": of_tasks} if tasks else found)
@@ -120,13 +122,11 @@ def _tell_tasks(found: dict[str, Any]) -> None:
         echo(f"         task {plain(each)} was moved all the time: verify again")
 
 
-def _verified(app: App, by: ChainVerification, chain: str, expected: dict[int, str] | None) -> dict[str, Any]:
+def _verified(by: Inspect, chain: str, expected: dict[int, str] | None) -> dict[str, Any]:
     from sentinel.errors import Forbidden, Tampered
 
     try:
-        found = by.verify(chain, expected)
-        for stray in app.inspect.strays(chain):
-            raise stray
+        return by.verify(chain, expected).json()
     except Forbidden as error:  # others can be checked all the same
         return {"chain": chain, "verified": False, "kind": "forbidden", "detail": str(error)}
     except Tampered as damage:
@@ -137,7 +137,6 @@ def _verified(app: App, by: ChainVerification, chain: str, expected: dict[int, s
             "kind": damage.kind,
             "detail": damage.detail,
         }
-    return found.json()
 
 
 def _tell(each: dict[str, Any]) -> None:

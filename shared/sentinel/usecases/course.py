@@ -153,10 +153,15 @@ def _follow(by: Attested, chain: str, found: Course, held: Stored) -> None:
 
 
 def _cosigned(by: Attested, chain: str, sealed: Sealed, held: Stored) -> tuple[str, ...]:
-    """Return the witnesses that cosigned. Raises `Tampered` where what stands there as theirs is not."""
+    """Return the witnesses that cosigned, each key once. Raises `Tampered` where a signature is wrong.
+
+    The log's own key, whatever name it is given under, is no witness.
+    """
     try:
         signed = held.cosigned(sealed.note).verified(by.witnesses)
     except Malformed as error:
         what = f"checkpoint {sealed.number}: {error}"
         raise Tampered(chain, sealed.checkpoint.size, "cosignature", what) from None
-    return tuple(sorted({key.name for key, _ in signed}))
+    own = by.keys().public
+    names = {key.public: key.name for key, _ in signed if key.public != own}
+    return tuple(sorted({*names.values()}))

@@ -2,7 +2,8 @@
 
 Nothing is signed that does not continue what was signed before: the new segments are verified from the last
 checkpoint on, and a ledger that is smaller, or another one, is told and left unsigned. Checkpoints are
-numbered, and a number is taken by one only, so whoever signs has seen all that was signed before it.
+numbered, and a number is taken by one only, so whoever signs has seen all that was signed before it. Numbers
+are not signed, and an old checkpoint could be put under a new one: the newest is held against older ones.
 
 Tiles are what makes that cheap: they tell the tree's right edge and the hash that the last checkpoint ended
 with, both checked against its root. Where they are lost or wrong the whole chain is verified from its
@@ -12,8 +13,8 @@ anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 from sentinel.core import chain as hashing
 from sentinel.core import merkle, notes
@@ -27,6 +28,7 @@ from sentinel.ports_log import LogSigner, Notes, Tiles
 
 SECOND = 1_000_000_000
 TILES = 64  # tiles that are stored together: 16,384 entries, half a megabyte
+BEFORE = 8  # checkpoints that the newest is held against by a process that has seen none of its chain
 TRIES = 5  # checkpoints found taken one after the other before the caller is told to come back
 
 
@@ -104,6 +106,12 @@ class Sealer:
     signer: LogSigner
     log: str
     clock: Callable[[], int]
+    _seen: dict[str, Sealed] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def seen(self) -> Iterable[str]:
+        """The chains whose checkpoints this process has seen."""
+        return tuple(self._seen)
 
     @property
     def keys(self) -> LogKeys:
@@ -124,7 +132,7 @@ class Sealer:
         `rebuild` writes all tiles anew. Raises `Missing` where there is no such chain, and never was.
         """
         for _ in range(TRIES):
-            before = self.newest(chain)
+            before = self._last(chain)
             grown = self._grown(chain, before, enough, rebuild=rebuild)
             edge = grown.edge
             if before is None and edge.size == 0:
@@ -135,8 +143,38 @@ class Sealer:
                 partial = {tiling.path(level, at, width): tile for level, at, width, tile in edge.tiles()}
                 self.tiles.put_all(chain, partial)
             if self.notes.put(chain, sealed.number, sealed.note.bytes):
+                self._seen[chain] = sealed
                 return sealed
         raise Unavailable("others sign checkpoints of this chain all the time", 1.0)
+
+    def _last(self, chain: str) -> Sealed | None:
+        """Return the newest checkpoint, if it goes on from those before it. Raises `Tampered`.
+
+        Those are what this process saw last, which costs no read; in a new one, or where others have signed
+        meanwhile, a few that are stored.
+        """
+        known = self._seen.get(chain)  # first: another thread may see a newer one meanwhile
+        newest = self.newest(chain)
+        if newest is None:
+            if known:
+                raise Tampered(chain, 0, "order", f"checkpoint {known.number} is gone, and all others")
+            return None
+        if known:
+            _goes_on(known, newest)
+        if known is None or newest.number > known.number + 1:
+            self._look_back(newest)
+        self._seen[chain] = newest
+        return newest
+
+    def _look_back(self, newest: Sealed) -> None:
+        chain, after = newest.chain, newest
+        for number in range(newest.number - 1, max(-1, newest.number - 1 - BEFORE), -1):
+            raw = self.notes.get(chain, number)
+            if raw is None:
+                raise Tampered(chain, after.checkpoint.size, "order", f"checkpoint {number} is gone")
+            before = self.keys.read(chain, number, raw)
+            _goes_on(before, after)
+            after = before
 
     def _signed(self, chain: str, before: Sealed | None, checkpoint: Checkpoint, grown: _Growth) -> Sealed:
         """Sign a checkpoint with the time, which never goes back. What cannot be verified is not stored."""
@@ -218,6 +256,18 @@ class Sealer:
         checked = Verifier(chain, known.size, last.head, last.t, tree=edge.peaks, treed=bool(last.tree))
         checked.window = tuple(raw for _, raw in last.parts)
         return _Growth(checked, edge)
+
+
+def _goes_on(before: Sealed, after: Sealed) -> None:
+    """Check that a checkpoint can have been signed after another one."""
+    old, new, chain = before.checkpoint, after.checkpoint, after.chain
+    if after.number < before.number:
+        raise Tampered(chain, old.size, "order", f"checkpoint {before.number} is gone")
+    if new.size < old.size or after.seconds < before.seconds:
+        what = f"checkpoint {after.number} goes back behind one before it"
+        raise Tampered(chain, old.size, "order", what)
+    if new.size == old.size and new.root != old.root:
+        raise Tampered(chain, old.size - 1, "rewritten", f"two trees of {old.size} were signed")
 
 
 def _whole(last: Segment, peaks: tuple[bytes, ...]) -> None:

@@ -104,7 +104,7 @@ class SealAll:
 
     def _chains(self, found: SealedAll) -> list[str]:
         """Return the chains, those looked at longest ago first; in a new process in any order."""
-        names: set[str] = set()
+        names = set(self.sealer.seen)  # also one of which nothing is left anywhere
         for listing in (self.sealer.ledger.chains, self.sealer.notes.chains):
             try:
                 names.update(listing())

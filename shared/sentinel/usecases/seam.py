@@ -52,7 +52,7 @@ class Seam:
 
     def read(self, chain: str, first: int = 0, limit: int | None = None) -> Iterator[Segment]:
         """See `ports.Ledger`. Where the archive ends is looked up at the first step."""
-        end = self.end(chain)
+        known = end = self.end(chain)
         if first < end:
             for segment in self.archive().read(chain, first):
                 if limit is not None and limit <= 0:
@@ -61,6 +61,8 @@ class Seam:
                 limit = None if limit is None else limit - 1
                 end = max(end, segment.next)
             first = end
+            if end > known:
+                self._check_end(chain, end)
         if limit is None or limit > 0:
             yield from self.table.read(chain, first, limit)
 
@@ -73,16 +75,27 @@ class Seam:
         yield from (chain for chain in self.archive().chains() if chain not in seen)
 
     def end(self, chain: str) -> int:
-        """Return the sequence number behind the last archived entry, as of some minutes ago."""
+        """Return the sequence number behind the last archived entry, as of some minutes ago.
+
+        Raises `Tampered` where the archive has the newest segment's place: nobody of ours archives that, and
+        who may write there alone could hide the end of the chain behind another, which no feed tells of.
+        """
         now = self.now()
         with self._lock:
             known = self._ends.get(chain)
         if known is not None and now.soon_after(known[1], FRESH):
             return known[0]
         end = self.archive().end(chain)
+        self._check_end(chain, end)
         with self._lock:
             self._ends[chain] = end, now
         return end
+
+    def _check_end(self, chain: str, end: int) -> None:
+        newest = self.table.head(chain) if end else None  # looked at last, as the chain may grow meanwhile
+        if newest is not None and newest.first < end:
+            what = f"the archive goes on to entry {end - 1}, and the newest segment always stays in the table"
+            raise Tampered(chain, newest.first, "archive", what)
 
     def strays(self, chain: str) -> Iterator[Tampered]:
         """Yield what the table has below the archive's end that is not what was archived.
