@@ -28,7 +28,7 @@ def _ids(hints: list[Hint]) -> list[str]:
 
 
 LINE = "sentinel:{siem}:normal.0"  # where hints for the plain name of a stream stand
-IDLE = 600_000  # milliseconds: longer than any test, so that what was delivered just now is not idle for so long
+IDLE = 600_000  # milliseconds: longer than any test, so that nothing is idle for so long by itself
 
 
 def _age(client: redis.Redis, hints: list[Hint]) -> None:
