@@ -114,7 +114,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
 
 
 def _node(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
-    """Start a node that has all slots; return its process and port, 0 where somebody was faster to take it."""
+    """Start a node that has all slots; return its process and port: 0 where somebody else just took it."""
     import redis
 
     port, bus = _free_port(), _free_port()

@@ -90,7 +90,7 @@ def _ask(
     url: str,
     question: Question = QUESTION,
     reach: Reach | None = None,
-    within: float = 5.0,
+    within: float = 60.0,
     **more: object,
 ) -> Reply:
     model = ai.make(_config(kind, url, **more), reach or _reach())

@@ -105,7 +105,6 @@ def _ask(connection: http.client.HTTPConnection, service: str) -> int:
 
 def test_a_quiet_service_waits_for_nobody_elses_line() -> None:
     """With 100 requests of one service in line, a tenth of a second each, another one is answered at once."""
-
     begun: Counter[str] = Counter()
 
     def handle(service: str) -> int:
@@ -136,7 +135,6 @@ def _send(connection: http.client.HTTPConnection, hook: str) -> int:
 
 def test_invented_webhooks_wait_in_one_line() -> None:
     """Whoever makes a name up for each request is one caller; a webhook that took a message is another."""
-
     begun: Counter[bool] = Counter()
 
     def handle(hook: str) -> int:
