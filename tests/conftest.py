@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from _pytest.doctest import DoctestModule
+from hypothesis import HealthCheck, settings
 
 from tests.sampling import thorough
 from tests.valkey import Valkey, binary, running
 
 if TYPE_CHECKING:
     import redis
+
+# An example may take longer than 200 ms, and drawing some longer than a second, where others use the machine.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 # What shares something that is dear, and so stays on one worker.
 TOGETHER = ("tests/attacks/", "tests/deployed/", "tests/infra/")

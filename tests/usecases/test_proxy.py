@@ -165,7 +165,11 @@ _LINE = re.compile(
 )
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=250,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 @given(
     path=_PATH,
     headers=st.dictionaries(_NAMES, _VALUES, max_size=5),
