@@ -116,7 +116,7 @@ def test_many_threads_never_exceed_a_limit(stores: Stores) -> None:
             highest.append(len(going))
             if len(going) > 1:
                 together.set()
-        together.wait(10)  # the first keeps its place until a second has one, too
+        together.wait(60)  # the first keeps its place until a second has one, too
         time.sleep(0.001)
         with lock:
             going.discard(task.id)

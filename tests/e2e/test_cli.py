@@ -281,7 +281,7 @@ def test_export_into_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
         process.stdout.read(10)
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(timeout=30) == 141
+        assert process.wait(timeout=60) == 141
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: Times) -> Iter
     yield World(tmp_path, ca, client, listener.getsockname()[1], behind, door, gateway)
     loop, stopped = stop["now"]
     loop.call_soon_threadsafe(stopped.set)
-    assert ended.wait(10)
+    assert ended.wait(LONG)
     listener.close()
 
 

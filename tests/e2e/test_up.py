@@ -166,7 +166,7 @@ def test_killing_the_supervisor_leaves_no_orphans(tmp_path: Path) -> None:
         pids = tree.pids()
         os.kill(tree.process.pid, signal.SIGKILL)
         tree.process.wait()
-        until(lambda: gone(pids), "orphans are left", 5)
+        until(lambda: gone(pids), "orphans are left")
 
 
 @pytest.mark.nightly
