@@ -239,15 +239,14 @@ def test_a_service_is_held_to_its_tier(tree: Tree) -> None:
     """Past the burst of its tier a service gets 429 and when to come back; another one does not notice."""
     commands(tree, "services", "add", "small", "--tier", "trial")
     small, other = enrolled(tree, "small"), enrolled(tree, "large")
-    first = answer = small.request("POST", "/v1/entries", b'{"a":1}')
-    end = time.monotonic() + 10
-    while answer.status == 200 and time.monotonic() < end:
-        answer = small.request("POST", "/v1/entries", b'{"a":1}')
+    # Of 500 entries a second: a busy machine could hardly send more than 5 requests in one.
+    assert [post(small), post(small, 10_000)] == [200, 200]
+    answer = small.request("POST", "/v1/entries", b'{"a":1}')
     assert post(other) == 200
-    assert (first.status, answer.status) == (200, 429)
+    assert answer.status == 429
     assert answer.told["error"] == "Limited"
     assert int(answer.headers["retry-after"]) >= 1
-    assert answer.headers["ratelimit"].startswith('"requests";r=0;')
+    assert answer.headers["ratelimit"].startswith('"entries";r=0;')
 
 
 def test_a_service_is_spread_over_its_own_lanes(tree: Tree) -> None:
