@@ -110,7 +110,7 @@ def _free_port() -> int:
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Run one node that has all slots; give its address and process."""
-    port = 0
+    process, port = _node(tmp_path)
     while not port:
         process, port = _node(tmp_path)
     yield f"redis://127.0.0.1:{port}", process

@@ -186,7 +186,8 @@ def test_no_whole_answer_is_unavailable(server: Server, answer: Answer) -> None:
     """A reply that does not come, is cut or is not DynamoDB's leaves open whether it happened."""
     server.answer = answer
     tasks = tasks_of(server, 0.2 if answer is silent else LONG)
-    for number, operation in enumerate((lambda: tasks.create(*created("t1")), lambda: tasks.get("t1")), 1):
+    operations: list[Callable[[], object]] = [lambda: tasks.create(*created("t1")), lambda: tasks.get("t1")]
+    for number, operation in enumerate(operations, 1):
         with pytest.raises(Unavailable) as caught:
             operation()
         assert "secret" not in str(caught.value)
