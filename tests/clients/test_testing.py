@@ -76,7 +76,7 @@ def test_a_memory_transport_has_what_a_client_sends(tmp_path: object) -> None:
         for at in range(3):
             log.info("m", at=at)
         assert client.flush(30)
-        assert transport.wait(60)
+        assert transport.wait(3)
         assert [each["at"] for each in transport.entries] == [0, 1, 2]
         (state,) = client.stats()["transports"]
         assert (state["sent"], state["tries"]) == (3, 1 + len(transport.batches))
