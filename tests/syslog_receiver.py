@@ -55,6 +55,9 @@ def frames(stream: bytes) -> tuple[list[bytes], bytes]:
     return found, stream
 
 
+LONG = 60.0  # seconds
+
+
 @dataclass
 class Receiver:
     """`cut_after` bytes of the next connection it resets it; `silent` it never says goodbye."""
@@ -81,19 +84,19 @@ class Receiver:
         self._stop.set()
         with suppress(OSError):
             socket.create_connection((self.address, self.port), 1).close()
-        self._thread.join(5)
+        self._thread.join(LONG)
         self._listener.close()
 
     def wait(self, connections: int) -> None:
         """Wait until so many connections have ended."""
         with self._done:
-            assert self._done.wait_for(lambda: self.connections >= connections, 10)
+            assert self._done.wait_for(lambda: self.connections >= connections, LONG)
 
     def _serve(self) -> None:
         while not self._stop.is_set():
             raw, _ = self._listener.accept()
             with suppress(OSError), raw:
-                raw.settimeout(5)
+                raw.settimeout(LONG)
                 with self.context.wrap_socket(raw, server_side=True, suppress_ragged_eofs=False) as tls:
                     self._read(tls)
 
@@ -107,7 +110,7 @@ class Receiver:
                     tls.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     break
             if self.silent:
-                self._stop.wait(3)
+                self._stop.wait(LONG)
             elif not cut:
                 tls.unwrap()
         whole, left = frames(stream)

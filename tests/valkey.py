@@ -49,7 +49,7 @@ class Valkey:
                 stderr=subprocess.STDOUT,
             )
         client = redis.Redis.from_url(self.url)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             try:
                 client.ping()

@@ -137,5 +137,5 @@ def running(
         yield Running(process, told["url"], told["vkey"])
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
         process.stdout.close()

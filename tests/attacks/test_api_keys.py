@@ -12,7 +12,8 @@ from sentinel.core import api_keys
 from sentinel.core.access import ApiKey, encode
 from sentinel.ports_doors import Record
 from tests.attacks.deployment import Deployment, Member
-from tests.attacks.record import case
+from tests.attacks.guessing import slowed
+from tests.attacks.record import Answer, case
 from tests.attacks.test_certificates import basic
 from tests.attacks.wire import request
 
@@ -158,12 +159,12 @@ def test_guessing_is_slowed(tree: Deployment) -> None:
     """Ten wrong keys a minute and no more, whichever client they are for; then not even the right one."""
     guesser = tree.join("guesser")
     with case("API keys", "brute force", GATEWAY, 401, 429) as tried:
-        statuses = []
-        for number in range(14):
+
+        def ask(name: str, key: str) -> Answer:
+            return guesser.client.ask("POST", TOKEN, GRANT, FORM | basic(name, key))
+
+        def guess(number: int) -> Answer:
             name = guesser.name if number % 2 else f"client-{number}"
-            answer = guesser.client.ask("POST", TOKEN, GRANT, FORM | basic(name, _swapped(guesser.api_key)))
-            tried.refused(answer, f"POST {TOKEN}")
-            statuses.append(answer.status)
-        tried.holds(statuses.count(401) == 10 and statuses[-1] == 429, f"{statuses}")
-        right = guesser.client.ask("POST", TOKEN, GRANT, FORM | basic(guesser.name, guesser.api_key))
-        tried.holds(right.status == 429 and right.header("retry-after"), f"{right}")
+            return ask(name, _swapped(guesser.api_key))
+
+        slowed(tried, guess, lambda: ask(guesser.name, guesser.api_key), f"POST {TOKEN}")

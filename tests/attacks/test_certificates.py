@@ -100,7 +100,7 @@ def test_plain_http_opens_nothing(tree: Deployment, me: Member) -> None:
             "GET", "/v1/chains", "Host: localhost", f"Authorization: {tree.bearer(me)['Authorization']}"
         )
         for port in (tree.port, tree.hooks_port):
-            with socket.create_connection(("127.0.0.1", port), timeout=5) as plain:
+            with socket.create_connection(("127.0.0.1", port), timeout=60) as plain:
                 plain.sendall(data)
                 tried.holds(b"HTTP" not in plain.recv(1000), "it was answered")
 
@@ -111,7 +111,7 @@ def test_a_session_of_the_webhook_api_opens_nothing(tree: Deployment) -> None:
 
     def ask(port: int, session: ssl.SSLSession | None = None) -> tuple[bytes, ssl.SSLSession | None, bool]:
         with (
-            socket.create_connection(("127.0.0.1", port), timeout=5) as plain,
+            socket.create_connection(("127.0.0.1", port), timeout=60) as plain,
             context.wrap_socket(plain, server_hostname="localhost", session=session) as connection,
         ):
             connection.sendall(request("GET", "/healthz", "Host: localhost"))

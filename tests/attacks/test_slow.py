@@ -17,7 +17,7 @@ from tests.attacks.wire import Client, request
 from tests.webhooks.test_standard import sign
 
 GATEWAY = "gateway"
-BOUND = 3.0  # seconds for one honest request, with its own handshake
+BOUND = 3.0  # seconds for one honest request, with its own handshake, and ten times what it takes in peace
 HOST = "Host: localhost"
 LARGE = b'{"text":"%s"}' % (b"x" * 100_000)
 
@@ -39,7 +39,7 @@ def stalled(port: int, data: bytes) -> Open:
     """Begin a handshake, or nothing at all, and stop."""
 
     def begin(_: int) -> socket.socket:
-        connection = socket.create_connection(("127.0.0.1", port), timeout=5)
+        connection = socket.create_connection(("127.0.0.1", port), timeout=60)
         connection.sendall(data)
         return connection
 
@@ -109,7 +109,8 @@ def test_the_slow_keep_nobody_waiting(tree: Deployment, me: Member, victim: Memb
         ),
     }
     for name, (count, begin) in attacks.items():
+        peace = honest(tree, victim)  # a busy machine is slow by itself
         with case("slow", name, GATEWAY) as tried, held(count, begin):
             for _ in range(3):
                 for what, seconds in honest(tree, victim).items():
-                    tried.holds(seconds < BOUND, f"{what} took {seconds:.1f} s")
+                    tried.holds(seconds < BOUND + 10 * peace[what], f"{what} took {seconds:.1f} s")

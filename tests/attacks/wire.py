@@ -15,7 +15,8 @@ from pathlib import Path
 
 from tests.attacks.record import NOTHING, Answer
 
-SECONDS = 10.0
+SECONDS = 10.0  # for what may get no answer
+LONG = 60.0  # for what gets one: the machine may be busy
 _LOST = (ssl.SSLError, ConnectionError, TimeoutError, EOFError)
 
 
@@ -81,7 +82,7 @@ class Client:
         try:
             if self._kept is None:
                 self._kept = http.client.HTTPSConnection(
-                    "127.0.0.1", self.port, timeout=SECONDS, context=self.context
+                    "127.0.0.1", self.port, timeout=LONG, context=self.context
                 )
             self._kept.putrequest(method, path, skip_accept_encoding=True)
             for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():

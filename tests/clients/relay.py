@@ -24,8 +24,9 @@ class Relay:
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self.cut = 0
-        self._listener = self._listen(0)
+        self._listener = self._bound()
         self.port: int = self._listener.getsockname()[1]
+        self._listen()
 
     @property
     def mode(self) -> str:
@@ -38,22 +39,38 @@ class Relay:
         if mode == DOWN and before != DOWN:
             self._stop()
         elif mode != DOWN and before == DOWN:
-            self._listener = self._listen(self.port)
+            self._listen()
 
     def close(self) -> None:
         """Cut everything."""
         if self._mode != DOWN:
             self._stop()
+        self._listener.close()
 
-    def _listen(self, port: int) -> socket.socket:
-        made = socket.create_server(("127.0.0.1", port), backlog=64)
-        threading.Thread(target=self._accept, args=(made,), daemon=True).start()
-        return made
+    @staticmethod
+    def _bound() -> socket.socket:
+        """Bind to a free port by its number: one that the system chose would be let go by a shutdown."""
+        while True:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                free = probe.getsockname()
+            found = socket.socket()
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                found.bind(free)
+            except OSError:  # somebody was faster
+                found.close()
+            else:
+                return found
+
+    def _listen(self) -> None:
+        self._listener.listen(64)
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def _stop(self) -> None:
+        # Shut down, it refuses everybody and keeps its port: closed, the port might become another test's.
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
         with self._lock:
             held = list(self._open)
         for each in held:

@@ -210,7 +210,7 @@ def test_nothing_prints_a_secret(gateway: Gateway, door: Door) -> None:
     ask(door)
     shown = repr([door, door._tokens, door._credentials, door._connection, vars(door)])
     assert SECRET not in shown
-    assert "t1" not in shown
+    assert not re.search(r"\bt1\b", shown)  # a folder's name may end in these letters
 
 
 class Proxy:

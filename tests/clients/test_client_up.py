@@ -8,6 +8,7 @@ import http.client
 import json
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -97,7 +98,7 @@ def test_what_is_logged_is_in_the_ledger_with_a_checked_receipt(tree: Tree, tmp_
     entries = stored(tree, "shop")
     assert [each["message"] for each in entries] == ["paid", "declined card", "failed"]
     assert all((each["env"], each.get("request_id", "r-1")) == ("test", "r-1") for each in entries)
-    assert "4111" not in json.dumps(entries)
+    assert not re.search("4111 ?1111", json.dumps(entries))  # "4111" may be of a time, or of a hash
     assert entries[0]["card"].startswith("[[card:")
     assert entries[2]["exception"]["frames"][-1]["function"].startswith("test_what_is_logged")
     receipts = (tmp_path / "log" / "receipts.ndjson").read_text().splitlines()
@@ -179,8 +180,13 @@ def test_a_gateway_that_is_away_costs_a_call_nothing(tmp_path: Path) -> None:
 
 
 @contextlib.contextmanager
-def running(command: list[str], told: dict[str, Any], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program of the folder with options in its environment; at the end it is asked to end."""
+def running(
+    command: list[str], told: dict[str, Any], folder: Path, listener: socket.socket | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program of the folder with options in its environment; at the end it is asked to end.
+
+    It inherits `listener`: a port that is only looked up for it may be another's by the time it listens.
+    """
     named = {f"SENTINEL_{name.upper()}": str(value) for name, value in told.items()}
     path = os.pathsep.join([str(folder), str(ROOT / "clients" / "python")])
     with (folder / "output").open("wb") as output:
@@ -196,6 +202,7 @@ def running(command: list[str], told: dict[str, Any], folder: Path) -> Iterator[
             ),
             stdout=output,
             stderr=output,
+            pass_fds=[listener.fileno()] if listener else [],
         )
         try:
             yield process
@@ -210,7 +217,7 @@ def running(command: list[str], told: dict[str, Any], folder: Path) -> Iterator[
 
 def fetch(port: int, path: str) -> bytes:
     """Ask a server on loopback."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request("GET", path)
         return connection.getresponse().read()
@@ -218,13 +225,6 @@ def fetch(port: int, path: str) -> bytes:
         return b""
     finally:
         connection.close()
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 WSGI = """
@@ -250,11 +250,12 @@ def test_workers_of_gunicorn_each_have_a_log_of_their_own(tree: Tree, tmp_path: 
     """Loaded before the fork or not: what each of two workers logs is stored once."""
     told = options(tree, "gunicorn", tmp_path / "log")
     (tmp_path / "web.py").write_text(WSGI)
-    port = free_port()
-    command = ["gunicorn", "--preload", "-w", "2", "-b", f"127.0.0.1:{port}", "web:app"]
+    listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+    port = listener.getsockname()[1]
+    command = ["gunicorn", "--preload", "-w", "2", "-b", f"fd://{listener.fileno()}", "web:app"]
     asked = 0
     pids: set[bytes] = set()
-    with running(command, told, tmp_path):
+    with listener, running(command, told, tmp_path, listener):
         until(lambda: fetch(port, "/"), (tmp_path / "output").read_text())
         while len(pids) < 2:
             with concurrent.futures.ThreadPoolExecutor(4) as pool:
@@ -296,8 +297,9 @@ def test_a_worker_of_uvicorn_logs_and_sends(tree: Tree, tmp_path: Path) -> None:
     """Requests of a real server are stored with what was logged in them."""
     told = options(tree, "uvicorn", tmp_path / "log")
     (tmp_path / "web.py").write_text(ASGI)
-    port = free_port()
-    with running(["uvicorn", "web:app", "--port", str(port)], told, tmp_path):
+    listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+    port = listener.getsockname()[1]
+    with listener, running(["uvicorn", "web:app", "--fd", str(listener.fileno())], told, tmp_path, listener):
         until(lambda: fetch(port, "/one"), "it does not answer")
         arrived(tree, "uvicorn", lambda found: len(found) >= 2)
     served, request = sorted(stored(tree, "uvicorn"), key=lambda each: float(each["time"]))[:2]

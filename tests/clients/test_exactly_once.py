@@ -104,8 +104,8 @@ def test_a_relay_that_is_down_is_down() -> None:
         relay.mode = DOWN
         begun = time.monotonic()
         with pytest.raises(Exception, match="does not answer"):
-            door.request("POST", "/v1/entries", b"{}", {}, 10.0)
-        assert time.monotonic() - begun < 9
+            door.request("POST", "/v1/entries", b"{}", {}, 60.0)
+        assert time.monotonic() - begun < 30
         relay.mode = UP
         assert door.request("POST", "/v1/entries", b"{}", {}, 10.0).status == 200
     finally:

@@ -90,7 +90,7 @@ def test_fastapi_requests_have_an_id_a_trace_and_an_entry(captured: Captured) ->
     assert (entry["request_id"], entry["trace_id"], entry["span_id"]) == ("req-1", TRACE, SPAN)
     assert (entry["path"], entry["route"]) == ("/orders/7", "/orders/{order}")
     captured.assert_logged(logger="view", message="seen", order=7, request_id="req-1", times=1)
-    assert "4111" not in str(captured.entries)
+    assert "41111111" not in str(captured.entries)  # "4111" may be of a time
 
 
 def test_fastapi_failures_streams_and_sockets_are_told(captured: Captured) -> None:

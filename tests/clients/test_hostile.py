@@ -217,7 +217,7 @@ def test_a_call_does_not_wait_for_who_installs(log: Captured) -> None:
     found: list[object] = []
     caller = threading.Thread(target=lambda: found.append(sentinel_client.installed()), daemon=True)
     caller.start()
-    caller.join(30)
+    caller.join(60)
     done.set()
     holder.join()
     assert len(found) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import subprocess
 import sys
 import zipfile
@@ -71,7 +72,7 @@ assert not {"orjson", "zstandard", "google_crc32c", "cryptography"} & set(sys.mo
     assert done.returncode == 0, done.stderr
     (segment,) = (tmp_path / "log").glob("*/*.wal")
     assert b"[[card:" in segment.read_bytes()
-    assert b"4111" not in segment.read_bytes()
+    assert not re.search(rb"4111 ?1111", segment.read_bytes())  # "4111" may be of a time
 
 
 def test_importing_is_cheap() -> None:

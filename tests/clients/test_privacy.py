@@ -169,7 +169,7 @@ def test_half_a_character_in_inner_json_loses_no_entry() -> None:
     entry = {"body": '{"password":"abc","n":"\\ud800"}'}
     inner = PRIVACY.entry(entry)["body"]
     assert inner.encode().endswith(b',"n":"\\ud800"}')
-    assert "abc" not in inner
+    assert '"abc"' not in inner  # what stands for it is drawn, and may have these letters
 
 
 @pytest.mark.parametrize(

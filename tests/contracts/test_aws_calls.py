@@ -222,7 +222,7 @@ def test_a_slow_answer_has_an_end(endpoint: Endpoint, clock: Clock) -> None:
     gone = threading.Event()
 
     def slow(handler: BaseHTTPRequestHandler) -> None:
-        gone.wait(5)
+        gone.wait(60)
         _hang_up(handler)
 
     endpoint.answer = slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -23,6 +24,7 @@ from tests.chains import grow
 from tests.contracts.made_tasks import created, step
 from tests.contracts.tables import client
 
+LONG = 30.0  # seconds
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
@@ -34,6 +36,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         self.answer: Answer = lambda _: None
         self.requests = 0
+        self.closing = threading.Event()
         super().__init__(("127.0.0.1", 0), Handler)
 
     @property
@@ -64,6 +67,7 @@ def server() -> Iterator[Server]:
         thread = threading.Thread(target=found.serve_forever, args=(0.02,))
         thread.start()
         yield found
+        found.closing.set()
         found.shutdown()
         thread.join()
 
@@ -94,9 +98,15 @@ def closes(handler: BaseHTTPRequestHandler) -> None:
     handler.connection.shutdown(socket.SHUT_RDWR)
 
 
-def tasks_of(server: Server) -> DynamoTasks:
-    """Return tasks behind a server, with short time-outs and no second try."""
-    return DynamoTasks(client(endpoint_url=server.url, read_timeout=0.2, connect_timeout=0.2), "tasks")
+def silent(handler: BaseHTTPRequestHandler) -> None:
+    """Answer nothing for longer than anybody waits, or until the server is closed."""
+    assert isinstance(handler.server, Server)
+    handler.server.closing.wait(LONG)
+
+
+def tasks_of(server: Server, seconds: float = LONG) -> DynamoTasks:
+    """Return tasks behind a server that has so many seconds to answer, with no second try."""
+    return DynamoTasks(client(endpoint_url=server.url, read_timeout=seconds, connect_timeout=LONG), "tasks")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +161,7 @@ def test_faults_of_the_deployment_go_through(server: Server, code: str) -> None:
     "answer",
     [
         closes,
-        lambda handler: threading.Event().wait(0.5),
+        silent,
         sends(200, b"{}", length=1000),
         sends(200, b'{"Item": {"body": {"S": "secret'),
         sends(200, b"{}", checksum=1),
@@ -175,11 +185,14 @@ def test_faults_of_the_deployment_go_through(server: Server, code: str) -> None:
 def test_no_whole_answer_is_unavailable(server: Server, answer: Answer) -> None:
     """A reply that does not come, is cut or is not DynamoDB's leaves open whether it happened."""
     server.answer = answer
-    tasks = tasks_of(server)
-    for operation in (lambda: tasks.create(*created("t1")), lambda: tasks.get("t1")):
+    tasks = tasks_of(server, 0.2 if answer is silent else LONG)
+    operations: list[Callable[[], object]] = [lambda: tasks.create(*created("t1")), lambda: tasks.get("t1")]
+    for number, operation in enumerate(operations, 1):
         with pytest.raises(Unavailable) as caught:
             operation()
         assert "secret" not in str(caught.value)
+        while answer is silent and server.requests < number:  # what was given up is still on its way
+            time.sleep(0.005)
     assert server.requests == 2
 
 

@@ -116,7 +116,7 @@ def test_many_threads_never_exceed_a_limit(stores: Stores) -> None:
             highest.append(len(going))
             if len(going) > 1:
                 together.set()
-        together.wait(10)  # the first keeps its place until a second has one, too
+        together.wait(60)  # the first keeps its place until a second has one, too
         time.sleep(0.001)
         with lock:
             going.discard(task.id)
@@ -168,30 +168,36 @@ def test_pauses_are_seen_within_their_time(stores: Stores) -> None:
 MOST, EVERY, BURST, STARTS = 50, SECOND, 5, 40
 
 
-def _start(path: str) -> list[int]:
-    """Be one of several processes that start tasks as a rate lets them; return when each was started."""
+def _start(path: str) -> list[tuple[int, int]]:
+    """Be one of several processes that start tasks as a rate lets them.
+
+    Return for which time each start was let, and how long it was told to wait.
+    """
     rates = Rates(SqliteCounters(path))
     interval = interval_of(MOST, EVERY)
     found = []
     for _ in range(STARTS):
-        at = rates.reserve("rate/r", time.time_ns(), interval, BURST, NEVER)
+        asked = time.time_ns()
+        at = rates.reserve("rate/r", asked, interval, BURST, NEVER)
         time.sleep(max(at - time.time_ns(), 0) / SECOND)
-        found.append(time.time_ns())
+        found.append((at, max(at - asked, 0)))
     return found
 
 
-@pytest.mark.timeout(60)
 def test_a_rate_is_kept_by_four_processes(tmp_path: Path) -> None:
-    """Four processes that start what they may keep the rate: never too many in a second, hardly fewer."""
+    """Four processes that start what they may keep the rate: never too many in a second, hardly fewer.
+
+    A busy machine may start them later than they are let, so what counts is for when they are, and how long
+    they are told to wait: together that is never longer than the rate needs.
+    """
     path = str(tmp_path / "counters.db")
     SqliteCounters(path).close()
     with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
-        starts = sorted(at for those in pool.map(_start, [path] * 4) for at in those)
+        found = list(pool.map(_start, [path] * 4))
+    starts = sorted(at for those in found for at, _ in those)
     assert len(starts) == 4 * STARTS
-    late = 50_000_000  # nanoseconds: a process may be woken late, never early
     for n, begin in enumerate(starts):
-        window = sum(begin <= each < begin + EVERY - late for each in starts[n:])
-        assert window <= MOST + BURST
+        assert sum(each < begin + EVERY for each in starts[n:]) <= MOST + BURST
     ideal = (4 * STARTS - BURST) * EVERY // MOST
-    spent = starts[-1] - starts[0]
-    assert ideal - late <= spent <= ideal * 1.25
+    assert ideal <= starts[-1] - starts[0]
+    assert max(sum(waited for _, waited in those) for those in found) <= ideal * 1.05

@@ -19,12 +19,16 @@ from sentinel.ports_doors import Limits
 from sentinel.usecases.local_limits import LocalLimits
 from tests.valkey import Valkey, running
 
+# A second in which the machine does something else leaks a thousandth of what is counted here.
+UNIT = 1_000
+PATIENCE = 20.0  # seconds that a server may take to answer; where nobody listens, no time at all passes
+
 
 @pytest.fixture
 def limits(server: Valkey, client: redis.Redis) -> RedisLimits:
-    """The counter on the empty server, connected as the doors do."""
+    """The counter on the empty server, connected as the doors do, but with patience."""
     assert client.dbsize() == 0
-    return RedisLimits(connect(server.url, seconds=0.25, retries=0))
+    return RedisLimits(connect(server.url, seconds=PATIENCE, retries=0))
 
 
 @pytest.fixture(params=["redis", "memory"])
@@ -37,22 +41,22 @@ def counter(request: pytest.FixtureRequest) -> Limits:
 
 
 def _bucket(name: str = "requests", rate: int = 1, burst: int = 3, cost: int = 1) -> Bucket:
-    return Bucket(name, rate, burst, cost)
+    return Bucket(name, rate, burst * UNIT, cost * UNIT, UNIT)
 
 
 def test_a_burst_passes_and_no_more(counter: Limits) -> None:
     """The burst passes at once; what comes then is refused with the time at which it would pass."""
     found = [counter.take("a", [_bucket()]) for _ in range(4)]
     assert [each.allowed for each in found] == [True, True, True, False]
-    assert [each.remaining for each in found] == [2, 1, 0, 0]
-    assert 0.5 < found[3].retry_after <= 1
+    assert [each.remaining // UNIT for each in found] == [2, 1, 0, 0]
+    assert 0.5 * UNIT < found[3].retry_after <= UNIT
     assert found[3].closed == found[3].retry_after
-    assert 2 < found[3].reset <= 3
+    assert 2 * UNIT < found[3].reset <= 3 * UNIT
 
 
 def test_a_refused_request_passes_when_it_was_told(counter: Limits) -> None:
     """After `retry_after` the same request passes."""
-    bucket = _bucket(rate=20, burst=10, cost=4)
+    bucket = Bucket("requests", 20, 10, 4)
     while (found := counter.take("a", [bucket])).allowed:
         pass
     time.sleep(found.retry_after)
@@ -78,11 +82,11 @@ def test_keys_and_buckets_are_apart(counter: Limits) -> None:
 
 def test_asking_takes_nothing(counter: Limits) -> None:
     """A cost of 0 changes nothing and tells whether the least cost would pass."""
-    ask, failure = Bucket("failures", 1, 60, 0, 6), Bucket("failures", 1, 60, 6, 6)
+    ask, failure = Bucket("failures", 1, 60_000, 0, 6_000), Bucket("failures", 1, 60_000, 6_000, 6_000)
     for _ in range(10):
         assert counter.take("a", [ask]).closed == 0
         assert counter.take("a", [failure]).allowed
-    assert 5 < counter.take("a", [ask]).closed <= 6
+    assert 5_000 < counter.take("a", [ask]).closed <= 6_000
     assert not counter.take("a", [failure]).allowed
 
 
@@ -96,12 +100,11 @@ def test_no_parallel_taker_gets_what_another_got(counter: Limits) -> None:
             passed.append(found.allowed)
 
     threads = [threading.Thread(target=work) for _ in range(8)]
-    began = time.monotonic()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert 60 <= sum(passed) <= 60 + int(time.monotonic() - began) + 1
+    assert (len(passed), sum(passed)) == (400, 60)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -142,12 +145,14 @@ def test_large_numbers_keep_their_last_digit(limits: RedisLimits, client: redis.
 
 def test_idle_keys_vanish(limits: RedisLimits, client: redis.Redis) -> None:
     """A key lives until its bucket is empty, and a refusal or a question makes none."""
-    limits.take("a", [Bucket("requests", 100, 100, 10)])
+    limits.take("a", [Bucket("requests", 1, 1_000, 100)])
     left: Any = client.pttl(name_of("a", "requests"))
-    assert 80 <= left <= 102
+    assert 80_000 <= left <= 100_001
     limits.take("b", [Bucket("requests", 1, 1, 0)])
     assert client.keys("*") == [name_of("a", "requests").encode()]
-    deadline = time.monotonic() + 5
+    client.flushall()
+    limits.take("a", [Bucket("requests", 100, 100, 10)])
+    deadline = time.monotonic() + 60
     while client.dbsize():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -168,8 +173,8 @@ def test_a_clock_that_was_put_back_holds_nobody_up(limits: RedisLimits, client: 
 def test_what_is_no_level_is_none(limits: RedisLimits, client: redis.Redis, stored: bytes) -> None:
     """Text that was never written by the script counts as an empty bucket and is replaced."""
     client.set(name_of("a", "requests"), stored)
-    assert limits.take("a", [_bucket()]).remaining == 2
-    assert limits.take("a", [_bucket()]).remaining == 1
+    assert limits.take("a", [_bucket()]).remaining // UNIT == 2
+    assert limits.take("a", [_bucket()]).remaining // UNIT == 1
 
 
 def test_a_key_of_another_type_is_unavailable(limits: RedisLimits, client: redis.Redis) -> None:
@@ -182,10 +187,10 @@ def test_a_key_of_another_type_is_unavailable(limits: RedisLimits, client: redis
 
 def test_a_script_that_was_forgotten_is_sent_again(limits: RedisLimits, client: redis.Redis) -> None:
     """SCRIPT FLUSH costs one call more, not a request, and counts it once."""
-    assert limits.take("a", [_bucket()]).remaining == 2
+    assert limits.take("a", [_bucket()]).remaining // UNIT == 2
     client.script_flush()
     assert client.script_exists(DIGEST) == [False]
-    assert limits.take("a", [_bucket()]).remaining == 1
+    assert limits.take("a", [_bucket()]).remaining // UNIT == 1
     assert client.script_exists(DIGEST) == [True]
 
 
@@ -194,7 +199,7 @@ def test_a_flushed_server_begins_anew(limits: RedisLimits, client: redis.Redis) 
     assert limits.take("a", [_bucket(cost=3)]).allowed
     assert not limits.take("a", [_bucket()]).allowed
     client.flushall()
-    assert limits.take("a", [_bucket()]).remaining == 2
+    assert limits.take("a", [_bucket()]).remaining // UNIT == 2
 
 
 def test_a_full_server_is_unavailable(limits: RedisLimits, client: redis.Redis) -> None:
@@ -227,32 +232,32 @@ def test_no_key_is_a_mistake(limits: RedisLimits) -> None:
 def test_it_works_on_a_cluster(cluster: tuple[str, Any]) -> None:
     """All buckets of a key are in one slot, whatever the key; a forgotten script is sent again there, too."""
     url, process = cluster
-    client = connect(url, cluster=True, seconds=0.25, retries=0)
+    client = connect(url, cluster=True, seconds=PATIENCE, retries=0)
     limits = RedisLimits(client)
     buckets = [_bucket(name) for name in ("requests", "entries", "bytes")]
     for key in ("a", "b}c", "{", "ä/trial", "/token/0"):
-        assert limits.take(key, buckets).remaining == 2
+        assert limits.take(key, buckets).remaining // UNIT == 2
         client.script_flush()
-        assert limits.take(key, buckets).remaining == 1
+        assert limits.take(key, buckets).remaining // UNIT == 1
     process.kill()
     process.wait()
     began = time.monotonic()
     with pytest.raises(Unavailable):
         limits.take("a", buckets)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < PATIENCE / 2
 
 
 def test_a_killed_server_is_unavailable_at_once_and_comes_back(tmp_path: Path) -> None:
     """After kill -9 a call fails without delay; once the server is back the next call counts again."""
     with running(tmp_path) as server:
-        limits = RedisLimits(connect(server.url, seconds=0.25, retries=0))
+        limits = RedisLimits(connect(server.url, seconds=PATIENCE, retries=0))
         assert limits.take("a", [_bucket()]).allowed
         server.kill()
         for _ in range(2):
             began = time.monotonic()
             with pytest.raises(Unavailable):
                 limits.take("a", [_bucket()])
-            assert time.monotonic() - began < 0.5
+            assert time.monotonic() - began < PATIENCE / 2
         server.start()
         assert limits.take("a", [_bucket()]).allowed
 

@@ -74,7 +74,7 @@ def together(database: Database, changes: list[Change]) -> tuple[list[Any], list
             while len(database._group._waiting) < number:
                 time.sleep(0.001)
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     return answers, statements
 
 
@@ -232,7 +232,7 @@ def test_who_cannot_open_the_file_leaves_no_change_to_others(
         patch.setattr(database, "_open", refused)
         thread = Thread(target=ask)
         thread.start()
-        thread.join(10)
+        thread.join(60)
     assert isinstance(answers[0], Unavailable)
     assert database.commit(insert(2)) == 2
     assert rows(database) == [2]

@@ -96,7 +96,7 @@ def test_a_missing_anchor_tells_what_is_near() -> None:
 
 def test_what_is_told_of_a_file_is_bounded() -> None:
     """However long lines and anchors are, a correction is a few short lines, and found in good time."""
-    began = time.monotonic()
+    began = time.process_time()
     line = "word " * 5_000
     for data, anchor in (
         (f"{line}\n".encode() * 30, "word\n" * 4_000 + "x"),
@@ -108,7 +108,7 @@ def test_what_is_told_of_a_file_is_bounded() -> None:
         assert len(error.value.nearest) <= MOST_LINES
         assert all(len(each) <= MOST_COLUMNS for _, each in error.value.nearest)
         assert len(error.value.correction()) < 2_000
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_changes_lead_from_one_to_the_other(one: bytes, other: bytes) -> None:
 
 def test_hostile_files_are_compared_in_good_time() -> None:
     """Files made of few different lines in bad order are told in seconds, and still rightly."""
-    began = time.monotonic()
+    began = time.process_time()
     old = ["ab"[n % 2] + "\n" for n in range(60_000)]
     new = ["abc"[n % 3] + "\n" for n in range(60_000)]
     for one, other in ((old, new), (old, old[1:]), ([*old[:400]], [*new[:400]])):
@@ -288,7 +288,7 @@ def test_hostile_files_are_compared_in_good_time() -> None:
             built += one[at:i1] + other[j1:j2]
             at = i2
         assert built + one[at:] == other
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
 
 
 @settings(max_examples=200, deadline=None)

@@ -135,9 +135,9 @@ def test_patterns(pattern: str, path: str, meant: bool) -> None:
 def test_no_pattern_allows_nothing() -> None:
     """A policy without patterns refuses every path, and patterns of hostile form are matched in good time."""
     assert "outside" in found("a", b"a", b"b", Policy(paths=()))
-    began = time.monotonic()
+    began = time.process_time()
     assert not allowed("/".join(["a" * 20] * 40), ["/".join(["**", "*a*a*a*a*a*b"] * 20)])
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_infrastructure_of_the_recipe() -> None:
@@ -254,12 +254,12 @@ DEEP = {
 )
 def test_hostile_text_is_judged(path: str, data: bytes) -> None:
     """However deep or long a text is, the gate comes to its findings, in good time and without an error."""
-    began = time.monotonic()
+    began = time.process_time()
     lines = data.replace(b"(", b"(\n", 2)
     for text in (data, lines):
         findings = judge(patch_of({}, {path: text}), WIDE).findings
         assert len(findings) <= MOST_FINDINGS
-    assert time.monotonic() - began < 20
+    assert time.process_time() - began < 20
 
 
 def test_findings_are_bounded_and_ordered() -> None:

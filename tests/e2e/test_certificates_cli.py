@@ -131,6 +131,20 @@ def test_renewing_in_time(home: Path, call: Any, monkeypatch: pytest.MonkeyPatch
     assert [each["id"] for each in listed] == [before.thumbprint, after.thumbprint]
 
 
+@pytest.mark.parametrize("begin", ["-", "--", "-h", "--reason"])
+def test_a_thumbprint_that_begins_with_a_dash(home: Path, app: App, call: Any, begin: str) -> None:
+    """One thumbprint in 64 looks like an option; it is taken for what it is, wherever it stands."""
+    thumbprint = begin + "x" * (43 - len(begin))
+    now = int(time.time())
+    issued = Issued(thumbprint, "checkout", "00", "root", now, now + DAY)
+    app.registry.put(Record(issued.KIND, issued.id, encode(issued)))
+    for words in (["--reason", "lost", thumbprint], [thumbprint, "--reason", "lost"]):
+        code, told, _ = call("certs", "revoke", *words)
+        assert (code, [(each["id"], each["reason"]) for each in told]) == (0, [(thumbprint, "lost")])
+    assert main.run(["certs", "revoke", "--home", str(home), "--json", "--", thumbprint]) == 0
+    assert call("certs", "revoke", "-" + "y" * 42)[0] == 1, "nobody has this one"
+
+
 def test_revoking(home: Path, call: Any) -> None:
     """By file, by serial number and by service; what is none of them is an error."""
     call("certs", "issue", "checkout")

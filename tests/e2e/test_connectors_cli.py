@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from sentinel.usecases.ingest import Origin
 from sentinel.webhooks import COLLECTORS, SOURCES
 from tests.alert_chains import SECOND
 from tests.falcon_target import CLIENT, SECRET, Falcon
+from tests.loopback import nobody
 from tests.webhooks.senders import NOW, first
 
 Ran = tuple[int, str, str]
@@ -47,16 +47,20 @@ def cli(
 
 
 @pytest.fixture
-def collector(cli: Callable[..., Ran], tmp_path: Path) -> Server:
+def collector(cli: Callable[..., Ran], tmp_path: Path) -> Iterator[Server]:
     """Start a collector, and set up sinks: one that works, and others in the ways of what is wrong."""
     server = Server(Collector(KEY))
     server.start()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        closed = listener.getsockname()[1]
+    with nobody() as closed:
+        _write_sinks(cli, tmp_path, server.url.removesuffix("/services/collector/event"), closed)
+        yield server
+
+
+def _write_sinks(cli: Callable[..., Ran], tmp_path: Path, url: str, closed: int) -> None:
     sinks = tmp_path / "sinks.yaml"
     sinks.write_text(f"""
 sinks:
-  good: {{kind: splunk, url: "{server.url.removesuffix("/services/collector/event")}", token: hec}}
+  good: {{kind: splunk, url: "{url}", token: hec}}
   down: {{kind: splunk, url: "http://127.0.0.1:{closed}", token: hec}}
   unnamed: {{kind: elastic, url: "https://down.invalid", token: hec}}
   bare: {{kind: splunk, url: "https://127.0.0.1", token: none}}
@@ -67,7 +71,6 @@ sinks:
     secrets.mkdir(exist_ok=True)
     (secrets / "hec").write_text(KEY)
     (secrets / "hec").chmod(0o600)
-    return server
 
 
 def test_an_empty_home_says_what_to_do(cli: Callable[..., Ran]) -> None:

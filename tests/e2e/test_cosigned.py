@@ -43,7 +43,7 @@ def test_a_log_and_its_witness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         seconds = cosigned_by_hand(line, Key.read(one.vkey), sealed.note.text)
         assert abs(seconds - sealed.seconds) < 600
         one.process.send_signal(signal.SIGKILL)
-        one.process.wait(20)
+        one.process.wait(60)
         app.ledger.append(SEGMENTS[1])
         offered = app.cosigner.offer(app.sealer.seal(CHAIN))
         assert (offered.cosigned, list(offered.missed), offered.reached) == ((), [NAME], False)

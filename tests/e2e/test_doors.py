@@ -42,6 +42,7 @@ from tests.e2e.trees import ROOT, Tree, environment, sentinel, until, up
 
 SECONDS = 2  # SENTINEL_DOOR_SECONDS of the trees here
 SETTINGS = {"SENTINEL_DOOR_SECONDS": str(SECONDS)}
+LONG = 60.0  # seconds that an answer may take on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +101,7 @@ class Plain:
         if self.credentials is not None:
             context.load_cert_chain(self.credentials.certificate, self.credentials.key)
         host, port = parts.hostname or "", parts.port
-        with closing(http.client.HTTPSConnection(host, port, timeout=10, context=context)) as connection:
+        with closing(http.client.HTTPSConnection(host, port, timeout=LONG, context=context)) as connection:
             connection.request(method, path, body, dict(headers or {}))
             answer = connection.getresponse()
             got = {name.lower(): value for name, value in answer.getheaders()}
@@ -242,15 +243,14 @@ def test_a_service_is_held_to_its_tier(tree: Tree) -> None:
     """Past the burst of its tier a service gets 429 and when to come back; another one does not notice."""
     commands(tree, "services", "add", "small", "--tier", "trial")
     small, other = enrolled(tree, "small"), enrolled(tree, "large")
-    first = answer = small.request("POST", "/v1/entries", b'{"a":1}')
-    end = time.monotonic() + 10
-    while answer.status == 200 and time.monotonic() < end:
-        answer = small.request("POST", "/v1/entries", b'{"a":1}')
+    # Of 500 entries a second: a busy machine could hardly send more than 5 requests in one.
+    assert [post(small), post(small, 10_000)] == [200, 200]
+    answer = small.request("POST", "/v1/entries", b'{"a":1}')
     assert post(other) == 200
-    assert (first.status, answer.status) == (200, 429)
+    assert answer.status == 429
     assert answer.told["error"] == "Limited"
     assert int(answer.headers["retry-after"]) >= 1
-    assert answer.headers["ratelimit"].startswith('"requests";r=0;')
+    assert answer.headers["ratelimit"].startswith('"entries";r=0;')
 
 
 def test_a_service_is_spread_over_its_own_lanes(tree: Tree) -> None:
@@ -342,7 +342,7 @@ def test_who_is_shut_out_is_out_within_door_seconds(tree: Tree, how: str) -> Non
     parts = urlsplit(tree.url)
     context = door.credentials.context()
     with closing(
-        http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=10, context=context)
+        http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=LONG, context=context)
     ) as connection:
 
         def status() -> int:
@@ -351,8 +351,12 @@ def test_who_is_shut_out_is_out_within_door_seconds(tree: Tree, how: str) -> Non
             answer.read()
             return answer.status
 
-        until(lambda: status() != 200, "it is still let in", SECONDS + 0.5)
-        assert time.monotonic() - began < SECONDS + 0.3
+        # What counts is when a question began: a busy machine may be long about an answer.
+        asked = time.monotonic()
+        while status() == 200:
+            assert asked < began + SECONDS, "it is still let in"
+            time.sleep(0.02)
+            asked = time.monotonic()
         assert status() == (401 if service == "certs" else 403)
     with pytest.raises(Unauthenticated):
         opened(tree, service, door.credentials).request("GET", "/v1/chains")
@@ -437,7 +441,7 @@ def test_everything_rotates_under_load_without_a_failed_request(
         flow.more(20)
         serial = _server_serial(tree)
         _renew_server(app)
-        until(lambda: _server_serial(tree) != serial, "the server's certificate is the old one", 5)
+        until(lambda: _server_serial(tree) != serial, "the server's certificate is the old one")
         flow.more(20)
         commands(tree, "ca", "rollover", "--lead", str(SECONDS + 1))
         time.sleep(SECONDS + 1.5)
@@ -465,7 +469,7 @@ def _until_both_keys_count(tree: Tree, app: App, ring: tuple[Any, ...]) -> None:
         )
         bearer = {"Authorization": f"Bearer {tokens.sign(claims, tokens.signing_key(key))}"}
         client = Plain(tree, credentials)
-        until(lambda: client.ask("GET", "/v1/chains", bearer)[0] == 200, key.id, SECONDS + 6)  # noqa: B023
+        until(lambda: client.ask("GET", "/v1/chains", bearer)[0] == 200, key.id)  # noqa: B023
 
 
 def _server_serial(tree: Tree) -> int:

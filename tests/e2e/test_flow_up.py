@@ -103,7 +103,7 @@ def test_a_queue_is_paused_purged_and_resumed(tree: Tree, desk: Desk) -> None:
     until(lambda: desk.served == 3, "the others do not go on")
     assert _queues(tree, "purge", "service:nobody")["cancelled"] == 0
     assert _queues(tree, "resume", "recipe:one")["woken"] == 3
-    until(lambda: desk.served == 6, "they do not go on", 15)
+    until(lambda: desk.served == 6, "they do not go on")
     assert desk.highest["/one"] == 1
     _queues(tree, "pause", "all")
     time.sleep(2.1)

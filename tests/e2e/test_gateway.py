@@ -38,7 +38,7 @@ def _entries(tree: Tree, service: str) -> list[Any]:
     return [json.loads(each) for line in done.stdout.splitlines() for each in json.loads(line)["entries"]]
 
 
-def _raw(tree: Tree, data: bytes, seconds: float = 10.0) -> bytes:
+def _raw(tree: Tree, data: bytes, seconds: float = 25.0) -> bytes:
     """Send bytes as they are; return all that comes until the connection is closed."""
     parts = urlsplit(tree.url)
     with socket.create_connection((parts.hostname, parts.port or 0), timeout=seconds) as connection:
@@ -177,7 +177,7 @@ def test_sizes_are_bounded(tree: Tree) -> None:
     head = b"POST /v1/entries HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
     chunk = b"100000\r\n" + b"x" * 0x100000 + b"\r\n"
     parts = urlsplit(tree.url)
-    with socket.create_connection((parts.hostname, parts.port or 0), timeout=10) as connection:
+    with socket.create_connection((parts.hostname, parts.port or 0), timeout=60) as connection:
         connection.sendall(head)
         with contextlib.suppress(OSError):  # it may have answered and hung up already
             for _ in range(30):
@@ -191,7 +191,7 @@ def test_sizes_are_bounded(tree: Tree) -> None:
 def test_100_continue_is_answered(tree: Tree) -> None:
     """A client that asks before it sends (curl with a large body) is told to go on."""
     parts = urlsplit(tree.url)
-    with socket.create_connection((parts.hostname, parts.port or 0), timeout=10) as connection:
+    with socket.create_connection((parts.hostname, parts.port or 0), timeout=60) as connection:
         connection.sendall(
             b"POST /v1/entries HTTP/1.1\r\nHost: localhost\r\nContent-Length: 7\r\n"
             b"Expect: 100-continue\r\nConnection: close\r\n\r\n"
@@ -299,7 +299,7 @@ def test_a_request_in_hand_is_finished_when_the_tree_stops(tmp_path: Path) -> No
     """Ctrl-C while a body is still arriving: the request is answered, and what it brought is stored."""
     with up(tmp_path) as running:
         parts = urlsplit(running.url)
-        with socket.create_connection((parts.hostname, parts.port or 0), timeout=10) as connection:
+        with socket.create_connection((parts.hostname, parts.port or 0), timeout=60) as connection:
             connection.sendall(
                 b"POST /v1/entries HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n" + b'{"a":'
             )
@@ -308,5 +308,5 @@ def test_a_request_in_hand_is_finished_when_the_tree_stops(tmp_path: Path) -> No
             time.sleep(0.3)
             connection.sendall(b"123}")
             assert connection.recv(1000).startswith(b"HTTP/1.1 200")
-        assert running.process.wait(timeout=30) == 0
+        assert running.process.wait(timeout=60) == 0
     assert json.loads(sentinel("chains", "--json", home=tmp_path).stdout)[0]["entries"] == 1

@@ -126,8 +126,8 @@ def test_a_steady_trickle_is_sent_every_second() -> None:
     stop.set()
     thread.join()
     os.close(reader)
-    assert 1 <= len(batch.entries) <= 10
-    assert took < 3
+    assert 1 <= len(batch.entries) <= took / 0.2 + 1
+    assert took < 60  # it would have been held for ever
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,6 @@ def test_an_issue_is_commented_and_resolved_once(tree: Tree, sentry: targets.Sen
         assert tell(tree, json.dumps(body).encode()) == 200
     assigned = json.loads(sent(cases["issue assigned"]))
     assert tell(tree, json.dumps(assigned).encode()) == 200
-    until(lambda: len(tasks(tree)) == 2, "the next message sets off no task", 30)
+    until(lambda: len(tasks(tree)) == 2, "the next message sets off no task")
     time.sleep(1)
     assert len(tasks(tree)) == 2

@@ -113,7 +113,7 @@ def test_it_stays_up_until_ctrl_c(tmp_path: Path) -> None:
         finally:
             process.send_signal(signal.SIGINT)
         process.stdout.read()
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=60) == 0
     assert sentinel("verify", home=tmp_path / "home").returncode == 0
 
 
@@ -157,7 +157,7 @@ def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert any(line.startswith("up ") for line in process.stdout)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) == INTERRUPTED
+        assert process.wait(timeout=60) == INTERRUPTED
 
 
 @pytest.mark.parametrize(

@@ -215,7 +215,7 @@ def test_killed_between_storing_and_answering(tmp_path: Path) -> None:
     port = int(process.stdout.readline().split(b":")[2].split(b",")[0])
     with pytest.raises((http.client.HTTPException, ConnectionError)):
         _ask(port, TREE.body(0, 8))
-    assert process.wait(20) == -signal.SIGKILL
+    assert process.wait(60) == -signal.SIGKILL
     process.stdout.close()
     assert stat.S_IMODE((home / "witness.key").stat().st_mode) == 0o600
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
@@ -246,7 +246,7 @@ def test_killed_under_load(tmp_path: Path) -> None:
             except (http.client.HTTPException, ConnectionError):
                 pass
             killer.join()
-            assert found.process.wait(20) == -signal.SIGKILL
+            assert found.process.wait(60) == -signal.SIGKILL
     assert given > 0
 
 

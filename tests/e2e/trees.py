@@ -31,7 +31,7 @@ def sentinel(*arguments: str, home: Path, stdin: bytes | None = None) -> subproc
     """Run the command in a process of its own."""
     command = [sys.executable, "-m", "sentinel.cli.main", *arguments, "--home", str(home)]
     return subprocess.run(
-        command, input=stdin, capture_output=True, timeout=60, env=environment(), check=False
+        command, input=stdin, capture_output=True, timeout=100, env=environment(), check=False
     )
 
 
@@ -49,7 +49,7 @@ class Tree:
     ) -> tuple[int, dict[str, str], bytes]:
         """Send one request; return status, headers in lower case, and body."""
         parts = urlsplit(self.url)
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
         try:
             connection.request(method, path, body, dict(headers or {}))
             answer = connection.getresponse()
@@ -80,7 +80,7 @@ class Tree:
     def stop(self) -> int:
         """Press Ctrl-C; return the exit code."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=60)
 
     def kill(self) -> None:
         """Kill every process of the tree at once, as a power cut would."""
@@ -152,7 +152,7 @@ def up(
                 pids = [process.pid, *_below(process.pid)]
                 process.send_signal(signal.SIGINT)
                 try:
-                    process.wait(timeout=30)
+                    process.wait(timeout=60)
                 except subprocess.TimeoutExpired:
                     for pid in pids:
                         if _runs(pid):
@@ -160,7 +160,7 @@ def up(
             until(lambda: gone(pids), "processes are left behind")
 
 
-def until(true: Callable[[], Any], why: str, seconds: float = 30.0) -> Any:
+def until(true: Callable[[], Any], why: str, seconds: float = 60.0) -> Any:
     """Wait until something is true, and return it."""
     end = time.monotonic() + seconds
     while not (found := true()):

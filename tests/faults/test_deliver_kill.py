@@ -20,7 +20,6 @@ CHAINS = ("shop/0", "shop/1", "pay/0")
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(110)
 def test_killed_deliverers_lose_and_double_nothing(tmp_path: Path) -> None:
     """After each kill another goes on: a file and an exact sink have each entry once, in order."""
     elastic = Elastic("ApiKey k")
@@ -40,7 +39,9 @@ def test_killed_deliverers_lose_and_double_nothing(tmp_path: Path) -> None:
             driver.stdin.flush()
             pid = int(driver.stdout.readline())
             end = time.monotonic() + 0.6 + rng.random() * 0.6
-            while time.monotonic() < end:
+            turns = 0
+            while time.monotonic() < end or turns < 12:  # a busy machine is to have something to lose, too
+                turns += 1
                 chain = rng.choice(CHAINS)
                 home.now = time.time_ns()
                 home.count(chain, many[chain], 50, each=25)
@@ -61,7 +62,7 @@ def test_killed_deliverers_lose_and_double_nothing(tmp_path: Path) -> None:
 
 
 def _wait(done: object) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not done():  # type: ignore[operator]
         assert time.monotonic() < deadline
         time.sleep(0.2)

@@ -107,7 +107,7 @@ def driver_of(module: str, home: Path, url: str) -> Iterator[subprocess.Popen[st
         yield driver
         assert driver.stdin is not None
         driver.stdin.close()
-        driver.wait(10)
+        driver.wait(60)
 
 
 def run(driver: subprocess.Popen[str], about: object, point: Point | None) -> tuple[bool, list[Point]]:

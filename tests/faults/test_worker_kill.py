@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from sentinel.adapters.lambda_doorbell import NoDoorbell
 from sentinel.adapters.redis_streams import RedisQueue, connect
 from sentinel.adapters.sqlite_catalog import SqliteCatalog
@@ -78,7 +76,7 @@ def _workers(home: Path, url: str, target: Path) -> Iterator[Workers]:
             workers.end()
             assert driver.stdin is not None
             driver.stdin.close()
-            driver.wait(10)
+            driver.wait(60)
 
 
 class Middle:
@@ -146,7 +144,6 @@ def _wait(done: Callable[[], bool], turn: Callable[[], None], seconds: float) ->
         time.sleep(0.01)
 
 
-@pytest.mark.timeout(110)
 def test_killed_workers_lose_and_double_nothing(tmp_path: Path) -> None:
     """After many kills of workers, and some of Valkey and its memory, every task has succeeded once."""
     rng = random.Random(7)
@@ -171,7 +168,7 @@ def test_killed_workers_lose_and_double_nothing(tmp_path: Path) -> None:
             assert broken["flushed"] > 0
             total = KILLS * TASKS_A_KILL
             assert middle.created == total
-            _wait(lambda: _ended(middle) == total, middle.turn, 40)
+            _wait(lambda: _ended(middle) == total, middle.turn, 100)
     _check(middle, target, total)
 
 

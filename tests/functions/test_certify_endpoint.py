@@ -109,7 +109,7 @@ def test_anothers_certificate_is_not_renewed(app: App) -> None:
     assert call(other, pki.request(pki.p256()))[0] == 403
     issued(app, 0)
     now = int(time.time())
-    mesh = Ca(domain="cluster.local", since=now - DAY)
+    mesh = Ca(domain="cluster.local", since=now - DAY, until=now + DAY)
     app.authority.trust("cluster.local", pem(mesh.certificate))
     names = pki.names(pki.uri("spiffe://cluster.local/ns/shop/sa/checkout"))
     theirs = mesh.leaf(pki.changed(x509.SubjectAlternativeName, names), since=now - 61, until=now + 30)
@@ -124,7 +124,7 @@ def test_what_does_not_count_is_refused(app: App) -> None:
     app.authority.revoke(read(revoked).thumbprint)
     request = pki.request(pki.p256())
     now = int(time.time())
-    foreign = pem(Ca(since=now - DAY).leaf(since=now - 61, until=now + 30))
+    foreign = pem(Ca(since=now - DAY, until=now + DAY).leaf(since=now - 61, until=now + 30))
     for text in (revoked, foreign, ""):
         assert call(text, request)[0] == 401
     context = {

@@ -14,6 +14,8 @@ import pytest
 from google.protobuf.json_format import ParseDict
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
+from sentinel.adapters.redis_limits import RedisLimits
+from sentinel.adapters.redis_streams import connect
 from sentinel.bootstrap import App, bootstrap
 from sentinel.core.access import TIERS
 from sentinel.entrypoints import aws, limits, observe
@@ -238,6 +240,9 @@ def test_the_handlers_count_what_was_decided_alone(
     monkeypatch.setenv("SENTINEL_HOME", str(tmp_path))
     monkeypatch.setenv("SENTINEL_REDIS_URL", server.url)
     bootstrap.cache_clear()
+    made = bootstrap()
+    store = RedisLimits(connect(server.url, seconds=20, retries=0))  # a busy machine has time
+    monkeypatch.setitem(vars(made), "limiter", Limiter(lambda: store, lambda: 1000.0))  # and none goes by
     handler = _load("control")
     event = {
         "resource": "/v1/chains",

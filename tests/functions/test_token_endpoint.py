@@ -235,7 +235,11 @@ def test_a_charset_and_names_in_percent_encoding_are_fine(call: Call) -> None:
     assert call(GRANT | {"unknown": "x"} | CLIENT)[0] == 200
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    max_examples=60,
+    deadline=None,
+)
 @given(
     st.binary(max_size=80) | st.text("gr_anty=&client%+;dis", max_size=60).map(str.encode),
     st.text(max_size=40),

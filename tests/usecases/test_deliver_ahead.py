@@ -20,7 +20,7 @@ TAKEN = Told(200, b'{"text":"Success","code":0}')
 
 
 class Slow(World):
-    """A collector that answers its first request only when another batch is ready, or after five seconds."""
+    """A collector that answers its first request only when another batch is ready, or after a minute."""
 
     def __init__(self, folder: Path, first: Told) -> None:
         super().__init__(folder)
@@ -44,7 +44,7 @@ class Slow(World):
             self.bodies.append([int(orjson.loads(row)["fields"]["sentinel_seq"]) for row in rows])
         told = TAKEN
         if len(self.bodies) == 1:
-            self.waited = self.ready.wait(5)
+            self.waited = self.ready.wait(60)
             told = self._first
         with self._lock:
             self.at_once -= 1

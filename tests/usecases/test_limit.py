@@ -6,7 +6,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -295,7 +295,7 @@ def test_one_request_at_a_time_tries_a_dead_counter(clock: Clock) -> None:
             self.calls += 1
             if self.calls > 1:
                 begun.set()
-                assert go.wait(5)
+                assert go.wait(60)
             raise Unavailable("away")
 
     slow = Slow()
@@ -304,7 +304,7 @@ def test_one_request_at_a_time_tries_a_dead_counter(clock: Clock) -> None:
     clock.now += PAUSE
     probe = threading.Thread(target=limiter.take, args=("a", "standard"))
     probe.start()
-    assert begun.wait(5)
+    assert begun.wait(60)
     for _ in range(10):
         limiter.take("a", "standard")
     go.set()
@@ -361,9 +361,12 @@ def test_failures_are_limited_while_the_counter_is_away(limiter: Limiter, counte
         limiter.check_failures("checkout", "thumb")
 
 
-def _redis(server: Valkey) -> Limiter:
-    store = RedisLimits(connect(server.url, seconds=0.25, retries=0))
-    return Limiter(lambda: store, time.monotonic)
+PATIENCE = 20.0  # seconds that a server may take to answer; where nobody listens, no time at all passes
+
+
+def _redis(server: Valkey, clock: Callable[[], float] = time.monotonic) -> Limiter:
+    store = RedisLimits(connect(server.url, seconds=PATIENCE, retries=0))
+    return Limiter(lambda: store, clock)
 
 
 def test_two_processes_share_one_burst(server: Valkey) -> None:
@@ -380,26 +383,31 @@ def test_two_processes_share_one_burst(server: Valkey) -> None:
     assert 10 <= passed <= 10 + 5 * (time.monotonic() - began) + 1
 
 
-def test_a_server_that_is_killed_in_the_middle(tmp_path: Path) -> None:
+def _bursts(limiter: Limiter, service: str) -> None:
+    """Check that a service gets its burst and no more, but for what leaked meanwhile: five a second."""
+    began = time.monotonic()
+    passed = burst(limiter, service)
+    assert 10 <= passed <= 10 + 5 * (time.monotonic() - began) + 1
+
+
+def test_a_server_that_is_killed_in_the_middle(tmp_path: Path, clock: Clock) -> None:
     """After kill -9 every request is answered at once and within a bound; afterwards it is exact again."""
     with running(tmp_path) as server:
-        limiter = _redis(server)
-        assert burst(limiter, "before") == 10
+        limiter = _redis(server, clock)
+        _bursts(limiter, "before")
         assert limiter.uncounted() == 0
         server.kill()
         began = time.monotonic()
-        passed = burst(limiter, "during")
-        assert time.monotonic() - began < 1
-        assert passed == 10
+        assert burst(limiter, "during") == 10
+        assert time.monotonic() - began < PATIENCE / 2
         assert limiter.uncounted() == 10
         server.start()
-        deadline = time.monotonic() + 10
-        while limiter.uncounted() or not burst(limiter, "after"):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        clock.now += PAUSE
+        _bursts(limiter, "after")
+        assert limiter.uncounted() == 0
         server.flush()
-        time.sleep(2.1)  # what was closed is open again
-        assert burst(limiter, "after") == 10
+        clock.now += 2.1  # what was closed is open again
+        _bursts(limiter, "after")
 
 
 @contextmanager
@@ -409,18 +417,18 @@ def _silent() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def test_a_server_that_never_answers_costs_its_time_once() -> None:
+def test_a_server_that_never_answers_costs_its_time_once(clock: Clock) -> None:
     """One request waits for a quarter of a second; the others in the second after it wait for nothing."""
     with _silent() as port:
-        store = RedisLimits(connect(f"redis://127.0.0.1:{port}", seconds=0.25, retries=0))
-        limiter = Limiter(lambda: store, time.monotonic)
+        store = Counter(RedisLimits(connect(f"redis://127.0.0.1:{port}", seconds=0.25, retries=0)))
+        limiter = Limiter(lambda: store, clock)
         began = time.monotonic()
         limiter.take("a", "high")
-        first = time.monotonic() - began
-        began = time.monotonic()
+        assert 0.2 < time.monotonic() - began < PATIENCE
         for _ in range(500):
             limiter.take("a", "high")
-        others = time.monotonic() - began
-        assert 0.2 < first < 0.7
-        assert others < 0.5
-        assert limiter.uncounted() == 501
+        assert store.calls == 1
+        clock.now += PAUSE
+        limiter.take("a", "high")
+        assert store.calls == 2
+        assert limiter.uncounted() == 502

@@ -281,7 +281,7 @@ class Slow:
     def send(self, request: HttpRequest) -> HttpResponse:
         """Answer once the gate is open."""
         self.asked.append(request.url)
-        assert self.gate.wait(10)
+        assert self.gate.wait(60)
         told = orjson.dumps({"issuer": "https://id.example", "jwks_uri": "https://id.example/keys"})
         return HttpResponse(200, {}, self.keys if request.url.endswith("/keys") else told)
 

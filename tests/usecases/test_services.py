@@ -264,7 +264,7 @@ class Turns:
             with self._turn:
                 self._waiting.add(me)
                 self._choose()
-                assert self._turn.wait_for(lambda: self._next == me, 10)
+                assert self._turn.wait_for(lambda: self._next == me, 60)
                 self._waiting.remove(me)
                 self._next = ""
                 return getattr(self._registry, method)(*args)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from sentinel.core.tasks import SECOND
 from sentinel.errors import Malformed, Unavailable
 from sentinel.ports import FileAppend
 from sentinel.siem.sink import SinkConfig
+from tests.loopback import nobody
 from tests.steps import step_run
 
 TOKEN = "canary-4f6d1c"
@@ -372,10 +372,9 @@ def test_sending_ends_well_before_the_lease(it: Deployment) -> None:
 
 def test_a_collector_that_is_gone_is_tried_again(it: Deployment) -> None:
     """A closed port is something that passes."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    it.configure(url=f"http://127.0.0.1:{port}")
-    found = it.send("splunk", "file")
+    with nobody() as port:
+        it.configure(url=f"http://127.0.0.1:{port}")
+        found = it.send("splunk", "file")
     assert isinstance(found, Again)
     assert "cannot be reached: Connection refused" in found.reason
     assert len(it.lines) == 3
@@ -463,10 +462,9 @@ def test_only_a_lost_reply_leaves_it_unsure(it: Deployment) -> None:
 
     it.hec.collector.take = bad  # type: ignore[method-assign]
     assert [getattr(it.send("splunk"), "unsure", None) for _ in range(3)] == [False, True, True]
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    it.configure(url=f"http://127.0.0.1:{port}")
-    gone = it.send("splunk")
+    with nobody() as port:
+        it.configure(url=f"http://127.0.0.1:{port}")
+        gone = it.send("splunk")
     assert isinstance(gone, Again)
     assert not gone.unsure
 

@@ -25,6 +25,7 @@ from sentinel.adapters.secrets_file import FileSecrets
 from sentinel.adapters.tls_streams import TlsStreams
 from sentinel.core.steps import Again, Done, Outcome, Probing, Unknown
 from sentinel.core.tasks import SECOND
+from tests.loopback import nobody
 from tests.steps import step_run
 from tests.syslog_receiver import Receiver
 from tests.throwaway import Made, make
@@ -141,7 +142,7 @@ def test_a_receiver_that_never_says_goodbye_has_it_all_the_same(it: Stream, rece
     receiver.silent = True
     begun = time.monotonic()
     assert isinstance(it.send(), Done)
-    assert time.monotonic() - begun < 2.5
+    assert time.monotonic() - begun < 20
     receiver.stop()
     assert len(receiver.messages) == 3
 
@@ -172,10 +173,9 @@ def test_a_receiver_cannot_be_asked(it: Stream, receiver: Receiver) -> None:
 
 def test_a_receiver_that_is_gone_is_tried_again(it: Stream) -> None:
     """A closed port sent nothing, so nothing is unsure."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    it.configure(port)
-    found = it.send()
+    with nobody() as port:
+        it.configure(port)
+        found = it.send()
     assert isinstance(found, Again)
     assert "cannot be reached: Connection refused" in found.reason
     assert (found.after, found.unsure) == (None, False)
@@ -266,7 +266,7 @@ def _listens(port: int) -> bool:
 
 
 def _await(condition: Any) -> None:
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.05)

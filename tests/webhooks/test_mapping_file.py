@@ -196,10 +196,10 @@ def test_a_document_that_doubles_itself_is_refused_at_once() -> None:
     """References that stand for a billion lines, and depth that would break the reader."""
     bomb = "a: &a [x]\n" + "".join(f"b{n}: &b{n} [*a, *a]\n" for n in range(30)) + "title: a"
     for text in (bomb, "[" * 4000, "title: " + "{a: " * 1500, "title: " + "{a: " * 400):
-        begun = time.perf_counter()
+        begun = time.process_time()
         with pytest.raises(Malformed):
             Generic({"mapping": text})
-        assert time.perf_counter() - begun < 3
+        assert time.process_time() - begun < 3
 
 
 def test_a_hostile_body_costs_no_more_than_its_length() -> None:
@@ -208,9 +208,9 @@ def test_a_hostile_body_costs_no_more_than_its_length() -> None:
         "title: =t\nextract: {x: {at: s, match: '((?:a+)+)$'}}\nkind: $x\n"
         "status: {at: s, values: {'*a*b': resolved}}\n"
     )
-    begun = time.perf_counter()
+    begun = time.process_time()
     told(text, {"s": "a" * 900_000 + "!"})
-    assert time.perf_counter() - begun < 2
+    assert time.process_time() - begun < 2
 
 
 def test_what_ships_is_whole_and_in_the_layer() -> None:

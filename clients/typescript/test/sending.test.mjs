@@ -104,7 +104,7 @@ test('What follows a batch that its bytes ended leaves at once', async () => {
   const server = await new Server().listen();
   const store = opened(server, { batchSeconds: 1, batchKb: 1 });
   range(1200).forEach((number) => store.append(line(number))); // some 40 batches
-  await until(() => server.entries.length > 1100, 'nearly all of them', 25_000);
+  await until(() => server.entries.length > 1100, 'nearly all of them');
   await store.close(5000);
   assert.deepEqual(server.entries, range(1200).map(line));
 });

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -31,6 +32,7 @@ _OUT = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of key.pem and certificate.pem; by default clients/SERVICE below the home folder.",
 )
+_DASHED = re.compile(r"-[A-Za-z0-9_-]{42}")
 _REASON = click.option("--reason", default="", help="Why, for whoever looks it up.")
 
 
@@ -143,7 +145,18 @@ def _renewed(
     return answer.body.decode()
 
 
-@certs.command()
+class _OfThumbprints(click.Command):
+    """Takes a thumbprint as its argument also where it begins with a dash, as one in 64 does."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put thumbprints behind `--`, so that none is taken for an option."""
+        dashed = [each for each in args if _DASHED.fullmatch(each)]
+        if dashed and "--" not in args:
+            args = [*(each for each in args if each not in dashed), "--", *dashed]
+        return super().parse_args(ctx, args)
+
+
+@certs.command(cls=_OfThumbprints)
 @click.argument("what", metavar="THUMBPRINT|SERIAL|SERVICE|FILE")
 @_REASON
 @home_option
