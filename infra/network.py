@@ -144,6 +144,7 @@ class Network(Construct):
         for each in (self.quiet, self.workers):
             group.add_ingress_rule(each, aws_ec2.Port.tcp(443), "functions of this deployment")
         for name, service in (
+            ("Kms", aws_ec2.InterfaceVpcEndpointAwsService.KMS),
             ("Lambda", aws_ec2.InterfaceVpcEndpointAwsService.LAMBDA_),
             ("SecretsManager", aws_ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER),
         ):
