@@ -147,7 +147,9 @@ class Deployment:
     security_group_ids: tuple[str, ...] = _option((), "security groups for the functions in that VPC")
     vpc_cidr: str = _option("10.42.0.0/16", "address range of the VPC that is created with the cache")
     nat_gateways: int = _option(1, "NAT gateways of that VPC; one a zone survives the loss of a zone")
-    interface_endpoints: bool = _option(False, "whether KMS, Lambda and Secrets Manager calls stay off the NAT")
+    interface_endpoints: bool = _option(
+        False, "whether KMS, Lambda and Secrets Manager calls stay off the NAT"
+    )
     cache_max_gb: int = _option(1, "upper limit of the cache's data in GB, 1 to 5000")
     cache_max_ecpu: int = _option(5000, "upper limit of the cache's ECPU a second, 1000 to 15000000")
 
