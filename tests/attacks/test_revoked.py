@@ -155,14 +155,13 @@ def _replays(tree: Deployment) -> list[Replay]:
 
 
 def _end_keys(tree: Deployment, service: str) -> None:
-    """End a service's API keys now, as a rotation does at its end."""
-    from sentinel.core.access import ApiKey
-    from sentinel.usecases import records
+    """End a service's API key now, by a rotation that has no overlap.
 
-    for key in tree.app.services.keys(service):
-        records.settle(
-            tree.app.registry, ApiKey, key.id, lambda found: found and replace(found, until=int(time.time()))
-        )
+    A record alone would not stay: upkeep sees to it that the key in force has no end.
+    """
+    name = tree.app.services.secret_of(service)
+    tree.app.rotation.now(name, at_once=True)
+    tree.keep("API key", tree.app.door_secrets.value(name))
 
 
 def _wait(replays: list[Replay], deadline: float, good: bool) -> list[str]:

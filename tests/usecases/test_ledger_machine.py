@@ -199,7 +199,10 @@ def run(store: Callable[[], Store], examples: int, monkeypatch: pytest.MonkeyPat
 @pytest.mark.usefixtures("small")
 def test_no_sequence_of_events_loses_or_doubles(monkeypatch: pytest.MonkeyPatch) -> None:
     """See the module; on SQLite."""
-    run(SqliteStore, 2_000 if thorough() else 120, monkeypatch)
+    for _ in range(5):  # of a hundred examples a run may have a few or none with one of the outcomes
+        run(SqliteStore, 2_000 if thorough() else 120, monkeypatch)
+        if Machine.seen == set(OUTCOMES):
+            break
     assert Machine.seen == set(OUTCOMES)
 
 
