@@ -38,6 +38,7 @@ class Replay:
     ask: Callable[[], Answer]
     expected: int
     after: Callable[[], list[tuple[Answer, str]]]
+    begin: Callable[[], object] = lambda: None
 
 
 def _everywhere(tree: Deployment, member: Member, bearer: dict[str, str]) -> list[tuple[Answer, str]]:
@@ -64,8 +65,8 @@ def _with_token(
     )
 
 
-def _key_at_its_end(tree: Deployment) -> tuple[Key, Callable[[], object]]:
-    """Publish one more signing key; return it, and what gives it its end."""
+def _key_at_its_end(tree: Deployment) -> tuple[Key, Callable[[], None], Callable[[], None]]:
+    """Publish one more signing key; return it, what publishes it again, and what gives it its end."""
     key = Key(uuid.uuid4().hex[:16], private_key())
     tree.keep("signing key", key.value.split("\n")[1])
 
@@ -77,14 +78,14 @@ def _key_at_its_end(tree: Deployment) -> tuple[Key, Callable[[], object]]:
         assert tree.app.registry.put(replace(record, body=orjson.dumps(told)))
 
     publish()
-    return key, lambda: publish(int(time.time()))
+    return key, publish, lambda: publish(int(time.time()))
 
 
 def _replays(tree: Deployment) -> list[Replay]:
     revoked, disabled, poorer, rotated, keyless, distrusted = (
         tree.join(name) for name in ("revoked", "disabled", "poorer", "rotated", "keyless", "of-the-mesh")
     )
-    key, ended = _key_at_its_end(tree)
+    key, published, ended = _key_at_its_end(tree)
     mint = tree.mint(rotated, key)
     old = tree.keep("token", mint.good(sub="rotated", client_id="rotated"))
     mesh_id = "spiffe://mesh.example/ns/shop/sa/mesh"
@@ -126,7 +127,12 @@ def _replays(tree: Deployment) -> list[Replay]:
             403,
             tree.bearer(disabled),
         ),
-        _with_token(tree, "signing key rotated out", rotated, ended, 401, {"Authorization": f"Bearer {old}"}),
+        replace(
+            _with_token(
+                tree, "signing key rotated out", rotated, ended, 401, {"Authorization": f"Bearer {old}"}
+            ),
+            begin=published,
+        ),
         _with_token(
             tree,
             "mesh identity taken away",
@@ -183,7 +189,14 @@ def _wait(replays: list[Replay], deadline: float, good: bool) -> list[str]:
 def test_what_was_taken_away_counts_no_more(tree: Deployment) -> None:
     """Each is good before; after `door_seconds` each is refused, everywhere, however often it is sent."""
     replays = _replays(tree)
-    assert _wait(replays, tree.fresh(), good=True) == []
+    never = [each.name for each in replays]
+    for _ in range(3):  # each minute upkeep publishes the deployment's own keys alone
+        for each in replays:
+            each.begin()
+        never = _wait(replays, tree.fresh(), good=True)
+        if not never:
+            break
+    assert never == []
     for each in replays:
         each.end()
     late = _wait(replays, tree.fresh(), good=False)
