@@ -233,6 +233,21 @@ def test_the_doors_say_when_they_read_a_service(desk: Desk) -> None:
     assert b"seen" not in encode(Service("checkout", seen=1))
 
 
+def test_what_was_read_before_the_machine_slept_is_read_again(desk: Desk) -> None:
+    """A monotonic clock may stand still meanwhile: then the wall's clock says how old it is."""
+    desk.services.add(Service("checkout", lanes=2))
+    slept = [0.0]
+    doors = Directory(desk.registry, 10, lambda: 0.0, lambda: desk.now + slept[0])
+    assert doors.service("checkout") is not None
+    desk.services.disable("checkout")
+    slept[0] = 3_600.0
+    found = doors.service("checkout")
+    assert found is not None
+    assert (found.disabled, found.seen) == (True, int(desk.now) + 3_600)
+    slept[0] -= 7_200.0  # the wall's clock was set back
+    assert doors.service("checkout") == found
+
+
 def test_an_identity_stands_for_one_service(desk: Desk) -> None:
     """An identity of another service is refused, and can be taken once that one has let go of it."""
     desk.services.add(Service("one", identities=(MESH,)))
