@@ -233,6 +233,22 @@ def test_a_number_is_forgotten_once_nobody_begins_anything_by_it() -> None:
         assert lanes.append(appender(ledger, clock, 3), twice.terms(POD, 1), SERVICE, numbered(2)) == first
 
 
+def test_what_was_begun_until_a_silent_lane_ended_is_found() -> None:
+    """By a process, too, that knows the lane as it was shortly before: it looks once more."""
+    ledger = SqliteLedger(":memory:")
+    fast, slow = Clock(), Clock()
+    changed = Lanes(1).changed(4, 1, fast.now // SECOND)
+    end = changed.before[0][1] + UNSEEN
+    fast.now = (end - 100) * SECOND
+    writer = appender(ledger, fast)
+    with pytest.raises(Unavailable):
+        lanes.append(writer, changed.terms(POD, 1), SERVICE, numbered(1))
+    slow.now = (end - 2 * SKEW - 1) * SECOND
+    first = lanes.append(appender(ledger, slow, 2), changed.terms(POD, 1), SERVICE, numbered(1))
+    fast.now = end * SECOND
+    assert lanes.append(writer, changed.terms(POD, 1), SERVICE, numbered(1)) == first
+
+
 def test_before_a_silent_lane_ends_its_first_batch_closes_it() -> None:
     """For weeks it is closed by who comes first; in the two minutes before its end nothing is begun in it."""
     clock = Clock()

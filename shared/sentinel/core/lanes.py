@@ -58,13 +58,23 @@ class Term:
         """
         if self.until is None:
             return False
-        skew = SKEW * SECOND
-        if self.until <= t <= now + skew:
+        end = self._clocks(t, now)
+        if end is None:
             return True
-        end = self.until if t >= self.until else self.until + UNSEEN * SECOND
-        if end - 2 * skew <= now < end:
+        if end - 2 * SKEW * SECOND <= now < end:
             raise Unavailable("this sender is about to get another lane: send it again", 5.0)
         return now >= end
+
+    def outlives(self, t: int, read: int, now: int) -> bool:
+        """Whether this ended by the clocks since a newest segment of `t` was read: others may have come."""
+        end = self._clocks(t, now)
+        return end is not None and read < end <= now
+
+    def _clocks(self, t: int, now: int) -> int | None:
+        """When this ends by the clocks; None where the chain tells, or it never does."""
+        if self.until is None or self.until <= t <= now + SKEW * SECOND:
+            return None
+        return self.until if t >= self.until else self.until + UNSEEN * SECOND
 
 
 @dataclass(frozen=True, slots=True)

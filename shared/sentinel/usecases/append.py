@@ -126,6 +126,7 @@ class _Append:
         self._since = since
         self._taken = 0
         self._lost = 0
+        self._asked = -1  # when the head was read for this batch
         self._known: tuple[Part, int] | None = None  # the newest part that is stored, and where it begins
         self._draft: Draft | None = None
         self._first: int | None = None
@@ -155,9 +156,10 @@ class _Append:
                 return self.stored.receipt(segment.first, segment.head, segment.t, self._first)
 
     def _head(self) -> Head:
-        known = self._warm.head
-        if known is None or self._taken >= WALK or not self._warm.newest(self._by.now()):
-            asked = self._by.now()
+        known, asked = self._warm.head, self._by.now()
+        old = known is None or self._term.outlives(known.t, self._asked, asked.wall)
+        if old or self._taken >= WALK or not self._warm.newest(asked):
+            self._asked = asked.wall
             newest = self._by.ledger.head(self._chain)
             found = Head.after(newest) if newest else Head.genesis(self._chain)
             if known is not None and found.next == known.next and not self._lost:
