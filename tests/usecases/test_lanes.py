@@ -54,8 +54,12 @@ def test_a_change_counts_later() -> None:
     twice = once.changed(2, 1, now - 3600)  # by a clock that is behind
     assert twice == Lanes(2, (*once.before, (4, once.before[0][1] + 1)))
     assert twice.changed(2, 1, now) == twice
-    assert Lanes(0).changed(4, 4, now) == Lanes(4)
-    assert Lanes(0).changed(4, 2, now).before[0][0] == 2
+    assert Lanes(0).changed(0, 4, now) == Lanes(4)
+    assert Lanes(0).changed(0, 0, now) == Lanes(0)
+    assert Lanes(2).changed(0, 4, now).number == 4
+    # A command may see another default than those who store: that one then counts until the end.
+    for seen_by_command in (0, 1, 2, 4):
+        assert Lanes(0).changed(4, seen_by_command, now) == Lanes(4, ((0, 1_000_000 + MARGIN + 1),))
     assert len(twice.changed(3, 1, now + FORGET - 1).before) == 3
     assert [number for number, _ in twice.changed(3, 1, now + FORGET + MARGIN + 2).before] == [2]
     often = Lanes(1)

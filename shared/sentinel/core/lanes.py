@@ -113,16 +113,20 @@ class Lanes:
     def changed(self, number: int, default: int, now: float) -> Lanes:
         """Return this with another number, which counts later on. `now` is epoch seconds.
 
-        Raises `Conflict` where too many numbers count still, or are remembered.
+        0 takes `default`: at once where there is no number yet, since that is what counts. Where somebody
+        names a number instead, the one before stays the deployment's, which only those who store know for
+        certain. Raises `Conflict` where too many numbers count still, or are remembered.
         """
-        current = self.number or default
-        if number == current:
-            return Lanes(number, self.before, self.seen)
+        if not number and not self.number:
+            return Lanes(default, self.before, self.seen)
+        number = number or default
+        if number == self.number:
+            return self
         kept = tuple(each for each in self.before if each[1] > now - FORGET)
         if len(kept) >= MOST:
             raise Conflict(f"lanes were changed {MOST} times in {FORGET // 86_400} days; this has to wait")
         latest = kept[-1][1] if kept else 0
-        return Lanes(number, (*kept, (current, max(int(now) + MARGIN + 1, latest + 1))), self.seen)
+        return Lanes(number, (*kept, (self.number, max(int(now) + MARGIN + 1, latest + 1))), self.seen)
 
     def text(self) -> str:
         """Return what `parse` reads: one line of printable ASCII, for whoever hands it on."""
