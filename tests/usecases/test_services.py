@@ -15,12 +15,14 @@ import pytest
 
 from sentinel.adapters.secret_versions_file import FileSecretVersions
 from sentinel.adapters.sqlite_registry import SqliteRegistry
+from sentinel.bootstrap import App, environment
 from sentinel.core import api_keys
 from sentinel.core.access import DEFAULT_SCOPES, Alias, ApiKey, Hook, Service, encode
 from sentinel.core.lanes import MARGIN, Lanes
 from sentinel.core.ring import Ring
 from sentinel.errors import Conflict, Malformed, Missing, Unavailable
 from sentinel.ports_doors import Record
+from sentinel.settings import Settings
 from sentinel.usecases import records
 from sentinel.usecases.directory import Directory
 from sentinel.usecases.services import Changes, Services, told
@@ -216,6 +218,22 @@ def test_a_service_has_its_number_of_lanes_for_good(desk: Desk) -> None:
     assert "seen" not in shown
     assert desk.services.add(Service("old")).service.lanes == 0  # as records of before are
     assert four.change("old", Changes(lanes=0)).spread == Lanes(4)
+
+
+@pytest.mark.parametrize(("told", "number"), [("", 0), ("4", 4)])
+def test_in_aws_the_deployments_number_is_what_the_command_is_told(
+    desk: Desk, told: str, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a word it is left open: the functions may have another than the default."""
+    monkeypatch.delenv("SENTINEL_LANES", raising=False)
+    if told:
+        monkeypatch.setenv("SENTINEL_LANES", told)
+    desk.services.add(Service("old"))  # as records of before are
+    app = App(replace(Settings.from_environ(environment()), ledger_table="ledger", registry_table="registry"))
+    keeps = desk.services
+    vars(app).update(registry=desk.registry, door_secrets=keeps._secrets, usage_plans=keeps._plans)
+    assert app.services.add(Service("checkout")).service.lanes == number
+    assert app.services.change("old", Changes(lanes=0)).spread == Lanes(number)
 
 
 def test_the_doors_say_when_they_read_a_service(desk: Desk) -> None:
