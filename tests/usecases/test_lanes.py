@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import threading
 from collections import deque
 from collections.abc import Iterator
 
@@ -10,11 +12,11 @@ import pytest
 
 from sentinel.adapters.dynamodb_ledger import DynamoLedger
 from sentinel.adapters.sqlite_ledger import SqliteLedger
-from sentinel.core.lanes import FORGET, LEASE, MARGIN, MOST, SKEW, Lanes, Term
+from sentinel.core.lanes import FORGET, LEASE, MARGIN, MOST, SKEW, UNSEEN, Lanes, Term
 from sentinel.errors import Conflict, Unavailable
 from sentinel.ports import Ledger
 from sentinel.usecases import lanes
-from sentinel.usecases.append import SECOND
+from sentinel.usecases.append import SECOND, Receipt
 from tests.contracts.tables import dynamodb
 from tests.faults_ports import FaultyLedger
 from tests.sampling import taken
@@ -52,8 +54,12 @@ def test_a_change_counts_later() -> None:
     twice = once.changed(2, 1, now - 3600)  # by a clock that is behind
     assert twice == Lanes(2, (*once.before, (4, once.before[0][1] + 1)))
     assert twice.changed(2, 1, now) == twice
-    assert Lanes(0).changed(4, 4, now) == Lanes(4)
-    assert Lanes(0).changed(4, 2, now).before[0][0] == 2
+    assert Lanes(0).changed(0, 4, now) == Lanes(4)
+    assert Lanes(0).changed(0, 0, now) == Lanes(0)
+    assert Lanes(2).changed(0, 4, now).number == 4
+    # A command may see another default than those who store: that one then counts until the end.
+    for seen_by_command in (0, 1, 2, 4):
+        assert Lanes(0).changed(4, seen_by_command, now) == Lanes(4, ((0, 1_000_000 + MARGIN + 1),))
     assert len(twice.changed(3, 1, now + FORGET - 1).before) == 3
     assert [number for number, _ in twice.changed(3, 1, now + FORGET + MARGIN + 2).before] == [2]
     often = Lanes(1)
@@ -180,8 +186,147 @@ def test_a_chain_whose_time_lies_ahead_ends_with_the_clocks() -> None:
     clock.now -= 10 * MARGIN * SECOND
     writer = appender(ledger, clock)
     assert lanes.append(writer, changed.terms(POD, 1), SERVICE, numbered(2)).chain == "checkout/0"
-    clock.now = (changed.before[0][1] - SKEW) * SECOND
+    until = changed.before[0][1]
+    for wall in (
+        until - 2 * SKEW,
+        until - 1,
+    ):  # a clock that is a minute behind may still store in the old one
+        clock.now = wall * SECOND
+        with pytest.raises(Unavailable):
+            lanes.append(writer, changed.terms(POD, 1), SERVICE, numbered(3))
+        assert lanes.append(writer, changed.terms(POD, 1), SERVICE, numbered(2)).chain == "checkout/0"
+    clock.now = until * SECOND
     assert lanes.append(writer, changed.terms(POD, 1), SERVICE, numbered(3)).chain == "checkout/1"
+    clock.now -= 2 * SKEW * SECOND  # it has ended for good, also where a clock steps back
+    assert lanes.append(writer, changed.terms(POD, 1), SERVICE, numbered(4)).chain == "checkout/1"
+
+
+@pytest.mark.parametrize("ahead", [10 * MARGIN, MARGIN + SKEW // 2])
+def test_clocks_that_are_apart_agree_on_a_chain_whose_time_lies_ahead(ahead: int) -> None:
+    """A batch that is sent by a fast clock and again by a slow one, when its lane ends, is stored once."""
+    for moment in range(-4 * SKEW, 2 * SKEW, SKEW // 4):
+        ledger = SqliteLedger(":memory:")
+        fast, slow = Clock(), Clock()
+        changed = Lanes(1).changed(4, 1, fast.now // SECOND)
+        fast.now += ahead * SECOND
+        appender(ledger, fast).append("checkout/0", numbered(1))
+        fast.now = (changed.before[0][1] + moment) * SECOND
+        slow.now = fast.now - SKEW * SECOND
+        for seed, clock in enumerate((fast, slow, fast)):
+            with contextlib.suppress(Unavailable):
+                lanes.append(appender(ledger, clock, seed), changed.terms(POD, 1), SERVICE, numbered(2))
+        stored = [entry for chain in ledger.chains() for entry in entries_of(ledger, chain)]
+        assert len(stored) == len(set(stored)), moment
+
+
+def test_a_number_is_forgotten_once_nobody_begins_anything_by_it() -> None:
+    """A lane to which nobody wrote for a month is left out by the next change.
+
+    Who knows of that does not look there; whoever has not read of it yet begins nothing there any more.
+    """
+    for silent in (FORGET, FORGET + MARGIN, 12 * FORGET):
+        ledger = FaultyLedger(SqliteLedger(":memory:"))
+        clock = Clock()
+        lanes.append(appender(ledger, clock), Lanes(1).terms(POD, 1), SERVICE, numbered(1))
+        once = Lanes(1).changed(4, 1, clock.now // SECOND)
+        clock.now = (once.before[0][1] + silent) * SECOND
+        twice = once.changed(8, 1, clock.now // SECOND + 1)
+        assert len(twice.before) == 1
+        first = lanes.append(appender(ledger, clock, 2), once.terms(POD, 1), SERVICE, numbered(2))
+        clock.now += 2 * SECOND
+        assert lanes.append(appender(ledger, clock, 3), twice.terms(POD, 1), SERVICE, numbered(2)) == first
+
+
+def test_what_was_begun_until_a_silent_lane_ended_is_found() -> None:
+    """By a process, too, that knows the lane as it was shortly before: it looks once more."""
+    ledger = SqliteLedger(":memory:")
+    fast, slow = Clock(), Clock()
+    changed = Lanes(1).changed(4, 1, fast.now // SECOND)
+    end = changed.before[0][1] + UNSEEN
+    fast.now = (end - 100) * SECOND
+    writer = appender(ledger, fast)
+    with pytest.raises(Unavailable):
+        lanes.append(writer, changed.terms(POD, 1), SERVICE, numbered(1))
+    slow.now = (end - 2 * SKEW - 1) * SECOND
+    first = lanes.append(appender(ledger, slow, 2), changed.terms(POD, 1), SERVICE, numbered(1))
+    fast.now = end * SECOND
+    assert lanes.append(writer, changed.terms(POD, 1), SERVICE, numbered(1)) == first
+
+
+def test_before_a_silent_lane_ends_its_first_batch_closes_it() -> None:
+    """For weeks it is closed by who comes first; in the two minutes before its end nothing is begun in it."""
+    clock = Clock()
+    changed = Lanes(1).changed(4, 1, clock.now // SECOND)
+    end = changed.before[0][1] + UNSEEN
+    for moment, chain in ((-2 * SKEW - 1, "checkout/0"), (-2 * SKEW, ""), (-1, ""), (0, "checkout/1")):
+        ledger = SqliteLedger(":memory:")
+        clock.now = (end + moment) * SECOND
+        with contextlib.suppress(Unavailable):
+            lanes.append(appender(ledger, clock), changed.terms(POD, 1), SERVICE, numbered(1))
+        assert list(ledger.chains()) == ([chain] if chain else [])
+
+
+def test_who_has_left_a_lane_does_not_wait_for_those_who_stay() -> None:
+    """A write that hangs in the old lane holds up nobody in the new one."""
+    ledger = FaultyLedger(SqliteLedger(":memory:"))
+    clock = Clock()
+    writer = appender(ledger, clock)
+    changed = Lanes(1).changed(4, 1, clock.now // SECOND)
+    clock.now = (changed.before[0][1] + 1) * SECOND
+    for name in (1, 2):
+        lanes.append(writer, changed.terms(POD, 1), SERVICE, numbered(name))
+    hangs, go_on = threading.Event(), threading.Event()
+
+    def hang(_: int) -> bool:
+        hangs.set()
+        assert go_on.wait(30)
+        return False
+
+    ledger.fails = hang
+    stays = threading.Thread(
+        target=lanes.append, args=(writer, changed.terms(STAYS, 1), SERVICE, numbered(3)), daemon=True
+    )
+    stays.start()
+    assert hangs.wait(30)
+    ledger.fails = lambda _: False
+    receipts: list[Receipt] = []
+    moved = threading.Thread(
+        target=lambda: receipts.append(lanes.append(writer, changed.terms(POD, 1), SERVICE, numbered(4))),
+        daemon=True,
+    )
+    moved.start()
+    moved.join(10)
+    told = list(receipts)
+    go_on.set()
+    stays.join(30)
+    moved.join(30)
+    assert [each.chain for each in told] == ["checkout/1"]
+
+
+def test_batches_that_are_sent_again_read_an_old_lane_once() -> None:
+    """`Sentinel-Since` names the new lane and tells nothing of the old one: a process reads that once."""
+    store = SqliteLedger(":memory:")
+    clock = Clock()
+    changed = Lanes(1).changed(4, 1, clock.now // SECOND)
+    writer = appender(store, clock)
+    for name in range(1, 202):
+        lanes.append(writer, changed.terms(STAYS, 1), SERVICE, numbered(name))
+    clock.now = (changed.before[0][1] + 1) * SECOND
+    ledger = FaultyLedger(store)
+    writer = appender(ledger, clock, 2)
+    last = lanes.append(writer, changed.terms(STAYS, 1), SERVICE, numbered(300))
+    last = lanes.append(writer, changed.terms(POD, 1), SERVICE, numbered(301))
+    costs = []
+    for name in range(302, 306):
+        ledger.log.clear()
+        since = f"{last.first + last.count} {last.chain}"
+        last = lanes.append(writer, changed.terms(POD, 1), SERVICE, numbered(name), since=since)
+        costs.append(list(ledger.log))
+    assert costs == [["at", "at", "at", "append"], ["append"], ["append"], ["append"]]
+    again = lanes.append(
+        writer, changed.terms(POD, 1), SERVICE, numbered(9), since=f"{last.first} {last.chain}"
+    )
+    assert (again.chain, again.first) == ("checkout/0", 16)
 
 
 def tries(world: World, fate: tuple[str, ...], first: int, pause: int, busy: bool, renewed: bool) -> None:

@@ -15,12 +15,14 @@ import pytest
 
 from sentinel.adapters.secret_versions_file import FileSecretVersions
 from sentinel.adapters.sqlite_registry import SqliteRegistry
+from sentinel.bootstrap import App, environment
 from sentinel.core import api_keys
 from sentinel.core.access import DEFAULT_SCOPES, Alias, ApiKey, Hook, Service, encode
 from sentinel.core.lanes import MARGIN, Lanes
 from sentinel.core.ring import Ring
 from sentinel.errors import Conflict, Malformed, Missing, Unavailable
 from sentinel.ports_doors import Record
+from sentinel.settings import Settings
 from sentinel.usecases import records
 from sentinel.usecases.directory import Directory
 from sentinel.usecases.services import Changes, Services, told
@@ -218,6 +220,22 @@ def test_a_service_has_its_number_of_lanes_for_good(desk: Desk) -> None:
     assert four.change("old", Changes(lanes=0)).spread == Lanes(4)
 
 
+@pytest.mark.parametrize(("told", "number"), [("", 0), ("4", 4)])
+def test_in_aws_the_deployments_number_is_what_the_command_is_told(
+    desk: Desk, told: str, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a word it is left open: the functions may have another than the default."""
+    monkeypatch.delenv("SENTINEL_LANES", raising=False)
+    if told:
+        monkeypatch.setenv("SENTINEL_LANES", told)
+    desk.services.add(Service("old"))  # as records of before are
+    app = App(replace(Settings.from_environ(environment()), ledger_table="ledger", registry_table="registry"))
+    keeps = desk.services
+    vars(app).update(registry=desk.registry, door_secrets=keeps._secrets, usage_plans=keeps._plans)
+    assert app.services.add(Service("checkout")).service.lanes == number
+    assert app.services.change("old", Changes(lanes=0)).spread == Lanes(number)
+
+
 def test_the_doors_say_when_they_read_a_service(desk: Desk) -> None:
     """From before they asked, for as long as they use it: by it what is known of lanes goes out of date."""
     desk.services.add(Service("checkout", lanes=2))
@@ -231,6 +249,21 @@ def test_the_doors_say_when_they_read_a_service(desk: Desk) -> None:
     assert stored is not None
     assert b"seen" not in stored.body
     assert b"seen" not in encode(Service("checkout", seen=1))
+
+
+def test_what_was_read_before_the_machine_slept_is_read_again(desk: Desk) -> None:
+    """A monotonic clock may stand still meanwhile: then the wall's clock says how old it is."""
+    desk.services.add(Service("checkout", lanes=2))
+    slept = [0.0]
+    doors = Directory(desk.registry, 10, lambda: 0.0, lambda: desk.now + slept[0])
+    assert doors.service("checkout") is not None
+    desk.services.disable("checkout")
+    slept[0] = 3_600.0
+    found = doors.service("checkout")
+    assert found is not None
+    assert (found.disabled, found.seen) == (True, int(desk.now) + 3_600)
+    slept[0] -= 7_200.0  # the wall's clock was set back
+    assert doors.service("checkout") == found
 
 
 def test_an_identity_stands_for_one_service(desk: Desk) -> None:

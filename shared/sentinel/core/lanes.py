@@ -10,7 +10,8 @@ after that must be found where it was stored, and where it is still on its way i
   write that is on its way can still land, and whoever begins there competes with it for the same slot; from
   then on the slot that it is aimed at is taken. So the first batch after a change closes the lane it leaves.
 
-Nobody has to wait, or to know how long a request can be under way. `docs/services.md` has what is promised.
+Nobody has to wait, or to know how long a request can be under way. Only where the chain cannot tell do the
+clocks (`Term.ended`). `docs/services.md` has what is promised.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import re
 from dataclasses import dataclass
 
 from sentinel.core.chain import lane_of
-from sentinel.errors import Conflict
+from sentinel.errors import Conflict, Unavailable
 
 MAX_LANES = 64
 # A door uses what it read for up to a minute (`usecases.directory.STALE`), API Gateway what the authorizer
@@ -28,6 +29,7 @@ LEASE = 420  # seconds
 SKEW = 60  # seconds by which clocks may be apart
 MARGIN = 600  # seconds: the lease, two clocks, and a minute for the record to be written
 FORGET = 30 * 86_400  # seconds after which a number that counted before is left out by the next change
+UNSEEN = FORGET - 86_400  # seconds after which a lane to which nobody wrote meanwhile has ended, too
 MOST = 8  # numbers that counted before: each may cost a process a read
 SECOND = 1_000_000_000
 
@@ -44,6 +46,35 @@ class Term:
     lane: int
     until: int | None = None
     lease: int | None = None
+
+    def ended(self, t: int, now: int) -> bool:
+        """Whether nothing more is begun by this, where its chain's newest segment is of `t` and it is `now`.
+
+        The chain's own time decides, since it is the same for everybody: a clock that is behind does not
+        count. It tells nothing where it lies ahead of all clocks (one was wrong once), nor where nobody has
+        written for so long that the next change may leave this term out, and whoever read of that would not
+        look here. Then the clocks have to decide, and for a time before that nothing is begun, so that none
+        that is behind begins here what another has begun elsewhere: then `Unavailable` is raised.
+        """
+        if self.until is None:
+            return False
+        end = self._clocks(t, now)
+        if end is None:
+            return True
+        if end - 2 * SKEW * SECOND <= now < end:
+            raise Unavailable("this sender is about to get another lane: send it again", 5.0)
+        return now >= end
+
+    def outlives(self, t: int, read: int, now: int) -> bool:
+        """Whether this ended by the clocks since a newest segment of `t` was read: others may have come."""
+        end = self._clocks(t, now)
+        return end is not None and read < end <= now
+
+    def _clocks(self, t: int, now: int) -> int | None:
+        """When this ends by the clocks; None where the chain tells, or it never does."""
+        if self.until is None or self.until <= t <= now + SKEW * SECOND:
+            return None
+        return self.until if t >= self.until else self.until + UNSEEN * SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +113,20 @@ class Lanes:
     def changed(self, number: int, default: int, now: float) -> Lanes:
         """Return this with another number, which counts later on. `now` is epoch seconds.
 
-        Raises `Conflict` where too many numbers count still, or are remembered.
+        0 takes `default`: at once where there is no number yet, since that is what counts. Where somebody
+        names a number instead, the one before stays the deployment's, which only those who store know for
+        certain. Raises `Conflict` where too many numbers count still, or are remembered.
         """
-        current = self.number or default
-        if number == current:
-            return Lanes(number, self.before, self.seen)
+        if not number and not self.number:
+            return Lanes(default, self.before, self.seen)
+        number = number or default
+        if number == self.number:
+            return self
         kept = tuple(each for each in self.before if each[1] > now - FORGET)
         if len(kept) >= MOST:
             raise Conflict(f"lanes were changed {MOST} times in {FORGET // 86_400} days; this has to wait")
         latest = kept[-1][1] if kept else 0
-        return Lanes(number, (*kept, (current, max(int(now) + MARGIN + 1, latest + 1))), self.seen)
+        return Lanes(number, (*kept, (self.number, max(int(now) + MARGIN + 1, latest + 1))), self.seen)
 
     def text(self) -> str:
         """Return what `parse` reads: one line of printable ASCII, for whoever hands it on."""

@@ -91,9 +91,11 @@ class Appender:
         batch would be begun after the term's lease.
         """
         warm = self._warm.get(chain) or self._warm.setdefault(chain, Warm())
+        made = _Append(self, warm, chain, batch, within, since, cipher, term)
+        if made.is_elsewhere():  # without the lock: who has left a lane does not wait for those who stay
+            return None
         with warm.lock:
-            made = _Append(self, warm, chain, batch, within, since, cipher, term)
-            receipt = None if made.is_elsewhere() else made.run()
+            receipt = made.run()
             if receipt is None or not full:
                 return receipt
             return replace(receipt, segments=made.stored.pieces(receipt.first, made.placed))
@@ -124,6 +126,7 @@ class _Append:
         self._since = since
         self._taken = 0
         self._lost = 0
+        self._asked = -1  # when the head was read for this batch
         self._known: tuple[Part, int] | None = None  # the newest part that is stored, and where it begins
         self._draft: Draft | None = None
         self._first: int | None = None
@@ -153,9 +156,10 @@ class _Append:
                 return self.stored.receipt(segment.first, segment.head, segment.t, self._first)
 
     def _head(self) -> Head:
-        known = self._warm.head
-        if known is None or self._taken >= WALK or not self._warm.newest(self._by.now()):
-            asked = self._by.now()
+        known, asked = self._warm.head, self._by.now()
+        old = known is None or self._term.outlives(known.t, self._asked, asked.wall)
+        if old or self._taken >= WALK or not self._warm.newest(asked):
+            self._asked = asked.wall
             newest = self._by.ledger.head(self._chain)
             found = Head.after(newest) if newest else Head.genesis(self._chain)
             if known is not None and found.next == known.next and not self._lost:
@@ -170,14 +174,14 @@ class _Append:
         now = self._by.clock()
         self._warm.learn(self._by.ledger, self._chain, head, seen, now if told is None else min(now, told))
 
-    def _recognise(self, head: Head) -> tuple[Part, int] | None:
-        """Find the newest stored part of this batch in the dedup window."""
+    def _recognise(self, head: Head, older: dict[int, Head] | None = None) -> tuple[Part, int] | None:
+        """Find the newest stored part of this batch in the dedup window; `older` as in `Stored.farther`."""
         found = head.find(self._batch.batch_id)
         if found is None and self._known is not None:
             # A part is stored: another may be, too, though over a window of others' came in between.
             found = self.stored.farther(head, self._known[1]) or self._known
         elif found is None and self._since is not None:
-            found = self.stored.farther(head, self._since)
+            found = self.stored.farther(head, self._since, older)
         if found is None:
             # It is not there up to this head, which may be an old one: the next may be windows farther on.
             self._since = head.next
@@ -210,7 +214,7 @@ class _Append:
     def is_elsewhere(self) -> bool:
         """Whether it is known already that its sender has left, and had not begun this batch before."""
         ended = self._warm.ended.get(self._term.until)
-        return ended is not None and self._recognise(ended) is None and not self._may_begin(ended)
+        return ended is not None and self._recognise(ended.head, ended.older) is None
 
     def _ours(self, head: Head, part: Part, first: int) -> bool:
         """Whether a part is one that this call stored, as far as that can be told without a read."""

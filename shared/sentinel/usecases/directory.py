@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from sentinel.core.access import Alias, ApiKey, Entity, Hook, Issued, Revoked, Root, Service, decode
-from sentinel.usecases.kept import Kept, Pause
+from sentinel.usecases.kept import Elapsed, Kept, Pause
 
 if TYPE_CHECKING:
     from sentinel.core.jws import PublicKey
@@ -38,7 +38,8 @@ class _Published:
 class Directory:
     """Answers the doors' questions. `clock` is monotonic, in seconds; threads may share it.
 
-    `wall` gives epoch seconds: with it services say when they were read (`Service.seen`).
+    `wall` gives epoch seconds: with it services say when they were read (`Service.seen`), and what was read
+    before the machine slept is read again.
 
     Every method raises `Unavailable` where the registry does not answer and nothing fresh enough is kept.
     What is not there is not kept: a new service is known at once.
@@ -54,7 +55,7 @@ class Directory:
         self._wall = wall
         self._registry = registry
         self._seconds = seconds
-        self._clock = clock
+        self._clock = clock = clock if wall is None else Elapsed(clock, wall)
         self._lock = threading.Lock()
         self._pause = Pause(clock)
         self._records: dict[tuple[str, str], Kept[Any]] = {}

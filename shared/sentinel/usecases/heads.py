@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field, replace
 
-from sentinel.core.lanes import SKEW, Term
+from sentinel.core.lanes import Term
 from sentinel.core.segment import Head
 from sentinel.core.verify import Verifier
 from sentinel.ports import Ledger
@@ -36,6 +36,17 @@ class Moment:
         return min(passed) >= 0 and max(passed) < limit
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A head of a lane from behind the time at which senders left it: what they began there is before it.
+
+    `older` has the heads that were read behind it (`Stored.farther`), by how many windows they are away.
+    """
+
+    head: Head
+    older: dict[int, Head] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class Warm:
     """The head of a chain as this process knows it. `lock` orders its writers.
@@ -51,17 +62,18 @@ class Warm:
     seen: Moment = Moment()
     shared: bool = False
     told: int = 0
-    ended: dict[int | None, Head] = field(default_factory=dict)
+    ended: dict[int | None, Ended] = field(default_factory=dict)
 
     def end(self, head: Head, term: Term, now: int) -> bool:
         """Say whether a term has ended, so that nothing is begun in it behind this head; then it is kept.
 
-        The chain's own time decides, since it is the same for everybody: a clock that is behind does not
-        count. Only where that time lies ahead of all clocks it has to wait for them.
+        Raises `Unavailable` where that cannot be told now; see `Term.ended`.
         """
-        if term.until is None or head.t < term.until or now < term.until - SKEW * SECOND:
+        if term.until in self.ended:
+            return True
+        if not term.ended(head.t, now):
             return False
-        self.ended.setdefault(term.until, head)
+        self.ended.setdefault(term.until, Ended(head))
         return True
 
     def fresh(self, now: Moment) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
@@ -10,6 +11,28 @@ from sentinel.errors import Unavailable
 T = TypeVar("T")
 
 PAUSE: Final = 1.0  # seconds that a store which did not answer is left alone
+
+
+class Elapsed:
+    """A clock, in seconds, that goes on by whichever of two clocks has gone farther, and never back.
+
+    One that is monotonic may stand still while its machine sleeps or is frozen, and the wall's may step back:
+    what was read before that would be used for as long again.
+    """
+
+    def __init__(self, monotonic: Callable[[], float], wall: Callable[[], float]) -> None:
+        self._clocks = monotonic, wall
+        self._lock = threading.Lock()
+        self._last = monotonic(), wall()
+        self._passed = 0.0
+
+    def __call__(self) -> float:
+        """Return the seconds that have passed."""
+        with self._lock:
+            now = self._clocks[0](), self._clocks[1]()
+            self._passed += max(0.0, now[0] - self._last[0], now[1] - self._last[1])
+            self._last = now
+            return self._passed
 
 
 class Pause:

@@ -46,7 +46,7 @@ class Changes:
         """
         lanes = service.spread
         if self.lanes is not None:
-            lanes = lanes.changed(self.lanes or default, default, now)
+            lanes = lanes.changed(self.lanes, default, now)
         return replace(
             service,
             tier=service.tier if self.tier is None else self.tier,

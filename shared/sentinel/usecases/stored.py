@@ -43,17 +43,25 @@ class Stored:
         found = self.ledger.at(self.chain, segment.first)
         return found is not None and found.head == segment.head
 
-    def farther(self, head: Head, since: int) -> tuple[Part, int] | None:
-        """Find the batch beyond the window of `head`, each segment's own window showing the 63 before it."""
+    def farther(
+        self, head: Head, since: int, older: dict[int, Head] | None = None
+    ) -> tuple[Part, int] | None:
+        """Find the batch beyond the window of `head`, each segment's own window showing the 63 before it.
+
+        `older` has the heads beyond this one that were read before, by their number; it is added to.
+        """
+        known: dict[int, Head] = {} if older is None else older
         at = head.next - sum(part.count for part, _ in decode_window(b"".join(head.window)))
-        for _ in range(FARTHER):
+        for number in range(FARTHER):
             if at <= since:
                 break
-            older = Head.after(self.at(at - 1))
-            found = older.find(self.batch.batch_id)
+            before = known.get(number)
+            if before is None:
+                before = known[number] = Head.after(self.at(at - 1))
+            found = before.find(self.batch.batch_id)
             if found is not None:
                 return found
-            at = older.next - sum(part.count for part, _ in decode_window(b"".join(older.window)))
+            at = before.next - sum(part.count for part, _ in decode_window(b"".join(before.window)))
         return None
 
     def holds(self, part: Part, first: int) -> bool:
