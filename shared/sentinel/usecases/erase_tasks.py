@@ -89,6 +89,10 @@ class InTasks:
         if self._rewritten(task, effects, found):
             found.counts["tasks"] = found.counts.get("tasks", 0) + 1
         self.lineages.forget(task, seen.target, seen.quotes, found)
+        now = self.tasks.get(task.id)
+        if now is not None and now.version != task.version:
+            # Who had it go on may have read it before, and have put back what it kept.
+            found.unfinished.append(f"task {task.id} goes on meanwhile: run the same command again")
         found.left += _outside(task, effects)
 
     def compact(self) -> None:
