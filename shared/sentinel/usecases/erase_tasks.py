@@ -45,12 +45,16 @@ class _Seen:
 
 @dataclass(frozen=True, slots=True)
 class InTasks:
-    """Forgets what tasks keep. `blobs` are the stores of what tasks name by digests."""
+    """Forgets what tasks keep. `blobs` are the stores of what tasks name by digests.
+
+    `unreached` says that there are dead letters, and that this process is told of no queue.
+    """
 
     tasks: ErasableTasks
     lineages: InLineage
     blobs: Sequence[ErasableBlobs] = ()
     letters: DeadLetters | None = None
+    unreached: bool = False
 
     def forget(self, target: Target) -> Forgotten:
         """See `erase_from.Place`."""
@@ -68,6 +72,11 @@ class InTasks:
         self._drop(seen.gone, seen.kept, found)
         if self.letters is not None and seen.about:
             self._bury_for_good(self.letters, list(seen.about), found)
+        elif self.unreached and seen.about:
+            found.left.append(
+                f"dead letters of {', '.join(sorted(seen.about)[:MOST])} may say it: SENTINEL_REDIS_URL is not "
+                "set here, so nobody looked"
+            )
         for task_id, version in seen.about.items():
             self._erase(task_id, version, seen, found)
         return found
