@@ -372,6 +372,25 @@ def test_both_forms_of_a_segment_on_its_way_to_the_archive_are_erased(world: Wor
     assert world.archive.tidied == CHAIN  # what an archiver was killed over has them, too
 
 
+def test_what_is_archived_meanwhile_as_it_was_is_told(world: World) -> None:
+    """Who archives has read the table before, and puts what he read when the archive was changed already."""
+    world.archive = archive = FolderArchive()
+    before = list(world.stored.read(CHAIN))[:2]
+
+    class Slow(Elsewhere):
+        def compact(self) -> None:
+            if not archive.held:
+                archive.store(before)
+
+    world.elsewhere = Slow()
+    found = world.eraser().erase(wish(0, 2))
+    assert [each for each in found.forgotten.unfinished if "as it was" in each]
+    world.later()
+    assert world.eraser().erase(wish(0, 2)).forgotten.unfinished == []
+    for form in map(world.keyring().opens, archive.held.values()):
+        assert len(form.opened.erased) == min(form.next, 3) - form.first
+
+
 def test_somebody_else_s_change_of_a_segment_is_not_undone(world: World) -> None:
     """The ledger's table takes a change only in the place of what was read."""
     (first, *_) = world.stored.read(CHAIN)

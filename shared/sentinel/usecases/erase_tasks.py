@@ -74,8 +74,8 @@ class InTasks:
             self._bury_for_good(self.letters, list(seen.about), found)
         elif self.unreached and seen.about:
             found.left.append(
-                f"dead letters of {', '.join(sorted(seen.about)[:MOST])} may say it: SENTINEL_REDIS_URL is not "
-                "set here, so nobody looked"
+                f"dead letters of {', '.join(sorted(seen.about)[:MOST])} may say it: SENTINEL_REDIS_URL is "
+                "not set here, so nobody looked"
             )
         for task_id, version in seen.about.items():
             self._erase(task_id, version, seen, found)
