@@ -23,7 +23,6 @@ from infra.nag import acknowledge
 from infra.tasks import Tasks
 from sentinel.core.access import Author, Service
 
-
 # What an erasure replaces in the table of tasks, and what it names to do so. Not `head`: with that one could
 # put other events into a lineage, have notes signed that these were erased, and it would verify.
 OF_TASKS = ("body", "entry", "item", "nonce", "task", "version")
