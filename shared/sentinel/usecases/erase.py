@@ -147,7 +147,9 @@ class Eraser:
         again, destroyed = self._rotate(wish.chain, record, forgotten)
         self.segments.compact()
         if self.archive is not None:
-            self.archive.tidy(wish.chain)  # runs that an archiver was killed over are in no place but there
+            # Runs that an archiver was killed over are in no place but there.
+            stays = self.archive.tidy(wish.chain)
+            forgotten.left += [stays] if stays else []
         for place in self.places:
             place.compact()
         if self._forms.put_back(wish.chain, places, wish.first, wish.last):
