@@ -143,6 +143,29 @@ def test_who_goes_on_meanwhile_is_told_of(world: World) -> None:
     assert any("goes on meanwhile" in each for each in found.unfinished)
 
 
+def test_who_forks_meanwhile_is_told_of(world: World) -> None:
+    """A fork takes over what its parent keeps, and was not there when all tasks were looked through."""
+    task = world.only()
+    assert world.tasks.rewrite(replace(task, results={"s0": {"said": TEXT}}, step=1), [])
+    made: list[Task] = []
+
+    class Forking(_Late):
+        def rewrite(self, task: Task, effects: Any) -> bool:
+            if not made:
+                made.append(world.forking().fork(task.id, Wish("bob", "meanwhile", step="s1")))
+            return bool(self._tasks.rewrite(task, effects))
+
+    tasks: Any = Forking(world)
+    (segment,) = (each for each in world.ledger.read("shop/0") if each.first == 1)
+    target = Erased("shop/0", 1, 1, {1: (segment, segment.opened.entries[0])}, record=2)
+    place = InTasks(tasks, InLineage(tasks, LogNotes(key_of, SIGNER, world.clock), key_of))
+    found = place.forget(target)
+    assert [each for each in found.unfinished if made[0].id in each and "meanwhile" in each]
+    settled(world)
+    assert place.forget(target).unfinished == []
+    assert TEXT.encode() not in everything(world)
+
+
 class _Late:
     """Tasks of a world; whoever redrives has read the one before it is rewritten, and writes after that."""
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any, Final
 
 import orjson
@@ -21,6 +22,7 @@ from sentinel.errors import Missing, Rejected, Tampered, Unavailable
 from sentinel.ports_erasure import DeadLetters, ErasableBlobs, ErasableTasks
 from sentinel.usecases.erase_from import Forgotten, Target
 from sentinel.usecases.erase_lineage import InLineage, Quotes, quoting
+from sentinel.usecases.forks import fork_id
 from sentinel.usecases.recompute import places_of
 from sentinel.usecases.related import AHEAD, BACK
 
@@ -107,10 +109,22 @@ class InTasks:
                 found.counts["tasks"] = found.counts.get("tasks", 0) + 1
             self.lineages.forget(task, seen.target, seen.quotes, found)
             found.left += _outside(task, effects)
+            self._check_forks(task, seen, found)
             task = self.tasks.get(task_id)
         if task is None or task.version != version:
             # Who has it go on may have read it before, and put back what it kept.
             found.unfinished.append(f"task {task_id} goes on meanwhile: run the same command again")
+
+    def _check_forks(self, task: Task, seen: _Seen, found: Forgotten) -> None:
+        """Say which forks were made since all tasks were looked through: they took over what it kept then."""
+        for number in count(1):
+            fork = fork_id(task, number)
+            if self.tasks.get(fork) is None:
+                return
+            if fork not in seen.named:
+                found.unfinished.append(
+                    f"task {fork} was made of task {task.id} meanwhile: run the same command again"
+                )
 
     def compact(self) -> None:
         """See `erase_from.Place`."""
