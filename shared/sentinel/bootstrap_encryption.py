@@ -140,8 +140,10 @@ class Encrypting(Base):
         plans = app.deliveries.current
         notes = self._lambda_recorder if self.settings.log_key else self.log_notes
         lineages = InLineage(app.tasks, notes, app.log_key_of)
+        letters = self._dead_letters()
+        unreached = letters is None and not self.local  # one machine without a queue never had any
         return [
-            InTasks(app.tasks, lineages, self._quoting_blobs(), self._dead_letters()),
+            InTasks(app.tasks, lineages, self._quoting_blobs(), letters, unreached),
             InAlerts(app.alerts, app.ledger),
             InCorrelations(app.counters),
             InDeliveries(app.counters, app.counters, plans, time.time_ns),

@@ -125,8 +125,11 @@ class Archive(Protocol):
     def read(self, chain: str, first: int = 0) -> Iterator[Segment]:
         """Yield archived segments in order, from the first whose `first` is at least `first`."""
 
-    def tidy(self, chain: str) -> None:
-        """Take away what was left by who was cut off while writing what is archived of a chain."""
+    def tidy(self, chain: str) -> str:
+        """Take away what was left by who was cut off while writing what is archived of a chain.
+
+        Return what stays of what this process has replaced, as a sentence for people; "" where nothing does.
+        """
 
     def chains(self) -> Iterator[str]:
         """Yield the id of every chain that has an archived segment, in any order."""

@@ -126,6 +126,19 @@ def test_a_segment_is_replaced_by_another_form_of_itself(archive: Archive) -> No
     assert list(archive.read(CHAIN))[1] == SEGMENTS[1]
 
 
+def test_a_bucket_that_keeps_what_was_replaced_is_told() -> None:
+    """Ours keeps no versions; where somebody has changed that, what was erased is still there."""
+    with bucket() as s3:
+        archive = _filled(S3Archive(s3, BUCKET))
+        assert archive.replace(replace(SEGMENTS[0], payload=b"leaves", codec=5), SEGMENTS[0])
+        assert archive.tidy(CHAIN) == ""
+        s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        archive.store(CHAIN, SEGMENTS[9:10])
+        assert archive.tidy(CHAIN) == ""
+        assert archive.replace(replace(SEGMENTS[3], payload=b"leaves", codec=5), SEGMENTS[3])
+        assert "keeps versions" in archive.tidy(CHAIN)
+
+
 def test_many_are_replaced_with_one_write_a_run(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each run is written once, however many of its segments change; a wrong one stops before its run."""
     _filled(archive)

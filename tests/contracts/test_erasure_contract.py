@@ -321,4 +321,5 @@ def test_in_aws_nothing_of_an_erased_entry_is_found(
         assert left[1] == b'{"n":1}'
         assert orjson.loads(left[2])["by"] == "ada"
         assert len(found.forgotten.unfinished) == 1 + (policy == "own")  # the feed may be behind
+        assert [task_id in each for each in found.forgotten.left if "dead letters" in each] == [True]
         assert os.environ["AWS_DEFAULT_REGION"] == REGION

@@ -158,6 +158,17 @@ def test_who_has_no_key_can_erase_nothing_unseen(how: str) -> None:
     assert isinstance(events[1].body, dict)  # whoever only reads does not stumble
 
 
+def test_a_note_for_an_event_that_never_was_breaks_the_lineage() -> None:
+    """Who has notes signed may show any event: its hash is another one, and heads are not his to write."""
+    task, events = lineage()
+    said = b'{"event":"queued","seq":1,"who":"ada","how":"signed","verdict":"approve","why":"never"}'
+    forged = gone(replace(events[1], entry=said))
+    assert forged.body["verdict"] == "approve"
+    with pytest.raises(Tampered) as damage:
+        verified(task, [events[0], forged, *events[2:]])
+    assert (damage.value.seq, damage.value.kind) == (1, "hash")
+
+
 def test_an_erased_event_does_not_stand_for_another() -> None:
     """A true one that is put elsewhere, in its own lineage or time, is found by the hashes or its note."""
     task, events = lineage()

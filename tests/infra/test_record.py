@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ import orjson
 import pytest
 from cryptography.hazmat.primitives import serialization
 
+from infra.ledger import ATTRIBUTES
 from sentinel.adapters.lambda_recorder import READ_SECONDS
 from sentinel.adapters.log_key_file import FileLogKey
 from sentinel.bootstrap import App
@@ -168,6 +170,14 @@ def test_asking_for_what_is_not_signed_raises_an_alarm(erasing: Templates, templ
     assert watched(templates) == []
 
 
+def named(params: dict[str, Any]) -> set[str]:
+    """Return the attributes that an UpdateItem names: in its key and in its expressions."""
+    names = params.get("ExpressionAttributeNames", {})
+    text = f"{params['UpdateExpression']} {params['ConditionExpression']}"
+    words = set(re.findall(r"(?<![:#\w])[a-z]\w*(?!\w*\()", text))
+    return {*params["Key"], *names.values(), *words - {"attribute_exists"}}
+
+
 @dataclass
 class Calls:
     """What a process asked of AWS: (action as IAM names it, ARN of what it is about)."""
@@ -177,6 +187,7 @@ class Calls:
     data_key: str
     buckets: dict[str, str]
     seen: set[tuple[str, str]] = field(default_factory=set)
+    updated: dict[str, set[str]] = field(default_factory=dict)  # attributes that updates name, by table
 
     def __call__(self, params: dict[str, Any], model: Any, **_: object) -> None:
         """Note a call."""
@@ -185,6 +196,8 @@ class Calls:
 
     def _dynamodb(self, operation: str, params: dict[str, Any]) -> tuple[str, str]:
         index = f"/index/{params['IndexName']}" if "IndexName" in params else ""
+        if operation == "UpdateItem":
+            self.updated.setdefault(params["TableName"], set()).update(named(params))
         return f"dynamodb:{operation}", self.made.table(params["TableName"]) + index
 
     def _s3(self, operation: str, params: dict[str, Any]) -> tuple[str, str]:
@@ -291,6 +304,18 @@ def test_an_erasure_calls_nothing_but_what_its_role_may(
     done = replace(app.eraser, clock=lambda: later).erase(wish)
     assert (done.keys, done.forgotten.unfinished) == (1, [])
     assert done.record == first.record
+
+    # Of what it updates it may name just these attributes.
+    told = {
+        each["Resource"]["Fn::GetAtt"][0]: each["Condition"]
+        for each in erasing.statements(eraser(erasing))
+        if each["Action"] == "dynamodb:UpdateItem"
+    }
+    (of_tasks,) = [each for name, each in told.items() if name.startswith("Tasks")]
+    allowed = {"dynamodb:Attributes": sorted(calls.updated["tasks"])}
+    assert of_tasks == {"ForAllValues:StringEquals": allowed, "Null": {"dynamodb:Attributes": "false"}}
+    assert "head" not in calls.updated["tasks"]
+    assert calls.updated["ledger"] == set(ATTRIBUTES)
 
     role = eraser(erasing)
     refused = {each for each in calls.seen if not erasing.allows(role, *each)}

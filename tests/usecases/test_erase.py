@@ -54,6 +54,7 @@ class FolderArchive:
 
     held: dict[int, Segment] = field(default_factory=dict)
     tidied: str = ""
+    stays: str = ""
 
     def store(self, segments: Sequence[Segment]) -> None:
         self.held |= {segment.first: replace(segment, opener=None) for segment in segments}
@@ -67,8 +68,9 @@ class FolderArchive:
     def replace_all(self, changes: Sequence[tuple[Segment, Segment]]) -> bool:
         return all(self.replace(*each) for each in changes)
 
-    def tidy(self, chain: str) -> None:
+    def tidy(self, chain: str) -> str:
         self.tidied = chain
+        return self.stays
 
     def at(self, chain: str, seq: int) -> Segment | None:
         return next((each for each in self.held.values() if each.first <= seq < each.next), None)
@@ -358,7 +360,8 @@ def test_both_forms_of_a_segment_on_its_way_to_the_archive_are_erased(world: Wor
     """Whichever of the two an earlier call has changed."""
     world.archive = FolderArchive()
     world.archive.store(list(world.stored.read(CHAIN))[:2])
-    world.eraser().erase(wish(0, 0))
+    world.archive.stays = "older versions"
+    assert world.eraser().erase(wish(0, 0)).forgotten.left == ["older versions"]
     (archived, stored) = (each.at(CHAIN, 0) for each in (world.archive, world.stored))
     assert archived is not None
     assert stored is not None
@@ -370,6 +373,25 @@ def test_both_forms_of_a_segment_on_its_way_to_the_archive_are_erased(world: Wor
         assert again is not None
         assert list(world.keyring().opens(again).opened.erased) == [0, 1]
     assert world.archive.tidied == CHAIN  # what an archiver was killed over has them, too
+
+
+def test_what_is_archived_meanwhile_as_it_was_is_told(world: World) -> None:
+    """Who archives has read the table before, and puts what he read when the archive was changed already."""
+    world.archive = archive = FolderArchive()
+    before = list(world.stored.read(CHAIN))[:2]
+
+    class Slow(Elsewhere):
+        def compact(self) -> None:
+            if not archive.held:
+                archive.store(before)
+
+    world.elsewhere = Slow()
+    found = world.eraser().erase(wish(0, 2))
+    assert [each for each in found.forgotten.unfinished if "as it was" in each]
+    world.later()
+    assert world.eraser().erase(wish(0, 2)).forgotten.unfinished == []
+    for form in map(world.keyring().opens, archive.held.values()):
+        assert len(form.opened.erased) == min(form.next, 3) - form.first
 
 
 def test_somebody_else_s_change_of_a_segment_is_not_undone(world: World) -> None:

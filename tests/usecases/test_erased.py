@@ -166,8 +166,9 @@ class Kept:
         """Return what forgets what tasks keep."""
         tasks: Any = faults.wrap("tasks", self.tasks) if faults else self.tasks
         signer: Any = faults.wrap("signer", self.signer) if faults else self.signer
+        blobs: Any = faults.wrap("blobs", self.blobs) if faults else self.blobs
         lineages = InLineage(tasks, LogNotes(self.key_of, signer, lambda: T), self.key_of)
-        return InTasks(tasks, lineages, [self.blobs], letters)
+        return InTasks(tasks, lineages, [blobs], letters)
 
     def story(self, name: str) -> Story:
         found = read(self.tasks, name, self.key_of)
@@ -358,8 +359,55 @@ def test_cut_off_anywhere_it_ends_as_if_it_had_not_been(
         assert [event.erased for event in kept.story("t1").events] == [False, True]
         held = orjson.dumps([str(each) for each in (kept.tasks.get("t1"), kept.tasks.effects("t1"))])
         assert TEXT.encode() not in held
+        for digest in (kept.own, kept.named):
+            with pytest.raises(Missing):
+                kept.blobs.get(digest)
+        assert kept.blobs.get(kept.common)
         assert kept.place().forget(target).counts == {}
     assert calls >= 8
+
+
+@pytest.mark.parametrize("applied", [False, True])
+def test_a_patch_close_by_is_known_again_when_it_was_cut_off(
+    tmp_path: Path, target: Target, *, applied: bool
+) -> None:
+    """It names no erased entry, and is known by what it kept: also when that is gone, and the rest is not."""
+    near = replace(target, first=1_010, last=1_010)
+    calls = 1
+    at = 0
+    while at < calls:
+        at += 1
+        kept = Kept(tmp_path / str(at))
+        kept.end("t2", f"the target said: {TEXT}")
+        faults = Faults(Unavailable, lambda n, at=at: n == at, applied)  # type: ignore[misc]
+        with pytest.raises(Unavailable):
+            kept.place(faults=faults).forget(near)
+        whole = Faults()
+        kept.place(faults=whole).forget(near)
+        calls = max(calls, whole.calls)
+        assert [event.erased for event in kept.story("t2").events] == [False, True]
+        held = orjson.dumps([str(each) for each in (kept.tasks.get("t2"), kept.tasks.effects("t2"))])
+        assert TEXT.encode() not in held
+    assert calls >= 8
+
+
+def test_dead_letters_of_a_patch_close_by_go_in_a_later_run(kept: Kept, target: Target) -> None:
+    """When they can be reached at last, what it kept is gone, and it is known all the same."""
+    kept.end("t2")
+    near = replace(target, first=1_010, last=1_010)
+    assert "dead letters" in kept.place(Letters()).forget(near).unfinished[0]
+    asked: list[list[str]] = []
+
+    class There(Letters):
+        def forget(self, tasks: Iterable[str]) -> int:
+            asked.append(list(tasks))
+            return 1
+
+        def compact(self) -> None:
+            """Nothing to do."""
+
+    assert kept.place(There()).forget(near).counts["dead_letters"] == 1
+    assert asked == [["t2"]]
 
 
 def test_somebody_else_s_change_of_an_event_is_not_undone(kept: Kept, target: Target) -> None:

@@ -56,17 +56,18 @@ class FolderArchive(Runs):
                 return False
         return True
 
-    def tidy(self, chain: str) -> None:
+    def tidy(self, chain: str) -> str:
         """See `ports_log.Archive`. Whoever has the lock knows that who wrote these files is gone."""
         folder = folder_of(self._root, chain)
         if not any(map(_BEGUN.fullmatch, names_in(folder))):
-            return
+            return ""
         with self._locked(folder):
             for name in filter(_BEGUN.fullmatch, names_in(folder)):
                 try:
                     (folder / name).unlink(missing_ok=True)
                 except OSError as error:
                     raise Unavailable(f"{folder / name} cannot be removed: {error.strerror}") from None
+        return ""
 
     def get(self, chain: str, first: int) -> tuple[bytes, str] | None:
         """See `Runs`."""

@@ -56,7 +56,7 @@ class Runs(ABC):
         """Return where the last run begins that begins at `seq` or before it."""
 
     @abstractmethod
-    def tidy(self, chain: str) -> None:
+    def tidy(self, chain: str) -> str:
         """See `ports_log.Archive`."""
 
     @abstractmethod

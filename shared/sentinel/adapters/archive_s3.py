@@ -39,17 +39,24 @@ class S3Archive(Runs):
         super().__init__(opener, clock)
         self._s3 = s3
         self._bucket = bucket
+        self._versions = False  # whether what was replaced is still there, as an older version
 
     def put(self, run: Run) -> bool:
         """See `Runs`: one PutObject."""
         return self._put(run, IfNoneMatch="*")
 
     def replace_run(self, run: Run, version: str) -> bool:
-        """See `Runs`: one PutObject; the old bytes go, as the bucket keeps no versions."""
+        """See `Runs`: one PutObject; the old bytes go, unless somebody made the bucket keep versions."""
         return self._put(run, IfMatch=version)
 
-    def tidy(self, chain: str) -> None:
+    def tidy(self, chain: str) -> str:
         """See `ports_log.Archive`. An object is there whole, or nothing is."""
+        if not self._versions:
+            return ""
+        return (
+            f"the bucket {self._bucket} keeps versions, and has what was erased in older ones below "
+            f"{_folder(chain)}: suspend that, and delete what is not current"
+        )
 
     def get(self, chain: str, first: int) -> tuple[bytes, str] | None:
         """See `Runs`: one GetObject."""
@@ -96,7 +103,7 @@ class S3Archive(Runs):
         data = run.encode()
         try:
             with translated():
-                self._s3.put_object(
+                stored = self._s3.put_object(
                     Bucket=self._bucket,
                     Key=_key(run.chain, run.first),
                     Body=data,
@@ -108,6 +115,8 @@ class S3Archive(Runs):
             if code_of(error) in _THERE or ("IfMatch" in condition and code_of(error) in _ABSENT):
                 return False
             raise _named(error) from None
+        # S3 tells a version where the bucket keeps them, also once that is suspended: then it is "null".
+        self._versions = self._versions or ("IfMatch" in condition and "VersionId" in stored)
         return True
 
     def _get(self, chain: str, first: int, **part: str) -> tuple[bytes, str] | None:

@@ -112,8 +112,13 @@ def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
             yield name, found[name]
     for place in found["cause"].get("entries", ()):
         yield "entry", f"{place['chain']} {place['seq']}"
-    for step, own in sorted(found["inputs"].items()):
+    from sentinel.core.tasks import is_erased
+
+    given = {} if is_erased(found["inputs"]) else found["inputs"]
+    for step, own in sorted(given.items()):
         yield from (("input", f"{step}.{key} = {value}") for key, value in own.items())
+    if given != found["inputs"]:
+        yield "input", "erased"
     if "fork_of" in found:
         yield "fork of", found["fork_of"]
     yield from (("fork", fork) for fork in found["forks"])

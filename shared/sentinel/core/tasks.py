@@ -156,6 +156,16 @@ def is_erased(result: Mapping[str, object]) -> bool:
     return result.keys() == {"sentinel", "digest"} and result["sentinel"] == "erased"
 
 
+def wanting(task: Task, effects: Mapping[str, Effect]) -> bool:
+    """Say whether something was erased that a task would go on by.
+
+    Steps take results of those before them, a choice says which are passed over, and what a step has got
+    done keeps it from doing that twice; given inputs stand in the place of the recipe's.
+    """
+    told = (task.inputs, *task.results.values(), *(effect.result for effect in effects.values()))
+    return any(isinstance(each, Mapping) and is_erased(each) for each in told)
+
+
 def event_after(task: Task, kind: str, now: int, nonce: bytes, facts: Mapping[str, object]) -> Event:
     """Return the lineage event that follows `task`'s newest one. `now` in nanoseconds, `nonce` 32 bytes."""
     chain = lineage_chain(task.id)

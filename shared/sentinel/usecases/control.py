@@ -14,7 +14,7 @@ from typing import Any
 
 from sentinel.core.flow import reason_before
 from sentinel.core.states import UNENDED, By, State
-from sentinel.core.tasks import MAX_REASON, QUEUE_GRACE, Event, Task, moved, overdue
+from sentinel.core.tasks import MAX_REASON, QUEUE_GRACE, Event, Task, moved, overdue, wanting
 from sentinel.errors import Conflict, Malformed, Missing
 from sentinel.ports import Queue, Tasks
 from sentinel.usecases.flow import Gates, Open
@@ -117,12 +117,17 @@ class Control:
         return self._do(task_id, plan)
 
     def redrive(self, task_id: str, who: str, why: str) -> Task:
-        """Have a failed task go on from the step that failed, with all its tries and its time anew."""
+        """Have a failed task go on from the step that failed, with all its tries and its time anew.
+
+        Raises `Conflict` also where something was erased that it would go on by (docs/erasure.md).
+        """
         act = Act(who, why)
 
         def plan(task: Task) -> tuple[Task, Event]:
             if task.state is not State.FAILED:
                 raise Conflict(f"task {task.id} is {task.state}; only a failed task is redriven")
+            if wanting(task, self.tasks.effects(task.id)):
+                raise Conflict(f"what task {task.id} needs to go on was erased: fork it, from its first step")
             now = self.clock()
             fresh = replace(task, deadline=task.deadline and now + task.deadline - task.created)
             return self._moved(fresh, State.QUEUED, act, now=now, tries=0, reason="")

@@ -141,14 +141,19 @@ class Eraser:
         forgotten = Forgotten()
         for place in self.places:
             forgotten.add(place.forget(target))
-        changed = self._forms.without(wish.chain, [each.first for each in touched], wish.first, wish.last)
+        places = [each.first for each in touched]
+        changed = self._forms.without(wish.chain, places, wish.first, wish.last)
         self._check_fed(touched, forgotten)
         again, destroyed = self._rotate(wish.chain, record, forgotten)
         self.segments.compact()
         if self.archive is not None:
-            self.archive.tidy(wish.chain)  # runs that an archiver was killed over are in no place but there
+            # Runs that an archiver was killed over are in no place but there.
+            stays = self.archive.tidy(wish.chain)
+            forgotten.left += [stays] if stays else []
         for place in self.places:
             place.compact()
+        if self._forms.put_back(wish.chain, places, wish.first, wish.last):
+            forgotten.unfinished.append("some was archived meanwhile as it was: run the same command again")
         now = list(self._touched(wish.chain, wish.first, wish.last))
         salts = any(len(each.opened.erased) < each.count for each in now)
         return Erased(record, len(changed), again, destroyed, salts, forgotten)

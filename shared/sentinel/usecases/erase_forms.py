@@ -12,7 +12,7 @@ from itertools import chain as chained
 
 from sentinel.core.payload import BLANK, CODEC_ERASED, Cipher, Opened
 from sentinel.core.segment import Segment
-from sentinel.errors import Unavailable
+from sentinel.errors import Missing, Tampered, Unavailable
 from sentinel.ports_erasure import ErasableSegments
 from sentinel.ports_log import Archive
 
@@ -50,6 +50,19 @@ class Forms:
             return self._sealed(replace(form, payload=after.pack(), codec=form.codec | CODEC_ERASED))
 
         return self._changed(chain, places, change)
+
+    def put_back(self, chain: str, places: Sequence[int], first: int, last: int) -> bool:
+        """Say whether the archive has one of these segments with an entry that was taken out.
+
+        Who archives may have read the table before, and have put what he read since the archive was changed.
+        """
+        for form in self._archived(chain, places):
+            try:
+                if without(self.opens(form), first, last) is not None:
+                    return True
+            except (Tampered, Missing):
+                continue  # under a data key that is gone: nobody reads it
+        return False
 
     def reencrypted(self, chain: str, places: Sequence[int], keys: set[str]) -> set[int]:
         """Encrypt anew what is under one of these keys; return where. Raises as `without`."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any, Final
 
 import orjson
@@ -21,6 +22,7 @@ from sentinel.errors import Missing, Rejected, Tampered, Unavailable
 from sentinel.ports_erasure import DeadLetters, ErasableBlobs, ErasableTasks
 from sentinel.usecases.erase_from import Forgotten, Target
 from sentinel.usecases.erase_lineage import InLineage, Quotes, quoting
+from sentinel.usecases.forks import fork_id
 from sentinel.usecases.recompute import places_of
 from sentinel.usecases.related import AHEAD, BACK
 
@@ -39,18 +41,22 @@ class _Seen:
         self.named: set[str] = set()
         self.gone: set[bytes] = set()
         self.kept: set[bytes] = set()
-        self.about: list[str] = []
+        self.about: dict[str, int] = {}  # tasks that quote, with their versions
         self.others: list[str] = []
 
 
 @dataclass(frozen=True, slots=True)
 class InTasks:
-    """Forgets what tasks keep. `blobs` are the stores of what tasks name by digests."""
+    """Forgets what tasks keep. `blobs` are the stores of what tasks name by digests.
+
+    `unreached` says that there are dead letters, and that this process is told of no queue.
+    """
 
     tasks: ErasableTasks
     lineages: InLineage
     blobs: Sequence[ErasableBlobs] = ()
     letters: DeadLetters | None = None
+    unreached: bool = False
 
     def forget(self, target: Target) -> Forgotten:
         """See `erase_from.Place`."""
@@ -64,13 +70,21 @@ class InTasks:
         others = seen.others
         found.left += others[:MOST] + [f"{len(others) - MOST:,} more such tasks"] * (len(others) > MOST)
         found.left += [f"there is no task {each}" for each in target.tasks if each not in seen.named]
+        # What tasks keep names the blobs, so it goes last: who is cut off before finds them again.
         self._drop(seen.gone, seen.kept, found)
         if self.letters is not None and seen.about:
-            self._bury_for_good(self.letters, seen.about, found)
+            self._bury_for_good(self.letters, list(seen.about), found)
+        elif self.unreached and seen.about:
+            found.left.append(
+                f"dead letters of {', '.join(sorted(seen.about)[:MOST])} may say it: SENTINEL_REDIS_URL is "
+                "not set here, so nobody looked"
+            )
+        for task_id, version in seen.about.items():
+            self._erase(task_id, version, seen, found)
         return found
 
     def _look(self, task_id: str, seen: _Seen, found: Forgotten) -> None:
-        """Look at one task, and erase what it keeps where it quotes. Raises `Tampered` if it is not ours."""
+        """Look at one task: whether it quotes, and what it names. Raises `Tampered` if it is not ours."""
         task, effects = self.tasks.get(task_id), self.tasks.effects(task_id)
         named = _digests(task, effects)
         if task is None or not _quotes(seen.target, task, effects):
@@ -85,11 +99,32 @@ class InTasks:
             seen.kept |= named
             return
         seen.gone |= named
-        seen.about.append(task.id)
-        if self._rewritten(task, effects, found):
-            found.counts["tasks"] = found.counts.get("tasks", 0) + 1
-        self.lineages.forget(task, seen.target, seen.quotes, found)
-        found.left += _outside(task, effects)
+        seen.about[task.id] = task.version
+
+    def _erase(self, task_id: str, version: int, seen: _Seen, found: Forgotten) -> None:
+        """Erase what a task keeps that quotes, as far as it is at the version at which it was looked at."""
+        task, effects = self.tasks.get(task_id), self.tasks.effects(task_id)
+        if task is not None and task.version == version:
+            if self._rewritten(task, effects, found):
+                found.counts["tasks"] = found.counts.get("tasks", 0) + 1
+            self.lineages.forget(task, seen.target, seen.quotes, found)
+            found.left += _outside(task, effects)
+            self._check_forks(task, seen, found)
+            task = self.tasks.get(task_id)
+        if task is None or task.version != version:
+            # Who has it go on may have read it before, and put back what it kept.
+            found.unfinished.append(f"task {task_id} goes on meanwhile: run the same command again")
+
+    def _check_forks(self, task: Task, seen: _Seen, found: Forgotten) -> None:
+        """Say which forks were made since all tasks were looked through: they took over what it kept then."""
+        for number in count(1):
+            fork = fork_id(task, number)
+            if self.tasks.get(fork) is None:
+                return
+            if fork not in seen.named:
+                found.unfinished.append(
+                    f"task {fork} was made of task {task.id} meanwhile: run the same command again"
+                )
 
     def compact(self) -> None:
         """See `erase_from.Place`."""
@@ -118,6 +153,7 @@ class InTasks:
             return False
         if not self.tasks.rewrite(after, changed):
             found.unfinished.append(f"task {task.id} was moved meanwhile: run the same command again")
+            return False
         return True
 
     def _elsewhere(self, task_id: str, parts: Mapping[str, object], quotes: Quotes) -> Iterator[str]:
@@ -138,22 +174,23 @@ class InTasks:
     def _drop(self, gone: set[bytes], kept: set[bytes], found: Forgotten) -> None:
         if not gone or not self.blobs:
             return
-        stays = self._with_named(kept)
-        for digest in sorted(self._with_named(gone) - stays):
-            for store in self.blobs:
-                if _blob(store, digest) is not None:
-                    store.drop(digest.decode())
-                    found.counts["blobs"] = found.counts.get("blobs", 0) + 1
+        stays = set().union(*self._with_named(kept))
+        # Those that others name go before these: who is cut off between them finds the rest again.
+        for named in reversed(self._with_named(gone)):
+            for digest in sorted(named - stays):
+                for store in self.blobs:
+                    if _blob(store, digest) is not None:
+                        store.drop(digest.decode())
+                        found.counts["blobs"] = found.counts.get("blobs", 0) + 1
 
-    def _with_named(self, digests: set[bytes]) -> set[bytes]:
-        """Return digests with those that the blobs under them name."""
-        found: set[bytes] = set()
-        left = digests
+    def _with_named(self, digests: set[bytes]) -> list[set[bytes]]:
+        """Return digests, those that the blobs under them name, those that these name, and so on."""
+        found = [digests]
         for _ in range(DEPTH):
-            found |= left
-            held = (_blob(store, each) for each in left for store in self.blobs)
-            left = {each for data in held if data for each in _DIGEST.findall(data)} - found
-        return found | left
+            held = (_blob(store, each) for each in found[-1] for store in self.blobs)
+            named = {each for data in held if data for each in _DIGEST.findall(data)}
+            found.append(named.difference(*found))
+        return found
 
 
 def _blob(store: ErasableBlobs, digest: bytes) -> bytes | None:
@@ -197,7 +234,12 @@ def _quotes(target: Target, task: Task, effects: Mapping[str, Effect]) -> bool:
     near = any(
         chain == target.chain and target.first - AHEAD <= seq <= target.last + BACK for chain, seq in places
     )
-    return near and any("context" in each.result and "tree" in each.result for each in effects.values())
+    return near and any(_made_patch(each) for each in effects.values())
+
+
+def _made_patch(effect: Effect) -> bool:
+    """Say whether an effect is of a patch that was made, or was erased: it may have been one."""
+    return is_erased(effect.result) or ("context" in effect.result and "tree" in effect.result)
 
 
 def _digests(task: Task | None, effects: Mapping[str, Effect]) -> set[bytes]:

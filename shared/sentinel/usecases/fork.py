@@ -21,7 +21,7 @@ from sentinel.core.flow import beginning
 from sentinel.core.recipes import Recipe
 from sentinel.core.step_inputs import MAX_INPUTS
 from sentinel.core.steps import Action
-from sentinel.core.tasks import QUEUE_GRACE, Event, Task, born, digest_of
+from sentinel.core.tasks import QUEUE_GRACE, Event, Task, born, digest_of, is_erased
 from sentinel.errors import Conflict, Malformed, Missing, Unavailable
 from sentinel.ports import Tasks
 from sentinel.usecases.check_recipe import problems
@@ -134,6 +134,8 @@ class Fork:
         )
 
     def _inputs(self, parent: Task, recipe: Recipe, wish: Wish, at: int) -> dict[str, dict[str, object]]:
+        if is_erased(parent.inputs):
+            raise Conflict(f"what task {parent.id} was given was erased: fork the task that it is a fork of")
         again = [step.id for step in recipe.steps[at:]]
         if not set(wish.inputs) <= set(again):
             raise Malformed(f"inputs: the steps that the fork does are {', '.join(again)}")
@@ -218,7 +220,10 @@ def _results(parent: Task, recipe: Recipe, at: int) -> dict[str, object]:
             raise Malformed(f"from: step {step.id} asks people, and asks them anew: begin there or before")
         if step.id not in parent.results:
             raise Malformed(f"from: the task has no result of step {step.id}: begin there or before")
-        found[step.id] = parent.results[step.id]
+        result = parent.results[step.id]
+        if isinstance(result, Mapping) and is_erased(result):
+            raise Malformed(f"from: the result of step {step.id} was erased: begin there or before")
+        found[step.id] = result
     return found
 
 

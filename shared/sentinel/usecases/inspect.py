@@ -132,7 +132,7 @@ class Inspect:
             **summary(task),
             "cause": dict(task.cause),
             "results": dict(task.results),
-            "inputs": {step: dict(own) for step, own in task.inputs.items()},
+            "inputs": dict(task.inputs),
             "forks": [fork.id for fork in forks_of(self.stored_tasks(), task)],
             "lineage": [_told(event) for event in story.events],
         }

@@ -88,5 +88,6 @@ def wrong_effects(
         yield f"version {task.recipe_version} of its recipe is not the one that it was made for"
     for effect in done:
         # Its key is made of inputs, which an entry that was erased can have been a part of.
-        if not is_erased(effect.result) and keys.get(of_step(effect.key)) != effect.step:
+        unknown = is_erased(effect.result) or is_erased(task.inputs)
+        if not unknown and keys.get(of_step(effect.key)) != effect.step:
             yield f"the effect of step {effect.step} is not one of its recipe: {effect.key}"

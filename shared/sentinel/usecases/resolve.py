@@ -11,7 +11,8 @@ from sentinel.core import step_inputs
 from sentinel.core.expressions import Context
 from sentinel.core.recipes import Step
 from sentinel.core.steps import Action, Matched
-from sentinel.core.tasks import Task
+from sentinel.core.tasks import Task, is_erased
+from sentinel.errors import Malformed
 from sentinel.ports import Ledger
 from sentinel.usecases.evidence import matched
 
@@ -37,7 +38,12 @@ def resolved(task: Task, step: Step, action: Action, read: Callable[[Task], Sequ
 
 
 def given(task: Task, step: Step) -> Step:
-    """Return a step with what a fork gave it in the place of the recipe's inputs, key by key."""
+    """Return a step with what a fork gave it in the place of the recipe's inputs, key by key.
+
+    Raises `Malformed` where that was erased.
+    """
+    if is_erased(task.inputs):
+        raise Malformed("the inputs that the task was given were erased")
     own = task.inputs.get(step.id)
     return step.model_copy(update={"with_": {**step.with_, **own}}) if own else step
 

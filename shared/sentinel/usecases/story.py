@@ -21,6 +21,7 @@ from sentinel.core.tasks import (
     KeyOf,
     Task,
     digest_of,
+    is_erased,
     lineage_chain,
     verify_lineage,
 )
@@ -119,7 +120,9 @@ def follows(task: Task, bodies: Sequence[Body]) -> Iterator[Tampered]:
     wrong = [name for name, value in _told(task).items() if name in bodies[0] and bodies[0][name] != value]
     born = bodies[0]
     wrong += ["fork_of"] if born.get("fork_of") != task.cause.get("fork_of") else []
-    wrong += ["inputs"] if born.get("inputs", digest_of({})) != digest_of(task.inputs) else []
+    given, nothing = digest_of(task.inputs), digest_of({})
+    if born.get("inputs", nothing) != given or (is_erased(task.inputs) and given == nothing):
+        wrong.append("inputs")
     known = {state.value: state for state in State}
     newest = bodies[-1].get("event")
     if newest in known and newest != task.state.value:
