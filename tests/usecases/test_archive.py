@@ -55,7 +55,7 @@ def test_what_is_old_goes_and_the_rest_stays(tmp_path: Path) -> None:
 
 
 def test_a_run_is_never_unpacked_as_a_whole(tmp_path: Path) -> None:
-    """A run of what compresses well may unpack to gigabytes: no more than a segment of it is held at a time."""
+    """A run of what compresses well may unpack to gigabytes: one segment of it is held at a time."""
     world = World(tmp_path)
     writer, line = world.writer(), b'{"m":"%s"}' % (b"x" * 60_000)
     for name in range(40):
