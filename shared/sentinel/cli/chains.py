@@ -72,8 +72,11 @@ def verify(
     Exits 1 for a damaged one, and for one that may not be read here; 3 where nothing but that some of it does
     not answer is wrong.
     """
+    keys = _keys(witnesses)
+    if quorum is not None and quorum > len(keys):
+        raise click.UsageError("--quorum: so many witnesses are not named by --witness")
     app = application(home)
-    by = app.verifying(_keys(witnesses), len(witnesses) if quorum is None else quorum)
+    by = app.verifying(keys, len(keys) if quorum is None else quorum)
     inspect = replace(app.inspect, verification=lambda: by)  # which looks for strays, too
     known = written_down(against) if against else {}
     names = [chain] if chain else sorted({*app.ledger.chains(), *app.notes.chains(), *known})
