@@ -61,8 +61,8 @@ class Logged(Archiving, Encrypting):
         from sentinel.adapters.log_key_file import FileLogKey
 
         path = self.home / "log.key"
-        unsigned = path.exists() or not any(True for _ in self.notes.chains())
-        if self.local and not unsigned and not path.exists():  # once more: others may have begun the log now
+        lost = self.local and not path.exists() and any(True for _ in self.notes.chains())
+        if lost and not path.exists():  # once more: another process may have begun the log meanwhile
             raise Forbidden(
                 f"the log's key {path} is gone, and checkpoints are signed by it: restore it, or begin "
                 "another log under another name (SENTINEL_LOG)"
