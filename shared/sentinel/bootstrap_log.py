@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from sentinel.bootstrap_archive import Archiving
 from sentinel.bootstrap_encryption import Encrypting
+from sentinel.errors import Forbidden
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,14 +53,21 @@ class Logged(Archiving, Encrypting):
 
     @cached_property
     def log_signer(self) -> LogSigner:
-        """The log's key."""
+        """The log's key. Raises `Forbidden` where it has signed and is gone: another would take its name."""
         if self.settings.log_key:
             from sentinel.adapters.kms_log_signer import KmsLogSigner
 
             return KmsLogSigner(self._aws("kms"), self.settings.log_key)
         from sentinel.adapters.log_key_file import FileLogKey
 
-        return FileLogKey(self.home / "log.key", create=self.local)
+        path = self.home / "log.key"
+        lost = self.local and not path.exists() and any(True for _ in self.notes.chains())
+        if lost and not path.exists():  # once more: another process may have begun the log meanwhile
+            raise Forbidden(
+                f"the log's key {path} is gone, and checkpoints are signed by it: restore it, or begin "
+                "another log under another name (SENTINEL_LOG)"
+            )
+        return FileLogKey(path, create=self.local)
 
     @cached_property
     def sealer(self) -> Sealer:

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from sentinel.adapters.log_folder import FolderNotes
 from sentinel.core import merkle, notes
 from sentinel.core.notes import Checkpoint, Key
+from sentinel.errors import Unavailable
 from tests.e2e.test_cli import cli as cli  # noqa: PLC0414 - a fixture
 from tests.e2e.test_cli import home as home  # noqa: PLC0414 - a fixture
 
@@ -48,6 +50,62 @@ def test_what_must_not_be_signed_is_told(cli: Any, home: Path) -> None:
     (only,) = cli("seal", "--chain", "a/0", "--json", "--home", home).json
     assert (only["sealed"], only["kind"], only["entry"]) == (False, "cut", 3)
     assert cli("seal", "--chain", "none/0", "--json", "--home", home).error["error"] == "Missing"
+
+
+def test_what_cannot_be_looked_at_hides_nothing_of_the_others(cli: Any, home: Path) -> None:
+    """A chain that cannot be sealed or verified is told so, and so is what is wrong with the others."""
+    cli("seal", "--home", home)
+    change(home, "DELETE FROM segments WHERE chain = 'a/0' AND first = 3")
+    (home / "log" / "sentinel.local" / "ghost%2F0" / "notes").mkdir(parents=True)
+    ran = cli("seal", "--home", home)
+    assert (ran.code, ran.err) == (1, "")
+    assert "damaged  a/0 at entry 3: cut" in ran.out
+    assert "unsealed ghost/0: missing: there is no chain ghost/0" in ran.out
+    assert "b/0: checkpoint 1" in ran.out
+    told = {each["chain"]: each for each in cli("seal", "--json", "--home", home).json}
+    assert {name: each["sealed"] for name, each in told.items()} == {
+        "a/0": False,
+        "ghost/0": False,
+        "b/0": True,
+    }
+    ran = cli("verify", "--home", home)
+    assert (ran.code, ran.err) == (1, "")
+    assert [line.split()[:2] for line in ran.out.splitlines() if line[0] != " "] == [
+        ["damaged", "a/0"],
+        ["whole", "b/0:"],
+        ["unread", "ghost/0:"],
+    ]
+
+
+def test_what_does_not_answer_is_no_damage(cli: Any, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing else is wrong than that a chain could not be read now, the exit code says so."""
+
+    def newest(*_: object) -> None:
+        raise Unavailable("injected")
+
+    cli("seal", "--home", home)
+    monkeypatch.setattr(FolderNotes, "newest", newest)
+    for command in ("seal", "verify"):
+        ran = cli(command, "--json", "--home", home)
+        assert (ran.code, {each["kind"] for each in ran.json}) == (3, {"unavailable"})
+    change(home, "DELETE FROM segments WHERE chain = 'a/0' AND first = 0")
+    assert cli("verify", "--home", home).code == 3
+    monkeypatch.undo()
+    assert cli("verify", "--home", home).code == 1
+
+
+def test_a_key_that_has_signed_is_never_made_anew(cli: Any, home: Path) -> None:
+    """Who lost the log's key is told so, by whatever reads it: a new key would be given out as the log's."""
+    cli("seal", "--home", home)
+    key = cli("pubkey", "--home", home).out
+    (home / "log.key").rename(home / "kept")
+    for command in (("pubkey",), ("verify",), ("seal",), ("proof", "--chain", "a/0", "--entry", "0")):
+        ran = cli(*command, "--home", home)
+        assert (ran.code, "restore it" in ran.err + ran.out) == (1, True)
+    assert not (home / "log.key").exists()
+    (home / "kept").rename(home / "log.key")
+    assert cli("pubkey", "--home", home).out == key
+    assert cli("verify", "--home", home).code == 0
 
 
 def test_tiles_are_written_anew(cli: Any, home: Path) -> None:

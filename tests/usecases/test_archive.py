@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sqlite3
 import threading
+import tracemalloc
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +17,13 @@ from sentinel.adapters import archive_folder
 from sentinel.core import runs
 from sentinel.core.payload import CODEC_ERASED, Opened
 from sentinel.core.segment import Batch, Segment
+from sentinel.core.verify import Verifier
 from sentinel.errors import Forbidden, Tampered, TooLarge, Unavailable
 from sentinel.usecases.append import SECOND
 from sentinel.usecases.archive import DAY, GRACE, MARGIN, PATIENCE, Archived, Archiver
 from sentinel.usecases.erased import Records
 from tests.archives import World
+from tests.chains import batch
 from tests.faults_calls import Faults, Killed
 from tests.writers import CHAIN, entries_of, numbered
 
@@ -49,6 +52,24 @@ def test_what_is_old_goes_and_the_rest_stays(tmp_path: Path) -> None:
     assert len(entries_of(world.seam())) == 60
     again = world.archived()
     assert again.segments + len(due) == 29
+
+
+def test_a_run_is_never_unpacked_as_a_whole(tmp_path: Path) -> None:
+    """A run of what compresses well may unpack to gigabytes: one segment of it is held at a time."""
+    world = World(tmp_path)
+    writer, line = world.writer(), b'{"m":"%s"}' % (b"x" * 60_000)
+    for name in range(40):
+        writer.append(CHAIN, batch(name, [line] * 16))
+    world.sealer.seal(CHAIN)
+    world.later(100)
+    tracemalloc.start()
+    try:
+        assert world.archived().objects == 1
+        verifier = Verifier(CHAIN)
+        verifier.check_all(world.archive.read(CHAIN))
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000 < 60_000 * verifier.next
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_newest_segment_stays_however_old(tmp_path: Path) -> None:

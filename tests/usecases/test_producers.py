@@ -218,11 +218,30 @@ def test_a_chain_that_is_not_whole_proves_nothing(bench: Bench) -> None:
                 yield replace(each, t=each.t + 1)
 
     with pytest.raises(Tampered):
-        Producers(Changed(bench.ledger, set())).report()  # type: ignore[arg-type]
+        Producers(Changed(bench.ledger, set())).report("s")  # type: ignore[arg-type]
     with pytest.raises(Missing):
         Producers(bench.ledger).report("nobody")
     with pytest.raises(Missing):
         Producers(bench.ledger).report(chain="s/9")
+
+
+def test_a_damaged_service_hides_no_other(bench: Bench) -> None:
+    """Of several services the one whose chain is damaged is named, and the gaps of the others are told."""
+    bench.send(0)
+    bench.send(3)
+    bench.send(0, chain="r/0")
+    (segment,) = bench.ledger.read("r/0")
+    other = SqliteLedger(":memory:")
+    for each in (replace(segment, t=segment.t + 1), *bench.ledger.read("s/0")):
+        other.append(each)
+    found = Producers(other).report()
+    assert [(each.service, each.missing) for each in found.tracks] == [("s", 2)]
+    assert list(found.unread) == ["r"] == list(found.json()["unread"])  # type: ignore[call-overload]
+    assert not found.whole
+    for of in ({"service": "r"}, {"chain": "r/0"}):
+        with pytest.raises(Tampered):
+            Producers(other).report(**of)
+    assert Producers(other).report("s").unread == {}
 
 
 def test_headers_become_context(bench: Bench) -> None:
@@ -287,7 +306,7 @@ def test_a_context_that_is_none_of_ours_is_tampered_with(bench: Bench, told: dic
     bench.ledger.append(draft.place("s/0", Head.genesis("s/0"), SECOND)[0])
     Verifier("s/0").check_all(bench.ledger.read("s/0"))
     with pytest.raises(Tampered, match="context"):
-        Producers(bench.ledger).report()
+        Producers(bench.ledger).report("s")
 
 
 def test_an_instance_that_is_no_text_does_not_end_a_report(bench: Bench) -> None:

@@ -291,6 +291,8 @@ def test_the_commands_from_end_to_end(cli: Any, tmp_path: Path) -> None:  # noqa
     assert cli("verify", "--home", tmp_path, "--witness", home.log_keys.of("a/0").vkey).code == 2
     assert cli("verify", "--home", tmp_path, "--witness", WITNESS_KEY.vkey).code == 1
     assert cli("verify", "--home", tmp_path, "--witness", WITNESS_KEY.vkey, "--quorum", "0").code == 0
+    for named in ((), ("--witness", WITNESS_KEY.vkey)):  # a mistake, and no damage of any chain
+        assert cli("verify", "--home", tmp_path, *named, "--quorum", len(named) // 2 + 1).code == 2
 
 
 SPOOF = "x\x1b[2K\r\x9b2K\nverified  a/0: 9 entries\n\u202e"

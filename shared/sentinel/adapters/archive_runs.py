@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from sentinel.adapters.archive_kept import KeptRuns
 from sentinel.core.payload import Opener
@@ -149,7 +150,8 @@ class Runs(ABC):
         before: tuple[Segment, ...] = ()
         while at is not None and (run := self._run(chain, at)) is not None:
             check_linked(chain, (*before, run.segments[0]))
-            yield from (each for each in run.segments if each.first >= first)
+            # Copies, as whoever opens one keeps what it unpacks to: a run may come to gigabytes of that.
+            yield from (replace(each) for each in run.segments if each.first >= first)
             before, at = run.segments[-1:], run.end
         newest = None if at is None else self.newest_at(chain, LAST)
         if at is not None and newest is not None and newest >= at:

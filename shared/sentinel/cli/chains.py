@@ -19,6 +19,7 @@ from sentinel.cli.output import Failure, echo, emit, plain, style, table
 if TYPE_CHECKING:
     from sentinel.bootstrap import App
     from sentinel.core.notes import Key
+    from sentinel.errors import SentinelError
     from sentinel.usecases.inspect import Inspect
 
 Heads = dict[str, dict[int, str]]
@@ -68,14 +69,18 @@ def verify(
 ) -> int:
     """Check chains from their first entry to their last, and against every checkpoint that was signed.
 
-    Exits 1 for a damaged one, and for one that may not be read here.
+    Exits 1 for a damaged one, and for one that may not be read here; 3 where nothing but that some of it does
+    not answer is wrong.
     """
+    keys = _keys(witnesses)
+    if quorum is not None and quorum > len(keys):
+        raise click.UsageError("--quorum: so many witnesses are not named by --witness")
     app = application(home)
-    by = app.verifying(_keys(witnesses), len(witnesses) if quorum is None else quorum)
+    by = app.verifying(keys, len(keys) if quorum is None else quorum)
     inspect = replace(app.inspect, verification=lambda: by)  # which looks for strays, too
     known = written_down(against) if against else {}
     names = [chain] if chain else sorted({*app.ledger.chains(), *app.notes.chains(), *known})
-    found = [_verified(inspect, name, known.get(name)) for name in names]
+    found = [_verified(inspect, name, known.get(name), alone=chain is not None) for name in names]
     of_tasks = _tasks(app) if tasks else {"verified": True}
     if as_json:
         emit({"chains": found, "tasks": of_tasks} if tasks else found)
@@ -86,7 +91,8 @@ def verify(
             echo("there are no chains yet")
         if tasks:
             _tell_tasks(of_tasks)
-    return 0 if all(each["verified"] for each in [*found, of_tasks]) else 1
+    bad = [each for each in [*found, of_tasks] if not each["verified"]]
+    return 0 if not bad else 3 if all(each.get("kind") == "unavailable" for each in bad) else 1
 
 
 def _keys(vkeys: Sequence[str]) -> list[Key]:
@@ -122,13 +128,12 @@ def _tell_tasks(found: dict[str, Any]) -> None:
         echo(f"         task {plain(each)} was moved all the time: verify again")
 
 
-def _verified(by: Inspect, chain: str, expected: dict[int, str] | None) -> dict[str, Any]:
-    from sentinel.errors import Forbidden, Tampered
+def _verified(by: Inspect, chain: str, expected: dict[int, str] | None, *, alone: bool) -> dict[str, Any]:
+    """Verify a chain. What keeps one of several from being checked is told with it: others can be."""
+    from sentinel.errors import Forbidden, SentinelError, Tampered
 
     try:
         return by.verify(chain, expected).json()
-    except Forbidden as error:  # others can be checked all the same
-        return {"chain": chain, "verified": False, "kind": "forbidden", "detail": str(error)}
     except Tampered as damage:
         return {
             "chain": chain,
@@ -137,6 +142,18 @@ def _verified(by: Inspect, chain: str, expected: dict[int, str] | None) -> dict[
             "kind": damage.kind,
             "detail": damage.detail,
         }
+    except SentinelError as error:
+        if alone and not isinstance(error, Forbidden):
+            raise
+        return {"chain": chain, "verified": False, **unread(error)}
+
+
+def unread(error: SentinelError) -> dict[str, str]:
+    """Return what is told of a chain that could not be looked at."""
+    from sentinel.errors import Unavailable
+
+    kind = "unavailable" if isinstance(error, Unavailable) else type(error).__name__.lower()
+    return {"kind": kind, "detail": str(error)}
 
 
 def _tell(each: dict[str, Any]) -> None:
@@ -147,7 +164,7 @@ def _tell(each: dict[str, Any]) -> None:
         _tell_signed(each)
     else:
         what = f"{each['kind']}: {each['detail']}"
-        if each["kind"] == "forbidden":
+        if "entry" not in each:
             echo(f"{style('unread', 'red')}   {name}: {plain(what)}")
             return
         echo(f"{style('damaged', 'red')}  {name} at entry {each['entry']:,}: {plain(what)}")

@@ -24,7 +24,8 @@ SHOWN = 10  # gaps and repeats of a producer; --json has more
 def producers(service: str | None, chain: str | None, home: Path, as_json: bool) -> int:
     """Report which numbers of each producer never came, came twice or late. Exits 1 where some never came.
 
-    Producers number their entries (docs/producers.md). Every chain that is read is verified, too.
+    Producers number their entries (docs/producers.md). Every chain that is read is verified, too. A service
+    with one that is damaged, or may not be read, is told as unread, and the exit code is 1.
     """
     from sentinel.usecases.producers import Producers
 
@@ -39,7 +40,9 @@ def producers(service: str | None, chain: str | None, home: Path, as_json: bool)
 def _tell(found: Found) -> None:
     for track in found.tracks:
         _tell_one(track)
-    if not found.tracks:
+    for service, error in found.unread.items():
+        echo(f"{style('unread', 'red')}   {plain(service)}: {plain(str(error))}")
+    if not found.tracks and not found.unread:
         echo("no producer numbered its entries yet")
     if found.passed_over:
         echo(f"{style('unknown', 'red')}  {found.passed_over:,} segments of too many producers")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sentinel.cli.chains import unread
 from sentinel.cli.options import application, home_option, json_option
 from sentinel.cli.output import echo, emit, plain, style
 
@@ -28,7 +29,8 @@ _NUMBER = click.IntRange(min=0)
 def seal(chain: str | None, rebuild: bool, home: Path, as_json: bool) -> int:
     """Sign a checkpoint now. `sentinel up` does so each minute.
 
-    Exits 1 where a chain does not continue what was signed before: it is told, and never signed.
+    Exits 1 where a chain does not continue what was signed before: it is told, and never signed; 3 where
+    nothing but that some of it does not answer is wrong.
     """
     if rebuild and chain is None:
         raise click.UsageError("--rebuild is for one chain: name it by --chain")
@@ -41,7 +43,8 @@ def seal(chain: str | None, rebuild: bool, home: Path, as_json: bool) -> int:
             _tell(each)
         if not found:
             echo("there are no chains yet")
-    return 0 if all(each["sealed"] for each in found) else 1
+    bad = [each for each in found if not each["sealed"]]
+    return 0 if not bad else 3 if all(each["kind"] == "unavailable" for each in bad) else 1
 
 
 def _one(app: App, chain: str, rebuild: bool) -> dict[str, Any]:
@@ -54,11 +57,15 @@ def _one(app: App, chain: str, rebuild: bool) -> dict[str, Any]:
 
 
 def _all(app: App) -> list[dict[str, Any]]:
-    """Seal all chains, however long it takes. Raises what may pass, when the others are done."""
+    """Seal all chains, however long it takes. What keeps one from being sealed is told with it.
+
+    The chain "" stands for what keeps them from being listed.
+    """
     found = app.seal_all.run(lambda: math.inf, math.inf)
-    for error in found.failed.values():
-        raise error
-    return [*map(_damaged, found.tampered), *map(_sealed, found.sealed)]
+    unsealed = [
+        {"chain": chain, "sealed": False, **unread(error)} for chain, error in sorted(found.failed.items())
+    ]
+    return [*map(_damaged, found.tampered), *unsealed, *map(_sealed, found.sealed)]
 
 
 def _sealed(sealed: Sealed) -> dict[str, Any]:
@@ -80,9 +87,12 @@ def _damaged(damage: Any) -> dict[str, Any]:
 
 
 def _tell(each: dict[str, Any]) -> None:
-    name = plain(each["chain"])
+    name = plain(each["chain"]) or "the list of chains"
     if not each["sealed"]:
         what = plain(f"{each['kind']}: {each['detail']}")
+        if "entry" not in each:
+            echo(f"{style('unsealed', 'red')} {name}: {what}")
+            return
         echo(f"{style('damaged', 'red')}  {name} at entry {each['entry']:,}: {what}")
         return
     size = f"checkpoint {each['number']:,} of {each['size']:,} entries"

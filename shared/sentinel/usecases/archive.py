@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sentinel.core import chain as hashing
 from sentinel.core import merkle, runs
@@ -175,7 +175,7 @@ class Archiver:
                 break
             checked = checked or self._begin(chain, start)
             checked.check(segment)
-            found.append(segment)
+            found.append(replace(segment))  # without what it unpacks to, which may be 8 MB of each of 1,000
         if checked is not None:
             self._check_signed(checked, sealed)
         return found, full

@@ -19,7 +19,7 @@ from sentinel.core.chain import service_of
 from sentinel.core.numbering import Numbered, numbers_of
 from sentinel.core.segment import Segment
 from sentinel.core.verify import Verifier
-from sentinel.errors import Missing, Tampered
+from sentinel.errors import Missing, Rejected, Tampered
 from sentinel.ports import Ledger
 
 LISTED = 1_000  # gaps of a producer, and repeats, that are kept; what is beyond is counted
@@ -162,20 +162,26 @@ class Track:
 
 @dataclass(slots=True)
 class Found:
-    """The report: a track for each producer. `passed_over` counts segments of producers beyond the limit."""
+    """The report: a track for each producer. `passed_over` counts segments of producers beyond the limit.
+
+    `unread` has what kept a service's chains from being read, by its id: nothing is told of that service.
+    """
 
     tracks: list[Track] = field(default_factory=list)
     passed_over: int = 0
+    unread: dict[str, Tampered | Rejected] = field(default_factory=dict)
 
     @property
     def whole(self) -> bool:
         """Whether every number of every producer came."""
-        return not self.passed_over and not any(each.missing for each in self.tracks)
+        return not self.passed_over and not self.unread and not any(each.missing for each in self.tracks)
 
     def json(self) -> dict[str, object]:
         """Return the report as it is printed."""
         told = [each.json() for each in self.tracks]
-        return {"whole": self.whole, "producers": told, "passed_over": self.passed_over}
+        unread = {service: str(error) for service, error in self.unread.items()}
+        more: dict[str, object] = {"unread": unread} if unread else {}
+        return {"whole": self.whole, "producers": told, "passed_over": self.passed_over, **more}
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +194,8 @@ class Producers:
         """Report on a service's producers, those of one chain, or all.
 
         Of one chain alone what its producers stored on other lanes looks lost. Raises `Missing` where there
-        is no such chain, `Tampered` where a chain is not whole: it says nothing then of what came.
+        is no such chain. A chain that is not whole says nothing of what came: it raises `Tampered`, as does
+        one that cannot be read what that raises; among several services it is told, and the others are read.
         """
         names = sorted(self.ledger.chains())
         if chain is not None:
@@ -199,7 +206,12 @@ class Producers:
             raise Missing(f"there is no chain {chain}" if chain else f"service {service} has no chain")
         found = Found()
         for each in sorted({service_of(name) for name in names}):
-            _Reading(each, found).read(self.ledger, [name for name in names if service_of(name) == each])
+            try:
+                _Reading(each, found).read(self.ledger, [name for name in names if service_of(name) == each])
+            except (Tampered, Rejected) as error:
+                if chain is not None or service is not None:
+                    raise
+                found.unread[each] = error
         return found
 
 
