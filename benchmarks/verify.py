@@ -32,7 +32,7 @@ from sentinel.usecases.verify_chain import ChainVerification
 ENTRIES = 100_000
 TIMES = 30  # the large chain has the same lines so often
 BATCH = 500
-ROUNDS = 3
+ROUNDS = 5
 CHAIN, LARGE = "checkout/0", "checkout/1"
 
 

@@ -21,7 +21,8 @@ from sentinel.usecases.first_difference import first_difference
 
 SMALL = 400_000  # entries of a chain from which on starting other processes pays
 RUN = 10_000  # entries of a run, at least
-RUNS = 32  # runs for each core, at most: whoever is done first takes the next
+# Runs for each core, at most: whoever is done first takes the next, and waits for short ones at the end.
+RUNS = 128
 
 
 @dataclass(frozen=True, slots=True)
